@@ -1,0 +1,62 @@
+"""Adversarial Feature Augmentation: Eq. 4-5, and its opposite of section 4.3."""
+
+import torch
+from torch import Generator, Tensor, nn
+
+from .features import VideoFeatures
+
+TARGETS = ("coherence", "motion")
+GRANULARITIES = ("batch", "clip", "frame")
+
+
+class AdversarialFeatureAugmentation(nn.Module):
+    """Scale one part of the features at random in training; hand out the coherence in evaluation.
+
+    In training, with delta ~ N(1, sigma^2) (Eq. 5):
+
+    - target "coherence", the paper's method: X' = X_C + delta X_D (Eq. 4). The noise is on the motion, so that the
+      coherence is what remains to be learned from.
+    - target "motion", the opposite assumption of section 4.3: X' = delta X_C + X_D.
+
+    Both are X plus (delta - 1) times the noisy part, and are computed so: sigma = 0 leaves every bit of X as it was.
+    With one delta a batch or a clip, target "coherence" does not move the mean over time: the noise reaches only what
+    looks at single frames.
+
+    Args:
+        sigma: standard deviation of delta, at least 0; the paper's is 0.025.
+        target: the part that is to be distilled.
+        granularity: one delta a "batch" (Algorithm 1), a "clip" or a "frame".
+
+    Raises:
+        ValueError: sigma below 0, or an unknown target or granularity.
+    """
+
+    def __init__(self, sigma: float = 0.025, target: str = "coherence", granularity: str = "batch") -> None:
+        super().__init__()
+        if not sigma >= 0:
+            raise ValueError(f"sigma must be at least 0, not {sigma}")
+        if target not in TARGETS:
+            raise ValueError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
+        if granularity not in GRANULARITIES:
+            raise ValueError(f"granularity must be one of {', '.join(GRANULARITIES)}, not {granularity!r}")
+        self.sigma, self.target, self.granularity = sigma, target, granularity
+
+    def forward(self, features: VideoFeatures, generator: Generator | None = None) -> Tensor:
+        """X' (B, T, D): augmented in training, the coherence at every time step in evaluation.
+
+        Args:
+            features: of a baseline.
+            generator: where delta is drawn from, on any device; torch's global one if None.
+        """
+        frames = features.frames
+        if not self.training:
+            return features.coherence.unsqueeze(1).expand_as(frames)
+        batch, steps, _ = frames.shape
+        shape = {"batch": (1, 1, 1), "clip": (batch, 1, 1), "frame": (batch, steps, 1)}[self.granularity]
+        device = generator.device if generator is not None else frames.device
+        noise = self.sigma * torch.randn(shape, generator=generator, device=device, dtype=torch.float32)
+        noisy = features.motion if self.target == "coherence" else features.coherence.unsqueeze(1)
+        return frames + noise.to(frames) * noisy
+
+    def extra_repr(self) -> str:
+        return f"sigma={self.sigma}, target={self.target!r}, granularity={self.granularity!r}"

@@ -1,0 +1,81 @@
+"""The three terms of the objective and their sum: Eq. 6-11. All are means over the clips of the batch."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .features import VideoFeatures
+
+NORMS = ("l2", "mse")
+
+
+def frame_consensus_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of the class probabilities averaged over a clip's frames (Eq. 7-9, with the minus that Eq. 9 lacks).
+
+    The average is taken BEFORE the logarithm and computed in log space: log mean_t p = logsumexp_t(log p) - log T.
+
+    Args:
+        logits: (B, T, K) scores of every frame.
+        labels: (B,) class indices.
+    """
+    steps = logits.shape[1]
+    consensus = torch.logsumexp(F.log_softmax(logits, dim=-1), dim=1) - math.log(steps)
+    return F.nll_loss(consensus, labels)
+
+
+def batch_hard_soft_margin_triplet(features: Tensor, labels: Tensor) -> Tensor:
+    """Triplet loss as the paper trains it (Eq. 10 with section 3.2's text): softplus(d_positive - d_negative).
+
+    Distances are Euclidean and not squared; the positive is the farthest clip of the same identity in the batch, the
+    negative the nearest of another (Hermans et al., 2017). An anchor without a negative in the batch costs nothing.
+
+    Args:
+        features: (B, D), one vector a clip.
+        labels: (B,) identities.
+    """
+    # The matrix-product form of the distance has no finite gradient where two clips coincide; the direct form has.
+    distances = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
+    same = labels.unsqueeze(0) == labels.unsqueeze(1)
+    positive = distances.masked_fill(~same, -math.inf).amax(dim=1)
+    negative = distances.masked_fill(same, math.inf).amin(dim=1)
+    return F.softplus(positive - negative).mean()
+
+
+def coherence_constraint(motion: Tensor, norm: str = "l2") -> Tensor:
+    """The size of the temporal motion (Eq. 11), mean over clips.
+
+    Args:
+        motion: (B, T, D).
+        norm: "l2", the L2 norm of a clip's T x D values, as Eq. 11 is printed; "mse", their mean square, as the text calls
+            it. At T = 7, D = 2048 and values near 0.1 the second is about 1,200 times smaller: scale lambda with it.
+
+    Raises:
+        ValueError: an unknown norm.
+    """
+    if norm not in NORMS:
+        raise ValueError(f"norm must be one of {', '.join(NORMS)}, not {norm!r}")
+    clips = motion.flatten(1)
+    if norm == "mse":
+        return clips.square().mean()
+    return torch.linalg.vector_norm(clips, dim=1).mean()
+
+
+def afa_loss(
+    logits: Tensor, labels: Tensor, features: VideoFeatures, coherence_weight: float = 0.1, norm: str = "l2"
+) -> Tensor:
+    """The whole objective (Eq. 6): L_cls(X') + L_tri(X_C) + lambda L_coh(X_D).
+
+    Args:
+        logits: (B, T, K), the classifier's scores of the augmented frames X'.
+        labels: (B,) class indices.
+        features: the baseline's, before augmentation.
+        coherence_weight: lambda; the paper's is 0.1.
+        norm: of `coherence_constraint`.
+    """
+    return (
+        frame_consensus_cross_entropy(logits, labels)
+        + batch_hard_soft_margin_triplet(features.coherence, labels)
+        + coherence_weight * coherence_constraint(features.motion, norm)
+    )

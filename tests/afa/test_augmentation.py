@@ -1,0 +1,83 @@
+"""AdversarialFeatureAugmentation: Eq. 4-5, section 4.3's opposite, and the properties that must hold."""
+
+import pytest
+import torch
+
+from afa import AdversarialFeatureAugmentation, VideoFeatures, disentangle
+
+
+@pytest.fixture
+def features() -> VideoFeatures:
+    return disentangle(torch.randn(4, 7, 5, generator=torch.Generator().manual_seed(0)).double())
+
+
+def deltas(augmented: torch.Tensor, features: VideoFeatures, target: str) -> torch.Tensor:
+    """Solve Eq. 4 for delta at every (clip, frame, channel)."""
+    coherence, motion = features.coherence.unsqueeze(1).expand_as(features.frames), features.motion
+    if target == "coherence":
+        return (augmented - coherence) / motion
+    return (augmented - motion) / coherence
+
+
+@pytest.mark.parametrize("target", ["coherence", "motion"])
+@pytest.mark.parametrize(("granularity", "distinct"), [("batch", 1), ("clip", 4), ("frame", 28)])
+def test_delta_is_one_number_a_batch_a_clip_or_a_frame(features, target, granularity, distinct):
+    augment = AdversarialFeatureAugmentation(0.5, target, granularity)
+    delta = deltas(augment(features, torch.Generator().manual_seed(3)), features, target)
+    torch.testing.assert_close(delta, delta[..., :1].expand_as(delta), rtol=1e-6, atol=1e-6)
+    assert len(torch.unique(delta[..., 0].round(decimals=6))) == distinct
+    if granularity == "clip":
+        torch.testing.assert_close(delta[:, :1], delta[:, 1:2], rtol=1e-6, atol=1e-6)
+
+
+def test_delta_is_normal_around_one_with_standard_deviation_sigma():
+    frames = torch.randn(2000, 10, 1, generator=torch.Generator().manual_seed(0)).double()
+    features = disentangle(frames)
+    augment = AdversarialFeatureAugmentation(0.025, granularity="frame")
+    delta = deltas(augment(features, torch.Generator().manual_seed(1)), features, "coherence").flatten()
+    assert delta.mean().item() == pytest.approx(1.0, abs=4 * 0.025 / 20000**0.5)
+    assert delta.std().item() == pytest.approx(0.025, rel=4 / (2 * 20000) ** 0.5)
+
+
+@pytest.mark.parametrize("granularity", ["batch", "clip"])
+def test_mean_over_time_is_untouched_so_the_noise_reaches_only_single_frames(features, granularity):
+    augmented = AdversarialFeatureAugmentation(5.0, granularity=granularity)(features)
+    torch.testing.assert_close(augmented.mean(dim=1), features.coherence)
+    assert not torch.allclose(augmented, features.frames)
+
+
+@pytest.mark.parametrize("target", ["coherence", "motion"])
+def test_sigma_zero_is_the_identity_bit_for_bit(features, target):
+    assert torch.equal(AdversarialFeatureAugmentation(0.0, target)(features), features.frames)
+
+
+@pytest.mark.parametrize("target", ["coherence", "motion"])
+def test_evaluation_hands_out_the_coherence_without_randomness(features, target):
+    augment = AdversarialFeatureAugmentation(0.5, target).eval()
+    state = torch.get_rng_state()
+    once = augment(features)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(once, features.coherence.unsqueeze(1).expand(4, 7, 5))
+
+
+def test_the_generator_alone_decides_the_draw(features):
+    augment = AdversarialFeatureAugmentation(0.5)
+    first, again, other = (augment(features, torch.Generator().manual_seed(s)) for s in (7, 7, 8))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_gradients_are_those_of_the_augmented_features(features):
+    augment = AdversarialFeatureAugmentation(0.5)
+    frames = features.frames.clone().requires_grad_()
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        return augment(disentangle(x), torch.Generator().manual_seed(0))
+
+    assert torch.autograd.gradcheck(run, (frames,))
+
+
+@pytest.mark.parametrize("wrong", [{"sigma": -1.0}, {"target": "both"}, {"granularity": "epoch"}])
+def test_wrong_settings_are_refused_by_name(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        AdversarialFeatureAugmentation(**wrong)

@@ -1,0 +1,47 @@
+"""disentangle(): the mean of Eq. 2, weighted means, and merging of chunks."""
+
+import torch
+
+from afa import disentangle
+
+
+def test_coherence_and_motion_of_a_hand_worked_clip():
+    features = disentangle(torch.tensor([[[1.0, 0.0], [3.0, 4.0]]]))
+    assert features.coherence.tolist() == [[2.0, 2.0]]
+    assert features.motion.tolist() == [[[-1.0, -2.0], [1.0, 2.0]]]
+    assert features.weights is None
+
+
+def test_weighted_coherence_of_a_hand_worked_clip():
+    features = disentangle(torch.tensor([[[1.0], [4.0]]]), torch.tensor([[1.0, 3.0]]))
+    assert features.coherence.tolist() == [[(1 * 1 + 3 * 4) / 4]]
+    assert features.weights is not None
+    assert features.weights.tolist() == [[1.0, 3.0]]
+
+
+def test_one_frame_has_no_motion():
+    frames = torch.randn(3, 1, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(disentangle(frames).motion, torch.zeros_like(frames))
+
+
+def test_order_of_frames_does_not_matter():
+    generator = torch.Generator().manual_seed(1)
+    frames, weights = torch.randn(2, 7, 5, generator=generator).double(), torch.rand(2, 7, generator=generator).double()
+    order = torch.randperm(7, generator=generator)
+    torch.testing.assert_close(disentangle(frames).coherence, disentangle(frames[:, order]).coherence)
+    torch.testing.assert_close(
+        disentangle(frames, weights).coherence, disentangle(frames[:, order], weights[:, order]).coherence
+    )
+
+
+def test_chunks_merge_exactly_by_the_sum_of_their_weights():
+    generator = torch.Generator().manual_seed(2)
+    frames, weights = (
+        torch.randn(1, 11, 6, generator=generator).double(),
+        torch.rand(1, 11, generator=generator).double(),
+    )
+    whole = disentangle(frames, weights).coherence
+    parts = [disentangle(frames[:, a:b], weights[:, a:b]) for a, b in [(0, 4), (4, 9), (9, 11)]]
+    sums = torch.stack([part.weights.sum() for part in parts if part.weights is not None])
+    merged = (torch.stack([part.coherence for part in parts]) * sums[:, None, None]).sum(0) / sums.sum()
+    torch.testing.assert_close(merged, whole)

@@ -1,0 +1,136 @@
+"""The terms of Eq. 6-11 against float64 references written out term by term."""
+
+import math
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+
+from afa import (
+    afa_loss,
+    batch_hard_soft_margin_triplet,
+    coherence_constraint,
+    disentangle,
+    frame_consensus_cross_entropy,
+)
+
+LABELS = torch.tensor([0, 0, 1, 1, 2])
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def consensus_by_hand(logits: torch.Tensor, labels: torch.Tensor) -> float:
+    total = 0.0
+    for clip, label in zip(logits.tolist(), labels.tolist(), strict=True):
+        probability = 0.0
+        for frame in clip:
+            probability += math.exp(frame[label]) / sum(math.exp(score) for score in frame)
+        total -= math.log(probability / len(clip))
+    return total / len(logits)
+
+
+def triplet_by_hand(features: torch.Tensor, labels: torch.Tensor) -> float:
+    rows, names = features.tolist(), labels.tolist()
+    total = 0.0
+    for i, anchor in enumerate(rows):
+        distances = [math.dist(anchor, other) for other in rows]
+        positive = max(d for d, name in zip(distances, names, strict=True) if name == names[i])
+        negative = min(d for d, name in zip(distances, names, strict=True) if name != names[i])
+        total += math.log1p(math.exp(positive - negative))
+    return total / len(rows)
+
+
+def constraint_by_hand(motion: torch.Tensor) -> float:
+    return sum(math.sqrt(sum(v * v for frame in clip for v in frame)) for clip in motion.tolist()) / len(motion)
+
+
+def test_consensus_is_the_log_of_the_mean_probability():
+    logits = random(5, 4, 3)
+    assert frame_consensus_cross_entropy(logits, LABELS).item() == pytest.approx(consensus_by_hand(logits, LABELS))
+
+
+def test_consensus_of_one_frame_is_plain_cross_entropy():
+    logits = random(5, 1, 3)
+    torch.testing.assert_close(
+        frame_consensus_cross_entropy(logits, LABELS), torch.nn.functional.cross_entropy(logits[:, 0], LABELS)
+    )
+
+
+def test_consensus_stays_finite_where_probabilities_underflow():
+    logits = torch.tensor([[[0.0, 1000.0], [0.0, 2000.0]]], requires_grad=True)
+    loss = frame_consensus_cross_entropy(logits, torch.tensor([0]))
+    loss.backward()
+    assert loss.item() == pytest.approx(1000 + math.log(2))  # the first frame's e^-1000 is all there is
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_triplet_takes_the_hardest_pairs_in_euclidean_distance():
+    features = random(5, 6)
+    assert batch_hard_soft_margin_triplet(features, LABELS).item() == pytest.approx(triplet_by_hand(features, LABELS))
+
+
+def test_triplet_of_a_hand_worked_batch():
+    features, labels = torch.tensor([[0.0], [3.0], [1.0]]), torch.tensor([0, 0, 1])
+    expected = (math.log1p(math.exp(3 - 1)) + math.log1p(math.exp(3 - 2)) + math.log1p(math.exp(0 - 1))) / 3
+    assert batch_hard_soft_margin_triplet(features, labels).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 0], [0, 0, 1], [0, 1, 2]])
+def test_triplet_gradients_are_finite_where_clips_coincide_or_negatives_lack(labels):
+    features = torch.ones(3, 4, requires_grad=True)
+    loss = batch_hard_soft_margin_triplet(features, torch.tensor(labels))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(features.grad).all()
+
+
+def test_triplet_is_the_same_in_any_order_of_clips():
+    features, order = random(5, 6), torch.tensor([3, 1, 4, 0, 2])
+    torch.testing.assert_close(
+        batch_hard_soft_margin_triplet(features, LABELS), batch_hard_soft_margin_triplet(features[order], LABELS[order])
+    )
+
+
+def test_constraint_is_the_norm_of_a_clip_and_its_mean_over_clips():
+    motion = random(5, 4, 6)
+    assert coherence_constraint(motion).item() == pytest.approx(constraint_by_hand(motion))
+    squares = [v * v for clip in motion.tolist() for frame in clip for v in frame]
+    assert coherence_constraint(motion, "mse").item() == pytest.approx(sum(squares) / len(squares))
+
+
+def test_the_two_readings_of_eq_11_differ_by_about_1200_at_the_papers_size():
+    motion = 0.1 * random(4, 7, 2048)
+    assert coherence_constraint(motion).item() / coherence_constraint(motion, "mse").item() == pytest.approx(
+        1200, rel=0.02
+    )
+
+
+@pytest.mark.parametrize("norm", ["l2", "mse"])
+def test_constraint_gradient_is_finite_where_nothing_moves(norm):
+    motion = torch.zeros(2, 3, 4, requires_grad=True)
+    coherence_constraint(motion, norm).backward()
+    assert torch.equal(motion.grad, torch.zeros_like(motion))
+
+
+def test_unknown_norm_is_refused_by_name():
+    with pytest.raises(ValueError, match="l1"):
+        coherence_constraint(torch.zeros(1, 1, 1), "l1")
+
+
+def test_the_sum_is_eq_6():
+    logits, features = random(5, 4, 3), disentangle(random(5, 4, 6, seed=1))
+    expected = (
+        consensus_by_hand(logits, LABELS)
+        + triplet_by_hand(features.coherence, LABELS)
+        + 0.3 * constraint_by_hand(features.motion)
+    )
+    assert afa_loss(logits, LABELS, features, coherence_weight=0.3).item() == pytest.approx(expected)
+
+
+def test_gradcheck():
+    assert gradcheck(lambda x: frame_consensus_cross_entropy(x, LABELS), (random(5, 4, 3).requires_grad_(),))
+    assert gradcheck(lambda x: batch_hard_soft_margin_triplet(x, LABELS), (random(5, 6).requires_grad_(),))
+    assert gradcheck(lambda x: coherence_constraint(x, "l2"), (random(5, 4, 6).requires_grad_(),))
+    assert gradcheck(lambda x: coherence_constraint(x, "mse"), (random(5, 4, 6).requires_grad_(),))
