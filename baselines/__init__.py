@@ -1,0 +1,10 @@
+"""The temporal baselines under comparison: a registry, one file each.
+
+`BASELINES` names them without importing torch; `BASELINES.get(name)` imports the file.
+"""
+
+from pathlib import Path
+
+from .registry import Registry
+
+BASELINES = Registry("baseline", Path(__file__).parent, __name__, base="Baseline")

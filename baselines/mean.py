@@ -1,0 +1,14 @@
+"""`mean`: temporal average pooling, the paper's ResNet-50 baseline."""
+
+from afa import VideoFeatures, disentangle
+
+from .baseline import Baseline, Clips
+from .registry import register
+
+
+@register("mean")
+class Mean(Baseline):
+    """Temporal average: every frame counts alike (Eq. 2)."""
+
+    def forward(self, clips: Clips) -> VideoFeatures:
+        return disentangle(self.embed(clips.frames))
