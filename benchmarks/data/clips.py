@@ -1,0 +1,209 @@
+"""From tracklets to batches: which frames make a clip, which clips a batch, and what is drawn for them.
+
+Batch i and every draw in it are functions of (seed, i). A training loop can begin at any batch, in any process.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from benchmarks.seeds import derive, generator
+from benchmarks.settings import Settings
+
+from .decode import decode
+from .stores import Store
+
+Indices = NDArray[np.int64]
+
+# Random erasing after Zhong et al. (2017): share of the area and aspect ratio of the region.
+ERASE_AREA, ERASE_ASPECT = (0.02, 0.4), (0.3, 3.3)
+
+
+def clip_positions(length: int, frames: int, sampling: str, spacing: int, draw: np.random.Generator) -> Indices:
+    """The positions (T,) in a tracklet of `length` frames that make a clip of T = `frames`. A short tracklet loops.
+
+    restricted: the tracklet in T equal parts, one frame of each at random (restricted random sampling).
+    consecutive: every `spacing`-th frame from a random start; the last possible start can be drawn too.
+    even: the middle of each of T equal parts; nothing is random.
+    """
+    steps = np.arange(frames)
+    if sampling == "consecutive":
+        span = (frames - 1) * spacing + 1
+        start = int(draw.integers(max(length - span, 0) + 1))
+        return (start + steps * spacing) % length
+    if length < frames:
+        return steps % length
+    if sampling == "even":
+        return ((2 * steps + 1) * length) // (2 * frames)
+    edges = (np.arange(frames + 1) * length) // frames
+    return draw.integers(edges[:-1], edges[1:])
+
+
+def epoch_batches(pids: Indices, identities: int, seed: int, epoch: int) -> list[Indices]:
+    """The identities of every batch of one epoch: each identity once, in batches as even as can be around P = `identities`.
+
+    625 identities in batches of 8 make 78 batches of 8 or 9, none of which is a small rest.
+    """
+    order = generator("epoch", seed, epoch).permutation(pids)
+    return np.array_split(order, batches_per_epoch(len(pids), identities))
+
+
+def batches_per_epoch(count: int, identities: int) -> int:
+    """How many batches take `count` identities once: the nearest whole number, at least 1."""
+    return max(1, int(count / identities + 0.5))
+
+
+class Batch(NamedTuple):
+    """A training batch as it leaves a worker: uint8, not yet augmented.
+
+    frames: (B, T, 3, H, W) uint8, in NHWC memory.
+    labels: (B,) class indices.
+    flip: (B,) bool, clips to be mirrored.
+    erase: (B, 4) top, left, bottom, right of the region to erase in all frames of a clip; empty where nothing is.
+    seed: what is drawn on the device (the adversarial coefficient, dropout) is drawn from it.
+    """
+
+    frames: Tensor
+    labels: Tensor
+    flip: Tensor
+    erase: Tensor
+    seed: int
+
+
+class TrainingBatches(Dataset[Batch]):
+    """Item i is the i-th batch of the training, from the first epoch to the last.
+
+    Args:
+        tracklets: rows of the table of tracklets; the classes are their pids, sorted.
+        store: their frames.
+        settings: of the run.
+        seed: of the run.
+    """
+
+    def __init__(self, tracklets: pd.DataFrame, store: Store, settings: Settings, seed: int) -> None:
+        self.store, self.settings, self.seed = store, settings, seed
+        self.frames: list[Sequence[str]] = list(tracklets.frames)
+        pids = tracklets.pid.to_numpy()
+        self.pids = np.unique(pids)
+        self.rows = {int(pid): np.flatnonzero(pids == pid) for pid in self.pids}
+        self.per_epoch = batches_per_epoch(len(self.pids), settings.identities)
+
+    def __len__(self) -> int:
+        return self.settings.epochs * self.per_epoch
+
+    def __getitem__(self, i: int) -> Batch:
+        settings = self.settings
+        epoch, position = divmod(i, self.per_epoch)
+        pids = epoch_batches(self.pids, settings.identities, self.seed, epoch)[position]
+        draw = generator("batch", self.seed, i)
+        rows = np.concatenate([_take(self.rows[int(pid)], settings.clips, draw) for pid in pids])
+        names = [name for row in rows for name in self._clip(self.frames[row], draw)]
+        clips = len(rows)
+        return Batch(
+            frames=read_frames(self.store, names, settings).unflatten(0, (clips, settings.clip_frames)),
+            labels=torch.from_numpy(np.repeat(np.searchsorted(self.pids, pids), settings.clips)),
+            flip=torch.from_numpy(draw.random(clips) < settings.flip),
+            erase=torch.from_numpy(_erasures(clips, settings, draw)),
+            seed=derive("device", self.seed, i),
+        )
+
+    def _clip(self, frames: Sequence[str], draw: np.random.Generator) -> list[str]:
+        settings = self.settings
+        positions = clip_positions(len(frames), settings.clip_frames, settings.sampling, settings.spacing, draw)
+        if settings.shuffle in ("train", "both"):
+            positions = draw.permutation(positions)
+        return [frames[position] for position in positions]
+
+
+def _take(rows: Indices, count: int, draw: np.random.Generator) -> Indices:
+    """`count` of an identity's tracklets, no one twice before all were taken once."""
+    rounds = -(-count // len(rows))
+    return np.concatenate([draw.permutation(rows) for _ in range(rounds)])[:count]
+
+
+def _erasures(clips: int, settings: Settings, draw: np.random.Generator) -> Indices:
+    """(clips, 4): a region a clip, empty with probability 1 - erase. A region too large for the image is cut to it."""
+    height, width = settings.height, settings.width
+    area = draw.uniform(*ERASE_AREA, clips) * height * width
+    aspect = np.exp(draw.uniform(np.log(ERASE_ASPECT[0]), np.log(ERASE_ASPECT[1]), clips))
+    tall = np.minimum(np.sqrt(area * aspect).round(), height)
+    wide = np.minimum(np.sqrt(area / aspect).round(), width)
+    top = np.floor(draw.random(clips) * (height - tall + 1))
+    left = np.floor(draw.random(clips) * (width - wide + 1))
+    regions = np.stack([top, left, top + tall, left + wide], axis=1).astype(np.int64)
+    regions[draw.random(clips) >= settings.erase] = 0
+    return regions
+
+
+class Chunks(NamedTuple):
+    """Some chunks of test tracklets, all of one length.
+
+    frames: (B, T, 3, H, W) uint8, in NHWC memory.
+    tracklets: (B,) positions of the chunks' tracklets in the table.
+    """
+
+    frames: Tensor
+    tracklets: Tensor
+
+
+class TestChunks(Dataset[Chunks]):
+    """All frames of all tracklets, in the order of time, in chunks of one length a batch.
+
+    A tracklet of n frames becomes ceil(n / test_chunk) chunks as even as can be. Chunks of one length are batched up to
+    `budget` frames, so that nothing is padded.
+    """
+
+    def __init__(self, tracklets: pd.DataFrame, store: Store, settings: Settings, budget: int = 256) -> None:
+        self.store, self.settings = store, settings
+        self.frames: list[Sequence[str]] = list(tracklets.frames)
+        self.names: list[str] = list(tracklets.tracklet)
+        by_length: dict[int, list[tuple[int, int]]] = {}
+        for row, frames in enumerate(self.frames):
+            count = -(-len(frames) // settings.test_chunk)
+            edges = (np.arange(count + 1) * len(frames)) // count
+            for start, end in pairwise(edges):
+                by_length.setdefault(int(end - start), []).append((row, int(start)))
+        self.batches = [
+            (length, chunks[first : first + size])
+            for length, chunks in sorted(by_length.items())
+            for size in [max(1, budget // length)]
+            for first in range(0, len(chunks), size)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, i: int) -> Chunks:
+        length, chunks = self.batches[i]
+        names = [name for row, start in chunks for name in self._ordered(row)[start : start + length]]
+        frames = read_frames(self.store, names, self.settings).unflatten(0, (len(chunks), length))
+        return Chunks(frames, torch.tensor([row for row, _ in chunks]))
+
+    def _ordered(self, row: int) -> Sequence[str]:
+        """A tracklet's frames in the order of time, or, with the control switched on, in a random one of its own."""
+        frames = self.frames[row]
+        if self.settings.shuffle not in ("test", "both"):
+            return frames
+        return [frames[i] for i in generator("shuffled", self.names[row]).permutation(len(frames))]
+
+
+def read_frames(store: Store, names: Sequence[str], settings: Settings) -> Tensor:
+    """(N, 3, H, W) uint8 seen over NHWC memory: every frame is decoded into its place once."""
+    frames = np.empty((len(names), settings.height, settings.width, 3), np.uint8)
+    for place, name in zip(frames, names, strict=True):
+        place[:] = decode(store.read(name), settings.height, settings.width, name)
+    return torch.from_numpy(frames).permute(0, 3, 1, 2)
+
+
+def start_worker(_: int) -> None:
+    """For DataLoader workers: one thread each, or OpenCV and torch get in each other's way."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)

@@ -1,0 +1,240 @@
+"""Data sets by name: found, indexed once, and loaded as a table of tracklets with the store of its frames.
+
+Where things lie:
+    BENCH_DATA   below it a folder for each real data set, as its archives unpack; may be read-only
+    BENCH_CACHE  what is derived: indexes of those folders, drawn data sets, imported videos (default ~/.cache/afa-bench)
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from baselines.errors import UserError
+from baselines.registry import nearest
+
+from . import DATASETS, cache, family, imported, imported_folder
+from . import table as tables
+from .dataset import Dataset
+from .stores import PACK, FolderStore, PackedStore, Store, write_pack
+
+TABLE = "table.parquet"
+META = "data.json"
+
+Progress = Callable[[int, int], None]  # (done, total) frames
+
+
+@dataclass(frozen=True)
+class Data:
+    """A loaded data set: one split of it."""
+
+    name: str
+    split: int
+    table: pd.DataFrame
+    store: Store
+    digest: str
+    definition: Dataset
+    root: Path
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        return self.definition.protocols
+
+
+class Imported(Dataset):
+    """A user's own video, cut by a tracker's boxes (`bench data import`)."""
+
+    protocols = ("official", "standard", "full")
+    folder = "imported"
+    layout = f"{TABLE} and {PACK}"
+    source = "made by `bench data import`"
+
+    def read(self, root: Path, split: int) -> pd.DataFrame:  # noqa: ARG002 - a video has one split
+        return _read_table(root / TABLE)
+
+
+def definition(name: str) -> Dataset:
+    """What the data set's file says.
+
+    Raises:
+        UserError: no such data set; the message gives the nearest right name.
+    """
+    if name in imported():
+        return Imported()
+    if family(name) not in DATASETS.entries:
+        raise UserError(f"no data set {name!r}; {nearest(name, DATASETS.names() + imported())}")
+    return DATASETS.get(family(name))()
+
+
+def find_root(name: str, root: Path | None = None) -> Path:
+    """The folder of a real data set: `--root`, or its folder below BENCH_DATA.
+
+    Raises:
+        UserError: nowhere; the message says what to get and how it must look.
+    """
+    found = definition(name)
+    if root is None:
+        base = os.environ.get("BENCH_DATA")
+        if not base:
+            raise UserError(
+                f"data set {name}: give --root DIR, or set BENCH_DATA to the folder that holds {found.folder}/; "
+                f"DIR must hold {found.layout} ({found.source})"
+            )
+        root = Path(base) / found.folder
+    if not root.is_dir():
+        raise UserError(f"data set {name}: {root} is not a folder; it must hold {found.layout} ({found.source})")
+    return root
+
+
+def load(
+    name: str, split: int = 0, root: Path | None = None, progress: Progress | None = None, fresh: bool = False
+) -> Data:
+    """One split of the data set `name`.
+
+    Args:
+        name: a registered or imported name; `walkers[-KIND][@WORLD][:SIZE]` is drawn on first use.
+        split: 0 to splits - 1.
+        root: the data set's folder, where it is not below BENCH_DATA.
+        progress: called with (done, total) frames while a data set is drawn.
+        fresh: read a real data set's folders again although an index of them is at hand.
+
+    Raises:
+        UserError: unknown name or split, missing root, wrong structure.
+    """
+    found = definition(name)
+    if not 0 <= split < found.splits:
+        raise UserError(f"--split {split}: {name} has the splits 0 to {found.splits - 1}")
+    if isinstance(found, Imported):
+        return _packed(name, imported_folder(name), found)
+    if family(name).startswith("walkers"):
+        return _packed(name, _draw(name, progress), found)
+    place = find_root(name, root)
+    table, digest = _index(name, split, place, found, fresh)
+    return Data(name, split, table, FolderStore(place), digest, found, place)
+
+
+def _packed(name: str, folder: Path, found: Dataset) -> Data:
+    table = tables.check(_read_table(folder / TABLE), str(folder))
+    return Data(name, 0, table, PackedStore(folder / PACK), pack_digest(folder), found, folder)
+
+
+def _read_table(file: Path) -> pd.DataFrame:
+    table = pq.read_table(file).to_pandas()
+    table["frames"] = [list(frames) for frames in table.frames]
+    return table
+
+
+def pack_digest(folder: Path) -> str:
+    """sha256 over a packed data set's table and frames; computed once and kept beside them."""
+    meta = folder / META
+    if not meta.exists():
+        total = hashlib.sha256(pd.util.hash_pandas_object(_plain(_read_table(folder / TABLE))).to_numpy().tobytes())
+        with open(folder / PACK, "rb") as frames:
+            total.update(hashlib.file_digest(frames, "sha256").digest())
+        half = meta.with_suffix(f".{os.getpid()}")
+        half.write_text(json.dumps({"digest": total.hexdigest()}))
+        half.replace(meta)
+    return str(json.loads(meta.read_text())["digest"])
+
+
+def _plain(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(frames=[";".join(frames) for frames in table.frames])
+
+
+def drawn_folder(name: str) -> Path:
+    """Where a drawn data set lies. The folder's name holds a digest of the code that draws."""
+    sources = (Path(__file__).with_name(f"{module}.py").read_bytes() for module in ("walkers", "puppets"))
+    return cache() / "walkers" / f"{name.replace(':', '.')}-{hashlib.sha256(b''.join(sources)).hexdigest()[:12]}"
+
+
+def _draw(name: str, progress: Progress | None) -> Path:
+    """The folder of a drawn data set, drawn now if it is not there."""
+    from . import walkers
+
+    world = walkers.parse(name)
+    folder = drawn_folder(name)
+    if (folder / TABLE).exists():
+        return folder
+    table = walkers.table(world)
+    total = int(table.frames.map(len).sum())
+
+    def counted() -> Iterator[tuple[str, bytes]]:
+        for done, frame in enumerate(walkers.frames(world), 1):
+            if progress is not None:
+                progress(done, total)
+            yield frame
+
+    half = folder.with_name(f"{folder.name}.{os.getpid()}.half")
+    try:
+        write_pack(half / PACK, counted())
+        table.to_parquet(half / TABLE)
+        try:
+            half.rename(folder)
+        except OSError:
+            if not (folder / TABLE).exists():  # not simply drawn by another process meanwhile
+                raise
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+    return folder
+
+
+def _index(name: str, split: int, root: Path, found: Dataset, fresh: bool) -> tuple[pd.DataFrame, str]:
+    """The table of a real data set and its digest: from the cache while no folder has changed, else read again."""
+    place = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
+    file = cache() / "index" / f"{name}-{split}-{place}.parquet"
+    if file.exists() and not fresh:
+        meta = _meta(file)
+        if meta["folders"] == _folders(root, meta["folders"]):
+            return _read_table(file), meta["digest"]
+    table = tables.check(found.read(root, split), str(root))
+    names = [frame for frames in table.frames for frame in frames]
+    digest = tables.digest(table, FolderStore(root).sizes(names))
+    parents = sorted({"", *(str(parent) for frame in names for parent in _parents(frame))})
+    meta = {"digest": digest, "folders": _folders(root, parents)}
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    half = file.with_suffix(f".{os.getpid()}.half")
+    pq.write_table(arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), b"bench": json.dumps(meta)}), half)
+    half.replace(file)
+    return table, digest
+
+
+def _parents(frame: str) -> Iterator[str]:
+    parts = frame.split("/")[:-1]
+    for end in range(1, len(parts) + 1):
+        yield "/".join(parts[:end])
+
+
+def _folders(root: Path, parts: Iterable[str]) -> dict[str, int]:
+    """Each folder's time of change in ns, by which an index notices added and removed files; -1 where it is gone."""
+    times = {}
+    for part in parts:
+        try:
+            times[part] = (root / part).stat().st_mtime_ns
+        except OSError:
+            times[part] = -1
+    return times
+
+
+def known_digest(name: str, split: int) -> str | None:
+    """The digest of a data set as it was last read here, without reading it; None if it never was."""
+    if family(name).startswith("walkers"):
+        meta = drawn_folder(name) / META
+    else:
+        meta = imported_folder(name) / META
+    if meta.exists():
+        return str(json.loads(meta.read_text())["digest"])
+    indexes = sorted((cache() / "index").glob(f"{name}-{split}-*.parquet"), key=lambda file: file.stat().st_mtime)
+    return str(_meta(indexes[-1])["digest"]) if indexes else None
+
+
+def _meta(file: Path) -> dict[str, Any]:
+    return dict(json.loads(pq.read_schema(file).metadata[b"bench"]))

@@ -1,0 +1,110 @@
+"""Where the bytes of frames lie: a folder of image files as a data set unpacks, or one packed Arrow file.
+
+Both read by a frame's name; neither decodes.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from baselines.errors import UserError
+
+PACK = "frames.arrow"
+SCHEMA = pa.schema([("name", pa.string()), ("data", pa.binary())])
+BATCH = 1024  # frames a record batch: large enough that finding one is cheap, small enough to stream
+
+
+class Store(Protocol):
+    """Bytes of frames by name."""
+
+    def read(self, name: str) -> bytes | memoryview:
+        """The encoded image of the frame `name`, as it lies on disk."""
+        ...
+
+    def sizes(self, names: Iterable[str]) -> dict[str, int]:
+        """Bytes of each frame; frames that are missing are left out."""
+        ...
+
+
+class FolderStore:
+    """Image files below a root, as the original archives unpack to. Never written to."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def read(self, name: str) -> bytes:
+        try:
+            return (self.root / name).read_bytes()
+        except OSError as error:
+            raise UserError(
+                f"{self.root / name}: {error.strerror}; `bench data verify` lists every such frame"
+            ) from error
+
+    def sizes(self, names: Iterable[str]) -> dict[str, int]:
+        found = {}
+        for name in names:
+            try:
+                found[name] = (self.root / name).stat().st_size
+            except OSError:
+                continue
+        return found
+
+
+class PackedStore:
+    """One Arrow file of (name, JPEG bytes), memory-mapped: opening costs the names, reading copies nothing."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._open()
+
+    def _open(self) -> None:
+        reader = pa.ipc.open_file(pa.memory_map(str(self.file)))
+        table = reader.read_all()
+        self._data = table.column("data")
+        self._rows = {name: row for row, name in enumerate(table.column("name").to_pylist())}
+
+    def __getstate__(self) -> dict[str, Path]:
+        return {"file": self.file}  # a worker process maps the file itself
+
+    def __setstate__(self, state: dict[str, Path]) -> None:
+        self.file = state["file"]
+        self._open()
+
+    def read(self, name: str) -> memoryview:
+        try:
+            row = self._rows[name]
+        except KeyError:
+            raise UserError(f"{self.file}: no frame {name!r} in the pack") from None
+        return memoryview(self._data[row].as_buffer())
+
+    def sizes(self, names: Iterable[str]) -> dict[str, int]:
+        return {name: self.read(name).nbytes for name in names if name in self._rows}
+
+
+def write_pack(file: Path, frames: Iterable[tuple[str, bytes]]) -> None:
+    """Write (name, bytes) pairs to `file`, whole or not at all, holding one batch in memory."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    half = file.with_name(f"{file.name}.{os.getpid()}.half")
+    try:
+        with pa.OSFile(str(half), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+            for names, data in _batches(frames):
+                writer.write_batch(pa.record_batch([pa.array(names, pa.string()), pa.array(data, pa.binary())], SCHEMA))
+        half.replace(file)
+    finally:
+        half.unlink(missing_ok=True)
+
+
+def _batches(frames: Iterable[tuple[str, bytes]]) -> Iterator[tuple[list[str], list[bytes]]]:
+    names: list[str] = []
+    data: list[bytes] = []
+    for name, image in frames:
+        names.append(name)
+        data.append(image)
+        if len(names) == BATCH:
+            yield names, data
+            names, data = [], []
+    if names:
+        yield names, data

@@ -1,0 +1,102 @@
+"""The table of tracklets: the one form that every data set fills and everything else reads.
+
+A row is a tracklet:
+
+| column   | type      | meaning |
+| -------- | --------- | ------- |
+| subset   | str       | `train`, `query` or `gallery` |
+| pid      | int       | identity; -1 is junk (never scored); in the gallery, an identity that no query has is a distractor |
+| camid    | int       | camera |
+| tracklet | str       | its name, unique within its subset |
+| frames   | list[str] | the frames' names in the order of time, relative to the data set's root, `/` between parts |
+
+Frames in the order that a file system gives make every motion baseline meaningless, so readers sort, and `check` refuses
+a tracklet whose frame names are not in ascending order.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from baselines.errors import UserError
+
+COLUMNS = ("subset", "pid", "camid", "tracklet", "frames")
+SUBSETS = ("train", "query", "gallery")
+JUNK = -1
+
+
+def make_table(rows: Iterable[tuple[str, int, int, str, list[str]]]) -> pd.DataFrame:
+    """A table from rows in the order of `COLUMNS`."""
+    table = pd.DataFrame(list(rows), columns=pd.Index(COLUMNS))
+    return table.astype({"subset": "object", "pid": "int64", "camid": "int64", "tracklet": "object"})
+
+
+def check(table: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Return `table` if it keeps the schema.
+
+    Raises:
+        UserError: what is wrong, where, in one line that begins with `source`.
+    """
+
+    def refuse(problem: str) -> None:
+        raise UserError(f"{source}: {problem}")
+
+    missing = [column for column in COLUMNS if column not in table.columns]
+    if missing:
+        refuse(f"the table of tracklets lacks the columns {missing}")
+    if table.empty:
+        refuse("no tracklets found")
+    wrong = set(table.subset.unique()) - set(SUBSETS)
+    if wrong:
+        refuse(f"unknown subsets {sorted(wrong)}; known: {', '.join(SUBSETS)}")
+    for column in ("pid", "camid"):
+        if not pd.api.types.is_integer_dtype(table[column]):
+            refuse(f"column {column} must hold whole numbers")
+    double = table[table.duplicated(["subset", "tracklet"])]
+    if len(double):
+        refuse(f"tracklet {double.tracklet.iloc[0]!r} stands twice in {double.subset.iloc[0]}")
+    if (table.pid[table.subset == "train"] < 0).any():
+        refuse("junk (pid -1) in the training set")
+    for tracklet, frames in zip(table.tracklet, table.frames, strict=True):
+        if len(frames) == 0:
+            refuse(f"tracklet {tracklet!r} has no frames")
+        if any(a >= b for a, b in pairwise(frames)):
+            refuse(f"the frames of tracklet {tracklet!r} are not in the order of time (ascending names)")
+    return table
+
+
+def digest(table: pd.DataFrame, sizes: dict[str, int]) -> str:
+    """A name for the data: sha256 over every row, every frame's name and its size in bytes. Paths are relative."""
+    total = hashlib.sha256()
+    for row in table.itertuples(index=False):
+        frames = ";".join(f"{name}:{sizes.get(name, -1)}" for name in row.frames)
+        total.update(f"{row.subset}|{row.pid}|{row.camid}|{row.tracklet}|{frames}\n".encode())
+    return total.hexdigest()
+
+
+def statistics(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Counts of each subset: identities, tracklets, cameras, frames, shortest, longest; and junk and distractor tracklets.
+
+    Junk is counted as tracklets and frames of its subset, but not as an identity.
+    """
+    queried = set(table.pid[table.subset == "query"])
+    counts = {}
+    for subset in SUBSETS:
+        part = table[table.subset == subset]
+        lengths = np.array([len(frames) for frames in part.frames])
+        junk = part.pid == JUNK
+        counts[subset] = {
+            "identities": int(part.pid[~junk].nunique()),
+            "tracklets": len(part),
+            "cameras": int(part.camid.nunique()),
+            "frames": int(lengths.sum()),
+            "shortest": int(lengths.min()) if len(part) else 0,
+            "longest": int(lengths.max(initial=0)),
+            "junk": int(junk.sum()),
+            "distractors": int((~part.pid.isin(queried) & ~junk).sum()) if subset == "gallery" else 0,
+        }
+    return counts

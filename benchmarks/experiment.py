@@ -1,0 +1,85 @@
+"""What one run IS, the identity that follows from it, and the code that decides its numbers."""
+
+import ast
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from baselines import BASELINES
+
+from .settings import split_method
+
+HOUSE = Path(__file__).parent.parent
+# The files whose code decides a run's numbers, beside the baseline's own. What is drawn or read is under the data's digest.
+DECISIVE = (
+    *("afa/features.py", "afa/augmentation.py", "afa/losses.py", "baselines/baseline.py", "baselines/backbones.py"),
+    *("benchmarks/model.py", "benchmarks/training.py", "benchmarks/extraction.py", "benchmarks/evaluation.py"),
+    *("benchmarks/seeds.py", "benchmarks/data/clips.py", "benchmarks/data/decode.py"),
+)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run, before it has run.
+
+    Attributes:
+        method: BASELINE[+afa|+afa-motion], or the name of an external method.
+        dataset: trained on; `test`: evaluated on, the same unless the evaluation crosses data sets.
+        settings: resolved, by the names that a user writes; a weights file by its name alone.
+        seed, split: of the run and of the training set.
+        data, test_data, weights: digests of what was read.
+        recipe: where the settings came from; a label, and no part of the identity.
+    """
+
+    method: str
+    dataset: str
+    test: str
+    settings: dict[str, Any]
+    seed: int
+    split: int
+    data: str
+    test_data: str
+    weights: str
+    recipe: str = ""
+
+    @property
+    def identity(self) -> str:
+        """sha256 of everything that the run is."""
+        parts = {key: value for key, value in asdict(self).items() if key != "recipe"}
+        parts["settings"] = {key: value for key, value in self.settings.items() if key != "weights"}
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """The run's folder: what a reader wants to see first, then the identity."""
+        place = self.dataset if self.test == self.dataset else f"{self.dataset}-to-{self.test}"
+        split = f"-split{self.split}" if self.split else ""
+        name = f"{place}-{self.method}-seed{self.seed}{split}-{self.identity[:10]}"
+        return re.sub(r"[^\w.+@-]", "_", name)
+
+
+def code_digest(method: str) -> str:
+    """sha256 of the code that decides the numbers of `method`: syntax trees, without comments and docstrings.
+
+    An external method's numbers are decided by the evaluation alone.
+    """
+    baseline = BASELINES.entries.get(split_method(method)[0]) if method.count("+") <= 1 else None
+    if baseline is None:
+        return _digest(("benchmarks/evaluation.py",))
+    return _digest((*DECISIVE, str(baseline.file)))
+
+
+@cache
+def _digest(files: tuple[str, ...]) -> str:
+    total = hashlib.sha256()
+    for file in files:
+        tree = ast.parse((HOUSE / file).read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+                del node.body[0]
+        total.update(ast.dump(tree).encode())
+    return total.hexdigest()

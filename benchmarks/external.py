@@ -1,0 +1,100 @@
+"""Features in and out: what someone else's code extracted becomes a normal record, and ours are handed out.
+
+A file holds one subset: `feature` (N, D), `pid` (N,), `camid` (N,), `tracklet` (N,) as npz arrays or parquet columns.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from baselines.backbones import file_digest
+from baselines.errors import UserError
+
+from . import records
+from .data.loading import Data
+from .evaluation import PROTOCOLS
+from .experiment import Experiment
+from .extraction import TrackletFeatures, extract
+from .records import Record, RunFolder
+from .run import Clock, Machine, new_record, rank_features, tabulate_rankings, test_tracklets, trained_model
+
+COLUMNS = ("feature", "pid", "camid", "tracklet")
+
+
+def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
+    """Features (N, D) float32 and a table of pid, camid, tracklet.
+
+    Raises:
+        UserError: not npz or parquet, a column that lacks, lengths that differ, or a value that is not finite.
+    """
+    try:
+        if file.suffix == ".parquet":
+            frame = pd.read_parquet(file)
+            columns: dict[str, Any] = {name: frame[name].to_numpy() for name in COLUMNS if name in frame}
+            if "feature" in columns:
+                columns["feature"] = np.stack(columns["feature"])
+        else:
+            with np.load(file, allow_pickle=False) as arrays:
+                columns = {name: arrays[name] for name in COLUMNS if name in arrays}
+    except Exception as error:
+        raise UserError(f"{file}: cannot be read as npz or parquet ({error})") from error
+    lacking = [name for name in COLUMNS if name not in columns]
+    if lacking:
+        raise UserError(f"{file}: lacks {', '.join(lacking)}; a file holds {', '.join(COLUMNS)}")
+    feature = np.asarray(columns.pop("feature"), np.float32)
+    if feature.ndim != 2 or any(len(column) != len(feature) for column in columns.values()):
+        sizes = ", ".join(f"{name} {np.shape(column)}" for name, column in columns.items())
+        raise UserError(f"{file}: feature {feature.shape} must be (N, D) and the rest (N,): {sizes}")
+    if not np.isfinite(feature).all():
+        raise UserError(
+            f"{file}: feature row {int(np.flatnonzero(~np.isfinite(feature).all(axis=1))[0])} is not finite"
+        )
+    labels = pd.DataFrame(columns).astype({"pid": "int64", "camid": "int64", "tracklet": "str"})
+    return feature, labels
+
+
+def score_files(
+    query: Path, gallery: Path, method: str, dataset: str, protocols: tuple[str, ...], metric: str, place: Path
+) -> Record:
+    """A record of features in two files, under `protocols`; the digests are the files'."""
+    clock = Clock()
+    (query_features, queries), (gallery_features, others) = read_features(query), read_features(gallery)
+    if query_features.shape[1] != gallery_features.shape[1]:
+        raise UserError(
+            f"{gallery}: features of length {gallery_features.shape[1]}, {query} has {query_features.shape[1]}"
+        )
+    data = f"{file_digest(query)[:32]}{file_digest(gallery)[:32]}"
+    settings = {"metric": metric}
+    experiment = Experiment(method, dataset, dataset, settings, 0, 0, data, data, "none", recipe="external")
+    features = TrackletFeatures(*[np.concatenate([query_features, gallery_features])] * 2)
+    rankings = rank_features(features, queries, others, protocols, metric)
+    clock.lap("evaluate", len(queries) + len(others))
+    rows, per_query = tabulate_rankings({"before": rankings["before"]}, queries)
+    record = new_record(experiment, rows, clock)
+    folder = RunFolder(place / experiment.name)
+    with folder.lock():
+        records.write(folder, record, per_query)
+    return record
+
+
+def export_features(source: RunFolder, record: Record, data: Data, to: Path, machine: Machine) -> list[Path]:
+    """The features of a finished run, before batch normalisation, as NAME-query.npz and NAME-gallery.npz."""
+    model, settings = trained_model(source, record, machine)
+    written = []
+    for subset, tracklets in zip(("query", "gallery"), test_tracklets(data), strict=True):
+        progress = partial(machine.report, subset, note=data.name)
+        features = extract(model, tracklets, data.store, settings, machine.workers, progress)
+        file = to / f"{record['name']}-{subset}.npz"
+        to.mkdir(parents=True, exist_ok=True)
+        names = np.array(list(tracklets.tracklet), dtype=np.str_)
+        np.savez(file, feature=features.before, pid=tracklets.pid, camid=tracklets.camid, tracklet=names)
+        written.append(file)
+    return written
+
+
+def default_protocols() -> tuple[str, ...]:
+    """All protocols: features from outside say nothing about which make sense."""
+    return tuple(PROTOCOLS)

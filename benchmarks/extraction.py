@@ -1,0 +1,66 @@
+"""One feature a tracklet, from all its frames."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from .data.clips import TestChunks
+from .data.stores import Store
+from .model import ReidModel
+from .settings import Settings
+from .training import autocast, loader
+
+Features = NDArray[np.float32]
+
+
+class TrackletFeatures(NamedTuple):
+    """Of N tracklets: the coherence (N, D), and the same behind the batch normalisation that precedes the classifier."""
+
+    before: Features
+    after: Features
+
+
+@torch.inference_mode()
+def extract(
+    model: ReidModel,
+    tracklets: pd.DataFrame,
+    store: Store,
+    settings: Settings,
+    workers: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> TrackletFeatures:
+    """The temporal coherence of every tracklet, in the table's order.
+
+    Chunks of a tracklet are merged by their weights (the sum of the frames' weights, or the number of frames), so that
+    pooling baselines get what all frames at once would give.
+
+    Args:
+        progress: called with (done, total) frames.
+    """
+    model.eval()
+    chunks = TestChunks(tracklets, store, settings)
+    total = int(tracklets.frames.map(len).sum())
+    sums = np.zeros((len(tracklets), model.baseline.channels))
+    weights = np.zeros(len(tracklets))
+    done = 0
+    device = next(model.parameters()).device
+    for frames, rows in loader(chunks, workers):
+        with autocast(settings.precision, device):
+            features = model(frames)
+        steps = frames.shape[1]
+        if features.weights is None:
+            weight = np.full(len(rows), float(steps))
+        else:
+            weight = features.weights.double().sum(dim=1).cpu().numpy()
+        np.add.at(sums, rows.numpy(), features.coherence.double().cpu().numpy() * weight[:, None])
+        np.add.at(weights, rows.numpy(), weight)
+        done += len(rows) * steps
+        if progress is not None:
+            progress(done, total)
+    before = (sums / weights[:, None]).astype(np.float32)
+    after = torch.cat([model.neck(part.to(device)).cpu() for part in torch.from_numpy(before).split(4096)])
+    return TrackletFeatures(before, after.numpy())

@@ -1,0 +1,129 @@
+"""The one model that is trained: a baseline, AFA where attached, batch normalisation, classifier and losses."""
+
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from afa import (
+    AdversarialFeatureAugmentation,
+    VideoFeatures,
+    batch_hard_soft_margin_triplet,
+    coherence_constraint,
+    frame_consensus_cross_entropy,
+)
+from baselines.baseline import Baseline, Clips
+
+from .data.clips import Batch
+from .settings import Settings
+
+# Of torchvision's ImageNet weights, in units of pixel values 0 to 1.
+PIXEL_MEAN, PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class ReidModel(BaseModel):
+    """Eq. 6 around any baseline, each of its parts set on its own.
+
+    - triplet on the coherence, always;
+    - classification "pooled" (the coherence of X'), "consensus" (Eq. 7-9 on X') or "none", behind batch normalisation;
+    - the coherence constraint with weight lambda, where lambda is not 0.
+
+    Args:
+        baseline: clips to VideoFeatures.
+        classes: number of training identities.
+        settings: of the run.
+    """
+
+    def __init__(self, baseline: Baseline, classes: int, settings: Settings) -> None:
+        super().__init__()
+        self.baseline, self.settings = baseline, settings
+        self.augmentation = AdversarialFeatureAugmentation(settings.sigma, settings.target, settings.granularity)
+        self.neck = nn.BatchNorm1d(baseline.channels)
+        self.classifier = nn.Linear(baseline.channels, classes, bias=False)
+        nn.init.normal_(self.classifier.weight, std=0.001)
+        self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
+
+    def train_step(self, data: Batch, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
+        """One step of optimisation on a batch; returns the terms of the loss and their sum."""
+        with optim_wrapper.optim_context(self):
+            losses = self._run_forward(data._asdict(), mode="loss")
+        total, terms = self.parse_losses(losses)
+        optim_wrapper.update_params(total)
+        return terms
+
+    def forward(
+        self,
+        frames: Tensor,
+        labels: Tensor | None = None,
+        flip: Tensor | None = None,
+        erase: Tensor | None = None,
+        seed: int = 0,
+        mode: str = "predict",
+    ) -> dict[str, Tensor] | VideoFeatures:
+        """mode "loss": the terms of the loss. mode "predict": the baseline's VideoFeatures of unaugmented clips."""
+        clips = Clips(self.prepare(frames, flip, erase))
+        if mode == "predict" or labels is None:
+            return self.baseline(clips)
+        torch.manual_seed(seed)  # for whatever a baseline draws, dropout among it
+        features = self.baseline(clips)
+        return self.losses(features, labels.to(frames.device), torch.Generator().manual_seed(seed))
+
+    def losses(self, features: VideoFeatures, labels: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
+        """The terms of Eq. 6 that are switched on, each with its weight, in float32."""
+        settings = self.settings
+        weights = features.weights.float() if features.weights is not None else None
+        features = VideoFeatures(features.frames.float(), features.coherence.float(), weights)
+        terms = {"loss_triplet": batch_hard_soft_margin_triplet(features.coherence, labels)}
+        if settings.classification != "none":
+            augmented = self.augmentation(features, draw)
+            if settings.classification == "consensus":
+                logits = self.classifier(self.neck(augmented.flatten(0, 1))).unflatten(0, augmented.shape[:2])
+                terms["loss_class"] = frame_consensus_cross_entropy(logits, labels)
+            else:
+                # The motion of X' averages to nothing under the weights that made the coherence.
+                pooled = features.coherence + _pool(augmented - features.frames, weights)
+                terms["loss_class"] = F.cross_entropy(self.classifier(self.neck(pooled)), labels)
+        if settings.lambda_ > 0:
+            terms["loss_coherence"] = settings.lambda_ * coherence_constraint(features.motion, settings.coherence_norm)
+        return terms
+
+    def prepare(self, frames: Tensor, flip: Tensor | None = None, erase: Tensor | None = None) -> Tensor:
+        """uint8 frames (B, T, 3, H, W), on the device of the model, to normalised and augmented floats of that shape.
+
+        The erased region is filled with the mean pixel, which is 0 here.
+        """
+        batch, steps = frames.shape[:2]
+        device = self.pixel_mean.device
+        images = frames.to(device, non_blocking=True).flatten(0, 1).float().div_(255)
+        images = images.sub_(self.pixel_mean).div_(self.pixel_std).unflatten(0, (batch, steps))
+        if flip is not None and flip.any():
+            flipped = flip.to(device)
+            images[flipped] = images[flipped].flip(-1)
+        if erase is not None:
+            for clip, (top, left, bottom, right) in enumerate(erase.tolist()):
+                images[clip, :, :, top:bottom, left:right] = 0
+        return images
+
+
+def _pool(frames: Tensor, weights: Tensor | None) -> Tensor:
+    if weights is None:
+        return frames.mean(dim=1)
+    return (weights.unsqueeze(-1) * frames).sum(dim=1) / weights.sum(dim=1, keepdim=True)
+
+
+def build_model(method: str, classes: int, settings: Settings, seed: int) -> tuple[ReidModel, str]:
+    """The model of a method with its initial weights drawn from `seed`, and the digest of its pretrained weights."""
+    from baselines import BASELINES
+    from baselines.backbones import build_backbone
+
+    from .seeds import derive
+    from .settings import split_method
+
+    kind: Any = BASELINES.get(split_method(method)[0])
+    torch.manual_seed(derive("weights", seed))
+    backbone, digest = build_backbone(settings.backbone, settings.weights)
+    return ReidModel(kind(backbone), classes, settings), digest

@@ -1,0 +1,77 @@
+"""What a user sees of long work: bars with the time left at a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class Report(Protocol):
+    """What long work calls as it goes on."""
+
+    def __call__(self, phase: str, done: int, total: int, note: str = "") -> None: ...
+
+
+LINE_SECONDS = 10.0
+
+
+def silent(phase: str, done: int, total: int, note: str = "") -> None:
+    """For callers who watch nothing."""
+
+
+@contextmanager
+def reporting() -> Iterator[Report]:
+    """A Report for standard error: rich's bars at a terminal, else a line at a phase's begin, every 10 s, and at its end."""
+    if sys.stderr.isatty():
+        yield from _bars()
+    else:
+        yield from _lines()
+
+
+def _bars() -> Iterator[Report]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, int] = {}
+
+        def report(phase: str, done: int, total: int, note: str = "") -> None:
+            if phase not in tasks:
+                tasks[phase] = bars.add_task(phase, total=total, note=note)
+            bars.update(tasks[phase], completed=done, total=total, note=note)  # type: ignore[arg-type]
+
+        yield report
+
+
+def _lines() -> Iterator[Report]:
+    began: dict[str, tuple[float, int]] = {}
+    shown: dict[str, float] = {}
+
+    def report(phase: str, done: int, total: int, note: str = "") -> None:
+        now = time.monotonic()
+        start, first = began.setdefault(phase, (now, done))
+        if phase in shown and done < total and now - shown[phase] < LINE_SECONDS:
+            return
+        shown[phase] = now
+        left = (now - start) / (done - first) * (total - done) if done > first else None
+        rest = f", {left:.0f} s left" if left else ""
+        print(f"{phase}: {done} of {total}{rest}  {note}".rstrip(), file=sys.stderr, flush=True)
+
+    yield report

@@ -1,0 +1,220 @@
+"""Runs on disk: every file of a run's folder is named here, and a record is there whole or not at all."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from baselines.errors import UserError
+from baselines.registry import nearest
+
+from .evaluation import Ranking, rank
+from .experiment import Experiment, code_digest
+
+RANKS = (1, 5, 10, 20)
+RECORDS = b"bench records"
+
+
+def results() -> Path:
+    """Where runs lie: BENCH_RESULTS, or results/runs below the current folder."""
+    return Path(os.environ.get("BENCH_RESULTS") or "results/runs")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run."""
+
+    path: Path
+
+    @property
+    def settings(self) -> Path:
+        """The experiment, resolved, as JSON; written first."""
+        return self.path / "experiment.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def curves(self) -> Path:
+        """Means of the loss terms, a JSON line an epoch."""
+        return self.path / "curves.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The state of a training that is under way; gone when it has ended."""
+        return self.path / "checkpoint.pth"
+
+    @property
+    def weights(self) -> Path:
+        """The final weights."""
+        return self.path / "model.safetensors"
+
+    @property
+    def queries(self) -> Path:
+        """Results a query, under every protocol."""
+        return self.path / "queries.parquet"
+
+    @property
+    def record(self) -> Path:
+        """Everything else; written last, so that its presence means done."""
+        return self.path / "record.json"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for this process; the kernel lets go of it when the process dies.
+
+        Raises:
+            UserError: another process holds it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / ".lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"{self.path}: another process is running this experiment; wait for it or stop it"
+                ) from None
+            yield
+
+
+Record = dict[str, Any]
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Replace `file` by `text` in one step."""
+    half = file.with_name(f".{file.name}.{os.getpid()}")
+    half.write_text(text)
+    half.replace(file)
+
+
+def to_json(value: Any) -> str:
+    """Indented and sorted; a NaN is refused, because JSON has none."""
+    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False)
+
+
+def write(folder: RunFolder, record: Record, queries: pd.DataFrame) -> None:
+    """Results a query first, the record last: a reader that sees a record sees all of it."""
+    half = folder.queries.with_name(f".{folder.queries.name}.{os.getpid()}")
+    queries.to_parquet(half, index=False)
+    half.replace(folder.queries)
+    write_whole(folder.record, to_json(record))
+
+
+def read(folder: RunFolder) -> Record | None:
+    """The record of a finished run, or None."""
+    try:
+        return dict(json.loads(folder.record.read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def finished(place: Path) -> list[Record]:
+    """All records below `place`, by name."""
+    found = (read(RunFolder(file.parent)) for file in sorted(place.glob("*/record.json")))
+    return [record for record in found if record is not None]
+
+
+def find(run: str, place: Path) -> tuple[RunFolder, Record]:
+    """The finished run that `run` names: a folder's name, its beginning or its end, or a path.
+
+    Raises:
+        UserError: none, or several.
+    """
+    for folder in (RunFolder(Path(run)), RunFolder(place / run)):
+        record = read(folder)
+        if record is not None:
+            return folder, record
+    names = [record["name"] for record in finished(place)]
+    matches = [name for name in names if name.startswith(run) or name.endswith(run)]
+    if len(matches) != 1:
+        hint = f"{len(matches)} runs match: {', '.join(matches)}" if matches else nearest(run, names)
+        raise UserError(f"no finished run {run!r} in {place}; {hint if names else 'there is none yet'}")
+    folder = RunFolder(place / matches[0])
+    return folder, dict(json.loads(folder.record.read_text()))
+
+
+def experiment_of(record: Record) -> Experiment:
+    """The experiment that a record is of."""
+    return Experiment(**record["experiment"])
+
+
+def stale(record: Record, digests: dict[str, str]) -> list[str]:
+    """Why a record is not current: made by other code, or on other data than `digests` (by data set's name) says is here."""
+    experiment = experiment_of(record)
+    reasons = ["made by other code"] if record["code"] != code_digest(experiment.method) else []
+    for name, digest in ((experiment.dataset, experiment.data), (experiment.test, experiment.test_data)):
+        here = digests.get(f"{name}/{experiment.split}")
+        if here is not None and here != digest and f"other data: {name}" not in reasons:
+            reasons.append(f"other data: {name}")
+    return reasons
+
+
+def metrics(rankings: dict[str, Ranking], feature: str) -> list[dict[str, Any]]:
+    """A row a protocol: mAP and CMC as fractions (None where no query has a match), counts of queries."""
+    rows = []
+    for protocol, ranking in rankings.items():
+        matched = int((ranking.first_hit_rank == ranking.first_hit_rank).sum())
+        row: dict[str, Any] = {"protocol": protocol, "feature": feature, "mAP": ranking.map}
+        row |= {f"R{k}": rank(ranking.cmc, k) for k in RANKS}
+        row = {key: None if value != value else value for key, value in row.items()}
+        rows.append({**row, "queries": matched, "unmatched": len(ranking.first_hit_rank) - matched})
+    return rows
+
+
+def per_query(rankings: dict[str, Ranking], feature: str, queries: pd.DataFrame) -> pd.DataFrame:
+    """A row a query and protocol: query, pid, camid, average_precision, first_hit_rank (NaN: no match)."""
+    parts = [
+        pd.DataFrame(
+            {
+                "protocol": protocol,
+                "feature": feature,
+                "query": queries.tracklet.to_numpy(),
+                "pid": queries.pid.to_numpy(),
+                "camid": queries.camid.to_numpy(),
+                "average_precision": ranking.average_precision,
+                "first_hit_rank": ranking.first_hit_rank,
+            }
+        )
+        for protocol, ranking in rankings.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def export(runs: list[tuple[RunFolder, Record]], file: Path) -> None:
+    """Many runs in one parquet file to share: a row a query and protocol with its run's name; the records in the metadata."""
+    parts = [pd.read_parquet(folder.queries).assign(run=record["name"]) for folder, record in runs]
+    table = pa.Table.from_pandas(pd.concat(parts, ignore_index=True), preserve_index=False)
+    text = json.dumps([record for _, record in runs], sort_keys=True, allow_nan=False)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    half = file.with_name(f".{file.name}.{os.getpid()}")
+    pq.write_table(
+        table.replace_schema_metadata({**(table.schema.metadata or {}), RECORDS: text}), half, compression="zstd"
+    )
+    half.replace(file)
+
+
+def exported(file: Path) -> list[Record]:
+    """The records in a file that `export` wrote.
+
+    Raises:
+        UserError: no such file, or not one of ours.
+    """
+    try:
+        return list(json.loads(pq.read_schema(file).metadata[RECORDS]))
+    except (OSError, pa.ArrowInvalid, KeyError, TypeError) as error:
+        raise UserError(f"{file}: not a file that `bench records export` wrote ({type(error).__name__})") from error
+
+
+def discard(folder: RunFolder) -> None:
+    """Forget a run's results, so that it runs anew; the record goes first, so that no half of it is ever seen."""
+    for file in (folder.record, folder.queries, folder.weights, folder.checkpoint, folder.curves, folder.log):
+        file.unlink(missing_ok=True)

@@ -1,0 +1,157 @@
+"""Finished runs as a table: methods down, R1 to R20 and mAP across, mean and standard deviation over seeds and splits."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.records import RANKS, Record, experiment_of, stale
+
+COLUMNS = (*(f"R{rank}" for rank in RANKS), "mAP")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method under one set of settings: every seed and split of it that was found.
+
+    values: metric -> percent, one a run (None where no query has a match).
+    """
+
+    label: str
+    runs: list[Record]
+    values: dict[str, list[float | None]]
+    stale: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """What one data set's runs gave under one protocol."""
+
+    title: str
+    rows: list[Row]
+    notes: list[str]
+
+
+def tables(
+    records: Sequence[Record], protocol: str | None, digests: dict[str, str], feature: str = "before"
+) -> list[Table]:
+    """A table for each (trained on, evaluated on) pair among the records.
+
+    Args:
+        protocol: the one to show; None is the first that the records hold, which is the data set's default.
+        digests: of the data at hand, as `records.stale` takes them.
+        feature: "before" or "after" batch normalisation.
+    """
+    places: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        experiment = experiment_of(record)
+        places.setdefault((experiment.dataset, experiment.test), []).append(record)
+    made = [_table(dataset, test, here, protocol, digests, feature) for (dataset, test), here in sorted(places.items())]
+    return [table for table in made if table.rows]
+
+
+def _table(
+    dataset: str, test: str, records: list[Record], protocol: str | None, digests: dict[str, str], feature: str
+) -> Table:
+    protocol = protocol or records[0]["metrics"][0]["protocol"]
+    common = _common([record["experiment"]["settings"] for record in records])
+    rows: dict[tuple[str, str, str], list[tuple[Record, dict[str, Any]]]] = {}
+    for record in records:
+        metrics = _find(record, protocol, feature)
+        if metrics is None:
+            continue
+        experiment = experiment_of(record)
+        different = {key: value for key, value in experiment.settings.items() if key not in common}
+        key = (experiment.method, json.dumps(different, sort_keys=True), "; ".join(stale(record, digests)))
+        rows.setdefault(key, []).append((record, metrics))
+    made = []
+    for (method, settings, reason), found in rows.items():
+        values = {column: [_percent(metrics[column]) for _, metrics in found] for column in COLUMNS}
+        made.append(Row(_label(method, json.loads(settings), rows), [record for record, _ in found], values, reason))
+    made.sort(key=lambda row: row.label)
+    title = dataset if dataset == test else f"{dataset} to {test}"
+    return Table(title, made, _notes(made, protocol, feature))
+
+
+def _find(record: Record, protocol: str, feature: str) -> dict[str, Any] | None:
+    wanted = (protocol, feature)
+    return next((row for row in record["metrics"] if (row["protocol"], row["feature"]) == wanted), None)
+
+
+def _percent(fraction: float | None) -> float | None:
+    return None if fraction is None else 100 * fraction
+
+
+# What a method's name already says, or what says nothing of the numbers' meaning, is not repeated in a row's label.
+_SAID = ("classification", "target", "sigma", "lambda")
+
+
+def _common(settings: list[dict[str, Any]]) -> set[str]:
+    """The settings that all runs of a table share."""
+    keys = set().union(*settings)
+    return {key for key in keys if len({json.dumps(each.get(key)) for each in settings}) == 1}
+
+
+def _label(method: str, different: dict[str, Any], rows: Any) -> str:
+    """The method, and those settings by which rows of the same method differ."""
+    rivals = [json.loads(settings) for name, settings, _ in rows if name == method]
+    shown = {key: value for key, value in different.items() if any(rival.get(key) != value for rival in rivals)}
+    return f"{method} ({', '.join(f'{key}={value}' for key, value in sorted(shown.items()))})" if shown else method
+
+
+def _notes(rows: list[Row], protocol: str, feature: str) -> list[str]:
+    runs = [run for row in rows for run in row.runs]
+    if not runs:
+        return []
+
+    def over(key: str) -> str:
+        return ", ".join(str(value) for value in sorted({run["experiment"][key] for run in runs}))
+
+    place = {run["environment"]["gpu"] or run["environment"]["cpu"] for run in runs}
+    precision = {run["experiment"]["settings"].get("precision", "as given") for run in runs}
+    unmatched = {metrics["unmatched"] for run in runs if (metrics := _find(run, protocol, feature))}
+    notes = [
+        f"protocol {protocol}; percent; mean ± standard deviation over runs; feature {feature} batch normalisation",
+        f"recipe {over('recipe')}; seeds {over('seed')}; splits {over('split')}; {', '.join(sorted(precision))}; "
+        f"{'; '.join(sorted(place))}",
+    ]
+    if unmatched != {0}:
+        notes.append(f"queries without a match, left out: {', '.join(str(count) for count in sorted(unmatched))}")
+    notes += sorted({f"* stale: {row.stale}" for row in rows if row.stale})
+    return notes
+
+
+def cell(values: list[float | None]) -> str:
+    """`83.1 ± 0.4`, or `83.1` of a single run; a dash where no query has a match."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    mean = f"{np.mean(known):.1f}"
+    return f"{mean} ± {np.std(known, ddof=1):.1f}" if len(known) > 1 else mean
+
+
+def render(table: Table, style: str) -> str:
+    """As text: style "terminal", "github" or "csv"."""
+    from tabulate import tabulate
+
+    head = ["method", "runs", *COLUMNS]
+    body = [
+        [row.label + ("*" if row.stale else ""), len(row.runs), *(cell(row.values[column]) for column in COLUMNS)]
+        for row in table.rows
+    ]
+    if style == "csv":
+        import csv
+        import io
+
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n").writerows([["data set", *head], *([table.title, *row] for row in body)])
+        return out.getvalue().rstrip()
+    align = ("left", "right", *["right"] * len(COLUMNS))
+    drawn = tabulate(
+        body, head, tablefmt="github" if style == "github" else "simple", colalign=align, disable_numparse=True
+    )
+    if style == "github":
+        return "\n".join([f"**{table.title}**", "", drawn, "", *(f"<sub>{note}</sub><br>" for note in table.notes)])
+    return "\n".join([table.title, drawn, *table.notes])

@@ -1,0 +1,287 @@
+"""One experiment from the table of tracklets to a record."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_model, save_model
+
+from baselines import BASELINES
+from baselines.backbones import weights_digest
+from baselines.errors import UserError
+
+from . import environment, records
+from .data.clips import TrainingBatches
+from .data.loading import Data, load
+from .evaluation import Ranking, evaluate_features
+from .experiment import Experiment, code_digest
+from .extraction import Features, TrackletFeatures, extract
+from .model import ReidModel, build_model
+from .progress import Report
+from .records import Record, RunFolder
+from .seeds import generator
+from .settings import Settings, from_dict, resolve, split_method
+from .training import train
+
+
+class Machine(NamedTuple):
+    """How a run is carried out. None of it is part of what the run is: it does not change a number."""
+
+    workers: int
+    checkpoint_minutes: float
+    report: Report
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def plan(
+    method: str,
+    dataset: str,
+    *,
+    recipe: str | None,
+    changes: Sequence[str],
+    seed: int,
+    split: int,
+    root: Path | None,
+    report: Report,
+) -> tuple[Experiment, Settings, Data]:
+    """The experiment that a command describes, its settings and its data.
+
+    Raises:
+        UserError: an unknown method, data set, recipe or setting, a missing root, or weights out of reach.
+    """
+    BASELINES.get(split_method(method)[0])
+    data = load(dataset, split, root, lambda done, total: report("draw", done, total, dataset))
+    recipe = recipe or data.definition.recipe
+    settings = resolve(recipe, method, changes)
+    weights = weights_digest(settings.backbone, settings.weights)
+    values = {**settings.as_dict(), "weights": Path(settings.weights).name}
+    label = Path(recipe).stem if recipe.endswith(".toml") else recipe
+    digests = {"data": data.digest, "test_data": data.digest, "weights": weights}
+    return Experiment(method, dataset, dataset, values, seed, split, recipe=label, **digests), settings, data
+
+
+def run(experiment: Experiment, settings: Settings, data: Data, folder: RunFolder, machine: Machine) -> Record:
+    """Train to the last epoch, extract, evaluate, and write the record. Goes on where an interrupted run stopped.
+
+    Raises:
+        UserError: too few training identities, or another process runs the same experiment.
+        Stopped: a signal ended the training, which had saved its state.
+    """
+    with folder.lock():
+        records.write_whole(folder.settings, records.to_json(asdict(experiment)))
+        torch.set_num_threads(settings.threads)
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        clock = Clock()
+        training, held_out = hold_out(data, settings)
+        batches = TrainingBatches(training, data.store, settings, experiment.seed)
+        if len(batches.pids) < 2:
+            raise UserError(
+                f"data set {data.name}: {len(batches.pids)} training identities; a triplet needs 2 at least"
+            )
+        model, _ = build_model(experiment.method, len(batches.pids), settings, experiment.seed)
+        model.to(machine.device)
+        if folder.weights.exists():
+            load_model(model, folder.weights, device=str(machine.device))
+        elif settings.epochs > 0:
+            start = train(
+                model,
+                batches,
+                folder.path,
+                checkpoint=folder.checkpoint,
+                curves=folder.curves,
+                log=folder.log,
+                workers=machine.workers,
+                checkpoint_minutes=machine.checkpoint_minutes,
+                progress=lambda done, total, terms: machine.report("train", done, total, _terms(terms)),
+            )
+            clips = settings.identities * settings.clips * settings.clip_frames
+            clock.lap("train", (len(batches) - start) * clips)
+        half = folder.weights.with_suffix(".half")
+        save_model(model, str(half))
+        half.replace(folder.weights)
+        results, queries = score(model, data, settings, machine, clock)
+        if held_out is not None:
+            results += _validate(model, held_out, data, settings, machine)
+        record = new_record(experiment, results, clock, model, settings)
+        records.write(folder, record, queries)
+        folder.checkpoint.unlink(missing_ok=True)
+        return record
+
+
+def evaluate_elsewhere(source: RunFolder, record: Record, data: Data, place: Path, machine: Machine) -> Record:
+    """A finished run's model on another data set, as a record of its own (Table 5 of the paper)."""
+    trained = records.experiment_of(record)
+    experiment = Experiment(**{**asdict(trained), "test": data.name, "test_data": data.digest})
+    folder = RunFolder(place / experiment.name)
+    done = records.read(folder)
+    if done is not None and not records.stale(done, {}):
+        return done
+    with folder.lock():
+        records.write_whole(folder.settings, records.to_json(asdict(experiment)))
+        model, settings = trained_model(source, record, machine)
+        clock = Clock()
+        results, queries = score(model, data, settings, machine, clock)
+        record = new_record(experiment, results, clock, model, settings)
+        records.write(folder, record, queries)
+        return record
+
+
+def trained_model(folder: RunFolder, record: Record, machine: Machine) -> tuple[ReidModel, Settings]:
+    """The model of a finished run with its final weights, and its settings."""
+    if not folder.weights.exists():
+        raise UserError(
+            f"{folder.weights}: not found; external results have no model, or the weights were cleaned away"
+        )
+    experiment = records.experiment_of(record)
+    settings = from_dict({**experiment.settings, "weights": "none"})
+    torch.set_num_threads(settings.threads)
+    classes = _classes(folder.weights)
+    model, _ = build_model(experiment.method, classes, settings, experiment.seed)
+    load_model(model, folder.weights)
+    return model.to(machine.device), settings
+
+
+def _classes(weights: Path) -> int:
+    from safetensors import safe_open
+
+    with safe_open(weights, framework="pt") as tensors:
+        return int(tensors.get_slice("classifier.weight").get_shape()[0])
+
+
+def hold_out(data: Data, settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """The training tracklets, and those of the share of TRAINING identities that is held out, the same for every seed."""
+    training = data.table[data.table.subset == "train"]
+    if settings.holdout == 0:
+        return training, None
+    pids = np.unique(training.pid)
+    count = max(1, round(settings.holdout * len(pids)))
+    held = generator("holdout", data.name, data.split).permutation(pids)[:count]
+    inside = training.pid.isin(held)
+    return training[~inside], training[inside]
+
+
+def test_tracklets(data: Data) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Query and gallery tracklets; junk is left out, because no protocol scores it."""
+    queries = data.table[data.table.subset == "query"]
+    gallery = data.table[(data.table.subset == "gallery") & (data.table.pid != -1)]
+    return queries, gallery
+
+
+def score(
+    model: ReidModel, data: Data, settings: Settings, machine: Machine, clock: "Clock"
+) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """Metrics and results a query, under every protocol of the data set, before and after batch normalisation."""
+    queries, gallery = test_tracklets(data)
+    both = pd.concat([queries, gallery])
+    features = extract(
+        model, both, data.store, settings, machine.workers, lambda a, b: machine.report("extract", a, b, data.name)
+    )
+    clock.lap("extract", int(both.frames.map(len).sum()))
+    rankings = rank_features(features, queries, gallery, data.protocols, settings.metric)
+    clock.lap("evaluate", len(both))
+    return tabulate_rankings(rankings, queries)
+
+
+def rank_features(
+    features: TrackletFeatures, queries: pd.DataFrame, gallery: pd.DataFrame, protocols: Sequence[str], metric: str
+) -> dict[str, dict[str, Ranking]]:
+    """feature ("before" or "after" batch normalisation) -> protocol -> Ranking. Query rows come first in `features`."""
+    rows = len(queries)
+
+    def ranked(vectors: Features) -> dict[str, Ranking]:
+        return evaluate_features(
+            vectors[:rows],
+            vectors[rows:],
+            queries.pid.to_numpy(),
+            queries.camid.to_numpy(),
+            gallery.pid.to_numpy(),
+            gallery.camid.to_numpy(),
+            protocols,
+            metric=metric,
+        )
+
+    return {name: ranked(vectors) for name, vectors in features._asdict().items()}
+
+
+def tabulate_rankings(
+    rankings: dict[str, dict[str, Ranking]], queries: pd.DataFrame
+) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """Rows for a record, and the table of results a query."""
+    rows = [row for feature, ranked in rankings.items() for row in records.metrics(ranked, feature)]
+    parts = [records.per_query(ranked, feature, queries) for feature, ranked in rankings.items()]
+    return rows, pd.concat(parts, ignore_index=True)
+
+
+def _validate(
+    model: ReidModel, held_out: pd.DataFrame, data: Data, settings: Settings, machine: Machine
+) -> list[dict[str, Any]]:
+    """Held-out training tracklets against each other: each is a query, all are the gallery."""
+    features = extract(model, held_out, data.store, settings, machine.workers)
+    doubled = TrackletFeatures(*(np.concatenate([vectors, vectors]) for vectors in features))
+    rankings = rank_features(doubled, held_out, held_out, ["standard"], settings.metric)
+    return [
+        row for name, ranked in rankings.items() for row in records.metrics({"validation": ranked["standard"]}, name)
+    ]
+
+
+def new_record(
+    experiment: Experiment,
+    results: list[dict[str, Any]],
+    clock: "Clock",
+    model: ReidModel | None = None,
+    settings: Settings | None = None,
+) -> Record:
+    """What a record holds: what the run is, what came out, and where it was made. Fractions; bytes; seconds."""
+    return {
+        "format": 1,
+        "name": experiment.name,
+        "experiment": asdict(experiment),
+        "code": code_digest(experiment.method),
+        "metrics": results,
+        "cost": cost(model, settings) if model is not None and settings is not None else None,
+        "phases": clock.phases,
+        "peak_memory": environment.peak_memory(),
+        "environment": environment.describe(),
+        "started": clock.started.isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def cost(model: ReidModel, settings: Settings) -> dict[str, float]:
+    """Parameters of the baseline (the classifier is not used at test), and multiply-adds of one frame of a clip."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    device = next(model.parameters()).device
+    clip = torch.zeros(1, settings.clip_frames, 3, settings.height, settings.width, dtype=torch.uint8, device=device)
+    model.eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(clip)
+    parameters = sum(parameter.numel() for parameter in model.baseline.parameters())
+    return {"parameters": parameters, "multiply_adds": counter.get_total_flops() / 2 / settings.clip_frames}
+
+
+class Clock:
+    """Seconds, frames (tracklets for evaluation) and their ratio, a phase."""
+
+    def __init__(self) -> None:
+        self.started = datetime.now(UTC)
+        self.last = time.perf_counter()
+        self.phases: dict[str, dict[str, float]] = {}
+
+    def lap(self, phase: str, items: int) -> None:
+        now = time.perf_counter()
+        seconds, self.last = now - self.last, now
+        self.phases[phase] = {"seconds": seconds, "items": items, "per_second": items / seconds}
+
+
+def _terms(terms: dict[str, float]) -> str:
+    return "  ".join(f"{key.removeprefix('loss_')} {value:.3f}" for key, value in terms.items())

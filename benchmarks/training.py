@@ -1,0 +1,281 @@
+"""The one trainer: mmengine's Runner around a loop in which batch i is a function of the seed and i.
+
+Killed at any moment and started again, training goes on from its last checkpoint with the bits of an undisturbed run.
+"""
+
+import json
+import logging
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from mmengine.optim import OptimWrapper
+from mmengine.runner import BaseLoop, Runner
+from torch.utils.data import DataLoader, Dataset
+
+from .data.clips import TrainingBatches, start_worker
+from .model import ReidModel
+from .settings import Settings
+
+TrainProgress = Callable[[int, int, dict[str, float]], None]  # (iterations done, of how many, means of the loss terms)
+LOG_SECONDS = 1.0
+
+
+class Stopped(Exception):  # noqa: N818 - no error: the run goes on later
+    """A signal ended the training after it had saved its state."""
+
+
+class SeededLoop(BaseLoop):
+    """Batches `start` to the last, in order; a resumed run begins at its own `start` and re-reads nothing."""
+
+    def __init__(self, runner: Runner, dataloader: DataLoader, workers: int) -> None:
+        super().__init__(runner, dataloader)
+        self.workers = workers
+        self._iter = 0
+        self._epoch = 0
+        self.stop_training = False
+
+    @property
+    def max_iters(self) -> int:
+        return len(self.dataloader.dataset)
+
+    @property
+    def max_epochs(self) -> int:
+        return self.max_iters // max(1, self.dataloader.dataset.per_epoch)
+
+    @property
+    def iter(self) -> int:
+        return self._iter
+
+    @property
+    def epoch(self) -> int:
+        return self._epoch
+
+    def run(self) -> torch.nn.Module:
+        runner = self.runner
+        runner.call_hook("before_train")
+        runner.call_hook("before_train_epoch")
+        runner.model.train()
+        batches = loader(self.dataloader.dataset, self.workers, range(self._iter, self.max_iters))
+        for batch in batches:
+            runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=batch)
+            outputs = runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper)
+            runner.call_hook("after_train_iter", batch_idx=self._iter, data_batch=batch, outputs=outputs)
+            self._iter += 1
+            self._epoch = self._iter // self.dataloader.dataset.per_epoch
+        runner.call_hook("after_train_epoch")
+        runner.call_hook("after_train")
+        return runner.model
+
+
+def loader(dataset: Dataset, workers: int, indices: range | None = None) -> DataLoader:
+    """Items of `dataset` in order, decoded ahead by `workers` processes (0: in this one)."""
+    return DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=indices,
+        num_workers=workers,
+        worker_init_fn=start_worker if workers else None,
+        pin_memory=torch.cuda.is_available(),
+        prefetch_factor=4 if workers else None,
+    )
+
+
+class PrecisionWrapper(OptimWrapper):
+    """Forward and loss under autocast where the precision asks for it; mmengine's own refuses the CPU."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, precision: str) -> None:
+        super().__init__(optimizer)
+        self.precision = precision
+
+    @contextmanager
+    def optim_context(self, model: torch.nn.Module) -> Iterator[None]:
+        with super().optim_context(model), autocast(self.precision, next(model.parameters()).device):
+            yield
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager:
+    """torch's autocast for "bf16", nothing for "float32"."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+class Checkpoint(Hook):
+    """Every `minutes`, the state of the run in one file, replaced whole; and once more when the run is asked to stop.
+
+    While a training runs, SIGINT and SIGTERM let the iteration under way end, save, and raise `Stopped`.
+    """
+
+    def __init__(self, file: Path, minutes: float) -> None:
+        self.file, self.seconds = file, minutes * 60
+        self.last = time.monotonic()
+        self.asked = False
+
+    def before_run(self, _: Runner) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self.handlers = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def after_run(self, _: Runner) -> None:
+        for number, handler in getattr(self, "handlers", {}).items():
+            signal.signal(number, handler)
+
+    def _ask(self, *_: Any) -> None:
+        self.asked = True
+
+    def after_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
+        if self.asked or time.monotonic() - self.last >= self.seconds:
+            half = f"{self.file.name}.half"
+            runner.save_checkpoint(str(self.file.parent), half, by_epoch=False)
+            (self.file.parent / half).replace(self.file)
+            self.last = time.monotonic()
+        if self.asked:
+            self.after_run(runner)
+            raise Stopped(f"stopped after iteration {runner.iter + 1} of {runner.max_iters}")
+
+    def before_save_checkpoint(self, _: Runner, checkpoint: dict[str, Any]) -> None:
+        # mmengine's history of scalars is not a safe global for torch.load(weights_only=True), and not needed here.
+        info = checkpoint["message_hub"]["runtime_info"]
+        plain = {key: value for key, value in info.items() if isinstance(value, int | float | str)}
+        checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": plain, "resumed_keys": {}}
+
+
+class Curves(Hook):
+    """Means of the loss terms over each epoch to a file of JSON lines; progress to whoever watches."""
+
+    def __init__(self, file: Path, progress: TrainProgress | None) -> None:
+        self.file, self.progress = file, progress
+        self.sums: dict[str, torch.Tensor] = {}
+        self.count = 0
+        self.shown = 0.0
+
+    def before_train(self, runner: Runner) -> None:
+        """Lines after the checkpoint's iteration are written again: cut them off."""
+        if self.file.exists():
+            lines = [
+                line for line in self.file.read_text().splitlines() if json.loads(line)["iteration"] <= runner.iter
+            ]
+            self.file.write_text("".join(f"{line}\n" for line in lines))
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, outputs: dict[str, torch.Tensor] | None = None, **_: Any
+    ) -> None:
+        for key, value in (outputs or {}).items():
+            self.sums[key] = self.sums.get(key, 0) + value.detach()  # not yet read: reading waits for the device
+        self.count += 1
+        done, per_epoch = batch_idx + 1, runner.train_loop.dataloader.dataset.per_epoch
+        ended, due = done % per_epoch == 0, time.monotonic() - self.shown > LOG_SECONDS or done == runner.max_iters
+        if not ended and not due:
+            return
+        means = {key: total.item() / self.count for key, total in self.sums.items()}
+        if due and self.progress is not None:
+            self.progress(done, runner.max_iters, means)
+            self.shown = time.monotonic()
+        if ended:
+            line = {
+                "epoch": done // per_epoch,
+                "iteration": done,
+                "lr": runner.optim_wrapper.get_lr()["lr"][0],
+                "means_of": self.count,
+                **{key: round(value, 6) for key, value in means.items()},
+            }
+            with open(self.file, "a") as stream:
+                stream.write(json.dumps(line) + "\n")
+            runner.logger.info("  ".join(f"{key} {value:g}" for key, value in line.items()))
+            self.sums, self.count = {}, 0
+
+
+class BenchRunner(Runner):
+    """mmengine's Runner writing into a run's folder: one log file, and no folder, configuration or picture of its own."""
+
+    def __init__(self, *args: Any, log_file: Path, **kwargs: Any) -> None:
+        self.log_file = log_file
+        super().__init__(*args, **kwargs)
+        Path(self._log_dir).rmdir()
+
+    def build_logger(self, log_level: str = "INFO", *_: Any, **__: Any) -> MMLogger:
+        logger = MMLogger.get_instance(self._experiment_name, logger_name="bench", log_level=log_level)
+        logger.handlers = [logging.FileHandler(self.log_file)]
+        logger.handlers[0].setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        return logger
+
+    def dump_config(self) -> None:
+        """The run's settings have a file already."""
+
+    def _log_env(self, env_cfg: dict[str, Any]) -> None:
+        """The record names the environment."""
+
+
+def train(
+    model: ReidModel,
+    batches: TrainingBatches,
+    folder: Path,
+    *,
+    checkpoint: Path,
+    curves: Path,
+    log: Path,
+    workers: int,
+    checkpoint_minutes: float,
+    progress: TrainProgress | None = None,
+) -> int:
+    """Train `model` in place to its last epoch, from `checkpoint` if the file is there.
+
+    Adam with L2 weight decay on all parameters, learning rate times lr_gamma every lr_step epochs (section 3.3).
+
+    Returns:
+        The iteration that this call began with.
+    """
+    settings: Settings = batches.settings
+    step = settings.lr_step * batches.per_epoch
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    with warnings.catch_warnings(), _quiet():
+        warnings.simplefilter("ignore")
+        runner = BenchRunner(
+            model=model,
+            work_dir=str(folder),
+            train_dataloader=loader(batches, 0),
+            train_cfg={"type": SeededLoop, "workers": workers},
+            optim_wrapper=PrecisionWrapper(optimizer, settings.precision),
+            param_scheduler={"type": "StepLR", "step_size": step, "gamma": settings.lr_gamma, "by_epoch": False},
+            default_hooks={
+                "timer": None,
+                "logger": None,
+                "checkpoint": None,
+                "sampler_seed": None,
+                "runtime_info": None,
+            },
+            custom_hooks=[Checkpoint(checkpoint, checkpoint_minutes), Curves(curves, progress)],
+            load_from=str(checkpoint) if checkpoint.exists() else None,
+            resume=checkpoint.exists(),
+            randomness={"seed": batches.seed},
+            experiment_name=folder.name,
+            log_file=log,
+        )
+        start = _start(runner)
+        runner.train()
+    return start
+
+
+def _start(runner: Runner) -> int:
+    """The iteration of the checkpoint that the runner will resume from."""
+    if not runner._resume:
+        return 0
+    return int(torch.load(runner._load_from, map_location="cpu", weights_only=True)["meta"]["iter"])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """mmengine also logs through the root logger's handlers; a run has its own file."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
