@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -201,9 +200,3 @@ def read_frames(store: Store, names: Sequence[str], settings: Settings) -> Tenso
     for place, name in zip(frames, names, strict=True):
         place[:] = decode(store.read(name), settings.height, settings.width, name)
     return torch.from_numpy(frames).permute(0, 3, 1, 2)
-
-
-def start_worker(_: int) -> None:
-    """For DataLoader workers: one thread each, or OpenCV and torch get in each other's way."""
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)

@@ -7,7 +7,12 @@ from numpy.typing import NDArray
 
 from baselines.errors import UserError
 
+# One thread: frames are many and small, and a worker process that is forked from a parent whose OpenCV has started
+# threads of its own hangs at its first call.
+cv2.setNumThreads(1)
+
 Pixels = NDArray[np.uint8]
+JPEG = b"\xff\xd8"  # how a JPEG begins; a damaged one must be refused, and not handed to a more forgiving decoder
 
 
 def decode(data: bytes | memoryview, height: int, width: int, name: str = "") -> Pixels:
@@ -21,7 +26,7 @@ def decode(data: bytes | memoryview, height: int, width: int, name: str = "") ->
     """
     image: Pixels | None
     try:
-        if simplejpeg.is_jpeg(data):
+        if bytes(data[:2]) == JPEG:
             image = simplejpeg.decode_jpeg(data)
         else:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)

@@ -78,7 +78,7 @@ class PackedStore:
             row = self._rows[name]
         except KeyError:
             raise UserError(f"{self.file}: no frame {name!r} in the pack") from None
-        return memoryview(self._data[row].as_buffer())
+        return memoryview(self._data[row].as_buffer()).cast("B")
 
     def sizes(self, names: Iterable[str]) -> dict[str, int]:
         return {name: self.read(name).nbytes for name in names if name in self._rows}

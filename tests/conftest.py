@@ -1,0 +1,21 @@
+"""Every test has a cache and a results folder of its own; no test sees the user's."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("BENCH_DATA", raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this test's runs lie."""
+    place = tmp_path / "runs"
+    monkeypatch.setenv("BENCH_RESULTS", str(place))
+    return place
