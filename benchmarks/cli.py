@@ -1,6 +1,7 @@
 """`bench`: a function a verb, and nothing else. torch is imported only by the verbs that need it."""
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -281,8 +282,9 @@ def import_video(
     tracks: Annotated[Path, typer.Option(help="A tracker's boxes, MOTChallenge columns.")],
     identities: Annotated[Path, typer.Option(help="CSV track_id,identity: who each track shows.")],
     name: Annotated[str, typer.Option(help="What to call the data set.")],
-    frames: Annotated[int, typer.Option(help="Frames a tracklet.")] = 25,
+    tracklet_frames: Annotated[int, typer.Option(help="Frames a tracklet.")] = 30,
     train_share: Annotated[float, typer.Option(help="Share of the persons for training.")] = 0.5,
+    margin: Annotated[float, typer.Option(help="Widen each box by this share of its size on every side.")] = 0.0,
 ) -> None:
     """Cut your own video into tracklets: each track is a view of its own."""
     _first_line(name)
@@ -291,8 +293,8 @@ def import_video(
     from .progress import reporting
     from .reporting.show import counts
 
-    if name in DATASETS.entries:
-        raise UserError(f"--name {name}: a data set of that name comes with the project; choose another")
+    if not re.fullmatch(r"\w[\w.-]*", name) or name in DATASETS.entries:
+        raise UserError(f"--name {name}: taken, or not made of letters, digits, '.', '_' and '-'; choose another")
     with reporting() as report:
         made = cut(
             video,
@@ -300,8 +302,9 @@ def import_video(
             identities,
             name,
             imported_folder(name),
-            tracklet_frames=frames,
+            tracklet_frames=tracklet_frames,
             train_share=train_share,
+            margin=margin,
             progress=lambda done, total: report("import", done, total, name),
         )
     print(counts(made))

@@ -21,7 +21,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader, Dataset
 
-from .data.clips import TrainingBatches, start_worker
+from .data.clips import TrainingBatches
 from .model import ReidModel
 from .settings import Settings
 
@@ -83,7 +83,6 @@ def loader(dataset: Dataset, workers: int, indices: range | None = None) -> Data
         batch_size=None,
         sampler=indices,
         num_workers=workers,
-        worker_init_fn=start_worker if workers else None,
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,
     )
@@ -250,7 +249,8 @@ def train(
                 "sampler_seed": None,
                 "runtime_info": None,
             },
-            custom_hooks=[Checkpoint(checkpoint, checkpoint_minutes), Curves(curves, progress)],
+            # Curves first: a checkpoint never lacks a line that came before it.
+            custom_hooks=[Curves(curves, progress), Checkpoint(checkpoint, checkpoint_minutes)],
             load_from=str(checkpoint) if checkpoint.exists() else None,
             resume=checkpoint.exists(),
             randomness={"seed": batches.seed},

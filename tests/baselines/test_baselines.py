@@ -1,0 +1,128 @@
+"""Every baseline over every backbone keeps the one rule; mean and qan do what their names say; weights load or are refused."""
+
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+
+from baselines import BASELINES
+from baselines.backbones import NAMES, build_backbone
+from baselines.baseline import Clips
+from baselines.errors import UserError
+
+
+def clips(batch: int = 2, steps: int = 3) -> Clips:
+    return Clips(torch.randn(batch, steps, 3, 64, 32, generator=torch.Generator().manual_seed(0)))
+
+
+@pytest.mark.parametrize("backbone", NAMES)
+@pytest.mark.parametrize("name", BASELINES.names())
+def test_the_one_rule(name, backbone):
+    model = BASELINES.get(name)(build_backbone(backbone, "none")[0]).eval()
+    with torch.no_grad():
+        features = model(clips())
+    assert features.frames.shape == (2, 3, model.channels)
+    assert features.coherence.shape == (2, model.channels)
+    assert features.weights is None or (features.weights.shape == (2, 3) and (features.weights > 0).all())
+
+
+def test_mean_is_the_mean_of_single_frames():
+    torch.manual_seed(0)
+    model = BASELINES.get("mean")(build_backbone("small", "none")[0]).eval()
+    with torch.no_grad():
+        whole = model(clips()).coherence
+        singles = torch.stack([model(Clips(clips().frames[:, t : t + 1])).coherence for t in range(3)])
+    torch.testing.assert_close(whole, singles.mean(dim=0))
+
+
+def test_qan_weights_a_frame_by_its_quality_alone():
+    torch.manual_seed(0)
+    model = BASELINES.get("qan")(build_backbone("small", "none")[0]).eval()
+    torch.nn.init.normal_(model.quality.weight)
+    with torch.no_grad():
+        features = model(clips())
+        alone = [model(Clips(clips().frames[:, t : t + 1])) for t in range(3)]
+    weights = torch.cat([one.weights for one in alone], dim=1)
+    assert weights.std() > 1e-3  # the scores differ, so that weighting is seen
+    torch.testing.assert_close(features.weights, weights)
+    expected = sum(weights[:, t : t + 1] * alone[t].coherence for t in range(3)) / weights.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(features.coherence, expected)
+
+
+def test_qan_learns_to_see_the_frame_that_helps():
+    """Gradient descent on the pooled feature raises the weight of the frame that is nearer to the target."""
+    torch.manual_seed(0)
+    model = BASELINES.get("qan")(build_backbone("small", "none")[0]).eval()
+    batch = clips(1, 2)
+    with torch.no_grad():
+        target = model(Clips(batch.frames[:, :1])).coherence
+    optimizer = torch.optim.Adam(model.quality.parameters(), lr=1.0)
+    for _ in range(20):
+        optimizer.zero_grad()
+        (model(batch).coherence - target).square().sum().backward()
+        optimizer.step()
+    weights = model(batch).weights[0]
+    assert weights[0] > 2 * weights[1]
+
+
+@pytest.mark.parametrize(("backbone", "stage"), [("resnet18", (16, 8)), ("resnet50", (16, 8))])
+def test_the_last_stage_of_a_resnet_keeps_the_resolution(backbone, stage):
+    model = build_backbone(backbone, "none")[0].eval()
+    with torch.no_grad():
+        assert model(torch.zeros(1, 3, 256, 128)).shape[2:] == stage
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_weights_from_a_file_are_torchvisions_and_the_classifier_may_lack(tmp_path, suffix):
+    reference = torchvision.models.mobilenet_v2(weights=None).eval()
+    state = {key: value for key, value in reference.state_dict().items() if not key.startswith("classifier.")}
+    file = tmp_path / f"w{suffix}"
+    (save_file if suffix == ".safetensors" else torch.save)(state, file)
+    backbone, digest = build_backbone("mobilenet_v2", str(file))
+    images = torch.randn(1, 3, 64, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(backbone.eval()(images), reference.features(images))
+    assert len(digest) == 64
+
+
+def test_weights_for_another_backbone_are_refused(tmp_path):
+    file = tmp_path / "w.safetensors"
+    save_file(torchvision.models.mobilenet_v2(weights=None).state_dict(), file)
+    with pytest.raises(UserError, match=r"w\.safetensors lacks 'conv1\.weight'"):
+        build_backbone("resnet18", str(file))
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (print, ("run",))
+
+    file = tmp_path / "w.pth"
+    torch.save({"conv1.weight": Evil()}, file)
+    with pytest.raises(UserError, match=r"w\.pth cannot be read"):
+        build_backbone("resnet18", str(file))
+
+
+def test_unreachable_imagenet_weights_name_the_options(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(
+        torch.hub, "download_url_to_file", lambda *_, **__: (_ for _ in ()).throw(OSError("no network"))
+    )
+    with pytest.raises(UserError, match=r"resnet50-0676ba61\.pth.*--weights FILE, or --weights none"):
+        build_backbone("resnet50", "imagenet")
+
+
+def test_a_cached_file_that_is_not_the_one_of_2020_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "resnet50-0676ba61.pth").write_bytes(b"another")
+    with pytest.raises(UserError, match="checksum"):
+        build_backbone("resnet50", "imagenet")
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "message"), [("resnet51", "none", "resnet50"), ("small", "imagenet", "none")]
+)
+def test_a_wrong_backbone_or_weights_say_what_to_do(name, weights, message):
+    with pytest.raises(UserError, match=message):
+        build_backbone(name, weights)

@@ -1,0 +1,102 @@
+"""The model's loss is the sum of the parts that are switched on; inputs are prepared on the device as promised."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+import afa
+from benchmarks.model import PIXEL_MEAN, PIXEL_STD, ReidModel, build_model
+from benchmarks.settings import resolve
+
+LABELS = torch.tensor([0, 0, 1, 1])
+
+
+def model(method: str = "mean", *changes: str) -> ReidModel:
+    settings = resolve("small", method, ["height=32", "width=16", "clip_frames=3", *changes])
+    return build_model(method, 2, settings, seed=0)[0].train()
+
+
+def features(weights: bool = False) -> afa.VideoFeatures:
+    generator = torch.Generator().manual_seed(1)
+    frames = torch.randn(4, 3, 256, generator=generator)
+    return afa.disentangle(frames, torch.rand(4, 3, generator=generator) if weights else None)
+
+
+def draw() -> torch.Generator:
+    return torch.Generator().manual_seed(5)
+
+
+def test_a_plain_baseline_is_triplet_and_cross_entropy_on_the_pooled_feature():
+    ours, given = model("mean"), features()
+    terms = ours.losses(given, LABELS, draw())
+    assert set(terms) == {"loss_triplet", "loss_class"}
+    logits = F.batch_norm(given.coherence, None, None, training=True) @ ours.classifier.weight.T
+    torch.testing.assert_close(terms["loss_class"], F.cross_entropy(logits, LABELS))
+    torch.testing.assert_close(terms["loss_triplet"], afa.batch_hard_soft_margin_triplet(given.coherence, LABELS))
+
+
+def test_afa_is_eq_6_of_the_augmented_frames():
+    ours, given = model("mean+afa"), features()
+    terms = ours.losses(given, LABELS, draw())
+    augmented = afa.AdversarialFeatureAugmentation(0.025)(given, draw())
+    logits = F.batch_norm(augmented.flatten(0, 1), None, None, training=True) @ ours.classifier.weight.T
+    expected = afa.afa_loss(logits.unflatten(0, (4, 3)), LABELS, given, coherence_weight=0.1)
+    torch.testing.assert_close(sum(terms.values()), expected)
+
+
+def test_afa_motion_has_no_constraint_and_scales_the_coherence():
+    ours, given = model("mean+afa-motion", "sigma=1"), features()
+    terms = ours.losses(given, LABELS, draw())
+    assert set(terms) == {"loss_triplet", "loss_class"}
+    augmented = afa.AdversarialFeatureAugmentation(1.0, "motion")(given, draw())
+    logits = F.batch_norm(augmented.flatten(0, 1), None, None, training=True) @ ours.classifier.weight.T
+    expected = afa.frame_consensus_cross_entropy(logits.unflatten(0, (4, 3)), LABELS)
+    torch.testing.assert_close(terms["loss_class"], expected)
+
+
+@pytest.mark.parametrize("weights", [False, True])
+def test_pooled_classification_never_sees_noise_on_the_motion(weights):
+    quiet, loud = model("mean"), model("mean", "sigma=3")
+    given = features(weights)
+    a, b = (each.losses(given, LABELS, draw())["loss_class"] for each in (quiet, loud))
+    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_parts_switch_off_one_by_one():
+    assert set(model("mean", "classification=none").losses(features(), LABELS, draw())) == {"loss_triplet"}
+    assert "loss_coherence" not in model("mean+afa", "lambda=0").losses(features(), LABELS, draw())
+    constraint = model("mean+afa", "lambda=3", "coherence_norm=mse").losses(features(), LABELS, draw())[
+        "loss_coherence"
+    ]
+    torch.testing.assert_close(constraint, 3 * features().motion.square().mean())
+
+
+def test_pixels_are_normalised_flipped_and_erased_as_the_batch_says():
+    frames = torch.randint(0, 256, (3, 2, 3, 32, 16), dtype=torch.uint8, generator=draw())
+    flip = torch.tensor([True, False, False])
+    erase = torch.tensor([[0, 0, 0, 0], [4, 2, 10, 8], [0, 0, 0, 0]])
+    ours = model().prepare(frames, flip, erase)
+    plain = (frames.float() / 255 - torch.tensor(PIXEL_MEAN).view(3, 1, 1)) / torch.tensor(PIXEL_STD).view(3, 1, 1)
+    torch.testing.assert_close(ours[0], plain[0].flip(-1))
+    assert (ours[1, :, :, 4:10, 2:8] == 0).all()
+    untouched = torch.ones(32, 16, dtype=torch.bool)
+    untouched[4:10, 2:8] = False
+    torch.testing.assert_close(ours[1][..., untouched], plain[1][..., untouched])
+    torch.testing.assert_close(ours[2], plain[2])
+
+
+def test_prediction_draws_nothing_and_changes_no_input():
+    ours = model("qan+afa").eval()
+    frames = torch.randint(0, 256, (2, 3, 3, 32, 16), dtype=torch.uint8, generator=draw())
+    kept, state = frames.clone(), torch.get_rng_state()
+    with torch.no_grad():
+        once, again = ours(frames), ours(frames)
+    assert torch.equal(once.coherence, again.coherence)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(frames, kept)
+
+
+def test_methods_of_one_baseline_and_seed_start_from_the_same_weights():
+    plain, with_afa = model("qan").state_dict(), model("qan+afa").state_dict()
+    assert plain.keys() == with_afa.keys()
+    assert all(torch.equal(plain[key], with_afa[key]) for key in plain)

@@ -1,0 +1,125 @@
+"""The same run has the same bits: done twice, stopped by a signal, or killed in the middle of an iteration."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from benchmarks import records
+
+RUN = ("run", "--method", "mean+afa", "--dataset", "walkers:tiny", "--set", "epochs=12", "--checkpoint-minutes", "0")
+
+# A baseline that ends its process in the fifth training step: by SIGKILL the first time, by SIGTERM the second.
+MORTAL = '''
+import os
+import signal
+from pathlib import Path
+from baselines.registry import register
+from baselines.mean import Mean
+from baselines.baseline import Baseline
+
+@register("mortal")
+class Mortal(Mean, Baseline):
+    """Mean, until it is killed."""
+    steps = 0
+
+    def forward(self, clips):
+        self.steps += self.training
+        deaths = Path(os.environ["DEATHS"])
+        fates = deaths.read_text().split()
+        if self.training and self.steps == 5 and fates:
+            deaths.write_text(" ".join(fates[1:]))
+            os.kill(os.getpid(), getattr(signal, fates[0]))
+        return super().forward(clips)
+'''
+
+
+def weights(place: Path) -> dict[str, torch.Tensor]:
+    (folder,) = [folder for folder in place.iterdir() if folder.is_dir()]
+    return load_file(records.RunFolder(folder).weights)
+
+
+def only_record(place: Path) -> records.Record:
+    (record,) = records.finished(place)
+    return record
+
+
+def same_bits(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_the_same_run_twice_has_the_same_bits_and_another_seed_has_not(bench, tmp_path, monkeypatch):
+    places = [tmp_path / name for name in ("one", "two", "three")]
+    for place, seed in zip(places, (0, 0, 1), strict=True):
+        monkeypatch.setenv("BENCH_RESULTS", str(place))
+        assert bench(*RUN, "--seed", seed).status == 0
+    one, two, three = (weights(place) for place in places)
+    assert same_bits(one, two)
+    assert not same_bits(one, three)
+    assert only_record(places[0])["metrics"] == only_record(places[1])["metrics"]
+
+
+def test_workers_do_not_change_the_bits(bench, tmp_path, monkeypatch):
+    for workers in (0, 2):
+        monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / str(workers)))
+        assert bench(*RUN, "--set", "epochs=3", "--workers", workers).status == 0
+    assert same_bits(weights(tmp_path / "0"), weights(tmp_path / "2"))
+
+
+def test_a_run_that_was_ended_goes_on_and_ends_with_the_bits_of_an_undisturbed_one(tmp_path):
+    plugin, deaths = tmp_path / "mortal.py", tmp_path / "deaths"
+    plugin.write_text(MORTAL)
+
+    def call(place: str) -> subprocess.CompletedProcess:
+        program = [sys.executable, "-m", "benchmarks.cli", *RUN, "--method", "mortal+afa", "--plugin", str(plugin)]
+        there = {"BENCH_RESULTS": str(tmp_path / place), "DEATHS": str(deaths)}
+        return subprocess.run(program, env={**os.environ, **there}, capture_output=True, text=True)
+
+    deaths.write_text("")
+    assert call("undisturbed").returncode == 0
+    deaths.write_text("SIGKILL SIGTERM")
+    assert call("disturbed").returncode == -signal.SIGKILL
+    stopped = call("disturbed")
+    assert stopped.returncode == 130
+    assert "the same command goes on from there" in stopped.stderr.splitlines()[-1]
+    assert records.finished(tmp_path / "disturbed") == []
+    assert call("disturbed").returncode == 0
+    assert same_bits(weights(tmp_path / "undisturbed"), weights(tmp_path / "disturbed"))
+    undisturbed, disturbed = only_record(tmp_path / "undisturbed"), only_record(tmp_path / "disturbed")
+    assert undisturbed["metrics"] == disturbed["metrics"]
+    resumed_frames, all_frames = (each["phases"]["train"]["items"] for each in (disturbed, undisturbed))
+    assert 0 < resumed_frames < all_frames  # it did go on, and not begin anew
+    folder = records.RunFolder(tmp_path / "disturbed" / disturbed["name"])
+    assert [json.loads(line)["epoch"] for line in folder.curves.open()] == list(range(1, 13))
+    assert not folder.checkpoint.exists()
+
+
+def test_the_learning_rate_falls_as_the_recipe_says(bench, results):
+    assert (
+        bench(*RUN, "--set", "epochs=5", "--set", "lr_step=2", "--set", "lr_gamma=0.5", "--set", "lr=0.008").status == 0
+    )
+    (folder,) = results.iterdir()
+    rates = [json.loads(line)["lr"] for line in records.RunFolder(folder).curves.open()]
+    assert rates == pytest.approx([0.008, 0.008, 0.004, 0.004, 0.002])
+
+
+def test_training_learns_the_training_set(bench, results):
+    assert bench(*RUN, "--set", "epochs=60").status == 0
+    (folder,) = results.iterdir()
+    losses = [json.loads(line)["loss_class"] for line in records.RunFolder(folder).curves.open()]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_bf16_runs_on_this_machine_and_evaluates_in_float32(bench, results):
+    assert bench(*RUN, "--set", "precision=bf16", "--set", "epochs=2").status == 0
+    (folder,) = results.iterdir()
+    assert {tensor.dtype for tensor in load_file(records.RunFolder(folder).weights).values()} <= {
+        torch.float32,
+        torch.int64,
+    }

@@ -1,0 +1,61 @@
+"""The house keeps its shape: imports run one way, nothing heavy loads early, and links in the documents lead somewhere."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).parent.parent
+MAY_IMPORT = {
+    "afa": {"afa"},
+    "baselines": {"afa", "baselines"},
+    "benchmarks": {"afa", "baselines", "benchmarks", "slurm"},
+    "slurm": {"slurm"},
+}
+
+
+def imported_packages(file: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add((node.module or "").partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_run_one_way(package):
+    for file in (HOUSE / package).rglob("*.py"):
+        forbidden = imported_packages(file) & (set(MAY_IMPORT) - MAY_IMPORT[package])
+        assert not forbidden, f"{file.relative_to(HOUSE)} imports {forbidden}"
+
+
+def test_afa_imports_torch_and_nothing_else_from_outside():
+    for file in (HOUSE / "afa").glob("*.py"):
+        outside = imported_packages(file) - {"", "afa"} - sys.stdlib_module_names
+        assert outside <= {"torch"}, file.name
+
+
+def test_reporting_reads_records_and_never_a_model():
+    for file in (HOUSE / "benchmarks" / "reporting").glob("*.py"):
+        assert not imported_packages(file) & {"torch", "mmengine", "baselines"}, file.name
+
+
+@pytest.mark.parametrize("words", [["--help"], ["list"]])
+def test_help_and_list_import_neither_torch_nor_pandas(words):
+    program = (
+        "import sys; sys.argv = ['bench', *sys.argv[1:]]; from benchmarks.cli import app; app(standalone_mode=False);"
+        "heavy = {'torch', 'pandas', 'mmengine', 'cv2'} & set(sys.modules); assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_links_in_the_documents_lead_to_files():
+    for document in [*HOUSE.glob("*.md"), *(HOUSE / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
