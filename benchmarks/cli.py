@@ -83,9 +83,7 @@ def run(
         )
         folder = records.RunFolder(records.results() / experiment.name)
         record = records.read(folder)
-        if fresh:
-            records.discard(folder)
-        elif record is not None:
+        if record is not None and not fresh:
             reasons = records.stale(record, {})
             state = (
                 f"stale ({'; '.join(reasons)}); --fresh runs it again" if reasons else "finished before; nothing to run"
@@ -93,7 +91,7 @@ def run(
             print(f"{experiment.name}: {state}", file=sys.stderr)
         if fresh or record is None:
             machine = _machine(workers, settings.threads, report, checkpoint_minutes)
-            record = execute(experiment, settings, loaded, folder, machine)
+            record = execute(experiment, settings, loaded, folder, machine, fresh)
     _print_tables([record], None)
     print(f"\n{folder.path}")
 

@@ -15,12 +15,13 @@ import numpy as np
 from baselines.errors import UserError
 from baselines.registry import nearest
 
+from .data import JUNK
+
 if TYPE_CHECKING:
     import torch
 
 Array: TypeAlias = "np.ndarray | torch.Tensor"
 
-JUNK = -1
 # Gallery rows converted to float32 at a time, and the largest gallery that is kept so from one block of queries to the
 # next (MARS's is; the conversion of half-precision features would otherwise cost a fifth of the product).
 CHUNK, KEPT = 16_384, 50_000

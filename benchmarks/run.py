@@ -17,6 +17,7 @@ from baselines.backbones import weights_digest
 from baselines.errors import UserError
 
 from . import environment, records
+from .data import JUNK
 from .data.clips import TrainingBatches
 from .data.loading import Data, load
 from .evaluation import Ranking, evaluate_features
@@ -69,14 +70,21 @@ def plan(
     return Experiment(method, dataset, dataset, values, seed, split, recipe=label, **digests), settings, data
 
 
-def run(experiment: Experiment, settings: Settings, data: Data, folder: RunFolder, machine: Machine) -> Record:
+def run(
+    experiment: Experiment, settings: Settings, data: Data, folder: RunFolder, machine: Machine, fresh: bool = False
+) -> Record:
     """Train to the last epoch, extract, evaluate, and write the record. Goes on where an interrupted run stopped.
+
+    Args:
+        fresh: forget what the folder holds of an earlier run of the same experiment.
 
     Raises:
         UserError: too few training identities, or another process runs the same experiment.
         Stopped: a signal ended the training, which had saved its state.
     """
     with folder.lock():
+        if fresh:
+            records.discard(folder)
         records.write_whole(folder.settings, records.to_json(asdict(experiment)))
         torch.set_num_threads(settings.threads)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
@@ -172,7 +180,7 @@ def hold_out(data: Data, settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame
 def test_tracklets(data: Data) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Query and gallery tracklets; junk is left out, because no protocol scores it."""
     queries = data.table[data.table.subset == "query"]
-    gallery = data.table[(data.table.subset == "gallery") & (data.table.pid != -1)]
+    gallery = data.table[(data.table.subset == "gallery") & (data.table.pid != JUNK)]
     return queries, gallery
 
 

@@ -1,5 +1,7 @@
 """Every test has a cache and a results folder of its own; no test sees the user's."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,3 +21,16 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place = tmp_path / "runs"
     monkeypatch.setenv("BENCH_RESULTS", str(place))
     return place
+
+
+@pytest.fixture
+def shared() -> Callable[[str], Path]:
+    """`shared("mars-info")`: that folder of the data beside the repository; where absent, the test is skipped."""
+    root = Path(os.environ.get("BENCH_SHARED") or Path(__file__).parents[2] / "shared")
+
+    def folder(name: str) -> Path:
+        if not (root / "data" / name).is_dir():
+            pytest.skip(f"{name} is not in {root / 'data'}; BENCH_SHARED names another place")
+        return root / "data" / name
+
+    return folder

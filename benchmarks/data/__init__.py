@@ -10,6 +10,7 @@ from baselines.registry import Registry
 
 DATASETS = Registry("data set", Path(__file__).parent, __name__, base="Dataset")
 IMPORT = "import.json"
+JUNK = -1  # the pid of tracklets that no protocol scores
 
 
 def cache() -> Path:

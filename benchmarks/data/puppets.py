@@ -45,6 +45,57 @@ class Look:
     height: float
 
 
+CLOTHES = (  # hue in degrees, saturation, value, how common
+    (0, 0.02, 0.12, 5), (0, 0.02, 0.35, 3), (0, 0.02, 0.62, 2), (0, 0.02, 0.92, 3), (215, 0.65, 0.35, 4),
+    (210, 0.6, 0.65, 2), (355, 0.75, 0.6, 2), (20, 0.55, 0.38, 2), (40, 0.35, 0.72, 2), (130, 0.5, 0.35, 2),
+    (50, 0.75, 0.85, 1), (330, 0.45, 0.8, 1), (280, 0.45, 0.45, 1), (175, 0.6, 0.55, 1), (25, 0.85, 0.85, 1),
+)  # fmt: skip
+SKIN = ((246, 214, 190), (226, 180, 148), (190, 138, 104), (140, 96, 70), (92, 62, 46))
+HAIR = ((24, 20, 18), (58, 38, 26), (104, 70, 42), (186, 150, 96), (150, 146, 142), (120, 50, 30))
+# Every limb stands out from the next, so that its swing is seen.
+UNIFORM = Look(
+    top=(235, 200, 60), accent=(0, 0, 0), bottom=(90, 140, 215), shoes=(240, 240, 240), skin=SKIN[1], hair=HAIR[1],
+    bag_colour=(0, 0, 0), pattern="plain", legwear="trousers", bag="none", sleeves=False, coat=False, hair_length=0.04,
+    girth=1.0, shoulders=1.0, height=1.0,
+)  # fmt: skip
+
+
+def dress(random: np.random.Generator) -> Look:
+    """A look drawn at random: clothes in the colours that people wear, hair, bag and build."""
+    common = np.array([row[3] for row in CLOTHES], float)
+
+    def cloth() -> tuple[int, int, int]:
+        hue, saturation, value, _ = CLOTHES[random.choice(len(CLOTHES), p=common / common.sum())]
+        hue, saturation, value = np.array([hue, saturation, value]) + random.normal(0, [8, 0.05, 0.06])
+        # hue, saturation, value to RGB: each channel's distance from the hue on a circle of six
+        ramp = np.clip(np.abs((hue / 60 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
+        shade = np.clip(value, 0.05, 0.97) * (1 - np.clip(saturation, 0, 1) * (1 - ramp))
+        red, green, blue = np.round(255 * shade).astype(int).tolist()
+        return red, green, blue
+
+    def one_of(*names: str) -> str:
+        return names[random.integers(len(names))]
+
+    return Look(
+        top=cloth(),
+        accent=cloth(),
+        bottom=cloth(),
+        shoes=cloth(),
+        skin=SKIN[random.integers(len(SKIN))],
+        hair=HAIR[random.integers(len(HAIR))],
+        bag_colour=cloth(),
+        pattern=one_of("plain", "plain", "stripes", "yoke"),
+        legwear=one_of("trousers", "trousers", "trousers", "shorts", "skirt"),
+        bag=one_of("none", "none", "backpack", "shoulder"),
+        sleeves=bool(random.random() < 0.6),
+        coat=bool(random.random() < 0.2),
+        hair_length=float(random.choice([0.02, 0.04, 0.13])),
+        girth=float(random.uniform(0.85, 1.25)),
+        shoulders=float(random.uniform(0.9, 1.12)),
+        height=float(random.uniform(0.94, 1.04)),
+    )
+
+
 @dataclass
 class _Bars:
     """Collects the rounded bars of one walker over T frames."""

@@ -24,9 +24,10 @@ import pandas as pd
 
 from baselines.errors import UserError
 
+from . import JUNK
+
 COLUMNS = ("subset", "pid", "camid", "tracklet", "frames")
 SUBSETS = ("train", "query", "gallery")
-JUNK = -1
 
 
 def make_table(rows: Iterable[tuple[str, int, int, str, list[str]]]) -> pd.DataFrame:

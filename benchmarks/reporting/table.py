@@ -35,13 +35,13 @@ class Table:
 
 
 def tables(
-    records: Sequence[Record], protocol: str | None, digests: dict[str, str], feature: str = "before"
+    records: Sequence[Record], protocol: str | None, digests: dict[str, str] | None, feature: str = "before"
 ) -> list[Table]:
     """A table for each (trained on, evaluated on) pair among the records.
 
     Args:
         protocol: the one to show; None is the first that the records hold, which is the data set's default.
-        digests: of the data at hand, as `records.stale` takes them.
+        digests: of the data at hand, as `records.stale` takes them; None: whether a record is stale is not asked.
         feature: "before" or "after" batch normalisation.
     """
     places: dict[tuple[str, str], list[Record]] = {}
@@ -53,7 +53,7 @@ def tables(
 
 
 def _table(
-    dataset: str, test: str, records: list[Record], protocol: str | None, digests: dict[str, str], feature: str
+    dataset: str, test: str, records: list[Record], protocol: str | None, digests: dict[str, str] | None, feature: str
 ) -> Table:
     protocol = protocol or records[0]["metrics"][0]["protocol"]
     common = _common([record["experiment"]["settings"] for record in records])
@@ -64,7 +64,8 @@ def _table(
             continue
         experiment = experiment_of(record)
         different = {key: value for key, value in experiment.settings.items() if key not in common}
-        key = (experiment.method, json.dumps(different, sort_keys=True), "; ".join(stale(record, digests)))
+        reasons = stale(record, digests) if digests is not None else []
+        key = (experiment.method, json.dumps(different, sort_keys=True), "; ".join(reasons))
         rows.setdefault(key, []).append((record, metrics))
     made = []
     for (method, settings, reason), found in rows.items():
@@ -82,10 +83,6 @@ def _find(record: Record, protocol: str, feature: str) -> dict[str, Any] | None:
 
 def _percent(fraction: float | None) -> float | None:
     return None if fraction is None else 100 * fraction
-
-
-# What a method's name already says, or what says nothing of the numbers' meaning, is not repeated in a row's label.
-_SAID = ("classification", "target", "sigma", "lambda")
 
 
 def _common(settings: list[dict[str, Any]]) -> set[str]:
@@ -115,7 +112,7 @@ def _notes(rows: list[Row], protocol: str, feature: str) -> list[str]:
     notes = [
         f"protocol {protocol}; percent; mean ± standard deviation over runs; feature {feature} batch normalisation",
         f"recipe {over('recipe')}; seeds {over('seed')}; splits {over('split')}; {', '.join(sorted(precision))}; "
-        f"{'; '.join(sorted(place))}",
+        f"{'; '.join(sorted(place))}; code {', '.join(sorted({run['code'][:8] for run in runs}))}",
     ]
     if unmatched != {0}:
         notes.append(f"queries without a match, left out: {', '.join(str(count) for count in sorted(unmatched))}")

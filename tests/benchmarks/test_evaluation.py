@@ -1,10 +1,8 @@
 """CMC and mAP against cases worked by hand, scikit-learn, a plain walk down the ranking, and MARS's labels."""
 
-import os
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +12,8 @@ from sklearn.metrics import average_precision_score
 
 from baselines.errors import UserError
 from benchmarks import evaluation
-from benchmarks.data import table
 from benchmarks.evaluation import PROTOCOLS, evaluate, evaluate_features, rank
 
-MARS = Path(os.environ.get("BENCH_SHARED", Path(__file__).parents[3] / "shared")) / "data" / "mars-info"
 BOTH = ("rectangle", "trapezoid")
 
 
@@ -381,10 +377,10 @@ def test_evaluate_features_refuses(query, gallery, options, words):
 # MARS, and the house.
 
 
-@pytest.mark.skipif(not MARS.is_dir(), reason=f"needs {MARS}")
-def test_mars_has_140_queries_without_a_match_unless_the_queries_are_in_the_gallery():
-    rows = scipy.io.loadmat(MARS / "tracks_test_info.mat")["track_test_info"].astype(np.int64)
-    asked = scipy.io.loadmat(MARS / "query_IDX.mat")["query_IDX"].ravel().astype(np.int64) - 1
+def test_mars_has_140_queries_without_a_match_unless_the_queries_are_in_the_gallery(shared):
+    mars = shared("mars-info")
+    rows = scipy.io.loadmat(mars / "tracks_test_info.mat")["track_test_info"].astype(np.int64)
+    asked = scipy.io.loadmat(mars / "query_IDX.mat")["query_IDX"].ravel().astype(np.int64) - 1
     query, gallery = rows[asked], np.delete(rows, asked, axis=0)
     rng = np.random.default_rng(0)
     features = (rng.normal(size=(len(part), 4)) for part in (query, gallery))
@@ -392,10 +388,6 @@ def test_mars_has_140_queries_without_a_match_unless_the_queries_are_in_the_gall
     results = evaluate_features(*features, *labels, PROTOCOLS)
     unmatched = {name: int(np.isnan(result.average_precision).sum()) for name, result in results.items()}
     assert unmatched == {"official": 0, "standard": 140, "full": 0}
-
-
-def test_junk_is_what_the_table_of_tracklets_says():
-    assert evaluation.JUNK == table.JUNK
 
 
 def test_protocols_can_be_listed_without_torch_or_pandas():

@@ -1,0 +1,259 @@
+"""`bench` as a user meets it: what a verb prints and writes, and one line for each thing that a user can get wrong."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import records
+
+RUN = ("run", "--dataset", "walkers:tiny", "--set", "epochs=1")
+
+PLUGIN = '''
+from afa import disentangle
+from baselines.baseline import Baseline
+from baselines.registry import register
+from benchmarks.data.dataset import Dataset
+from benchmarks.data.table import make_table
+
+@register("last-frame")
+class LastFrame(Baseline):
+    """The last frame alone."""
+
+    def forward(self, clips):
+        return disentangle(self.embed(clips.frames[:, -1:]).expand(-1, clips.frames.shape[1], -1))
+
+@register("two-people")
+class TwoPeople(Dataset):
+    """Two people."""
+
+    protocols = ("standard",)
+    folder = "two"
+    layout = "images"
+    source = "nowhere"
+
+    def read(self, root, split):
+        frames = sorted(file.name for file in root.glob("*.png"))
+        rows = [("train", p, c, f"{p}{c}", frames[2 * p : 2 * p + 2]) for p in (0, 1) for c in (0, 1)]
+        return make_table(rows + [("query", 0, 0, "q", frames[:2]), ("gallery", 0, 1, "g", frames[:2])])
+'''
+
+
+@pytest.fixture
+def finished(bench, results):
+    """One finished run, untrained, on walkers:tiny."""
+    assert bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--epochs", "0").status == 0
+    (record,) = records.finished(results)
+    return records.RunFolder(results / record["name"]), record
+
+
+def test_a_run_leaves_everything_that_a_reader_needs_and_runs_once(bench, results):
+    first = bench(*RUN, "--method", "qan+afa")
+    assert first.status == 0
+    assert "qan+afa" in first.out
+    (folder,) = [records.RunFolder(path) for path in results.iterdir()]
+    for file in (folder.settings, folder.log, folder.curves, folder.weights, folder.queries, folder.record):
+        assert file.stat().st_size > 0
+    record = records.read(folder)
+    assert record["experiment"]["settings"]["epochs"] == 1
+    assert {row["protocol"] for row in record["metrics"]} == {"official", "standard", "full"}
+    assert {row["feature"] for row in record["metrics"]} == {"before", "after"}
+    assert record["cost"]["parameters"] > 0
+    assert set(record["phases"]) == {"train", "extract", "evaluate"}
+    assert all(len(record["experiment"][key]) == 64 for key in ("data", "test_data"))
+    assert str(Path.home()) not in folder.record.read_text()
+    times = folder.record.stat().st_mtime_ns
+    again = bench(*RUN, "--method", "qan+afa")
+    assert "finished before; nothing to run" in again.err
+    assert again.out == first.out
+    assert folder.record.stat().st_mtime_ns == times
+    assert bench(*RUN, "--method", "qan+afa", "--fresh").status == 0
+    assert folder.record.stat().st_mtime_ns > times
+
+
+def test_metrics_follow_from_the_results_a_query(finished):
+    folder, record = finished
+    queries = pd.read_parquet(folder.queries)
+    for row in record["metrics"]:
+        part = queries[(queries.protocol == row["protocol"]) & (queries.feature == row["feature"])]
+        part = part[part.first_hit_rank.notna()]
+        assert len(part) == row["queries"]
+        assert row["mAP"] == pytest.approx(part.average_precision.mean())
+        assert row["R5"] == pytest.approx((part.first_hit_rank <= 5).mean())
+
+
+def test_multiply_adds_of_the_small_backbone_are_those_counted_by_hand(finished):
+    _, record = finished
+    by_hand = sum(
+        (64 >> s) * (32 >> s) * 9 * a * b for s, a, b in ((1, 3, 32), (2, 32, 64), (3, 64, 128), (3, 128, 256))
+    )
+    assert record["cost"]["multiply_adds"] == pytest.approx(by_hand)
+
+
+def test_a_record_of_other_code_is_shown_as_stale_and_not_as_current(bench, finished):
+    folder, record = finished
+    folder.record.write_text(json.dumps({**record, "code": "0" * 64}))
+    assert (
+        "stale (made by other code); --fresh runs it again"
+        in bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--epochs", "0").err
+    )
+    table = bench("table").out
+    assert "mean*" in table
+    assert "* stale: made by other code" in table
+    assert "STALE" in bench("show", record["name"]).out
+
+
+def test_a_record_of_other_data_is_shown_as_stale(bench, finished):
+    folder, record = finished
+    folder.record.write_text(json.dumps({**record, "experiment": {**record["experiment"], "data": "0" * 64}}))
+    assert "* stale: other data: walkers:tiny" in bench("table").out
+
+
+def test_a_model_is_evaluated_on_another_data_set(bench, finished, results):
+    _, record = finished
+    answer = bench("eval", record["name"], "--dataset", "walkers@2:tiny")
+    assert answer.status == 0
+    assert "walkers:tiny to walkers@2:tiny" in answer.out
+    assert len(records.finished(results)) == 2
+    assert bench("eval", record["name"], "--dataset", "walkers@2:tiny").out == answer.out
+    here = bench("eval", record["name"], "--dataset", "walkers:tiny")
+    assert here.status == 0
+    assert len(records.finished(results)) == 2  # on its own data set it is the same run
+
+
+def test_exported_features_score_as_the_run_did(bench, finished, results, tmp_path):
+    _, record = finished
+    answer = bench("features", record["name"], "--to", tmp_path / "out")
+    assert answer.status == 0
+    query, gallery = answer.out.split()
+    assert (
+        bench("score", "--query", query, "--gallery", gallery, "--method", "theirs", "--dataset", "walkers:tiny").status
+        == 0
+    )
+    theirs = next(each for each in records.finished(results) if each["experiment"]["method"] == "theirs")
+    ours = {row["protocol"]: row["mAP"] for row in record["metrics"] if row["feature"] == "before"}
+    assert {row["protocol"]: row["mAP"] for row in theirs["metrics"]} == pytest.approx(ours)
+    table = bench("table").out
+    assert "theirs" in table
+    assert "mean" in table
+
+
+def test_features_from_outside_may_be_parquet_and_are_checked(bench, tmp_path):
+    columns = {"feature": [[0.0, 1.0], [1.0, 0.0]], "pid": [1, 2], "camid": [0, 0], "tracklet": ["a", "b"]}
+    pd.DataFrame(columns).to_parquet(tmp_path / "q.parquet")
+    gallery = {key: np.array(value) for key, value in {**columns, "camid": [1, 1]}.items()}
+    np.savez(tmp_path / "g.npz", **gallery)
+    words = ("score", "--query", tmp_path / "q.parquet", "--gallery", tmp_path / "g.npz")
+    assert "100.0" in bench(*words).out
+    np.savez(tmp_path / "g.npz", **{**gallery, "feature": np.full((2, 2), np.nan)})
+    assert "g.npz: feature row 0 is not finite" in bench(*words).err
+    del gallery["camid"]
+    np.savez(tmp_path / "g.npz", **gallery)
+    refused = bench(*words)
+    assert refused.status == 2
+    assert "g.npz: lacks camid" in refused.err
+
+
+def test_held_out_training_identities_are_scored_and_not_trained_on(bench, results):
+    assert bench(*RUN, "--method", "mean", "--set", "holdout=0.25").status == 0
+    (record,) = records.finished(results)
+    assert "validation" in {row["protocol"] for row in record["metrics"]}
+    from safetensors.torch import load_file
+
+    weights = load_file(records.RunFolder(results / record["name"]).weights)
+    assert len(weights["classifier.weight"]) == 6  # of 8
+
+
+def test_records_are_exported_and_tabulated_from_the_file(bench, finished, tmp_path):
+    file = tmp_path / "shared.parquet"
+    assert bench("records", "export", file).status == 0
+    assert bench("table", "--from", file).out == bench("table").out
+    assert len(pd.read_parquet(file)) == len(pd.read_parquet(finished[0].queries))
+    (tmp_path / "other.parquet").write_bytes(b"no")
+    assert "other.parquet: not a file that" in bench("table", "--from", tmp_path / "other.parquet").err
+
+
+def test_a_plugin_adds_a_baseline_and_a_data_set(bench, tmp_path):
+    import cv2
+
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(PLUGIN)
+    for i in range(4):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((16, 8, 3), 60 * i, np.uint8))
+    words = ("run", "--plugin", plugin, "--method", "last-frame+afa", "--dataset", "two-people", "--epochs", 1)
+    answer = bench(*words, "--root", tmp_path)
+    assert answer.status == 0, answer.err
+    assert "last-frame+afa" in answer.out
+    assert "The last frame alone." in bench("list", "--plugin", plugin).out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("run", "--method", "maen", "--dataset", "walkers:tiny"), "did you mean 'mean'"),
+        (("run", "--method", "mean+aff", "--dataset", "walkers:tiny"), "method 'mean+aff'"),
+        (("run", "--method", "mean", "--dataset", "wakers"), "did you mean 'walkers'"),
+        (("run", "--method", "mean", "--dataset", "walkers:tyni"), "tiny"),
+        (("run", "--method", "mean", "--dataset", "mars"), "set BENCH_DATA"),
+        (("run", "--method", "mean", "--dataset", "mars", "--root", "/nowhere"), "/nowhere is not a folder"),
+        (("run", "--method", "mean", "--dataset", "walkers:tiny", "--set", "epoch=1"), "did you mean 'epochs'"),
+        (("run", "--method", "mean", "--dataset", "walkers:tiny", "--split", "3"), "--split 3"),
+        (("run", "--method", "mean", "--dataset", "walkers:tiny", "--recipe", "smal"), "did you mean 'small'"),
+        (("run", "--method", "mean", "--dataset", "walkers:tiny", "--weights", "gone.pth"), "gone.pth"),
+        (("run", "--method", "mean", "--dataset", "walkers:tiny", "--backbone", "resnet5"), "resnet50"),
+        (("show", "nothing"), "no finished run 'nothing'"),
+        (("table",), "no finished runs"),
+        (("list", "--plugin", "gone.py"), "gone.py"),
+    ],
+)
+def test_a_users_error_is_one_line_and_status_2(bench, words, message):
+    answer = bench(*words)
+    assert answer.status == 2
+    line = answer.err.splitlines()[-1]
+    assert line.startswith("bench: ")
+    assert message in line
+    assert "Traceback" not in answer.err
+
+
+def test_debug_shows_the_traceback(bench):
+    from baselines.errors import UserError
+
+    with pytest.raises(UserError):
+        bench("show", "nothing", "--debug")
+
+
+def test_two_processes_do_not_run_one_experiment_at_once(bench, finished):
+    folder, _ = finished
+    with folder.lock():
+        answer = bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--epochs", "0", "--fresh")
+    assert answer.status == 2
+    assert "another process is running this experiment" in answer.err
+    assert records.read(folder) is not None  # nothing was lost
+
+
+def test_doctor_names_what_lacks_and_what_to_do(bench):
+    answer = bench("doctor")
+    assert answer.status == 0
+    assert "dukev" in answer.out
+    assert "BENCH_DATA" in answer.out
+    assert "torch" in answer.out
+
+
+def test_data_stats_and_verify(bench, tmp_path):
+    stats = bench("data", "stats", "walkers:tiny")
+    assert stats.status == 0
+    assert "query" in stats.out
+    verified = bench("data", "verify", "walkers:tiny")
+    assert verified.status == 0
+    assert "every frame reads" in verified.out
+
+
+def test_table_formats(bench, finished):
+    lines = bench("table", "--format", "csv").out.splitlines()
+    assert lines[0] == "data set,method,runs,R1,R5,R10,R20,mAP"
+    assert lines[1].startswith("walkers:tiny,mean,1,")
+    assert "| method" in bench("table", "--format", "github").out
+    assert "protocol standard" in bench("table", "--protocol", "standard").out
+    assert "none of the runs has it" in bench("table", "--protocol", "strange").err
