@@ -2,8 +2,8 @@
 PYTHON ?= python3
 TOX = .venv/bin/tox
 
-.PHONY: demo test lint types
-demo lint types: $(TOX)
+.PHONY: demo test lint types speed
+demo lint types speed: $(TOX)
 	$(TOX) run -e bench,$@
 test: $(TOX)
 	$(TOX) run -e bench,lint,types,test

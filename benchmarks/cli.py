@@ -140,7 +140,7 @@ def evaluate(
 
     source, record = records.find(run, records.results())
     with reporting() as report:
-        loaded = load(dataset, split, root, lambda done, total: report("draw", done, total, dataset))
+        loaded = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
         machine = _machine(workers, record["experiment"]["settings"]["threads"], report)
         record = evaluate_elsewhere(source, record, loaded, records.results(), machine)
     _print_tables([record], None)
@@ -240,7 +240,7 @@ def statistics(
     from .reporting.show import counts
 
     with reporting() as report:
-        loaded = load(dataset, split, root, lambda done, total: report("draw", done, total, dataset))
+        loaded = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
     print(counts(loaded.table))
     for note in loaded.definition.notes(loaded.table):
         print(note)
@@ -257,7 +257,7 @@ def verify(dataset: Annotated[str, typer.Argument()], split: Split = 0, root: Ro
     from .reporting.show import counts
 
     with reporting() as report:
-        loaded = load(dataset, split, root, lambda done, total: report("draw", done, total, dataset), fresh=True)
+        loaded = load(dataset, split, root, lambda done, total: report("read", done, total, dataset), fresh=True)
         found = check(
             loaded.definition,
             loaded.root,
@@ -362,12 +362,13 @@ def main() -> None:
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
     try:
-        app()
+        sys.exit(app(standalone_mode=False) or 0)
     except (UserError, KeyboardInterrupt, Exception) as error:
         if debug:
             raise
-        if isinstance(error, UserError):
-            print(f"bench: {error}", file=sys.stderr)
+        usage = getattr(error, "format_message", None)  # a wrong option or verb; a bare `bench` has its help as message
+        if isinstance(error, UserError) or usage is not None:
+            print(f"bench: {usage() if usage else error}", file=sys.stderr)
             sys.exit(2)
         if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Stopped":
             print(f"bench: {error or 'stopped'}; the same command goes on from there", file=sys.stderr)

@@ -60,7 +60,7 @@ def plan(
         UserError: an unknown method, data set, recipe or setting, a missing root, or weights out of reach.
     """
     BASELINES.get(split_method(method)[0])
-    data = load(dataset, split, root, lambda done, total: report("draw", done, total, dataset))
+    data = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
     recipe = recipe or data.definition.recipe
     settings = resolve(recipe, method, changes)
     weights = weights_digest(settings.backbone, settings.weights)

@@ -28,6 +28,7 @@ from .stores import PACK, FolderStore, PackedStore, Store, write_pack
 
 TABLE = "table.parquet"
 META = "data.json"
+LOOKED_AT = 1000  # frames between two calls of progress
 
 Progress = Callable[[int, int], None]  # (done, total) frames
 
@@ -103,7 +104,7 @@ def load(
         name: a registered or imported name; `walkers[-KIND][@WORLD][:SIZE]` is drawn on first use.
         split: 0 to splits - 1.
         root: the data set's folder, where it is not below BENCH_DATA.
-        progress: called with (done, total) frames while a data set is drawn.
+        progress: called with (done, total) frames while a data set is drawn, or its files are looked at for the first time.
         fresh: read a real data set's folders again although an index of them is at hand.
 
     Raises:
@@ -117,7 +118,7 @@ def load(
     if family(name).startswith("walkers"):
         return _packed(name, _draw(name, progress), found)
     place = find_root(name, root)
-    table, digest = _index(name, split, place, found, fresh)
+    table, digest = _index(name, split, place, found, fresh, progress)
     return Data(name, split, table, FolderStore(place), digest, found, place)
 
 
@@ -186,7 +187,9 @@ def _draw(name: str, progress: Progress | None) -> Path:
     return folder
 
 
-def _index(name: str, split: int, root: Path, found: Dataset, fresh: bool) -> tuple[pd.DataFrame, str]:
+def _index(
+    name: str, split: int, root: Path, found: Dataset, fresh: bool, progress: Progress | None
+) -> tuple[pd.DataFrame, str]:
     """The table of a real data set and its digest: from the cache while no folder has changed, else read again."""
     place = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
     file = cache() / "index" / f"{name}-{split}-{place}.parquet"
@@ -196,7 +199,12 @@ def _index(name: str, split: int, root: Path, found: Dataset, fresh: bool) -> tu
             return _read_table(file), meta["digest"]
     table = tables.check(found.read(root, split), str(root))
     names = [frame for frames in table.frames for frame in frames]
-    digest = tables.digest(table, FolderStore(root).sizes(names))
+    sizes: dict[str, int] = {}
+    for start in range(0, len(names), LOOKED_AT):
+        sizes |= FolderStore(root).sizes(names[start : start + LOOKED_AT])
+        if progress is not None:
+            progress(min(start + LOOKED_AT, len(names)), len(names))
+    digest = tables.digest(table, sizes)
     parents = sorted({"", *(str(parent) for frame in names for parent in _parents(frame))})
     meta = {"digest": digest, "folders": _folders(root, parents)}
     arrow = pa.Table.from_pandas(table, preserve_index=False)
