@@ -126,3 +126,49 @@ def test_a_cached_file_that_is_not_the_one_of_2020_is_refused(tmp_path, monkeypa
 def test_a_wrong_backbone_or_weights_say_what_to_do(name, weights, message):
     with pytest.raises(UserError, match=message):
         build_backbone(name, weights)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
+def test_a_recurrent_baseline_sees_the_order_of_frames_and_the_pooling_ones_do_not(name):
+    def coherence(baseline: str, reverse: bool) -> torch.Tensor:
+        torch.manual_seed(0)
+        model = BASELINES.get(baseline)(build_backbone("small", "none")[0]).eval()
+        frames = clips().frames
+        with torch.no_grad():
+            return model(Clips(frames.flip(1) if reverse else frames)).coherence
+
+    assert not torch.allclose(coherence(name, False), coherence(name, True), atol=1e-4)
+    for pooling in ("mean", "max", "qan"):
+        torch.testing.assert_close(coherence(pooling, False), coherence(pooling, True))
+
+
+def test_recurrent_dropout_draws_in_training_alone():
+    torch.manual_seed(0)
+    model = BASELINES.get("lstm")(build_backbone("small", "none")[0])
+    with torch.no_grad():
+        model.train()
+        assert not torch.equal(model(clips()).coherence, model(clips()).coherence)
+        model.eval()
+        assert torch.equal(model(clips()).coherence, model(clips()).coherence)
+
+
+def test_max_is_the_strongest_response_of_any_frame():
+    torch.manual_seed(0)
+    model = BASELINES.get("max")(build_backbone("small", "none")[0]).eval()
+    with torch.no_grad():
+        features = model(clips())
+        singles = torch.stack([model(Clips(clips().frames[:, t : t + 1])).coherence for t in range(3)])
+    torch.testing.assert_close(features.coherence, singles.max(dim=0).values)
+
+
+def test_attention_begins_as_the_mean_and_its_weights_normalise_to_a_softmax():
+    torch.manual_seed(0)
+    model = BASELINES.get("attention")(build_backbone("small", "none")[0]).eval()
+    with torch.no_grad():
+        features = model(clips())
+        torch.testing.assert_close(features.coherence, features.frames.mean(dim=1))
+        torch.nn.init.normal_(model.over_time.weight)
+        features = model(clips())
+        scores = model.over_time(torch.relu(model.reduce(features.frames)).transpose(1, 2)).squeeze(1)
+        expected = (torch.softmax(scores, dim=1).unsqueeze(-1) * features.frames).sum(dim=1)
+    torch.testing.assert_close(features.coherence, expected)
