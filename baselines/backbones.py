@@ -90,13 +90,8 @@ def build_backbone(name: str, weights: str) -> tuple[Backbone, str]:
     Raises:
         UserError: an unknown name, weights that cannot be reached, or a file that does not fit.
     """
-    if name not in NAMES:
-        raise UserError(f"backbone: no {name!r}; {nearest(name, list(NAMES))}")
+    _check(name, weights)
     if name == "small":
-        if weights == IMAGENET:
-            raise UserError(
-                "weights: there are no ImageNet weights for the backbone 'small'; use --weights none or a file"
-            )
         backbone = _small()
         if weights == NONE:
             return backbone, NONE
@@ -113,6 +108,13 @@ def build_backbone(name: str, weights: str) -> tuple[Backbone, str]:
         state, digest = _load(file)
         _fill(model, state, str(file))
     return source.cut(model), digest
+
+
+def _check(name: str, weights: str) -> None:
+    if name not in NAMES:
+        raise UserError(f"backbone: no {name!r}; {nearest(name, list(NAMES))}")
+    if name == "small" and weights == IMAGENET:
+        raise UserError("weights: there are no ImageNet weights for the backbone 'small'; use --weights none or a file")
 
 
 def imagenet_cache_file(name: str) -> Path:
@@ -154,8 +156,9 @@ def file_digest(file: Path) -> str:
 
 
 def weights_digest(name: str, weights: str) -> str:
-    """The digest that `build_backbone` would return, without building anything."""
-    if weights == NONE or (name == "small" and weights == IMAGENET):
+    """The digest that `build_backbone` would return, without building anything; refuses by name what it would refuse."""
+    _check(name, weights)
+    if weights == NONE:
         return NONE
     file = _imagenet_file(TORCHVISION[name]) if weights == IMAGENET else Path(weights)
     if not file.is_file():

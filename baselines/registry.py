@@ -91,6 +91,7 @@ class Registry:
         Raises:
             UserError: no such file, not Python, or a name that is taken.
         """
+        file = file.absolute()  # a plug-in is read again later, perhaps from another folder
         try:
             tree = ast.parse(file.read_text(encoding="utf-8"))
         except OSError as error:

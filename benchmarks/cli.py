@@ -14,6 +14,7 @@ from baselines.errors import UserError
 from .data import DATASETS, imported
 
 if TYPE_CHECKING:
+    from .progress import Report
     from .run import Machine
 
 app = typer.Typer(
@@ -29,6 +30,9 @@ data = typer.Typer(help="Data sets: verify, count, import your own video.", no_a
 runs = typer.Typer(help="Finished runs as one file, to share.", no_args_is_help=True)
 app.add_typer(data, name="data")
 app.add_typer(runs, name="records")
+
+
+STOPPED = 130  # exit status after SIGINT, as shells have it
 
 
 def _plug_in(files: list[Path]) -> list[Path]:
@@ -60,7 +64,7 @@ def run(
     epochs: Annotated[
         int | None, typer.Option(help="Short for --set epochs=...; 0 evaluates without training.")
     ] = None,
-    seed: int = 0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
     split: Split = 0,
     root: Root = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run again although it is finished.")] = False,
@@ -152,23 +156,20 @@ def score(
     gallery: Annotated[Path, typer.Option(help="The same, of the gallery.")],
     method: Annotated[str, typer.Option(help="What to call it in tables.")] = "external",
     dataset: Annotated[str, typer.Option(help="The data set's name in tables.")] = "external",
-    protocol: Annotated[list[str], typer.Option(help="Protocols to compute. Default: all.")] = [],
     metric: Annotated[str, typer.Option(help="euclidean or cosine")] = "euclidean",
 ) -> None:
     """Evaluate features that someone else's code made, into a normal record."""
     _first_line(f"{method} on {dataset}")
     from . import records
-    from .external import default_protocols, score_files
+    from .external import score_files
 
-    chosen = tuple(protocol) or default_protocols()
-    _print_tables([score_files(query, gallery, method, dataset, chosen, metric, records.results())], None)
+    _print_tables([score_files(query, gallery, method, dataset, metric, records.results())], None)
 
 
 @app.command()
 def features(
     run: Run,
     to: Annotated[Path, typer.Option(help="The folder to write to.")] = Path(),
-    split: Split = 0,
     root: Root = None,
     workers: Workers = None,
     plugin: Plugin = [],
@@ -182,14 +183,14 @@ def features(
 
     source, record = records.find(run, records.results())
     with reporting() as report:
-        loaded = load(record["experiment"]["test"], record["experiment"]["split"], root)
+        loaded = load(record["experiment"]["test"], record["experiment"]["test_split"], root)
         machine = _machine(workers, record["experiment"]["settings"]["threads"], report)
         for file in export_features(source, record, loaded, to, machine):
             print(file)
 
 
 @app.command()
-def show(run: Run) -> None:
+def show(run: Run, plugin: Plugin = []) -> None:
     """One finished run: results under every protocol, settings, cost, and where it was made."""
     from . import records
     from .reporting.show import describe
@@ -206,6 +207,7 @@ def table(
     style: Annotated[str, typer.Option("--format", help="terminal, github or csv")] = "terminal",
     feature: Annotated[str, typer.Option(help="before or after batch normalisation")] = "before",
     file: Annotated[Path | None, typer.Option("--from", help="A file of `bench records export`.")] = None,
+    plugin: Plugin = [],
 ) -> None:
     """The finished runs: methods down, R1 to R20 and mAP across."""
     from . import records
@@ -330,12 +332,12 @@ def _first_line(text: str) -> None:
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
-def _machine(workers: int | None, threads: int, report: object, checkpoint_minutes: float = 10.0) -> "Machine":
+def _machine(workers: int | None, threads: int, report: "Report", checkpoint_minutes: float = 10.0) -> "Machine":
     from .run import Machine
 
     if workers is None:
-        workers = max(0, min(8, (os.cpu_count() or 1) - threads))
-    return Machine(workers, checkpoint_minutes, report)  # type: ignore[arg-type]
+        workers = max(0, min(8, len(os.sched_getaffinity(0)) - threads))
+    return Machine(workers, checkpoint_minutes, report)
 
 
 def _digests(found: list[dict]) -> dict[str, str]:
@@ -343,7 +345,9 @@ def _digests(found: list[dict]) -> dict[str, str]:
     from .data.loading import known_digest
 
     experiments = [record["experiment"] for record in found]
-    wanted = {(each[key], each["split"]) for each in experiments for key in ("dataset", "test")}
+    wanted = {
+        pair for each in experiments for pair in ((each["dataset"], each["split"]), (each["test"], each["test_split"]))
+    }
     known = {f"{name}/{split}": known_digest(name, split) for name, split in wanted}
     return {key: digest for key, digest in known.items() if digest is not None}
 
@@ -357,22 +361,31 @@ def _print_tables(found: list[dict], protocol: str | None, style: str = "termina
     print("\n\n".join(render(each, style) for each in made))
 
 
+def _last_line(text: str) -> str:
+    return text.strip().splitlines()[-1].removeprefix(f"{UserError.__module__}.UserError: ")
+
+
 def main() -> None:
     """The `bench` command."""
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
     try:
-        sys.exit(app(standalone_mode=False) or 0)
-    except (UserError, KeyboardInterrupt, Exception) as error:
+        status = app(standalone_mode=False) or 0
+        if status == STOPPED:
+            print("bench: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(status)
+    except (KeyboardInterrupt, Exception) as error:
         if debug:
             raise
         usage = getattr(error, "format_message", None)  # a wrong option or verb; a bare `bench` has its help as message
         if isinstance(error, UserError) or usage is not None:
-            print(f"bench: {usage() if usage else error}", file=sys.stderr)
+            text = usage() if usage else str(error)
+            # From a worker process an error comes with the worker's traceback before its own line.
+            print(f"bench: {text if usage else _last_line(text)}", file=sys.stderr)
             sys.exit(2)
-        if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Stopped":
-            print(f"bench: {error or 'stopped'}; the same command goes on from there", file=sys.stderr)
-            sys.exit(130)
+        if type(error).__name__ in ("KeyboardInterrupt", "Abort", "Stopped"):
+            print(f"bench: {str(error) or 'stopped'}; the same command goes on from there", file=sys.stderr)
+            sys.exit(STOPPED)
         print(f"bench: {type(error).__name__}: {error} (a fault of the program; --debug shows where)", file=sys.stderr)
         sys.exit(1)
 

@@ -5,6 +5,7 @@ import platform
 import resource
 import subprocess
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def describe() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "gpu": gpu,
         "system": f"{platform.system()} {platform.machine()}",
-        "git": _git(),
+        "git": git(),
     }
 
 
@@ -63,7 +64,8 @@ def _cpu() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def _git() -> dict[str, Any] | None:
+@cache
+def git() -> dict[str, Any] | None:
     """Commit, and whether tracked files differ from it; None outside a checkout."""
     house = Path(__file__).parent
 

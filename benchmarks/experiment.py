@@ -13,12 +13,13 @@ from baselines import BASELINES
 
 from .settings import split_method
 
+EXTERNAL = "external"  # what stands in the place of a recipe
 HOUSE = Path(__file__).parent.parent
 # The files whose code decides a run's numbers, beside the baseline's own. What is drawn or read is under the data's digest.
 DECISIVE = (
     *("afa/features.py", "afa/augmentation.py", "afa/losses.py", "baselines/baseline.py", "baselines/backbones.py"),
     *("benchmarks/model.py", "benchmarks/training.py", "benchmarks/extraction.py", "benchmarks/evaluation.py"),
-    *("benchmarks/seeds.py", "benchmarks/data/clips.py", "benchmarks/data/decode.py"),
+    *("benchmarks/seeds.py", "benchmarks/data/clips.py", "benchmarks/data/decode.py", "benchmarks/data/subsets.py"),
 )
 
 
@@ -30,8 +31,8 @@ class Experiment:
         method: BASELINE[+afa|+afa-motion], or the name of an external method.
         dataset: trained on; `test`: evaluated on, the same unless the evaluation crosses data sets.
         settings: resolved, by the names that a user writes; a weights file by its name alone.
-        seed, split: of the run and of the training set.
-        data, test_data, weights: digests of what was read.
+        seed, split: of the run and of the training set; test_split: of the test set.
+        data, test_data, weights: digests of what was read; of an evaluation elsewhere, of the trained model's weights.
         recipe: where the settings came from; a label, and no part of the identity.
     """
 
@@ -45,6 +46,12 @@ class Experiment:
     test_data: str
     weights: str
     recipe: str = ""
+    test_split: int = 0
+
+    @property
+    def external(self) -> bool:
+        """Whether someone else's features were scored."""
+        return self.recipe == EXTERNAL
 
     @property
     def identity(self) -> str:
@@ -62,15 +69,15 @@ class Experiment:
         return re.sub(r"[^\w.+@-]", "_", name)
 
 
-def code_digest(method: str) -> str:
-    """sha256 of the code that decides the numbers of `method`: syntax trees, without comments and docstrings.
+def code_digest(experiment: Experiment) -> str | None:
+    """sha256 of the code that decides an experiment's numbers: syntax trees, without comments and docstrings.
 
-    An external method's numbers are decided by the evaluation alone.
+    An external method's numbers are decided by the evaluation alone. None: the baseline is a plug-in that is not loaded.
     """
-    baseline = BASELINES.entries.get(split_method(method)[0]) if method.count("+") <= 1 else None
-    if baseline is None:
+    if experiment.external:
         return _digest(("benchmarks/evaluation.py",))
-    return _digest((*DECISIVE, str(baseline.file)))
+    baseline = BASELINES.entries.get(split_method(experiment.method)[0])
+    return _digest((*DECISIVE, str(baseline.file))) if baseline is not None else None
 
 
 @cache
@@ -81,5 +88,13 @@ def _digest(files: tuple[str, ...]) -> str:
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
                 del node.body[0]
-        total.update(ast.dump(tree).encode())
+        total.update(repr(_shape(tree)).encode())
     return total.hexdigest()
+
+
+def _shape(node: Any) -> Any:
+    """A syntax tree as plain lists, without empty fields: Python versions differ in which of those they have."""
+    if isinstance(node, ast.AST):
+        fields = [(key, value) for key, value in ast.iter_fields(node) if value is not None and value != []]
+        return [type(node).__name__, *([key, _shape(value)] for key, value in fields)]
+    return [_shape(each) for each in node] if isinstance(node, list) else repr(node)

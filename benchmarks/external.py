@@ -15,11 +15,12 @@ from baselines.errors import UserError
 
 from . import records
 from .data.loading import Data
+from .data.subsets import test_tracklets
 from .evaluation import PROTOCOLS
-from .experiment import Experiment
-from .extraction import TrackletFeatures, extract
+from .experiment import EXTERNAL, Experiment
+from .extraction import extract
 from .records import Record, RunFolder
-from .run import Clock, Machine, new_record, rank_features, tabulate_rankings, test_tracklets, trained_model
+from .run import Clock, Machine, new_record, rank_features, tabulate_rankings, trained_model
 
 COLUMNS = ("feature", "pid", "camid", "tracklet")
 
@@ -56,10 +57,8 @@ def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
     return feature, labels
 
 
-def score_files(
-    query: Path, gallery: Path, method: str, dataset: str, protocols: tuple[str, ...], metric: str, place: Path
-) -> Record:
-    """A record of features in two files, under `protocols`; the digests are the files'."""
+def score_files(query: Path, gallery: Path, method: str, dataset: str, metric: str, place: Path) -> Record:
+    """A record of features in two files, under every protocol; the digests are the files'."""
     clock = Clock()
     (query_features, queries), (gallery_features, others) = read_features(query), read_features(gallery)
     if query_features.shape[1] != gallery_features.shape[1]:
@@ -67,15 +66,14 @@ def score_files(
             f"{gallery}: features of length {gallery_features.shape[1]}, {query} has {query_features.shape[1]}"
         )
     data = f"{file_digest(query)[:32]}{file_digest(gallery)[:32]}"
-    settings = {"metric": metric}
-    experiment = Experiment(method, dataset, dataset, settings, 0, 0, data, data, "none", recipe="external")
-    features = TrackletFeatures(*[np.concatenate([query_features, gallery_features])] * 2)
-    rankings = rank_features(features, queries, others, protocols, metric)
+    experiment = Experiment(method, dataset, dataset, {"metric": metric}, 0, 0, data, data, "none", recipe=EXTERNAL)
+    rankings = rank_features(query_features, gallery_features, queries, others, tuple(PROTOCOLS), metric)
     clock.lap("evaluate", len(queries) + len(others))
-    rows, per_query = tabulate_rankings({"before": rankings["before"]}, queries)
+    rows, per_query = tabulate_rankings({"before": rankings}, queries)
     record = new_record(experiment, rows, clock)
     folder = RunFolder(place / experiment.name)
     with folder.lock():
+        records.begin(folder, experiment, record["code"])
         records.write(folder, record, per_query)
     return record
 
@@ -93,8 +91,3 @@ def export_features(source: RunFolder, record: Record, data: Data, to: Path, mac
         np.savez(file, feature=features.before, pid=tracklets.pid, camid=tracklets.camid, tracklet=names)
         written.append(file)
     return written
-
-
-def default_protocols() -> tuple[str, ...]:
-    """All protocols: features from outside say nothing about which make sense."""
-    return tuple(PROTOCOLS)

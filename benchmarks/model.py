@@ -13,6 +13,7 @@ from afa import (
     VideoFeatures,
     batch_hard_soft_margin_triplet,
     coherence_constraint,
+    disentangle,
     frame_consensus_cross_entropy,
 )
 from baselines.baseline import Baseline, Clips
@@ -70,10 +71,16 @@ class ReidModel(BaseModel):
             return self.baseline(clips)
         torch.manual_seed(seed)  # for whatever a baseline draws, dropout among it
         features = self.baseline(clips)
-        return self.losses(features, labels.to(frames.device), torch.Generator().manual_seed(seed))
+        return self.losses(
+            features, labels.to(clips.frames.device, non_blocking=True), torch.Generator().manual_seed(seed)
+        )
 
     def losses(self, features: VideoFeatures, labels: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
-        """The terms of Eq. 6 that are switched on, each with its weight, in float32."""
+        """The terms of Eq. 6 that are switched on, each with its weight, in float32 whatever the baseline's precision."""
+        with torch.autocast(features.frames.device.type, enabled=False):
+            return self._losses(features, labels, draw)
+
+    def _losses(self, features: VideoFeatures, labels: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
         settings = self.settings
         weights = features.weights.float() if features.weights is not None else None
         features = VideoFeatures(features.frames.float(), features.coherence.float(), weights)
@@ -85,7 +92,7 @@ class ReidModel(BaseModel):
                 terms["loss_class"] = frame_consensus_cross_entropy(logits, labels)
             else:
                 # The motion of X' averages to nothing under the weights that made the coherence.
-                pooled = features.coherence + _pool(augmented - features.frames, weights)
+                pooled = features.coherence + disentangle(augmented - features.frames, weights).coherence
                 terms["loss_class"] = F.cross_entropy(self.classifier(self.neck(pooled)), labels)
         if settings.lambda_ > 0:
             terms["loss_coherence"] = settings.lambda_ * coherence_constraint(features.motion, settings.coherence_norm)
@@ -107,12 +114,6 @@ class ReidModel(BaseModel):
             for clip, (top, left, bottom, right) in enumerate(erase.tolist()):
                 images[clip, :, :, top:bottom, left:right] = 0
         return images
-
-
-def _pool(frames: Tensor, weights: Tensor | None) -> Tensor:
-    if weights is None:
-        return frames.mean(dim=1)
-    return (weights.unsqueeze(-1) * frames).sum(dim=1) / weights.sum(dim=1, keepdim=True)
 
 
 def build_model(method: str, classes: int, settings: Settings, seed: int) -> tuple[ReidModel, str]:

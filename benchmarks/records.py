@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from baselines.registry import nearest
 
 from .evaluation import Ranking, rank
 from .experiment import Experiment, code_digest
+from .whole import whole, write_whole
 
 RANKS = (1, 5, 10, 20)
 RECORDS = b"bench records"
@@ -89,23 +90,28 @@ class RunFolder:
 Record = dict[str, Any]
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Replace `file` by `text` in one step."""
-    half = file.with_name(f".{file.name}.{os.getpid()}")
-    half.write_text(text)
-    half.replace(file)
-
-
 def to_json(value: Any) -> str:
     """Indented and sorted; a NaN is refused, because JSON has none."""
     return json.dumps(value, indent=1, sort_keys=True, allow_nan=False)
 
 
+def begin(folder: RunFolder, experiment: Experiment, code: str | None) -> None:
+    """Write down what is going to run, and the code that runs it."""
+    write_whole(folder.settings, to_json({**asdict(experiment), "code": code}))
+
+
+def begun_by(folder: RunFolder) -> str | None:
+    """The code that began what lies in the folder; None where nothing was begun."""
+    try:
+        return str(json.loads(folder.settings.read_text())["code"])
+    except FileNotFoundError:
+        return None
+
+
 def write(folder: RunFolder, record: Record, queries: pd.DataFrame) -> None:
     """Results a query first, the record last: a reader that sees a record sees all of it."""
-    half = folder.queries.with_name(f".{folder.queries.name}.{os.getpid()}")
-    queries.to_parquet(half, index=False)
-    half.replace(folder.queries)
+    with whole(folder.queries) as half:
+        queries.to_parquet(half, index=False)
     write_whole(folder.record, to_json(record))
 
 
@@ -150,9 +156,16 @@ def experiment_of(record: Record) -> Experiment:
 def stale(record: Record, digests: dict[str, str]) -> list[str]:
     """Why a record is not current: made by other code, or on other data than `digests` (by data set's name) says is here."""
     experiment = experiment_of(record)
-    reasons = ["made by other code"] if record["code"] != code_digest(experiment.method) else []
-    for name, digest in ((experiment.dataset, experiment.data), (experiment.test, experiment.test_data)):
-        here = digests.get(f"{name}/{experiment.split}")
+    code = code_digest(experiment)
+    reasons = ["made by other code"] if code is not None and record["code"] != code else []
+    if experiment.external:
+        return reasons  # what it read are files of features, not the data set that it names
+    read_from = (
+        (experiment.dataset, experiment.split, experiment.data),
+        (experiment.test, experiment.test_split, experiment.test_data),
+    )
+    for name, split, digest in read_from:
+        here = digests.get(f"{name}/{split}")
         if here is not None and here != digest and f"other data: {name}" not in reasons:
             reasons.append(f"other data: {name}")
     return reasons
@@ -194,12 +207,10 @@ def export(runs: list[tuple[RunFolder, Record]], file: Path) -> None:
     parts = [pd.read_parquet(folder.queries).assign(run=record["name"]) for folder, record in runs]
     table = pa.Table.from_pandas(pd.concat(parts, ignore_index=True), preserve_index=False)
     text = json.dumps([record for _, record in runs], sort_keys=True, allow_nan=False)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    half = file.with_name(f".{file.name}.{os.getpid()}")
-    pq.write_table(
-        table.replace_schema_metadata({**(table.schema.metadata or {}), RECORDS: text}), half, compression="zstd"
-    )
-    half.replace(file)
+    with whole(file) as half:
+        pq.write_table(
+            table.replace_schema_metadata({**(table.schema.metadata or {}), RECORDS: text}), half, compression="zstd"
+        )
 
 
 def exported(file: Path) -> list[Record]:

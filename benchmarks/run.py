@@ -7,28 +7,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_model, save_model
 
 from baselines import BASELINES
-from baselines.backbones import weights_digest
+from baselines.backbones import file_digest, weights_digest
 from baselines.errors import UserError
 
 from . import environment, records
-from .data import JUNK
 from .data.clips import TrainingBatches
 from .data.loading import Data, load
+from .data.subsets import hold_out, test_tracklets
 from .evaluation import Ranking, evaluate_features
 from .experiment import Experiment, code_digest
-from .extraction import Features, TrackletFeatures, extract
+from .extraction import Features, extract
 from .model import ReidModel, build_model
 from .progress import Report
 from .records import Record, RunFolder
-from .seeds import generator
 from .settings import Settings, from_dict, resolve, split_method
 from .training import train
+from .whole import whole
 
 
 class Machine(NamedTuple):
@@ -67,7 +66,10 @@ def plan(
     values = {**settings.as_dict(), "weights": Path(settings.weights).name}
     label = Path(recipe).stem if recipe.endswith(".toml") else recipe
     digests = {"data": data.digest, "test_data": data.digest, "weights": weights}
-    return Experiment(method, dataset, dataset, values, seed, split, recipe=label, **digests), settings, data
+    experiment = Experiment(
+        method, data.name, data.name, values, seed, split, recipe=label, test_split=split, **digests
+    )
+    return experiment, settings, data
 
 
 def run(
@@ -83,11 +85,14 @@ def run(
         Stopped: a signal ended the training, which had saved its state.
     """
     with folder.lock():
-        if fresh:
-            records.discard(folder)
-        records.write_whole(folder.settings, records.to_json(asdict(experiment)))
-        torch.set_num_threads(settings.threads)
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        done = records.read(folder)
+        if done is not None and not fresh:
+            return done  # by another process, while this one waited
+        code = code_digest(experiment)
+        if fresh or records.begun_by(folder) not in (None, code):
+            records.discard(folder)  # what other code has begun is not gone on with
+        records.begin(folder, experiment, code)
+        _prepare(settings)
         clock = Clock()
         training, held_out = hold_out(data, settings)
         batches = TrainingBatches(training, data.store, settings, experiment.seed)
@@ -100,7 +105,8 @@ def run(
         if folder.weights.exists():
             load_model(model, folder.weights, device=str(machine.device))
         elif settings.epochs > 0:
-            start = train(
+            clock.start()
+            frames = train(
                 model,
                 batches,
                 folder.path,
@@ -111,11 +117,9 @@ def run(
                 checkpoint_minutes=machine.checkpoint_minutes,
                 progress=lambda done, total, terms: machine.report("train", done, total, _terms(terms)),
             )
-            clips = settings.identities * settings.clips * settings.clip_frames
-            clock.lap("train", (len(batches) - start) * clips)
-        half = folder.weights.with_suffix(".half")
-        save_model(model, str(half))
-        half.replace(folder.weights)
+            clock.lap("train", frames)
+        with whole(folder.weights) as half:
+            save_model(model, str(half))
         results, queries = score(model, data, settings, machine, clock)
         if held_out is not None:
             results += _validate(model, held_out, data, settings, machine)
@@ -128,13 +132,25 @@ def run(
 def evaluate_elsewhere(source: RunFolder, record: Record, data: Data, place: Path, machine: Machine) -> Record:
     """A finished run's model on another data set, as a record of its own (Table 5 of the paper)."""
     trained = records.experiment_of(record)
-    experiment = Experiment(**{**asdict(trained), "test": data.name, "test_data": data.digest})
+    if (data.name, data.split, data.digest) == (trained.test, trained.test_split, trained.test_data):
+        return record
+    if reasons := records.stale(record, {}):
+        raise UserError(
+            f"{record['name']}: {'; '.join(reasons)}; run it again with --fresh before it is evaluated elsewhere"
+        )
+    there = {
+        "test": data.name,
+        "test_data": data.digest,
+        "test_split": data.split,
+        "weights": file_digest(source.weights),
+    }
+    experiment = Experiment(**{**asdict(trained), **there})
     folder = RunFolder(place / experiment.name)
-    done = records.read(folder)
-    if done is not None and not records.stale(done, {}):
-        return done
     with folder.lock():
-        records.write_whole(folder.settings, records.to_json(asdict(experiment)))
+        done = records.read(folder)
+        if done is not None and not records.stale(done, {}):
+            return done
+        records.begin(folder, experiment, code_digest(experiment))
         model, settings = trained_model(source, record, machine)
         clock = Clock()
         results, queries = score(model, data, settings, machine, clock)
@@ -151,7 +167,7 @@ def trained_model(folder: RunFolder, record: Record, machine: Machine) -> tuple[
         )
     experiment = records.experiment_of(record)
     settings = from_dict({**experiment.settings, "weights": "none"})
-    torch.set_num_threads(settings.threads)
+    _prepare(settings)
     classes = _classes(folder.weights)
     model, _ = build_model(experiment.method, classes, settings, experiment.seed)
     load_model(model, folder.weights)
@@ -165,59 +181,38 @@ def _classes(weights: Path) -> int:
         return int(tensors.get_slice("classifier.weight").get_shape()[0])
 
 
-def hold_out(data: Data, settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """The training tracklets, and those of the share of TRAINING identities that is held out, the same for every seed."""
-    training = data.table[data.table.subset == "train"]
-    if settings.holdout == 0:
-        return training, None
-    pids = np.unique(training.pid)
-    count = max(1, round(settings.holdout * len(pids)))
-    held = generator("holdout", data.name, data.split).permutation(pids)[:count]
-    inside = training.pid.isin(held)
-    return training[~inside], training[inside]
-
-
-def test_tracklets(data: Data) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Query and gallery tracklets; junk is left out, because no protocol scores it."""
-    queries = data.table[data.table.subset == "query"]
-    gallery = data.table[(data.table.subset == "gallery") & (data.table.pid != JUNK)]
-    return queries, gallery
-
-
 def score(
     model: ReidModel, data: Data, settings: Settings, machine: Machine, clock: "Clock"
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     """Metrics and results a query, under every protocol of the data set, before and after batch normalisation."""
     queries, gallery = test_tracklets(data)
     both = pd.concat([queries, gallery])
+    clock.start()
     features = extract(
         model, both, data.store, settings, machine.workers, lambda a, b: machine.report("extract", a, b, data.name)
     )
     clock.lap("extract", int(both.frames.map(len).sum()))
-    rankings = rank_features(features, queries, gallery, data.protocols, settings.metric)
+    rows = len(queries)
+    rankings = {
+        name: rank_features(vectors[:rows], vectors[rows:], queries, gallery, data.protocols, settings.metric)
+        for name, vectors in features._asdict().items()
+    }
     clock.lap("evaluate", len(both))
     return tabulate_rankings(rankings, queries)
 
 
 def rank_features(
-    features: TrackletFeatures, queries: pd.DataFrame, gallery: pd.DataFrame, protocols: Sequence[str], metric: str
-) -> dict[str, dict[str, Ranking]]:
-    """feature ("before" or "after" batch normalisation) -> protocol -> Ranking. Query rows come first in `features`."""
-    rows = len(queries)
-
-    def ranked(vectors: Features) -> dict[str, Ranking]:
-        return evaluate_features(
-            vectors[:rows],
-            vectors[rows:],
-            queries.pid.to_numpy(),
-            queries.camid.to_numpy(),
-            gallery.pid.to_numpy(),
-            gallery.camid.to_numpy(),
-            protocols,
-            metric=metric,
-        )
-
-    return {name: ranked(vectors) for name, vectors in features._asdict().items()}
+    query: Features,
+    gallery: Features,
+    queries: pd.DataFrame,
+    others: pd.DataFrame,
+    protocols: Sequence[str],
+    metric: str,
+) -> dict[str, Ranking]:
+    """The ranking under each protocol, from features and the tables (pid, camid) of their tracklets."""
+    labels = [part[column].to_numpy() for part in (queries, others) for column in ("pid", "camid")]
+    asked, asked_in, shown, shown_in = labels
+    return evaluate_features(query, gallery, asked, asked_in, shown, shown_in, protocols, metric=metric)
 
 
 def tabulate_rankings(
@@ -234,11 +229,17 @@ def _validate(
 ) -> list[dict[str, Any]]:
     """Held-out training tracklets against each other: each is a query, all are the gallery."""
     features = extract(model, held_out, data.store, settings, machine.workers)
-    doubled = TrackletFeatures(*(np.concatenate([vectors, vectors]) for vectors in features))
-    rankings = rank_features(doubled, held_out, held_out, ["standard"], settings.metric)
-    return [
-        row for name, ranked in rankings.items() for row in records.metrics({"validation": ranked["standard"]}, name)
-    ]
+    rows = []
+    for name, vectors in features._asdict().items():
+        ranked = rank_features(vectors, vectors, held_out, held_out, ["standard"], settings.metric)
+        rows += records.metrics({"validation": ranked["standard"]}, name)
+    return rows
+
+
+def _prepare(settings: Settings) -> None:
+    """The process's threads and products, on which the bits of a result depend. No TF32: float32 is IEEE's."""
+    torch.set_num_threads(settings.threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 
 
 def new_record(
@@ -253,13 +254,13 @@ def new_record(
         "format": 1,
         "name": experiment.name,
         "experiment": asdict(experiment),
-        "code": code_digest(experiment.method),
+        "code": code_digest(experiment),
         "metrics": results,
         "cost": cost(model, settings) if model is not None and settings is not None else None,
         "phases": clock.phases,
         "peak_memory": environment.peak_memory(),
         "environment": environment.describe(),
-        "started": clock.started.isoformat(timespec="seconds"),
+        "started": clock.began.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -281,9 +282,14 @@ class Clock:
     """Seconds, frames (tracklets for evaluation) and their ratio, a phase."""
 
     def __init__(self) -> None:
-        self.started = datetime.now(UTC)
-        self.last = time.perf_counter()
+        self.began = datetime.now(UTC)
         self.phases: dict[str, dict[str, float]] = {}
+        environment.git()  # now, and not when the run ends: the code that runs is the one that was imported
+        self.start()
+
+    def start(self) -> None:
+        """A phase begins now."""
+        self.last = time.perf_counter()
 
     def lap(self, phase: str, items: int) -> None:
         now = time.perf_counter()

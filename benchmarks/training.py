@@ -5,6 +5,7 @@ Killed at any moment and started again, training goes on from its last checkpoin
 
 import json
 import logging
+import math
 import signal
 import threading
 import time
@@ -21,9 +22,12 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader, Dataset
 
-from .data.clips import TrainingBatches
+from baselines.errors import UserError
+
+from .data.clips import Batch, TrainingBatches
 from .model import ReidModel
 from .settings import Settings
+from .whole import whole, write_whole
 
 TrainProgress = Callable[[int, int, dict[str, float]], None]  # (iterations done, of how many, means of the loss terms)
 LOG_SECONDS = 1.0
@@ -112,30 +116,39 @@ class Checkpoint(Hook):
     While a training runs, SIGINT and SIGTERM let the iteration under way end, save, and raise `Stopped`.
     """
 
+    priority = "VERY_LOW"  # after the scheduler's step, which belongs to the iteration that is saved
+
     def __init__(self, file: Path, minutes: float) -> None:
         self.file, self.seconds = file, minutes * 60
         self.last = time.monotonic()
         self.asked = False
 
-    def before_run(self, _: Runner) -> None:
-        if threading.current_thread() is threading.main_thread():
-            self.handlers = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take signals for the time of a training; a second one does what it did before."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def after_run(self, _: Runner) -> None:
-        for number, handler in getattr(self, "handlers", {}).items():
-            signal.signal(number, handler)
+        def ask(number: int, *_: Any) -> None:
+            self.asked = True
+            signal.signal(number, before[signal.Signals(number)])
 
-    def _ask(self, *_: Any) -> None:
-        self.asked = True
+        try:
+            for number in before:
+                signal.signal(number, ask)
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def after_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
         if self.asked or time.monotonic() - self.last >= self.seconds:
-            half = f"{self.file.name}.half"
-            runner.save_checkpoint(str(self.file.parent), half, by_epoch=False)
-            (self.file.parent / half).replace(self.file)
+            with whole(self.file) as half:
+                runner.save_checkpoint(str(half.parent), half.name, by_epoch=False)
             self.last = time.monotonic()
         if self.asked:
-            self.after_run(runner)
             raise Stopped(f"stopped after iteration {runner.iter + 1} of {runner.max_iters}")
 
     def before_save_checkpoint(self, _: Runner, checkpoint: dict[str, Any]) -> None:
@@ -152,19 +165,19 @@ class Curves(Hook):
         self.file, self.progress = file, progress
         self.sums: dict[str, torch.Tensor] = {}
         self.count = 0
+        self.frames = 0  # that this process trained on
         self.shown = 0.0
 
     def before_train(self, runner: Runner) -> None:
         """Lines after the checkpoint's iteration are written again: cut them off."""
         if self.file.exists():
-            lines = [
-                line for line in self.file.read_text().splitlines() if json.loads(line)["iteration"] <= runner.iter
-            ]
-            self.file.write_text("".join(f"{line}\n" for line in lines))
+            lines = [line for line in self.file.read_text().splitlines() if _iteration(line) <= runner.iter]
+            write_whole(self.file, "".join(f"{line}\n" for line in lines))
 
     def after_train_iter(
-        self, runner: Runner, batch_idx: int, outputs: dict[str, torch.Tensor] | None = None, **_: Any
+        self, runner: Runner, batch_idx: int, data_batch: Batch, outputs: dict[str, torch.Tensor] | None = None
     ) -> None:
+        self.frames += data_batch.labels.numel() * data_batch.frames.shape[1]
         for key, value in (outputs or {}).items():
             self.sums[key] = self.sums.get(key, 0) + value.detach()  # not yet read: reading waits for the device
         self.count += 1
@@ -173,6 +186,8 @@ class Curves(Hook):
         if not ended and not due:
             return
         means = {key: total.item() / self.count for key, total in self.sums.items()}
+        if not all(map(math.isfinite, means.values())):
+            raise UserError(f"the loss is not finite at iteration {done}: {means}; a lower lr may help (--set lr=...)")
         if due and self.progress is not None:
             self.progress(done, runner.max_iters, means)
             self.shown = time.monotonic()
@@ -190,6 +205,14 @@ class Curves(Hook):
             self.sums, self.count = {}, 0
 
 
+def _iteration(line: str) -> float:
+    """Of a line of the curves; a line cut off by a sudden end belongs to none."""
+    try:
+        return float(json.loads(line)["iteration"])
+    except ValueError:
+        return math.inf
+
+
 class BenchRunner(Runner):
     """mmengine's Runner writing into a run's folder: one log file, and no folder, configuration or picture of its own."""
 
@@ -203,6 +226,10 @@ class BenchRunner(Runner):
         logger.handlers = [logging.FileHandler(self.log_file)]
         logger.handlers[0].setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         return logger
+
+    def wrap_model(self, _: Any, model: torch.nn.Module) -> torch.nn.Module:
+        """The model is on its device already, which need not be the one that mmengine would choose."""
+        return model
 
     def dump_config(self) -> None:
         """The run's settings have a file already."""
@@ -228,12 +255,18 @@ def train(
     Adam with L2 weight decay on all parameters, learning rate times lr_gamma every lr_step epochs (section 3.3).
 
     Returns:
-        The iteration that this call began with.
+        The number of frames that this call trained on: fewer than all where it went on from a checkpoint.
+
+    Raises:
+        Stopped: a signal came; the state is saved.
+        UserError: the loss is not finite.
     """
     settings: Settings = batches.settings
     step = settings.lr_step * batches.per_epoch
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
-    with warnings.catch_warnings(), _quiet():
+    # Curves first: a checkpoint never lacks a line that came before it.
+    written, saved = Curves(curves, progress), Checkpoint(checkpoint, checkpoint_minutes)
+    with warnings.catch_warnings(), _quiet(), saved.listening():
         warnings.simplefilter("ignore")
         runner = BenchRunner(
             model=model,
@@ -249,24 +282,15 @@ def train(
                 "sampler_seed": None,
                 "runtime_info": None,
             },
-            # Curves first: a checkpoint never lacks a line that came before it.
-            custom_hooks=[Curves(curves, progress), Checkpoint(checkpoint, checkpoint_minutes)],
+            custom_hooks=[written, saved],
             load_from=str(checkpoint) if checkpoint.exists() else None,
             resume=checkpoint.exists(),
-            randomness={"seed": batches.seed},
+            randomness={"seed": 0},  # nothing draws from it
             experiment_name=folder.name,
             log_file=log,
         )
-        start = _start(runner)
         runner.train()
-    return start
-
-
-def _start(runner: Runner) -> int:
-    """The iteration of the checkpoint that the runner will resume from."""
-    if not runner._resume:
-        return 0
-    return int(torch.load(runner._load_from, map_location="cpu", weights_only=True)["meta"]["iter"])
+    return written.frames
 
 
 @contextmanager

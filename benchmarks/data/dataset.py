@@ -33,6 +33,7 @@ class Dataset(ABC):
         source: where to get it.
         published: counts of the files as published: subset -> {identities, tracklets, cameras, frames, ...}, the keys
             of `table.statistics`, given where they are known.
+        tables: files below the root that say who is in which subset; a change of one makes the data set be read again.
     """
 
     protocols: ClassVar[tuple[str, ...]]
@@ -42,6 +43,7 @@ class Dataset(ABC):
     layout: ClassVar[str]
     source: ClassVar[str]
     published: ClassVar[dict[str, dict[str, int]]] = {}
+    tables: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def read(self, root: Path, split: int) -> pd.DataFrame:

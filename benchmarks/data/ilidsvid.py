@@ -21,6 +21,7 @@ class ILidsVid(Dataset):
     splits = 10
     recipe = "ilidsvid"
     folder = "iLIDS-VID"
+    tables = (SPLITS,)
     layout = f"{CAMERAS[0]}/, {CAMERAS[1]}/ and '{SPLITS}'"
     source = "the authors' project page at Queen Mary University of London"
     published: ClassVar[dict[str, dict[str, int]]] = {

@@ -116,6 +116,9 @@ def load(
     if isinstance(found, Imported):
         return _packed(name, imported_folder(name), found)
     if family(name).startswith("walkers"):
+        from .walkers import parse
+
+        name = str(parse(name))  # one world has several names, and one shortest
         return _packed(name, _draw(name, progress), found)
     place = find_root(name, root)
     table, digest = _index(name, split, place, found, fresh, progress)
@@ -192,7 +195,7 @@ def _index(
 ) -> tuple[pd.DataFrame, str]:
     """The table of a real data set and its digest: from the cache while no folder has changed, else read again."""
     place = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
-    file = cache() / "index" / f"{name}-{split}-{place}.parquet"
+    file = cache() / "index" / f"{name}-{split}-{place}-{_reader(name)}.parquet"
     if file.exists() and not fresh:
         meta = _meta(file)
         if meta["folders"] == _folders(root, meta["folders"]):
@@ -205,7 +208,7 @@ def _index(
         if progress is not None:
             progress(min(start + LOOKED_AT, len(names)), len(names))
     digest = tables.digest(table, sizes)
-    parents = sorted({"", *(str(parent) for frame in names for parent in _parents(frame))})
+    parents = sorted({"", *found.tables, *(str(parent) for frame in names for parent in _parents(frame))})
     meta = {"digest": digest, "folders": _folders(root, parents)}
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -215,6 +218,12 @@ def _index(
     return table, digest
 
 
+def _reader(name: str) -> str:
+    """A digest of the code that reads a data set: an index made by other code is not used."""
+    files = (Path(__file__).with_name("dataset.py"), Path(__file__).with_name("table.py"), DATASETS.entries[name].file)
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
+
 def _parents(frame: str) -> Iterator[str]:
     parts = frame.split("/")[:-1]
     for end in range(1, len(parts) + 1):
@@ -222,7 +231,10 @@ def _parents(frame: str) -> Iterator[str]:
 
 
 def _folders(root: Path, parts: Iterable[str]) -> dict[str, int]:
-    """Each folder's time of change in ns, by which an index notices added and removed files; -1 where it is gone."""
+    """Each folder's or file's time of change in ns; -1 where it is gone.
+
+    A folder's changes when a file is added or removed. Frames that are replaced in place need `bench data verify`.
+    """
     times = {}
     for part in parts:
         try:

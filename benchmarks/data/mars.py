@@ -27,6 +27,7 @@ class Mars(Dataset):
     protocols = ("official", "standard", "full")
     recipe = "mars"
     folder = "mars"
+    tables = INFO
     layout = "bbox_train/, bbox_test/ and info/ (train_name.txt, test_name.txt, tracks_*_info.mat, query_IDX.mat)"
     source = "the authors' project page and their MARS-evaluation repository"
     # As counted from the files. The paper's Table 1 has 20,715 sequences, and 1,261 identities with the labels of junk

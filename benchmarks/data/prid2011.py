@@ -22,6 +22,7 @@ class Prid2011(Dataset):
     splits = 10
     recipe = "prid2011"
     folder = "prid2011"
+    tables = (SPLITS,)
     layout = f"{CAMERAS[0]}/, {CAMERAS[1]}/ and {SPLITS} (a list of {{train, test}}, each a list of person folders)"
     source = "the images from TU Graz, the splits from public re-identification code bases"
     published: ClassVar[dict[str, dict[str, int]]] = {

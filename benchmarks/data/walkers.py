@@ -67,7 +67,10 @@ class World:
     size: str = "demo"
 
     def __str__(self) -> str:
-        return f"{self.kind}@{self.world}:{self.size}"
+        """The shortest of its names."""
+        return (
+            f"{self.kind}{f'@{self.world}' if self.world != 1 else ''}{f':{self.size}' if self.size != 'demo' else ''}"
+        )
 
 
 def parse(name: str) -> World:

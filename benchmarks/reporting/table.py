@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.records import RANKS, Record, experiment_of, stale
+from benchmarks.settings import ATTACHMENTS, split_method
 
 COLUMNS = (*(f"R{rank}" for rank in RANKS), "mAP")
 
@@ -56,8 +57,9 @@ def _table(
     dataset: str, test: str, records: list[Record], protocol: str | None, digests: dict[str, str] | None, feature: str
 ) -> Table:
     protocol = protocol or records[0]["metrics"][0]["protocol"]
-    common = _common([record["experiment"]["settings"] for record in records])
-    rows: dict[tuple[str, str, str], list[tuple[Record, dict[str, Any]]]] = {}
+    ours = [record for record in records if not experiment_of(record).external]
+    common = _common([record["experiment"]["settings"] for record in ours])
+    rows: dict[tuple[str, ...], list[tuple[Record, dict[str, Any]]]] = {}
     for record in records:
         metrics = _find(record, protocol, feature)
         if metrics is None:
@@ -65,15 +67,23 @@ def _table(
         experiment = experiment_of(record)
         different = {key: value for key, value in experiment.settings.items() if key not in common}
         reasons = stale(record, digests) if digests is not None else []
-        key = (experiment.method, json.dumps(different, sort_keys=True), "; ".join(reasons))
+        label = experiment.method if experiment.external else _label(experiment.method, different)
+        read = (
+            experiment.data,
+            experiment.test_data,
+            experiment.weights if experiment.test == experiment.dataset else "",
+        )
+        key = (label, json.dumps(different, sort_keys=True), "; ".join(reasons), *read)
         rows.setdefault(key, []).append((record, metrics))
     made = []
-    for (method, settings, reason), found in rows.items():
+    for (label, _, reason, *_), found in rows.items():
         values = {column: [_percent(metrics[column]) for _, metrics in found] for column in COLUMNS}
-        made.append(Row(_label(method, json.loads(settings), rows), [record for record, _ in found], values, reason))
+        made.append(Row(label, [record for record, _ in found], values, reason))
     made.sort(key=lambda row: row.label)
     title = dataset if dataset == test else f"{dataset} to {test}"
-    return Table(title, made, _notes(made, protocol, feature))
+    return Table(
+        title, made, _notes(made, protocol, feature, {key: ours[0]["experiment"]["settings"][key] for key in common})
+    )
 
 
 def _find(record: Record, protocol: str, feature: str) -> dict[str, Any] | None:
@@ -87,18 +97,26 @@ def _percent(fraction: float | None) -> float | None:
 
 def _common(settings: list[dict[str, Any]]) -> set[str]:
     """The settings that all runs of a table share."""
-    keys = set().union(*settings)
+    keys = set(settings[0]) if settings else set()
     return {key for key in keys if len({json.dumps(each.get(key)) for each in settings}) == 1}
 
 
-def _label(method: str, different: dict[str, Any], rows: Any) -> str:
-    """The method, and those settings by which rows of the same method differ."""
-    rivals = [json.loads(settings) for name, settings, _ in rows if name == method]
-    shown = {key: value for key, value in different.items() if any(rival.get(key) != value for rival in rivals)}
+# What a method's name says already, and is therefore no difference between rows that a reader must be told of.
+ATTACHED = ("classification", "target", "sigma", "lambda")
+
+
+def _label(method: str, different: dict[str, Any]) -> str:
+    """The method, and the settings by which this row differs from any other, but for those that its name implies."""
+    implied = ATTACHMENTS[split_method(method)[1]]
+    shown = {
+        key: value
+        for key, value in different.items()
+        if key not in ATTACHED or (key in implied and implied[key] != value)
+    }
     return f"{method} ({', '.join(f'{key}={value}' for key, value in sorted(shown.items()))})" if shown else method
 
 
-def _notes(rows: list[Row], protocol: str, feature: str) -> list[str]:
+def _notes(rows: list[Row], protocol: str, feature: str, common: dict[str, Any]) -> list[str]:
     runs = [run for row in rows for run in row.runs]
     if not runs:
         return []
@@ -114,6 +132,12 @@ def _notes(rows: list[Row], protocol: str, feature: str) -> list[str]:
         f"recipe {over('recipe')}; seeds {over('seed')}; splits {over('split')}; {', '.join(sorted(precision))}; "
         f"{'; '.join(sorted(place))}; code {', '.join(sorted({run['code'][:8] for run in runs}))}",
     ]
+    if {"backbone", "height", "width", "clip_frames", "epochs", "weights"} <= common.keys():
+        size = f"{common['height']}x{common['width']}"
+        notes.append(
+            f"backbone {common['backbone']} (weights {common['weights']}), {size}, clips of {common['clip_frames']}, "
+            f"{common['epochs']} epochs"
+        )
     if unmatched != {0}:
         notes.append(f"queries without a match, left out: {', '.join(str(count) for count in sorted(unmatched))}")
     notes += sorted({f"* stale: {row.stale}" for row in rows if row.stale})

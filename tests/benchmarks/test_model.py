@@ -85,6 +85,26 @@ def test_pixels_are_normalised_flipped_and_erased_as_the_batch_says():
     torch.testing.assert_close(ours[2], plain[2])
 
 
+def test_everything_of_a_batch_goes_to_the_models_device(monkeypatch):
+    ours = model("mean+afa").to("meta")
+    seen = {}
+    monkeypatch.setattr(ours, "losses", lambda features, labels, draw: seen.update(features=features, labels=labels))
+    frames = torch.zeros(4, 3, 3, 32, 16, dtype=torch.uint8)
+    ours(frames, LABELS, None, None, 0, mode="loss")
+    assert seen["labels"].device == seen["features"].frames.device == torch.device("meta")
+
+
+def test_losses_are_in_float32_also_where_the_baseline_was_not():
+    given = features()
+    half = afa.VideoFeatures(given.frames.bfloat16(), given.coherence.bfloat16())
+    with torch.autocast("cpu", torch.bfloat16):
+        terms = model("mean+afa").losses(half, LABELS, draw())
+    assert {term.dtype for term in terms.values()} == {torch.float32}
+    widened = afa.VideoFeatures(half.frames.float(), half.coherence.float())
+    exact = model("mean+afa").losses(widened, LABELS, draw())
+    torch.testing.assert_close(terms, exact)
+
+
 def test_prediction_draws_nothing_and_changes_no_input():
     ours = model("qan+afa").eval()
     frames = torch.randint(0, 256, (2, 3, 3, 32, 16), dtype=torch.uint8, generator=draw())

@@ -47,6 +47,15 @@ def test_worlds_and_kinds_differ_in_every_frame():
         assert all(first[name] != other[name] for name in common)
 
 
+def test_another_world_has_other_people():
+    for kind in ("walkers", "walkers-gait"):
+        one, two = walkers.parse(kind), walkers.parse(f"{kind}@2")
+        assert (walkers.frequencies(one, 1, "") != walkers.frequencies(two, 1, "")).all()
+    for kind in ("walkers", "walkers-appearance"):
+        one, two = walkers.parse(kind), walkers.parse(f"{kind}@2")
+        assert walkers.look(one, 1, "") != walkers.look(two, 1, "")
+
+
 def test_frames_stand_in_the_order_of_the_table_under_names_as_in_mars():
     world = TINY["walkers"]
     table = walkers.table(world)
@@ -195,10 +204,10 @@ def test_the_walker_stands_on_the_ground_and_has_the_height_it_should():
 @pytest.mark.parametrize(
     ("name", "answer"),
     [
-        ("walkers-gate", "walkers-gait"),
-        ("walker", "walkers"),
-        ("walkers:dmo", "demo"),
-        ("walkers@2:marz", "mars"),
+        ("walkers-gate", "did you mean 'walkers-gait'"),
+        ("walker", "did you mean 'walkers'"),
+        ("walkers:dmo", "did you mean 'demo'"),
+        ("walkers@2:marz", "did you mean 'mars'"),
         ("walkers@two", "walkers@2"),
         ("walkers@0", "numbered from 1"),
         ("walkers@", "numbered from 1"),

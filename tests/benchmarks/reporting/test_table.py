@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import records
-from benchmarks.experiment import code_digest
+from benchmarks.experiment import Experiment, code_digest
 from benchmarks.reporting import documents
 from benchmarks.reporting.table import render, tables
 
@@ -27,13 +27,13 @@ def record(method="mean", seed=0, r1=0.5, dataset="walkers", code=None, **settin
     ]
     experiment = {
         "method": method, "dataset": dataset, "test": dataset, "settings": {"epochs": 40, **settings}, "seed": seed,
-        "split": 0, "data": "d" * 64, "test_data": "d" * 64, "weights": "none", "recipe": "small",
+        "split": 0, "test_split": 0, "data": "d" * 64, "test_data": "d" * 64, "weights": "none", "recipe": "small",
     }  # fmt: skip
     return {
         "name": f"{dataset}-{method}-{seed}",
         "experiment": experiment,
         "metrics": rows,
-        "code": code or code_digest(method),
+        "code": code or code_digest(Experiment(**experiment)),
         "environment": {"gpu": None, "cpu": "a processor"},
     }
 
@@ -50,7 +50,7 @@ def test_mean_and_sample_standard_deviation_over_seeds():
 
 def test_rows_of_one_method_are_told_apart_by_the_settings_that_differ():
     (table,) = tables([record(), record(epochs=0), record("qan")], None, {})
-    assert [row.label for row in table.rows] == ["mean (epochs=0)", "mean (epochs=40)", "qan"]
+    assert [row.label for row in table.rows] == ["mean (epochs=0)", "mean (epochs=40)", "qan (epochs=40)"]
 
 
 def test_each_data_set_has_a_table_of_its_own():

@@ -1,0 +1,28 @@
+"""Files that are there whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole(file: Path) -> Iterator[Path]:
+    """A path beside `file` to write to, which takes its place when the block ends well, and is gone when it does not."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    half = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        yield half
+        with open(half, "rb") as written:
+            os.fsync(
+                written.fileno()
+            )  # on the disk before it has the name: a power cut leaves the old file or the new one
+        half.replace(file)
+    finally:
+        half.unlink(missing_ok=True)
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Replace `file` by `text` in one step."""
+    with whole(file) as half:
+        half.write_text(text, encoding="utf-8")
