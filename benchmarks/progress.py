@@ -16,10 +16,6 @@ class Report(Protocol):
 LINE_SECONDS = 10.0
 
 
-def silent(phase: str, done: int, total: int, note: str = "") -> None:
-    """For callers who watch nothing."""
-
-
 @contextmanager
 def reporting() -> Iterator[Report]:
     """A Report for standard error: rich's bars at a terminal, else a line at a phase's begin, every 10 s, and at its end."""
