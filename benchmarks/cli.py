@@ -46,7 +46,7 @@ Dataset = Annotated[str, typer.Option("--dataset", help="A name from `bench list
 Root = Annotated[Path | None, typer.Option(help="The data set's folder, where it is not below BENCH_DATA.")]
 Split = Annotated[int, typer.Option(help="Which of the data set's splits, from 0.")]
 Workers = Annotated[
-    int | None, typer.Option(help="Processes that decode ahead. Default: the cores that are left over.")
+    int | None, typer.Option(min=0, help="Processes that decode ahead. Default: the cores that are left over.")
 ]
 Plugin = Annotated[list[Path], typer.Option(callback=_plug_in, help="A Python file with more baselines or data sets.")]
 Protocol = Annotated[str | None, typer.Option(help="The protocol to show. Default: the data set's first.")]
@@ -340,21 +340,25 @@ def _machine(workers: int | None, threads: int, report: "Report", checkpoint_min
     return Machine(workers, checkpoint_minutes, report)
 
 
-def _digests(found: list[dict]) -> dict[str, str]:
+def _digests(found: list[dict]) -> dict[str, set[str]]:
     """The digests of the data at hand that the records speak of, as far as it was read here before."""
-    from .data.loading import known_digest
+    from .data.loading import known_digests
 
     experiments = [record["experiment"] for record in found]
     wanted = {
         pair for each in experiments for pair in ((each["dataset"], each["split"]), (each["test"], each["test_split"]))
     }
-    known = {f"{name}/{split}": known_digest(name, split) for name, split in wanted}
-    return {key: digest for key, digest in known.items() if digest is not None}
+    known = {f"{name}/{split}": known_digests(name, split) for name, split in wanted}
+    return {key: digests for key, digests in known.items() if digests}
 
 
 def _print_tables(found: list[dict], protocol: str | None, style: str = "terminal", feature: str = "before") -> None:
-    from .reporting.table import render, tables
+    from .reporting.table import FEATURES, STYLES, render, tables
 
+    if style not in STYLES:
+        raise UserError(f"--format {style}: choose {', '.join(STYLES)}")
+    if feature not in FEATURES:
+        raise UserError(f"--feature {feature}: choose {', '.join(FEATURES)}")
     made = tables(found, protocol, _digests(found), feature)
     if not made:
         raise UserError(f"--protocol {protocol}: none of the runs has it")
@@ -378,6 +382,9 @@ def main() -> None:
         if debug:
             raise
         usage = getattr(error, "format_message", None)  # a wrong option or verb; a bare `bench` has its help as message
+        if isinstance(error, OSError) and error.filename and not isinstance(error, BrokenPipeError):
+            print(f"bench: {error.filename}: {error.strerror}", file=sys.stderr)
+            sys.exit(2)
         if isinstance(error, UserError) or usage is not None:
             text = usage() if usage else str(error)
             # From a worker process an error comes with the worker's traceback before its own line.

@@ -153,7 +153,7 @@ def experiment_of(record: Record) -> Experiment:
     return Experiment(**record["experiment"])
 
 
-def stale(record: Record, digests: dict[str, str]) -> list[str]:
+def stale(record: Record, digests: dict[str, set[str]]) -> list[str]:
     """Why a record is not current: made by other code, or on other data than `digests` (by data set's name) says is here."""
     experiment = experiment_of(record)
     code = code_digest(experiment)
@@ -166,7 +166,7 @@ def stale(record: Record, digests: dict[str, str]) -> list[str]:
     )
     for name, split, digest in read_from:
         here = digests.get(f"{name}/{split}")
-        if here is not None and here != digest and f"other data: {name}" not in reasons:
+        if here is not None and digest not in here and f"other data: {name}" not in reasons:
             reasons.append(f"other data: {name}")
     return reasons
 

@@ -244,16 +244,15 @@ def _folders(root: Path, parts: Iterable[str]) -> dict[str, int]:
     return times
 
 
-def known_digest(name: str, split: int) -> str | None:
-    """The digest of a data set as it was last read here, without reading it; None if it never was."""
+def known_digests(name: str, split: int) -> set[str]:
+    """The digests of a data set in every root from which it was read here, without reading it; empty if it never was."""
     if family(name).startswith("walkers"):
         meta = drawn_folder(name) / META
     else:
         meta = imported_folder(name) / META
     if meta.exists():
-        return str(json.loads(meta.read_text())["digest"])
-    indexes = sorted((cache() / "index").glob(f"{name}-{split}-*.parquet"), key=lambda file: file.stat().st_mtime)
-    return str(_meta(indexes[-1])["digest"]) if indexes else None
+        return {str(json.loads(meta.read_text())["digest"])}
+    return {str(_meta(file)["digest"]) for file in (cache() / "index").glob(f"{name}-{split}-*.parquet")}
 
 
 def _meta(file: Path) -> dict[str, Any]:

@@ -65,16 +65,18 @@ class World:
     kind: str = "walkers"
     world: int = 1
     size: str = "demo"
+    pixels: tuple[int, int] | None = None  # height and width, where they are not the size's own
 
     def __str__(self) -> str:
         """The shortest of its names."""
-        return (
-            f"{self.kind}{f'@{self.world}' if self.world != 1 else ''}{f':{self.size}' if self.size != 'demo' else ''}"
-        )
+        size = [self.size] if self.size != "demo" else []
+        if self.pixels:
+            size.append(f"{self.pixels[0]}x{self.pixels[1]}")
+        return f"{self.kind}{f'@{self.world}' if self.world != 1 else ''}{':' if size else ''}{'-'.join(size)}"
 
 
 def parse(name: str) -> World:
-    """The world of a name `KIND[@WORLD][:SIZE]`.
+    """The world of a name `KIND[@WORLD][:SIZE]`; SIZE is one of SIZES, HEIGHTxWIDTH in pixels, or both with a `-` between.
 
     Raises:
         UserError: no such kind or size (the nearest right name is given), or a world that is not a number.
@@ -82,11 +84,13 @@ def parse(name: str) -> World:
     kind, world, size = re.fullmatch(r"([^@:]*)(?:@([^:]*))?(?::(.*))?", name, re.DOTALL).groups()  # type: ignore[union-attr]
     if kind not in KINDS:
         raise UserError(f"no walkers of the kind {kind!r} in {name!r}; {nearest(kind, list(KINDS))}")
-    if size is not None and size not in SIZES:
-        raise UserError(f"no size {size!r} in {name!r}; {nearest(size, list(SIZES))}")
+    parts = re.fullmatch(r"([a-z]+)?-?(?:([1-9]\d{1,3})x([1-9]\d{1,3}))?", size or "demo")
+    amount = (parts[1] or "demo") if parts else str(size)
+    if parts is None or amount not in SIZES:
+        raise UserError(f"no size {size!r} in {name!r}; {nearest(amount, list(SIZES))} or pixels: {kind}:256x128")
     if world is not None and not re.fullmatch(r"[1-9][0-9]{0,8}", world):
         raise UserError(f"no world {world!r} in {name!r}; worlds are numbered from 1: {kind}@2")
-    return World(kind, int(world or 1), size or "demo")
+    return World(kind, int(world or 1), amount, (int(parts[2]), int(parts[3])) if parts[2] else None)
 
 
 @register("walkers", "walkers-appearance", "walkers-gait")
@@ -250,7 +254,7 @@ def _scene(random: np.random.Generator, height: int, width: int) -> NDArray[np.u
 
 def _draw(world: World, pid: int, camid: int, tracklet: str, length: int) -> Iterator[bytes]:
     """The frames of one tracklet as JPEG."""
-    height, width = SIZES[world.size][-2:]
+    height, width = world.pixels or SIZES[world.size][-2:]
     laboratory = world.kind == "walkers-gait"
     eye = camera(world.world, camid, height, width, laboratory)
     random = _random(world.world, world.kind, "tracklet", tracklet)

@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks.records import RANKS, Record, experiment_of, stale
 from benchmarks.settings import ATTACHMENTS, split_method
 
+STYLES, FEATURES = ("terminal", "github", "csv"), ("before", "after")
 COLUMNS = (*(f"R{rank}" for rank in RANKS), "mAP")
 
 
@@ -36,7 +37,7 @@ class Table:
 
 
 def tables(
-    records: Sequence[Record], protocol: str | None, digests: dict[str, str] | None, feature: str = "before"
+    records: Sequence[Record], protocol: str | None, digests: dict[str, set[str]] | None, feature: str = "before"
 ) -> list[Table]:
     """A table for each (trained on, evaluated on) pair among the records.
 
@@ -54,7 +55,12 @@ def tables(
 
 
 def _table(
-    dataset: str, test: str, records: list[Record], protocol: str | None, digests: dict[str, str] | None, feature: str
+    dataset: str,
+    test: str,
+    records: list[Record],
+    protocol: str | None,
+    digests: dict[str, set[str]] | None,
+    feature: str,
 ) -> Table:
     protocol = protocol or records[0]["metrics"][0]["protocol"]
     ours = [record for record in records if not experiment_of(record).external]

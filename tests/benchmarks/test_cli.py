@@ -215,6 +215,7 @@ def test_a_plugin_adds_a_baseline_and_a_data_set(bench, tmp_path, monkeypatch):
             ("run", "--method", "mean", "--dataset", "walkers:tiny", "--backbone", "resnet5", "--weights", "imagenet"),
             "resnet50",
         ),
+        (("run", "--method", "mean", "--dataset", "walkers:tiny", "--workers", "-1"), "--workers"),
         (("show", "nothing"), "no finished run 'nothing'"),
         (("table",), "no finished runs"),
         (("list", "--plugin", "gone.py"), "gone.py"),
@@ -261,6 +262,14 @@ def test_two_processes_do_not_run_one_experiment_at_once(bench, finished):
     assert records.read(folder) is not None  # nothing was lost
 
 
+def test_a_results_folder_that_cannot_be_is_named(bench, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / "file"))
+    answer = bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--epochs", "0")
+    assert answer.status == 2
+    assert str(tmp_path / "file") in answer.err.splitlines()[-1]
+
+
 def test_doctor_names_what_lacks_and_what_to_do(bench):
     answer = bench("doctor")
     assert answer.status == 0
@@ -284,4 +293,6 @@ def test_table_formats(bench, finished):
     assert lines[1].startswith("walkers:tiny,mean,1,")
     assert "| method" in bench("table", "--format", "github").out
     assert "protocol standard" in bench("table", "--protocol", "standard").out
+    assert "--format html" in bench("table", "--format", "html").err
+    assert "--feature x" in bench("table", "--feature", "x").err
     assert "none of the runs has it" in bench("table", "--protocol", "strange").err

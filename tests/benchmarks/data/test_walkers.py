@@ -115,6 +115,28 @@ def test_frames_decode_to_the_size_of_the_world():
         assert all(image.std() > 5 for image in images)
 
 
+def test_people_are_drawn_at_any_number_of_pixels_and_are_the_same_people():
+    world = walkers.parse("walkers:tiny-96x48")
+    assert walkers.table(world).to_dict("records") == walkers.table(TINY["walkers"]).to_dict("records")
+    _, data = next(walkers.frames(world))
+    assert simplejpeg.decode_jpeg(data).shape == (96, 48, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "shortest"),
+    [
+        ("walkers", "walkers"),
+        ("walkers@1:demo", "walkers"),
+        ("walkers-gait@2:tiny", "walkers-gait@2:tiny"),
+        ("walkers:demo-256x128", "walkers:256x128"),
+        ("walkers:mars-128x64", "walkers:mars-128x64"),
+    ],
+)
+def test_a_world_has_one_shortest_name(name, shortest):
+    assert str(walkers.parse(name)) == shortest
+    assert walkers.parse(shortest) == walkers.parse(name)
+
+
 def test_the_digest_changes_with_the_pixels():
     def name(world):
         return digest(walkers.table(world), {frame: len(data) for frame, data in walkers.frames(world)})

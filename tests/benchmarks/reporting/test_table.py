@@ -68,7 +68,7 @@ def test_the_protocol_is_named_and_what_it_leaves_out_is_counted():
 def test_stale_records_stand_apart_from_current_ones():
     (table,) = tables([record(), record(seed=1, code="0" * 64)], None, {})
     assert sorted((len(row.runs), bool(row.stale)) for row in table.rows) == [(1, False), (1, True)]
-    (table,) = tables([record()], None, {"walkers/0": "e" * 64})
+    (table,) = tables([record()], None, {"walkers/0": {"e" * 64}})
     assert "* stale: other data: walkers" in table.notes
     (table,) = tables([record(seed=1, code="0" * 64)], None, None)
     assert not table.rows[0].stale
