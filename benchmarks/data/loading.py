@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from baselines.errors import UserError
 from baselines.registry import nearest
+from benchmarks.whole import whole, write_whole
 
 from . import DATASETS, cache, family, imported, imported_folder
 from . import table as tables
@@ -143,9 +144,7 @@ def pack_digest(folder: Path) -> str:
         total = hashlib.sha256(pd.util.hash_pandas_object(_plain(_read_table(folder / TABLE))).to_numpy().tobytes())
         with open(folder / PACK, "rb") as frames:
             total.update(hashlib.file_digest(frames, "sha256").digest())
-        half = meta.with_suffix(f".{os.getpid()}")
-        half.write_text(json.dumps({"digest": total.hexdigest()}))
-        half.replace(meta)
+        write_whole(meta, json.dumps({"digest": total.hexdigest()}))
     return str(json.loads(meta.read_text())["digest"])
 
 
@@ -211,10 +210,9 @@ def _index(
     parents = sorted({"", *found.tables, *(str(parent) for frame in names for parent in _parents(frame))})
     meta = {"digest": digest, "folders": _folders(root, parents)}
     arrow = pa.Table.from_pandas(table, preserve_index=False)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    half = file.with_suffix(f".{os.getpid()}.half")
-    pq.write_table(arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), b"bench": json.dumps(meta)}), half)
-    half.replace(file)
+    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), b"bench": json.dumps(meta)})
+    with whole(file) as half:
+        pq.write_table(arrow, half)
     return table, digest
 
 

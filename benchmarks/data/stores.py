@@ -3,7 +3,6 @@
 Both read by a frame's name; neither decodes.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +10,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from baselines.errors import UserError
+from benchmarks.whole import whole
 
 PACK = "frames.arrow"
 SCHEMA = pa.schema([("name", pa.string()), ("data", pa.binary())])
@@ -86,15 +86,9 @@ class PackedStore:
 
 def write_pack(file: Path, frames: Iterable[tuple[str, bytes]]) -> None:
     """Write (name, bytes) pairs to `file`, whole or not at all, holding one batch in memory."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    half = file.with_name(f"{file.name}.{os.getpid()}.half")
-    try:
-        with pa.OSFile(str(half), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
-            for names, data in _batches(frames):
-                writer.write_batch(pa.record_batch([pa.array(names, pa.string()), pa.array(data, pa.binary())], SCHEMA))
-        half.replace(file)
-    finally:
-        half.unlink(missing_ok=True)
+    with whole(file) as half, pa.OSFile(str(half), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+        for names, data in _batches(frames):
+            writer.write_batch(pa.record_batch([pa.array(names, pa.string()), pa.array(data, pa.binary())], SCHEMA))
 
 
 def _batches(frames: Iterable[tuple[str, bytes]]) -> Iterator[tuple[list[str], list[bytes]]]:
