@@ -16,20 +16,35 @@ NONE, IMAGENET = "none", "imagenet"
 
 
 class Backbone(nn.Module):
-    """(N, 3, H, W) to a map (N, channels, h, w), in two parts.
+    """(N, 3, H, W) to a map (N, channels, h, w), in two parts; a video network takes (B, 3, T, H, W) to (B, channels, T, h, w).
 
     Attributes:
         early: up to the map before the last stage, (N, middle_channels, h', w').
         late: the last stage.
+        video: whether it is a video network.
     """
 
-    def __init__(self, early: nn.Module, late: nn.Module, middle_channels: int, channels: int) -> None:
+    def __init__(
+        self, early: nn.Module, late: nn.Module, middle_channels: int, channels: int, video: bool = False
+    ) -> None:
         super().__init__()
-        self.early, self.late = early, late
+        self.early, self.late, self.video = early, late, video
         self.middle_channels, self.channels = middle_channels, channels
 
     def forward(self, images: Tensor) -> Tensor:
         return self.late(self.early(images))
+
+
+def _video_resnet(model: Any) -> Backbone:
+    """No stride in time, so that T time steps come out, and a last stage without a stride as the image networks have it."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv3d):
+            module.stride = (1, *module.stride[1:])
+    for module in model.layer4.modules():
+        if isinstance(module, nn.Conv3d):
+            module.stride = (1, 1, 1)
+    early = nn.Sequential(model.stem, model.layer1, model.layer2, model.layer3)
+    return Backbone(early, model.layer4, 256, model.fc.in_features, video=True)
 
 
 def _resnet(model: Any) -> Backbone:
@@ -59,20 +74,24 @@ def _small(widths: tuple[int, ...] = (32, 64, 128, 256)) -> Backbone:
 
 @dataclass(frozen=True)
 class _Source:
-    """How torchvision names a model and its ImageNet weights, and how it is cut."""
+    """How torchvision names a model and its pretrained weights, and how it is cut."""
 
     model: str
     weights: str
     cut: Callable[[Any], Backbone]
 
 
-# The weights of 2020, which the paper can have used, and not torchvision's later IMAGENET1K_V2.
+# The ImageNet weights of 2020, which the paper can have used, and not torchvision's later IMAGENET1K_V2. For its video
+# networks torchvision has weights of Kinetics-400 alone; `imagenet` means those there.
 TORCHVISION = {
-    "resnet50": _Source("resnet50", "ResNet50_Weights", _resnet),
-    "resnet18": _Source("resnet18", "ResNet18_Weights", _resnet),
-    "mobilenet_v2": _Source("mobilenet_v2", "MobileNet_V2_Weights", _mobilenet),
+    "resnet50": _Source("resnet50", "ResNet50_Weights.IMAGENET1K_V1", _resnet),
+    "resnet18": _Source("resnet18", "ResNet18_Weights.IMAGENET1K_V1", _resnet),
+    "mobilenet_v2": _Source("mobilenet_v2", "MobileNet_V2_Weights.IMAGENET1K_V1", _mobilenet),
+    "r3d18": _Source("r3d_18", "R3D_18_Weights.KINETICS400_V1", _video_resnet),
+    "r2plus1d18": _Source("r2plus1d_18", "R2Plus1D_18_Weights.KINETICS400_V1", _video_resnet),
 }
 NAMES = (*TORCHVISION, "small")
+VIDEO = ("r3d18", "r2plus1d18")
 
 
 def build_backbone(name: str, weights: str) -> tuple[Backbone, str]:
@@ -80,8 +99,8 @@ def build_backbone(name: str, weights: str) -> tuple[Backbone, str]:
 
     Args:
         name: one of NAMES.
-        weights: "none" (random, from torch's generator), "imagenet" (torchvision's IMAGENET1K_V1, from its cache or
-            downloaded into it by torchvision), or a file: safetensors or a state dict, with torchvision's keys; the
+        weights: "none" (random, from torch's generator), "imagenet" (torchvision's, from its cache or downloaded into it
+            by torchvision), or a file: safetensors or a state dict, with torchvision's keys; the
             classifier's may lack.
 
     Returns:
@@ -129,7 +148,7 @@ def _cache_file(source: _Source) -> Path:
 def _enum(source: _Source) -> Any:
     import torchvision
 
-    return getattr(torchvision.models, source.weights).IMAGENET1K_V1
+    return torchvision.models.get_weight(source.weights)
 
 
 def _imagenet_file(source: _Source) -> Path:
@@ -174,10 +193,11 @@ def _load(file: Path) -> tuple[dict[str, Tensor], str]:
             state = load_file(file)
         else:
             state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"weights: {file} cannot be read as safetensors or a state dict ({reason})") from error
-    inner: Any = state.get("state_dict", state)
+        inner: Any = state.get("state_dict", state)
+        if not all(isinstance(value, Tensor) for value in inner.values()):
+            raise TypeError("not tensors by name")
+    except Exception as error:  # torch's text advises to read the file unsafely: it stays with --debug
+        raise UserError(f"weights: {file} cannot be read as safetensors or a state dict of tensors") from error
     return inner, file_digest(file)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from afa import VideoFeatures
 
 from .backbones import Backbone
+from .errors import UserError
 
 
 class Clips(NamedTuple):
@@ -26,13 +27,17 @@ class Baseline(nn.Module, ABC):
 
     Attributes:
         uses_flow: whether `forward` reads `clips.flow`.
+        takes_video: whether the backbone may be a video network.
         channels: D, the length of an embedding.
     """
 
     uses_flow: ClassVar[bool] = False
+    takes_video: ClassVar[bool] = False
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
+        if backbone.video and not self.takes_video:
+            raise UserError(f"backbone: a video network, which {type(self).__name__} cannot take; --method cnn3d does")
         self.backbone = backbone
         self.channels = backbone.channels
 

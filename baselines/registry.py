@@ -14,7 +14,10 @@ import ast
 import difflib
 import importlib
 import importlib.util
+import re
 import sys
+import traceback
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +26,8 @@ from typing import Any, TypeVar
 from .errors import UserError
 
 T = TypeVar("T")
+NAME = re.compile(r"[A-Za-z0-9][\w.-]*")  # what can stand before a method's `+` and a data set's `@` and `:`
+PLUGIN = "plugin_"  # begins the module names of plug-in files
 
 
 def register(*names: str) -> Callable[[T], T]:
@@ -37,8 +42,8 @@ def register(*names: str) -> Callable[[T], T]:
 
 def nearest(name: str, known: list[str]) -> str:
     """The end of an error message for a wrong name: the nearest right one, or all of them."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
 
 
 @dataclass(frozen=True)
@@ -53,20 +58,43 @@ class Entry:
 
     def load(self) -> Any:
         """Import the file and return the class or function."""
-        module = sys.modules.get(self.module) or _import(self.module, self.file)
-        return getattr(module, self.attribute)
+        if self.module.startswith(PLUGIN):
+            return getattr(import_plugin(self.file), self.attribute)
+        return getattr(importlib.import_module(self.module), self.attribute)
 
 
-def _import(module: str, file: Path) -> Any:
-    if not module.startswith("plugin_"):
-        return importlib.import_module(module)
-    spec = importlib.util.spec_from_file_location(module, file)
-    if spec is None or spec.loader is None:
-        raise UserError(f"--plugin {file}: not a Python file")
-    loaded = importlib.util.module_from_spec(spec)
-    sys.modules[module] = loaded
-    spec.loader.exec_module(loaded)
-    return loaded
+def import_plugin(file: Path) -> Any:
+    """The module of a plug-in file, which is run once. Whatever it raises comes through; see `plugin_at_fault`."""
+    name = _plugin_module(file)
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, file)
+        if spec is None or spec.loader is None:
+            raise UserError(f"--plugin {file}: not a Python file; its name must end in .py")
+        sys.modules[name] = loaded = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(loaded)
+        except BaseException:
+            del sys.modules[name]  # no half of a module
+            raise
+    return sys.modules[name]
+
+
+def _plugin_module(file: Path) -> str:
+    """Two plug-ins in two folders may have one file name."""
+    return f"{PLUGIN}{file.stem}_{zlib.crc32(bytes(file.absolute())):08x}"
+
+
+def plugin_at_fault(error: BaseException) -> str | None:
+    """`FILE, line N` of the plug-in whose code raised `error`, or whose class it speaks of; None where it is none's."""
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        if frame.f_globals.get("__name__", "").startswith(PLUGIN):
+            return f"{frame.f_code.co_filename}, line {line}"
+    # Nothing of its code ran: it cannot be constructed, or lacks what the harness asks of it.
+    for name, module in list(sys.modules.items()):
+        for kind in vars(module).values() if name.startswith(PLUGIN) else ():
+            if isinstance(kind, type) and kind.__module__ == name and re.search(rf"\b{kind.__name__}\b", str(error)):
+                return f"{module.__file__}, class {kind.__name__}"
+    return None
 
 
 class Registry:
@@ -89,7 +117,7 @@ class Registry:
         """Enter what `file` registers for this kind; a plug-in when no `module` is given. Returns the new entries.
 
         Raises:
-            UserError: no such file, not Python, or a name that is taken.
+            UserError: no such file, not Python, or a name that is taken or cannot be part of a method or a data set's name.
         """
         file = file.absolute()  # a plug-in is read again later, perhaps from another folder
         try:
@@ -97,16 +125,24 @@ class Registry:
         except OSError as error:
             raise UserError(f"--plugin {file}: {error.strerror}") from error
         except SyntaxError as error:
-            raise UserError(f"{file}, line {error.lineno}: {error.msg}") from error
-        module = module or f"plugin_{file.stem}"
+            raise UserError(f"{file}, line {error.lineno or 1}: {error.msg}") from error
+        except UnicodeDecodeError as error:
+            raise UserError(f"--plugin {file}: not a Python file ({error})") from error
+        module = module or _plugin_module(file)
         found = []
         for node in tree.body:
             if isinstance(node, ast.ClassDef) and any(ast.unparse(b).split(".")[-1] == self.base for b in node.bases):
-                summary = (ast.get_docstring(node) or "").partition("\n")[0]
-                found += [Entry(name, file, module, node.name, summary) for name in _registered_names(node)]
+                text = ast.get_docstring(node) or ""
+                found += [
+                    Entry(name, file, module, node.name, _summary(name, text)) for name in _registered_names(node, file)
+                ]
         for entry in found:
-            taken = self.entries.get(entry.name)
-            if taken is not None and taken.file.resolve() != file.resolve():
+            if not NAME.fullmatch(entry.name):
+                raise UserError(
+                    f"{file}: {self.kind} {entry.name!r}: a name is made of letters, digits, '.', '_' and '-'"
+                )
+            taken = self.entries.get(entry.name, entry)
+            if (taken.file.resolve(), taken.attribute) != (file.resolve(), entry.attribute):
                 raise UserError(
                     f"{file}: {self.kind} {entry.name!r} is taken by {taken.file}; register it under another name"
                 )
@@ -128,8 +164,17 @@ class Registry:
         return self.entries[name].load()
 
 
-def _registered_names(node: ast.ClassDef) -> list[str]:
+def _registered_names(node: ast.ClassDef, file: Path) -> list[str]:
     for mark in node.decorator_list:
         if isinstance(mark, ast.Call) and ast.unparse(mark.func).split(".")[-1] == "register":
-            return [ast.literal_eval(argument) for argument in mark.args]
+            names = [getattr(argument, "value", None) for argument in mark.args]
+            if not names or not all(isinstance(name, str) for name in names):
+                raise UserError(f"{file}, line {mark.lineno}: the names in @register must be written out as texts")
+            return [str(name) for name in names]
     return []
+
+
+def _summary(name: str, docstring: str) -> str:
+    """What a docstring says of one of several names (a sentence that begins with "`name`: "), or else its first line."""
+    own = re.search(rf"`{re.escape(name)}`: (.*?)\.(?=\s|$)", docstring, re.DOTALL)
+    return " ".join(own[1].split()) if own else docstring.partition("\n")[0]

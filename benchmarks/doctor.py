@@ -1,6 +1,7 @@
 """What a machine has of what the harness needs."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -8,14 +9,22 @@ from typing import NamedTuple
 from . import records
 from .data import DATASETS, cache, imported
 
+FAIL = "FAIL"
+
 
 class Finding(NamedTuple):
-    """One thing looked at; `remedy` says what to do where it is not good."""
+    """One thing looked at; `remedy` says what to do where it is not good. What is not needed may well lack."""
 
     good: bool
     subject: str
     state: str
     remedy: str = ""
+    needed: bool = False
+
+    @property
+    def mark(self) -> str:
+        """Before the line: "ok", FAIL for what is needed, "-" for what is not."""
+        return "ok" if self.good else FAIL if self.needed else "-"
 
 
 def look() -> Iterator[Finding]:
@@ -27,23 +36,33 @@ def look() -> Iterator[Finding]:
 
 
 def _writable(name: str, place: Path) -> Finding:
-    existing = next(parent for parent in (place, *place.absolute().parents) if parent.exists())
-    good = os.access(existing, os.W_OK)
-    return Finding(good, name, str(place), f"{existing} cannot be written to; set {name} to a folder of yours")
+    """A file is really made, in the folder or where the folder would be made: what permissions say is not all."""
+    existing = next(parent for parent in (place.absolute(), *place.absolute().parents) if os.path.lexists(parent))
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            return Finding(True, name, str(place))
+    except OSError as error:
+        remedy = f"{existing} cannot be written to ({error.strerror}); set {name} to a folder of yours"
+        return Finding(False, name, str(place), remedy, needed=True)
 
 
 def _data_sets() -> Iterator[Finding]:
     base = os.environ.get("BENCH_DATA")
+    if base and not Path(base).is_dir():
+        yield Finding(False, "BENCH_DATA", base, "not a folder; set it to the folder that holds data sets", needed=True)
     for name in DATASETS.names():
         definition = DATASETS.get(name)
         if name.startswith("walkers"):
             yield Finding(True, name, "drawn when first used")
             continue
         root = Path(base) / definition.folder if base else None
-        found = root is not None and root.is_dir()
-        place = root or f"BENCH_DATA/{definition.folder}, with BENCH_DATA set"
-        remedy = f"it is optional; {place} must hold {definition.layout} ({definition.source})"
-        yield Finding(found, name, str(root) if found else "not here", remedy)
+        if root is not None and root.is_dir():
+            remedy = f"{root} cannot be read; give yourself the permission"
+            yield Finding(os.access(root, os.R_OK | os.X_OK), name, str(root), remedy, needed=True)
+        else:
+            place = root or f"BENCH_DATA/{definition.folder}, with BENCH_DATA set"
+            remedy = f"optional: {place} must hold {definition.layout} ({definition.source})"
+            yield Finding(False, name, "not here", remedy)
     for name in imported():
         yield Finding(True, name, "imported")
 
@@ -59,9 +78,12 @@ def _torch() -> Iterator[Finding]:
         yield Finding(True, "GPU", torch.cuda.get_device_name())
     else:
         yield Finding(
-            False, "GPU", "none", "small backbones train on a CPU in minutes; ResNet-50 at 256x128 wants a GPU"
+            False,
+            "GPU",
+            "none",
+            "optional: small backbones train on a CPU in minutes; ResNet-50 at 256x128 wants a GPU",
         )
     for name in TORCHVISION:
         file = imagenet_cache_file(name)
-        remedy = f"it is downloaded on first use; without a network put {file.name} into {file.parent}, or use --weights FILE"
+        remedy = f"optional: downloaded on first use; without a network put {file.name} into {file.parent}, or use --weights FILE"
         yield Finding(file.exists(), f"ImageNet weights, {name}", str(file) if file.exists() else "not here", remedy)

@@ -19,7 +19,13 @@ HOUSE = Path(__file__).parent.parent
 DECISIVE = (
     *("afa/features.py", "afa/augmentation.py", "afa/losses.py", "baselines/baseline.py", "baselines/backbones.py"),
     *("benchmarks/model.py", "benchmarks/training.py", "benchmarks/extraction.py", "benchmarks/evaluation.py"),
-    *("benchmarks/seeds.py", "benchmarks/data/clips.py", "benchmarks/data/decode.py", "benchmarks/data/subsets.py"),
+    *(
+        "benchmarks/seeds.py",
+        "benchmarks/data/clips.py",
+        "benchmarks/data/decode.py",
+        "benchmarks/data/subsets.py",
+        "benchmarks/data/flow.py",
+    ),
 )
 
 

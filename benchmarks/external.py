@@ -20,16 +20,18 @@ from .evaluation import PROTOCOLS
 from .experiment import EXTERNAL, Experiment
 from .extraction import extract
 from .records import Record, RunFolder
-from .run import Clock, Machine, new_record, rank_features, tabulate_rankings, trained_model
+from .run import Clock, Machine, flow_for, new_record, rank_features, tabulate_rankings, trained_model
 
 COLUMNS = ("feature", "pid", "camid", "tracklet")
+LONGEST = 60  # characters of a name in a table
 
 
 def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
     """Features (N, D) float32 and a table of pid, camid, tracklet.
 
     Raises:
-        UserError: not npz or parquet, a column that lacks, lengths that differ, or a value that is not finite.
+        UserError: not npz or parquet, a column that lacks, lengths that differ, no row, a feature that is not finite, or
+            a pid or camid that is not a whole number.
     """
     try:
         if file.suffix == ".parquet":
@@ -46,19 +48,40 @@ def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
     if lacking:
         raise UserError(f"{file}: lacks {', '.join(lacking)}; a file holds {', '.join(COLUMNS)}")
     feature = np.asarray(columns.pop("feature"), np.float32)
-    if feature.ndim != 2 or any(len(column) != len(feature) for column in columns.values()):
+    if feature.ndim != 2 or any(np.shape(column) != (len(feature),) for column in columns.values()):
         sizes = ", ".join(f"{name} {np.shape(column)}" for name, column in columns.items())
         raise UserError(f"{file}: feature {feature.shape} must be (N, D) and the rest (N,): {sizes}")
+    if not len(feature):
+        raise UserError(f"{file}: holds no row")
     if not np.isfinite(feature).all():
         raise UserError(
             f"{file}: feature row {int(np.flatnonzero(~np.isfinite(feature).all(axis=1))[0])} is not finite"
         )
-    labels = pd.DataFrame(columns).astype({"pid": "int64", "camid": "int64", "tracklet": "str"})
-    return feature, labels
+    whole_numbers = {name: _whole_numbers(columns[name], f"{file}: {name}") for name in ("pid", "camid")}
+    return feature, pd.DataFrame({**whole_numbers, "tracklet": columns["tracklet"].astype(str)})
+
+
+def _whole_numbers(values: np.ndarray, source: str) -> np.ndarray:
+    try:
+        wrong = np.flatnonzero(values.astype(np.float64) % 1 != 0)  # of a NaN or an infinity the rest is NaN
+    except (TypeError, ValueError):
+        raise UserError(f"{source} must be whole numbers, and {values[0]!r} is none") from None
+    if len(wrong):
+        raise UserError(f"{source} must be whole numbers, and row {wrong[0]} has {values[wrong[0]]}")
+    return values.astype(np.int64)
 
 
 def score_files(query: Path, gallery: Path, method: str, dataset: str, metric: str, place: Path) -> Record:
-    """A record of features in two files, under every protocol; the digests are the files'."""
+    """A record of features in two files, under every protocol; the digests are the files'.
+
+    Raises:
+        UserError: a file that `read_features` refuses, two that do not fit, or no query with a match.
+    """
+    for option, name in (("--method", method), ("--dataset", dataset)):
+        if not 0 < len(name) <= LONGEST or not name.isprintable():
+            raise UserError(
+                f"{option} {name[:LONGEST]!r}: 1 to {LONGEST} printable characters, as they stand in tables"
+            )
     clock = Clock()
     (query_features, queries), (gallery_features, others) = read_features(query), read_features(gallery)
     if query_features.shape[1] != gallery_features.shape[1]:
@@ -70,6 +93,8 @@ def score_files(query: Path, gallery: Path, method: str, dataset: str, metric: s
     rankings = rank_features(query_features, gallery_features, queries, others, tuple(PROTOCOLS), metric)
     clock.lap("evaluate", len(queries) + len(others))
     rows, per_query = tabulate_rankings({"before": rankings}, queries)
+    if not any(row["queries"] for row in rows):
+        raise UserError(f"{query}: no query has a match in {gallery}, a row of the same pid and another camid")
     record = new_record(experiment, rows, clock)
     folder = RunFolder(place / experiment.name)
     with folder.lock():
@@ -81,10 +106,12 @@ def score_files(query: Path, gallery: Path, method: str, dataset: str, metric: s
 def export_features(source: RunFolder, record: Record, data: Data, to: Path, machine: Machine) -> list[Path]:
     """The features of a finished run, before batch normalisation, as NAME-query.npz and NAME-gallery.npz."""
     model, settings = trained_model(source, record, machine)
+    experiment = records.experiment_of(record)
+    flow = flow_for(experiment.method, data, settings, machine)
     written = []
     for subset, tracklets in zip(("query", "gallery"), test_tracklets(data), strict=True):
         progress = partial(machine.report, subset, note=data.name)
-        features = extract(model, tracklets, data.store, settings, machine.workers, progress)
+        features = extract(model, tracklets, data.store, settings, machine.workers, progress, experiment.seed, flow)
         file = to / f"{record['name']}-{subset}.npz"
         to.mkdir(parents=True, exist_ok=True)
         names = np.array(list(tracklets.tracklet), dtype=np.str_)

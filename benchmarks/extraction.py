@@ -32,6 +32,8 @@ def extract(
     settings: Settings,
     workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    seed: int = 0,
+    flow: Store | None = None,
 ) -> TrackletFeatures:
     """The temporal coherence of every tracklet, in the table's order.
 
@@ -40,17 +42,19 @@ def extract(
 
     Args:
         progress: called with (done, total) frames.
+        seed: of the run, from which the order of shuffled frames is drawn.
+        flow: the flow of all frames, where the baseline uses it.
     """
     model.eval()
-    chunks = TestChunks(tracklets, store, settings)
+    chunks = TestChunks(tracklets, store, settings, seed, flow)
     total = int(tracklets.frames.map(len).sum())
     sums = np.zeros((len(tracklets), model.baseline.channels))
     weights = np.zeros(len(tracklets))
     done = 0
     device = next(model.parameters()).device
-    for frames, rows in loader(chunks, workers):
+    for frames, rows, motion in loader(chunks, workers):
         with autocast(settings.precision, device):
-            features = model(frames)
+            features = model(frames, flow=motion)
         steps = frames.shape[1]
         if features.weights is None:
             weight = np.full(len(rows), float(steps))

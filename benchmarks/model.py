@@ -19,6 +19,7 @@ from afa import (
 from baselines.baseline import Baseline, Clips
 
 from .data.clips import Batch
+from .data.flow import to_pixels
 from .settings import Settings
 
 # Of torchvision's ImageNet weights, in units of pixel values 0 to 1.
@@ -63,10 +64,12 @@ class ReidModel(BaseModel):
         flip: Tensor | None = None,
         erase: Tensor | None = None,
         seed: int = 0,
+        flow: Tensor | None = None,
         mode: str = "predict",
     ) -> dict[str, Tensor] | VideoFeatures:
         """mode "loss": the terms of the loss. mode "predict": the baseline's VideoFeatures of unaugmented clips."""
-        clips = Clips(self.prepare(frames, flip, erase))
+        motion = self.prepare_flow(flow, flip, erase) if flow is not None else None
+        clips = Clips(self.prepare(frames, flip, erase), motion)
         if mode == "predict" or labels is None:
             return self.baseline(clips)
         torch.manual_seed(seed)  # for whatever a baseline draws, dropout among it
@@ -107,13 +110,29 @@ class ReidModel(BaseModel):
         device = self.pixel_mean.device
         images = frames.to(device, non_blocking=True).flatten(0, 1).float().div_(255)
         images = images.sub_(self.pixel_mean).div_(self.pixel_std).unflatten(0, (batch, steps))
-        if flip is not None and flip.any():
-            flipped = flip.to(device)
-            images[flipped] = images[flipped].flip(-1)
-        if erase is not None:
-            for clip, (top, left, bottom, right) in enumerate(erase.tolist()):
-                images[clip, :, :, top:bottom, left:right] = 0
+        _augment(images, flip, erase)
         return images
+
+    def prepare_flow(self, flow: Tensor, flip: Tensor | None = None, erase: Tensor | None = None) -> Tensor:
+        """uint8 flow (B, T, 2, H, W) to floats in pixels a frame, on the device; a mirrored clip moves the other way.
+
+        In the erased region nothing moves.
+        """
+        pixels = to_pixels(flow.to(self.pixel_mean.device, non_blocking=True))
+        _augment(pixels, flip, erase)
+        if flip is not None:
+            pixels[:, :, 0] *= torch.where(flip.to(pixels.device), -1.0, 1.0).view(-1, 1, 1, 1)
+        return pixels
+
+
+def _augment(clips: Tensor, flip: Tensor | None, erase: Tensor | None) -> None:
+    """Mirror and erase (B, T, C, H, W) in place: the same for all frames of a clip."""
+    if flip is not None and flip.any():
+        flipped = flip.to(clips.device)
+        clips[flipped] = clips[flipped].flip(-1)
+    if erase is not None:
+        for clip, (top, left, bottom, right) in enumerate(erase.tolist()):
+            clips[clip, :, :, top:bottom, left:right] = 0
 
 
 def build_model(method: str, classes: int, settings: Settings, seed: int) -> tuple[ReidModel, str]:

@@ -22,6 +22,7 @@ from .whole import whole, write_whole
 
 RANKS = (1, 5, 10, 20)
 RECORDS = b"bench records"
+FORMAT = 1  # of a record; a reader of another format says so and reads nothing
 
 
 def results() -> Path:
@@ -116,17 +117,51 @@ def write(folder: RunFolder, record: Record, queries: pd.DataFrame) -> None:
 
 
 def read(folder: RunFolder) -> Record | None:
-    """The record of a finished run, or None."""
+    """The record of a finished run, or None.
+
+    Raises:
+        UserError: not a record, or one of another format.
+    """
     try:
-        return dict(json.loads(folder.record.read_text()))
+        return _checked(json.loads(folder.record.read_text()), folder.record)
     except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise UserError(f"{folder.record}: not a record ({error}); --fresh makes it again") from error
+
+
+def _checked(record: Record, file: Path) -> Record:
+    if record.get("format") != FORMAT:
+        raise UserError(
+            f"{file}: a record of format {record.get('format')}; this version of bench reads format {FORMAT}"
+        )
+    return record
 
 
 def finished(place: Path) -> list[Record]:
     """All records below `place`, by name."""
     found = (read(RunFolder(file.parent)) for file in sorted(place.glob("*/record.json")))
     return [record for record in found if record is not None]
+
+
+def unfinished(place: Path, dataset: str | None = None) -> list[str]:
+    """A line for each run below `place` that was begun and is not finished: its name and how far it came."""
+    lines = []
+    for file in sorted(place.glob("*/experiment.json")):
+        folder, begun = RunFolder(file.parent), json.loads(file.read_text())
+        if folder.record.exists() or dataset not in (None, begun["test"]):
+            continue
+        curve = folder.curves.read_text().split("\n")[:-1] if folder.curves.exists() else []  # lines that are whole
+        if folder.weights.exists():
+            state = "trained, not evaluated"
+        elif curve:
+            last = json.loads(curve[-1])
+            total = last["iteration"] // last["epoch"] * begun["settings"]["epochs"]
+            state = f"{last['iteration']} of {total} iterations"
+        else:
+            state = "no epoch ended"
+        lines.append(f"{file.parent.name}, {state}")
+    return lines
 
 
 def find(run: str, place: Path) -> tuple[RunFolder, Record]:
@@ -139,13 +174,12 @@ def find(run: str, place: Path) -> tuple[RunFolder, Record]:
         record = read(folder)
         if record is not None:
             return folder, record
-    names = [record["name"] for record in finished(place)]
-    matches = [name for name in names if name.startswith(run) or name.endswith(run)]
+    records = {record["name"]: record for record in finished(place)}
+    matches = [name for name in records if name.startswith(run) or name.endswith(run)]
     if len(matches) != 1:
-        hint = f"{len(matches)} runs match: {', '.join(matches)}" if matches else nearest(run, names)
-        raise UserError(f"no finished run {run!r} in {place}; {hint if names else 'there is none yet'}")
-    folder = RunFolder(place / matches[0])
-    return folder, dict(json.loads(folder.record.read_text()))
+        hint = f"{len(matches)} runs match: {', '.join(matches)}" if matches else nearest(run, list(records))
+        raise UserError(f"no finished run {run!r} in {place}; {hint if records else 'there is none yet'}")
+    return RunFolder(place / matches[0]), records[matches[0]]
 
 
 def experiment_of(record: Record) -> Experiment:
@@ -217,10 +251,10 @@ def exported(file: Path) -> list[Record]:
     """The records in a file that `export` wrote.
 
     Raises:
-        UserError: no such file, or not one of ours.
+        UserError: no such file, not one of ours, or records of another format.
     """
     try:
-        return list(json.loads(pq.read_schema(file).metadata[RECORDS]))
+        return [_checked(record, file) for record in json.loads(pq.read_schema(file).metadata[RECORDS])]
     except (OSError, pa.ArrowInvalid, KeyError, TypeError) as error:
         raise UserError(f"{file}: not a file that `bench records export` wrote ({type(error).__name__})") from error
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,17 +12,20 @@ import pandas as pd
 import torch
 from safetensors.torch import load_model, save_model
 
+from afa import VideoFeatures
 from baselines import BASELINES
 from baselines.backbones import file_digest, weights_digest
 from baselines.errors import UserError
 
 from . import environment, records
 from .data.clips import TrainingBatches
+from .data.flow import flow_store
 from .data.loading import Data, load
+from .data.stores import Store
 from .data.subsets import hold_out, test_tracklets
 from .evaluation import Ranking, evaluate_features
 from .experiment import Experiment, code_digest
-from .extraction import Features, extract
+from .extraction import Features, TrackletFeatures, extract
 from .model import ReidModel, build_model
 from .progress import Report
 from .records import Record, RunFolder
@@ -95,13 +99,15 @@ def run(
         _prepare(settings)
         clock = Clock()
         training, held_out = hold_out(data, settings)
-        batches = TrainingBatches(training, data.store, settings, experiment.seed)
+        flow = flow_for(experiment.method, data, settings, machine)
+        batches = TrainingBatches(training, data.store, settings, experiment.seed, flow)
         if len(batches.pids) < 2:
             raise UserError(
                 f"data set {data.name}: {len(batches.pids)} training identities; a triplet needs 2 at least"
             )
         model, _ = build_model(experiment.method, len(batches.pids), settings, experiment.seed)
         model.to(machine.device)
+        price = cost(model, settings)  # now, because it holds the baseline to its rule before hours of training
         if folder.weights.exists():
             load_model(model, folder.weights, device=str(machine.device))
         elif settings.epochs > 0:
@@ -120,10 +126,11 @@ def run(
             clock.lap("train", frames)
         with whole(folder.weights) as half:
             save_model(model, str(half))
-        results, queries = score(model, data, settings, machine, clock)
+        results, queries = score(model, data, settings, machine, clock, experiment.seed, flow)
         if held_out is not None:
-            results += _validate(model, held_out, data, settings, machine)
-        record = new_record(experiment, results, clock, model, settings)
+            features = extract(model, held_out, data.store, settings, machine.workers, seed=experiment.seed, flow=flow)
+            results += _validate(features, held_out, settings)
+        record = new_record(experiment, results, clock, price)
         records.write(folder, record, queries)
         folder.checkpoint.unlink(missing_ok=True)
         return record
@@ -152,9 +159,10 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: Data, place: Pat
             return done
         records.begin(folder, experiment, code_digest(experiment))
         model, settings = trained_model(source, record, machine)
+        flow = flow_for(experiment.method, data, settings, machine)
         clock = Clock()
-        results, queries = score(model, data, settings, machine, clock)
-        record = new_record(experiment, results, clock, model, settings)
+        results, queries = score(model, data, settings, machine, clock, experiment.seed, flow)
+        record = new_record(experiment, results, clock, cost(model, settings))
         records.write(folder, record, queries)
         return record
 
@@ -174,6 +182,13 @@ def trained_model(folder: RunFolder, record: Record, machine: Machine) -> tuple[
     return model.to(machine.device), settings
 
 
+def flow_for(method: str, data: Data, settings: Settings, machine: Machine) -> Store | None:
+    """The flow of a data set's frames where the method's baseline uses it; computed now if the cache lacks it."""
+    if not BASELINES.get(split_method(method)[0]).uses_flow:
+        return None
+    return flow_store(data, settings, partial(machine.report, "flow", note=data.name))
+
+
 def _classes(weights: Path) -> int:
     from safetensors import safe_open
 
@@ -182,15 +197,20 @@ def _classes(weights: Path) -> int:
 
 
 def score(
-    model: ReidModel, data: Data, settings: Settings, machine: Machine, clock: "Clock"
+    model: ReidModel,
+    data: Data,
+    settings: Settings,
+    machine: Machine,
+    clock: "Clock",
+    seed: int,
+    flow: Store | None,
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     """Metrics and results a query, under every protocol of the data set, before and after batch normalisation."""
     queries, gallery = test_tracklets(data)
     both = pd.concat([queries, gallery])
     clock.start()
-    features = extract(
-        model, both, data.store, settings, machine.workers, lambda a, b: machine.report("extract", a, b, data.name)
-    )
+    progress = partial(machine.report, "extract", note=data.name)
+    features = extract(model, both, data.store, settings, machine.workers, progress, seed, flow)
     clock.lap("extract", int(both.frames.map(len).sum()))
     rows = len(queries)
     rankings = {
@@ -224,11 +244,8 @@ def tabulate_rankings(
     return rows, pd.concat(parts, ignore_index=True)
 
 
-def _validate(
-    model: ReidModel, held_out: pd.DataFrame, data: Data, settings: Settings, machine: Machine
-) -> list[dict[str, Any]]:
+def _validate(features: TrackletFeatures, held_out: pd.DataFrame, settings: Settings) -> list[dict[str, Any]]:
     """Held-out training tracklets against each other: each is a query, all are the gallery."""
-    features = extract(model, held_out, data.store, settings, machine.workers)
     rows = []
     for name, vectors in features._asdict().items():
         ranked = rank_features(vectors, vectors, held_out, held_out, ["standard"], settings.metric)
@@ -246,17 +263,16 @@ def new_record(
     experiment: Experiment,
     results: list[dict[str, Any]],
     clock: "Clock",
-    model: ReidModel | None = None,
-    settings: Settings | None = None,
+    price: dict[str, float] | None = None,
 ) -> Record:
     """What a record holds: what the run is, what came out, and where it was made. Fractions; bytes; seconds."""
     return {
-        "format": 1,
+        "format": records.FORMAT,
         "name": experiment.name,
         "experiment": asdict(experiment),
         "code": code_digest(experiment),
         "metrics": results,
-        "cost": cost(model, settings) if model is not None and settings is not None else None,
+        "cost": price,
         "phases": clock.phases,
         "peak_memory": environment.peak_memory(),
         "environment": environment.describe(),
@@ -266,16 +282,37 @@ def new_record(
 
 
 def cost(model: ReidModel, settings: Settings) -> dict[str, float]:
-    """Parameters of the baseline (the classifier is not used at test), and multiply-adds of one frame of a clip."""
+    """Parameters of the baseline (the classifier is not used at test), and multiply-adds of one frame of a clip.
+
+    Raises:
+        UserError: the baseline's `forward` returns something else than the one rule says; its file and line are named.
+    """
     from torch.utils.flop_counter import FlopCounterMode
 
     device = next(model.parameters()).device
     clip = torch.zeros(1, settings.clip_frames, 3, settings.height, settings.width, dtype=torch.uint8, device=device)
     model.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(clip)
+        features = model(clip, flow=clip[:, :, :2])
+    _check_rule(features, model, settings.clip_frames)
     parameters = sum(parameter.numel() for parameter in model.baseline.parameters())
     return {"parameters": parameters, "multiply_adds": counter.get_total_flops() / 2 / settings.clip_frames}
+
+
+def _check_rule(features: Any, model: ReidModel, steps: int) -> None:
+    baseline = model.baseline
+    expected = [(1, steps, baseline.channels), (1, baseline.channels)]
+    if isinstance(features, VideoFeatures):
+        shapes = [tuple(features.frames.shape), tuple(features.coherence.shape)]
+        returned = f"frames {shapes[0]} and coherence {shapes[1]}"
+    else:
+        shapes, returned = [], f"a {type(features).__name__}"
+    if shapes != expected:
+        code = type(baseline).forward.__code__
+        raise UserError(
+            f"{code.co_filename}, line {code.co_firstlineno}: forward of {type(baseline).__name__} returns {returned}; "
+            f"of such a clip it must return VideoFeatures with frames {expected[0]} and coherence {expected[1]}"
+        )
 
 
 class Clock:

@@ -4,9 +4,12 @@ A recipe is a TOML file with every setting, or with `extends = "NAME"` and what 
 `--recipe FILE`; change single settings by `--set key=value`.
 """
 
+import inspect
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -18,43 +21,46 @@ RECIPES = Path(__file__).parent / "recipes"
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides a run's numbers beside method, data set, seed and split. No defaults: recipes give the values."""
+    """Everything that decides a run's numbers beside method, data set, seed and split. No defaults: recipes give the values.
+
+    The comment behind a setting is what `bench list` says of it.
+    """
 
     # model
-    backbone: str
-    weights: str  # none | imagenet | a file
+    backbone: str  # resnet50 (the paper's), resnet18, mobilenet_v2, small (4 layers); of video: r3d18, r2plus1d18
+    weights: str  # none, imagenet, or a safetensors or state-dict file
     # input
-    height: int
-    width: int
+    height: int  # of the frames, in pixels
+    width: int  # of the frames, in pixels
     flip: float  # probability of a horizontal flip, a clip
     erase: float  # probability of erasing one region for all frames of a clip
     # clips
-    clip_frames: int  # T
-    sampling: Literal["restricted", "consecutive", "even"]
-    spacing: int  # of consecutive frames
+    clip_frames: int  # T, frames a clip
+    sampling: Literal["restricted", "consecutive", "even"]  # restricted: one frame of each of T equal parts
+    spacing: int  # of frames, where they are consecutive
     shuffle: Literal["none", "train", "test", "both"]  # a control: frames in random order
     test_chunk: int  # at test all frames count, in chunks of at most so many
     # batches
-    identities: int  # P
-    clips: int  # K, a P x K batch
+    identities: int  # P, of a batch of P x K clips
+    clips: int  # K, of each identity
     # optimisation
     epochs: int  # an epoch takes every identity once
-    lr: float
-    weight_decay: float
+    lr: float  # learning rate of Adam
+    weight_decay: float  # L2, on all parameters
     lr_step: int  # epochs between divisions of the learning rate
-    lr_gamma: float
-    precision: Literal["float32", "bf16"]
+    lr_gamma: float  # what the learning rate is multiplied by then
+    precision: Literal["float32", "bf16"]  # of the forward pass; losses and distances are float32
     threads: int  # of the CPU: it changes the bits of a result
     # the method's parts; a method sets the first two and may set the others to 0
-    classification: Literal["pooled", "consensus", "none"]
-    target: Literal["coherence", "motion"]
-    sigma: float
-    lambda_: float
-    granularity: Literal["batch", "clip", "frame"]
-    coherence_norm: Literal["l2", "mse"]
+    classification: Literal["pooled", "consensus", "none"]  # cross-entropy on the coherence, or Eq. 7-9 on all frames
+    target: Literal["coherence", "motion"]  # what is kept; the other part is scaled by noise
+    sigma: float  # standard deviation of the noise, Eq. 4; 0: no augmentation
+    lambda_: float  # weight of the coherence constraint, Eq. 11
+    granularity: Literal["batch", "clip", "frame"]  # for what one factor of noise is drawn
+    coherence_norm: Literal["l2", "mse"]  # how Eq. 11 is read: mse is about 1,200 times smaller
     # selection and evaluation
     holdout: float  # share of the TRAINING identities held out for validation
-    metric: Literal["euclidean", "cosine"]
+    metric: Literal["euclidean", "cosine"]  # of the distances at test
 
     def as_dict(self) -> dict[str, Any]:
         """Settings by the names that a user writes: `lambda`, not `lambda_`."""
@@ -64,7 +70,8 @@ class Settings:
 KEYS = tuple(field.name.rstrip("_") for field in fields(Settings))
 TYPES = {key.rstrip("_"): hint for key, hint in get_type_hints(Settings).items()}
 RANGES: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("height", "width", "clip_frames", "spacing", "test_chunk", "identities", "clips"), (1, 1e6)),
+    **dict.fromkeys(("height", "width", "clip_frames", "spacing", "test_chunk"), (1, 1e6)),
+    **dict.fromkeys(("identities", "clips"), (2, 1e6)),  # a triplet needs two identities, and two clips of one
     **dict.fromkeys(("threads", "lr_step"), (1, 1e6)),
     **dict.fromkeys(("epochs", "lr", "weight_decay", "lr_gamma", "sigma", "lambda"), (0, 1e9)),
     **dict.fromkeys(("flip", "erase"), (0, 1)),
@@ -91,9 +98,24 @@ def split_method(method: str) -> tuple[str, str]:
     return baseline, attachment
 
 
+def meanings() -> dict[str, str]:
+    """What each setting is: the values it can have and its comment, as `bench list` shows them."""
+    comments = dict(re.findall(r"^    (\w+): .*?  # (.*)$", inspect.getsource(Settings), re.MULTILINE))
+    choices = {key: " | ".join(get_args(hint)) for key, hint in TYPES.items()}
+    return {
+        key: "; ".join(filter(None, (choices[key], comments.get(field.name))))
+        for key, field in zip(KEYS, fields(Settings), strict=True)
+    }
+
+
 def recipe_names() -> list[str]:
     """The recipes that come with the project."""
     return sorted(file.stem for file in RECIPES.glob("*.toml"))
+
+
+def recipe_summaries() -> dict[str, str]:
+    """The first line of each recipe, which is a comment, by its name."""
+    return {name: (RECIPES / f"{name}.toml").read_text().partition("\n")[0].lstrip("# ") for name in recipe_names()}
 
 
 def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
@@ -119,6 +141,20 @@ def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
             raise UserError(f"--set {text}: write key=value")
         settings = change(settings, {key.strip(): _parse(value.strip())}, f"--set {text}")
     return settings
+
+
+def changed_from_recipe(recipe: str, method: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Those of a run's settings that are not what its recipe and its method's name say; None if the recipe is not ours."""
+    try:
+        said = _said(recipe, method)
+    except UserError:
+        return None
+    return {key: value for key, value in values.items() if key in said and said[key] != value}
+
+
+@cache
+def _said(recipe: str, method: str) -> dict[str, Any]:
+    return resolve(recipe, method).as_dict()
 
 
 def change(settings: Settings, values: Mapping[str, Any], source: str) -> Settings:
@@ -166,17 +202,23 @@ def _parse(text: str) -> Any:
         return text
 
 
-def _read_recipe(recipe: str) -> dict[str, Any]:
+def _read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
     file = Path(recipe)
     if file.suffix != ".toml":
         file = RECIPES / f"{recipe}.toml"
         if not file.exists():
             raise UserError(f"no recipe {recipe!r}; {nearest(recipe, recipe_names())}, or name a .toml file")
+    if str(file) in extended_by:
+        raise UserError(f"recipe {file}: extends itself, by way of {' and '.join(extended_by)}")
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"--recipe {file}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # not TOML, or not even text
         raise UserError(f"recipe {file}: not TOML: {error}") from error
     base = values.pop("extends", None)
-    return {**_read_recipe(base), **values} if base is not None else values
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise UserError(f"recipe {file}: extends takes a recipe's name or a TOML file in quotes, not {base!r}")
+    return {**_read_recipe(base, (*extended_by, str(file))), **values}

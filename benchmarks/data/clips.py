@@ -18,6 +18,7 @@ from benchmarks.seeds import derive, generator
 from benchmarks.settings import Settings
 
 from .decode import decode
+from .flow import between, read_flow
 from .stores import Store
 
 Indices = NDArray[np.int64]
@@ -68,6 +69,7 @@ class Batch(NamedTuple):
     flip: (B,) bool, clips to be mirrored.
     erase: (B, 4) top, left, bottom, right of the region to erase in all frames of a clip; empty where nothing is.
     seed: what is drawn on the device (the adversarial coefficient, dropout) is drawn from it.
+    flow: (B, T, 2, H, W) uint8 (see `flow`), where the baseline uses it.
     """
 
     frames: Tensor
@@ -75,6 +77,7 @@ class Batch(NamedTuple):
     flip: Tensor
     erase: Tensor
     seed: int
+    flow: Tensor | None = None
 
 
 class TrainingBatches(Dataset[Batch]):
@@ -85,10 +88,13 @@ class TrainingBatches(Dataset[Batch]):
         store: their frames.
         settings: of the run.
         seed: of the run.
+        flow: the flow of all frames, where the baseline uses it.
     """
 
-    def __init__(self, tracklets: pd.DataFrame, store: Store, settings: Settings, seed: int) -> None:
-        self.store, self.settings, self.seed = store, settings, seed
+    def __init__(
+        self, tracklets: pd.DataFrame, store: Store, settings: Settings, seed: int, flow: Store | None = None
+    ) -> None:
+        self.store, self.settings, self.seed, self.flow = store, settings, seed, flow
         self.frames: list[Sequence[str]] = list(tracklets.frames)
         pids = tracklets.pid.to_numpy()
         self.pids = np.unique(pids)
@@ -106,12 +112,14 @@ class TrainingBatches(Dataset[Batch]):
         rows = np.concatenate([_take(self.rows[int(pid)], settings.clips, draw) for pid in pids])
         names = [name for row in rows for name in self._clip(self.frames[row], draw)]
         clips = len(rows)
+        frames, flow = read_clips(self.store, self.flow, names, settings.clip_frames, "train", settings)
         return Batch(
-            frames=read_frames(self.store, names, settings).unflatten(0, (clips, settings.clip_frames)),
+            frames=frames,
             labels=torch.from_numpy(np.repeat(np.searchsorted(self.pids, pids), settings.clips)),
             flip=torch.from_numpy(draw.random(clips) < settings.flip),
             erase=torch.from_numpy(_erasures(clips, settings, draw)),
             seed=derive("device", self.seed, i),
+            flow=flow,
         )
 
     def _clip(self, frames: Sequence[str], draw: np.random.Generator) -> list[str]:
@@ -147,10 +155,12 @@ class Chunks(NamedTuple):
 
     frames: (B, T, 3, H, W) uint8, in NHWC memory.
     tracklets: (B,) positions of the chunks' tracklets in the table.
+    flow: (B, T, 2, H, W) uint8, where the baseline uses it.
     """
 
     frames: Tensor
     tracklets: Tensor
+    flow: Tensor | None = None
 
 
 class TestChunks(Dataset[Chunks]):
@@ -160,8 +170,16 @@ class TestChunks(Dataset[Chunks]):
     `budget` frames, so that nothing is padded.
     """
 
-    def __init__(self, tracklets: pd.DataFrame, store: Store, settings: Settings, budget: int = 256) -> None:
-        self.store, self.settings = store, settings
+    def __init__(
+        self,
+        tracklets: pd.DataFrame,
+        store: Store,
+        settings: Settings,
+        seed: int = 0,
+        flow: Store | None = None,
+        budget: int = 256,
+    ) -> None:
+        self.store, self.settings, self.seed, self.flow = store, settings, seed, flow
         self.frames: list[Sequence[str]] = list(tracklets.frames)
         self.names: list[str] = list(tracklets.tracklet)
         by_length: dict[int, list[tuple[int, int]]] = {}
@@ -183,15 +201,32 @@ class TestChunks(Dataset[Chunks]):
     def __getitem__(self, i: int) -> Chunks:
         length, chunks = self.batches[i]
         names = [name for row, start in chunks for name in self._ordered(row)[start : start + length]]
-        frames = read_frames(self.store, names, self.settings).unflatten(0, (len(chunks), length))
-        return Chunks(frames, torch.tensor([row for row, _ in chunks]))
+        frames, flow = read_clips(self.store, self.flow, names, length, "test", self.settings)
+        return Chunks(frames, torch.tensor([row for row, _ in chunks]), flow)
 
     def _ordered(self, row: int) -> Sequence[str]:
-        """A tracklet's frames in the order of time, or, with the control switched on, in a random one of its own."""
+        """A tracklet's frames in the order of time, or, with the control switched on, in a random one."""
         frames = self.frames[row]
         if self.settings.shuffle not in ("test", "both"):
             return frames
-        return [frames[i] for i in generator("shuffled", self.names[row]).permutation(len(frames))]
+        return [frames[i] for i in generator("shuffled", self.seed, self.names[row]).permutation(len(frames))]
+
+
+def read_clips(
+    store: Store, flow: Store | None, names: Sequence[str], steps: int, phase: str, settings: Settings
+) -> tuple[Tensor, Tensor | None]:
+    """The frames of clips (B, T, 3, H, W) and their flow (B, T, 2, H, W), None without a store of it; names are of B * T frames.
+
+    Where the frames of this phase ("train" or "test") are shuffled, flow is that between the shuffled neighbours.
+    """
+    frames = read_frames(store, names, settings)
+    clips = frames.unflatten(0, (-1, steps))
+    if flow is None:
+        return clips, None
+    if settings.shuffle not in (phase, "both"):
+        return clips, read_flow(flow, names, settings).unflatten(0, (-1, steps))
+    pixels = frames.permute(0, 2, 3, 1).numpy().reshape(-1, steps, settings.height, settings.width, 3)
+    return clips, torch.from_numpy(np.stack([between(clip) for clip in pixels]))
 
 
 def read_frames(store: Store, names: Sequence[str], settings: Settings) -> Tensor:

@@ -19,6 +19,22 @@ from baselines.errors import UserError
 from benchmarks.data.table import make_table
 
 IMAGES = (".jpg", ".jpeg", ".png")
+Fault = tuple[Path, str]  # a file or folder, and what is wrong with it
+
+
+class StructureError(UserError):
+    """What lies below a root is not built as the data set is. Readers note each fault and read on; this ends them.
+
+    Attributes:
+        faults: every fault found; the message tells the first and how many there are.
+        table: the tracklets that are sound: enough for `bench data verify` to go on with, and for nothing else.
+    """
+
+    def __init__(self, faults: list[Fault], table: pd.DataFrame) -> None:
+        place, problem = faults[0]
+        more = f" (and {len(faults) - 1:,} more: `bench data verify` lists them)" if len(faults) > 1 else ""
+        super().__init__(f"{place}: {problem}{more}")
+        self.faults, self.table = faults, table
 
 
 class Dataset(ABC):
@@ -34,6 +50,9 @@ class Dataset(ABC):
         published: counts of the files as published: subset -> {identities, tracklets, cameras, frames, ...}, the keys
             of `table.statistics`, given where they are known.
         tables: files below the root that say who is in which subset; a change of one makes the data set be read again.
+        frame_name: what the whole file name of a frame looks like; the group `frame` is its number, which goes up by 1
+            within a tracklet from any start. None where names do not say what lies between two frames.
+        frame_example: such a name, for error messages.
     """
 
     protocols: ClassVar[tuple[str, ...]]
@@ -44,13 +63,16 @@ class Dataset(ABC):
     source: ClassVar[str]
     published: ClassVar[dict[str, dict[str, int]]] = {}
     tables: ClassVar[tuple[str, ...]] = ()
+    frame_name: ClassVar[re.Pattern[str] | None] = None
+    frame_example: ClassVar[str]
 
     @abstractmethod
     def read(self, root: Path, split: int) -> pd.DataFrame:
         """The table of tracklets (see `table`) of one split, from the folders below `root`.
 
         Raises:
-            UserError: the structure is not the expected one; the message names the file or folder.
+            StructureError: the structure is not the expected one; the error holds every fault found (see `sound`).
+            UserError: a file that all else depends on cannot be read.
         """
 
     def notes(self, table: pd.DataFrame) -> list[str]:  # noqa: ARG002 - for subclasses
@@ -58,11 +80,28 @@ class Dataset(ABC):
         return []
 
 
-def require(root: Path, parts: Sequence[str], dataset: type[Dataset] | Dataset) -> None:
-    """Raise a UserError that names the first of `parts` missing below `root` and says how the root must look."""
-    for part in parts:
-        if not (root / part).exists():
-            raise UserError(f"{root / part}: not found; the root must hold {dataset.layout} ({dataset.source})")
+def sound(rows: list[tuple[str, int, int, str, list[str]]], faults: list[Fault]) -> pd.DataFrame:
+    """The table of `rows`, if reading them met no faults.
+
+    Raises:
+        StructureError: it did.
+    """
+    table = make_table(rows)
+    if faults:
+        raise StructureError(faults, table)
+    return table
+
+
+def missing(root: Path, parts: Sequence[str], dataset: Dataset) -> list[Fault]:
+    """A fault for each of `parts` that is not there below `root`; it says how the root must look."""
+    problem = f"not found; the root must hold {dataset.layout} ({dataset.source})"
+    return [(root / part, problem) for part in parts if not (root / part).exists()]
+
+
+def require(root: Path, parts: Sequence[str], dataset: Dataset) -> None:
+    """Raise a `StructureError` with all of `parts` that are missing below `root`, where nothing can be read without them."""
+    if faults := missing(root, parts, dataset):
+        raise StructureError(faults, make_table([]))
 
 
 def subfolders(folder: Path) -> list[str]:
@@ -77,6 +116,17 @@ def images(folder: Path) -> list[str]:
         return sorted(entry.name for entry in entries if entry.name.lower().endswith(IMAGES))
 
 
+def numbered(folder: Path, dataset: Dataset, faults: list[Fault]) -> list[str]:
+    """Names of the frames in `folder` in the order of the numbers in them; what is not so named is noted in `faults`."""
+    assert dataset.frame_name is not None
+    names = images(folder)
+    if not names:
+        faults.append((folder, "holds no frames"))
+    matches = {name: dataset.frame_name.fullmatch(name) for name in names}
+    faults += [(folder / name, f"not named as {dataset.frame_example}") for name in names if matches[name] is None]
+    return [name for _, name in sorted((int(match["frame"]), name) for name, match in matches.items() if match)]
+
+
 def matlab(file: Path, variable: str) -> np.ndarray:
     """One variable of a MATLAB file as int64: such files hold whole numbers as float64 or as small unsigned integers,
     whose differences wrap around."""
@@ -88,25 +138,48 @@ def matlab(file: Path, variable: str) -> np.ndarray:
         raise UserError(f"{file}: not a readable MATLAB file ({error}); take it from the original archive") from error
 
 
-def two_cameras(
-    dataset: Dataset, root: Path, folders: Sequence[str], train: list[str], test: list[str]
-) -> pd.DataFrame:
-    """The table of a data set that keeps one tracklet a person in each of two cameras: `folders[0]/<person>/*` is the
-    query and `folders[1]/<person>/*` the gallery of a test person; a training person gives both.
+class TwoCameras(Dataset):
+    """A data set with one tracklet a person in each of two cameras, in folders named `person` and the pid.
 
-    A person's folder is named `person` and the pid.
-
-    Raises:
-        UserError: a person's folder is not there or is named otherwise.
+    Of a test person, `cameras[0]/<person>/*` is the query and `cameras[1]/<person>/*` the gallery; a training person
+    gives both. A subclass has `Dataset` among its own bases too: by that name the registry knows a data set.
     """
-    rows = []
-    for persons, subsets in ((train, ("train", "train")), (test, ("query", "gallery"))):
-        for camid, (folder, subset) in enumerate(zip(folders, subsets, strict=True), start=1):
-            for person in persons:
-                require(root, [f"{folder}/{person}"], dataset)
-                pid = re.fullmatch(r"person_?(\d+)", person)
-                if pid is None:
-                    raise UserError(f"{root / folder / person}: not named as person001 or person_0001")
-                frames = [f"{folder}/{person}/{name}" for name in images(root / folder / person)]
-                rows.append((subset, int(pid[1]), camid, f"{person}C{camid}", frames))
-    return make_table(rows)
+
+    protocols = ("standard",)
+    splits = 10
+    cameras: ClassVar[tuple[str, str]]
+
+    @abstractmethod
+    def persons(self, root: Path, split: int) -> tuple[list[str], list[str]]:
+        """The folders' names of the persons for training and of those for test.
+
+        Raises:
+            UserError: the file of the splits is damaged or belongs to other folders.
+        """
+
+    def read(self, root: Path, split: int) -> pd.DataFrame:
+        require(root, [*self.cameras, *self.tables], self)
+        train, test = self.persons(root, split)
+        rows, faults = [], []
+        for persons, subsets in ((train, ("train", "train")), (test, ("query", "gallery"))):
+            for camid, (camera, subset) in enumerate(zip(self.cameras, subsets, strict=True), start=1):
+                for person in persons:
+                    folder = f"{camera}/{person}"
+                    pid = re.fullmatch(r"person_?(\d+)", person)
+                    if pid is None:
+                        faults.append((root / folder, "not named as person001 or person_0001"))
+                    elif absent := missing(root, [folder], self):
+                        faults += absent
+                    elif frames := numbered(root / folder, self, faults):
+                        paths = [f"{folder}/{name}" for name in frames]
+                        rows.append((subset, int(pid[1]), camid, f"{person}C{camid}", paths))
+        return sound(rows, faults)
+
+
+def halves(persons: int) -> dict[str, dict[str, int]]:
+    """What is published of a split of `TwoCameras`: as many `persons` for training as for test."""
+    return {
+        "train": {"identities": persons, "tracklets": 2 * persons, "cameras": 2},
+        "query": {"identities": persons, "tracklets": persons, "cameras": 1},
+        "gallery": {"identities": persons, "tracklets": persons, "cameras": 1},
+    }

@@ -6,13 +6,13 @@ from typing import ClassVar
 
 import pandas as pd
 
-from baselines.errors import UserError
 from baselines.registry import register
-from benchmarks.data.dataset import Dataset, images, require, subfolders
-from benchmarks.data.table import SUBSETS, make_table
+from benchmarks.data.dataset import Dataset, Fault, missing, numbered, sound, subfolders
+from benchmarks.data.table import SUBSETS
 
-# 0001_C6_F0099_X30823.jpg, and the older 0001C6F0099X30823.jpg: the camera, and the frame's number within the tracklet
-NAME = re.compile(r"\d+_?C(\d+)_?F(\d+)_?X\d+\.\w+")
+# The camera, and the frame's number within the tracklet. X is its number in the camera's whole video, which goes on in
+# larger steps.
+NAME = re.compile(r"\d+_?C(?P<camera>\d+)_?F(?P<frame>\d+)_?X\d+\.\w+")
 
 
 @register("dukev")
@@ -23,6 +23,8 @@ class DukeV(Dataset):
     recipe = "dukev"
     folder = "DukeMTMC-VideoReID"
     layout = "train/, query/ and gallery/, each <pid>/<tracklet>/<frame>.jpg"
+    frame_name = NAME
+    frame_example = "0001_C6_F0099_X30823.jpg, or 0001C6F0099X30823.jpg as in older copies"
     source = "withdrawn by its authors in 2019 and never downloaded here; the folder must be yours already"
     # The paper's Table 1 has 4,832 sequences: 2,196 and 2,636, without the query folder.
     published: ClassVar[dict[str, dict[str, int]]] = {
@@ -32,20 +34,27 @@ class DukeV(Dataset):
     }
 
     def read(self, root: Path, split: int) -> pd.DataFrame:  # noqa: ARG002 - one split
-        require(root, SUBSETS, self)
+        faults: list[Fault] = missing(root, SUBSETS, self)
         rows = []
-        for subset in SUBSETS:
+        for subset in (part for part in SUBSETS if (root / part).is_dir()):
             for person in subfolders(root / subset):
+                place = root / subset / person
                 if not person.isdigit():
-                    raise UserError(
-                        f"{root / subset / person}: not a person's number; the root must hold {self.layout}"
-                    )
-                for tracklet in subfolders(root / subset / person):
-                    folder = f"{subset}/{person}/{tracklet}"
-                    camid, frames = _frames(root / folder)
-                    paths = [f"{folder}/{frame}" for frame in frames]
-                    rows.append((subset, int(person), camid, f"{person}/{tracklet}", paths))
-        return make_table(rows)
+                    faults.append((place, f"not a person's number; the root must hold {self.layout}"))
+                    continue
+                tracklets = subfolders(place)
+                if not tracklets:
+                    faults.append((place, "holds no tracklets"))
+                for tracklet in tracklets:
+                    frames = numbered(place / tracklet, self, faults)
+                    cameras = {int(match["camera"]) for match in map(NAME.fullmatch, frames) if match}
+                    if len(cameras) > 1:
+                        problem = f"a tracklet must hold frames of one camera, this one holds {sorted(cameras)}"
+                        faults.append((place / tracklet, problem))
+                    elif cameras:
+                        paths = [f"{subset}/{person}/{tracklet}/{frame}" for frame in frames]
+                        rows.append((subset, int(person), cameras.pop(), f"{person}/{tracklet}", paths))
+        return sound(rows, faults)
 
     def notes(self, table: pd.DataFrame) -> list[str]:
         """How many queries the gallery folder already holds, which decides what `standard` and `full` differ in."""
@@ -54,20 +63,6 @@ class DukeV(Dataset):
         return [
             f"the gallery folder already holds {held:,} of the {len(queries):,} queries (same person, camera, frames)"
         ]
-
-
-def _frames(folder: Path) -> tuple[int, list[str]]:
-    """The camera and the frame names, in the order of time, of one tracklet's folder."""
-    numbered, cameras = [], set()
-    for name in images(folder):
-        match = NAME.fullmatch(name)
-        if match is None:
-            raise UserError(f"{folder / name}: not named as 0001_C6_F0099_X30823.jpg or 0001C6F0099X30823.jpg")
-        cameras.add(int(match[1]))
-        numbered.append((int(match[2]), name))
-    if len(cameras) != 1:
-        raise UserError(f"{folder}: a tracklet must hold frames of one camera, this one holds {sorted(cameras)}")
-    return cameras.pop(), [name for _, name in sorted(numbered)]
 
 
 def _contents(part: pd.DataFrame) -> set[tuple[int, int, tuple[str, ...]]]:

@@ -6,10 +6,9 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from baselines.errors import UserError
 from baselines.registry import register
-from benchmarks.data.dataset import Dataset, matlab, require
-from benchmarks.data.table import JUNK, make_table
+from benchmarks.data.dataset import Dataset, Fault, matlab, require, sound
+from benchmarks.data.table import JUNK
 
 INFO = (
     "info/train_name.txt",
@@ -47,13 +46,15 @@ class Mars(Dataset):
         },
     }
 
+    # No `frame_name`: the lists name every frame, so that one which is gone is found by its name.
+
     def read(self, root: Path, split: int) -> pd.DataFrame:  # noqa: ARG002 - MARS has one split
         require(root, ["bbox_train", "bbox_test", *INFO], self)
         files = [root / part for part in INFO]
         train_names, test_names = (file.read_text(encoding="utf-8").split() for file in files[:2])
         train, test = matlab(files[2], "track_train_info"), matlab(files[3], "track_test_info")
         query = matlab(files[4], "query_IDX").ravel()
-        return mars_table(train_names, test_names, train, test, query, str(root / "info"))
+        return mars_table(train_names, test_names, train, test, query, root / "info")
 
 
 def mars_table(
@@ -62,7 +63,7 @@ def mars_table(
     train: np.ndarray,
     test: np.ndarray,
     query: np.ndarray,
-    source: str = "info",
+    source: Path = Path("info"),
 ) -> pd.DataFrame:
     """The table of tracklets from the contents of MARS's `info` folder.
 
@@ -70,44 +71,45 @@ def mars_table(
         train_names, test_names: every frame's file name, as train_name.txt and test_name.txt list them.
         train, test: (N, 4), a tracklet a row: first and last frame (1-based, inclusive, into the names), pid, camid.
         query: 1-based rows of `test` that are queries; its other rows, junk (pid -1) among them, are the gallery.
-        source: where these come from, for error messages.
+        source: the folder that these come from, for error messages.
 
     Raises:
-        UserError: names and rows do not belong together.
+        StructureError: names and rows do not belong together.
     """
-    outside = query[(query < 1) | (query > len(test))]
-    if len(outside):
-        raise UserError(
-            f"{source}/query_IDX.mat: row {outside[0]} is not one of the {len(test)} in tracks_test_info.mat"
-        )
-    is_query = np.zeros(len(test), bool)
-    is_query[query - 1] = True
-    rows = [("train", *tracklet) for tracklet in _tracklets("train", train_names, train, source)]
-    test_rows = _tracklets("test", test_names, test, source)
-    rows += [("query" if asked else "gallery", *tracklet) for asked, tracklet in zip(is_query, test_rows, strict=True)]
-    return make_table(rows)
+    here = (query >= 1) & (query <= len(test))
+    faults: list[Fault] = [
+        (source / "query_IDX.mat", f"row {row} is not one of the {len(test)} in tracks_test_info.mat")
+        for row in query[~here]
+    ]
+    subsets = ["gallery"] * len(test)
+    for row in query[here]:
+        subsets[row - 1] = "query"
+    rows = _tracklets("train", ["train"] * len(train), train_names, train, source, faults)
+    rows += _tracklets("test", subsets, test_names, test, source, faults)
+    return sound(rows, faults)
 
 
-def _tracklets(half: str, names: list[str], info: np.ndarray, source: str) -> list[tuple[int, int, str, list[str]]]:
-    """(pid, camid, tracklet, frames) of each row; frames in the order of their numbers, whatever that of `names`."""
+def _tracklets(
+    half: str, subsets: list[str], names: list[str], info: np.ndarray, source: Path, faults: list[Fault]
+) -> list[tuple[str, int, int, str, list[str]]]:
+    """A row of the table for each row of `info`; frames in the order of their numbers, whatever that of `names`."""
+    file = source / f"{half}_name.txt"
     if info[:, 1].max() != len(names):
-        raise UserError(
-            f"{source}/{half}_name.txt: {len(names)} names, but tracks_{half}_info.mat goes to {info[:, 1].max()}; "
-            "take both from the same release"
-        )
+        problem = f"{len(names)} names, but tracks_{half}_info.mat goes to {info[:, 1].max()}"
+        faults.append((file, f"{problem}; take both from the same release"))
+        return []
     found = []
-    for first, last, pid, camid in info.tolist():
+    for subset, (first, last, pid, camid) in zip(subsets, info.tolist(), strict=True):
         frames = names[first - 1 : last]
         folder = "00-1" if pid == JUNK else f"{pid:04d}"
         tracklets = {frame.rpartition("F")[0] for frame in frames}
         tracklet = min(tracklets, default="")
         if len(tracklets) != 1 or not tracklet.startswith(f"{folder}C{camid}T"):
-            raise UserError(
-                f"{source}/{half}_name.txt: lines {first} to {last} are not one tracklet of person {pid} in camera "
-                f"{camid}, as tracks_{half}_info.mat says; take both from the same release"
-            )
+            problem = f"lines {first} to {last} are not one tracklet of person {pid} in camera {camid}"
+            faults.append((file, f"{problem}, as tracks_{half}_info.mat says; take both from the same release"))
+            continue
         paths = [f"bbox_{half}/{folder}/{frame}" for frame in sorted(frames, key=_frame_number)]
-        found.append((pid, camid, tracklet, paths))
+        found.append((subset, pid, camid, tracklet, paths))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Where the bytes of frames lie: a folder of image files as a data set unpacks, or one packed Arrow file.
+"""Where the bytes of frames lie: a folder of image files as a data set unpacks, or packed Arrow files.
 
 Both read by a frame's name; neither decodes.
 """
@@ -54,30 +54,29 @@ class FolderStore:
 
 
 class PackedStore:
-    """One Arrow file of (name, JPEG bytes), memory-mapped: opening costs the names, reading copies nothing."""
+    """Arrow files of (name, JPEG bytes), memory-mapped: opening costs the names, reading copies nothing."""
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    def __init__(self, *files: Path) -> None:
+        self.files = files
         self._open()
 
     def _open(self) -> None:
-        reader = pa.ipc.open_file(pa.memory_map(str(self.file)))
-        table = reader.read_all()
+        table = pa.concat_tables(pa.ipc.open_file(pa.memory_map(str(file))).read_all() for file in self.files)
         self._data = table.column("data")
         self._rows = {name: row for row, name in enumerate(table.column("name").to_pylist())}
 
-    def __getstate__(self) -> dict[str, Path]:
-        return {"file": self.file}  # a worker process maps the file itself
+    def __getstate__(self) -> dict[str, tuple[Path, ...]]:
+        return {"files": self.files}  # a worker process maps the files itself
 
-    def __setstate__(self, state: dict[str, Path]) -> None:
-        self.file = state["file"]
+    def __setstate__(self, state: dict[str, tuple[Path, ...]]) -> None:
+        self.files = state["files"]
         self._open()
 
     def read(self, name: str) -> memoryview:
         try:
             row = self._rows[name]
         except KeyError:
-            raise UserError(f"{self.file}: no frame {name!r} in the pack") from None
+            raise UserError(f"{self.files[0]}: no frame {name!r} in the pack") from None
         return memoryview(self._data[row].as_buffer()).cast("B")
 
     def sizes(self, names: Iterable[str]) -> dict[str, int]:

@@ -26,6 +26,7 @@ from benchmarks.data.table import check, make_table
 from benchmarks.seeds import derive
 
 QUALITY = 95  # of the crops' JPEG
+TEXT = cv2.VideoWriter.fourcc(*"ansi")  # the codec by which FFmpeg films a text file as it scrolls over a terminal
 EDGES = ["x0", "y0", "x1", "y1"]
 
 
@@ -46,16 +47,17 @@ def import_video(
     `to` holds the packed crops, the table, and IMPORT: what they were made from, and what was left out.
 
     Args:
-        video: any file that OpenCV reads.
+        video: any that OpenCV reads.
         tracks: a tracker's output in MOTChallenge's columns, comma separated, without a header: frame (from 1), track,
             left, top, width, height in pixels, confidence, and more that is not read. Rows of confidence 0 are ignored.
         identities: CSV with the header track_id,identity: which person (a number from 0) each track shows. Tracks that
             it does not name are left out.
-        name: of the data set; it decides which persons are for training.
+        name: of the data set.
         tracklet_frames: boxes a tracklet, N. What is left at the end of a track is a tracklet if it has at least half
             of N boxes, and else joins the one before; a track shorter than N is one tracklet. So no box is lost.
         train_share: how many of the persons are for training. Those with a single track come first: with no second
-            view to be found in, they could only be distractors of the test.
+            view to be found in, they could only be distractors of the test. Among equals the identities' numbers
+            decide, as if by lot.
         margin: what each box is widened by on every side, as a share of its width and height.
         progress: called with (frames done, frames in all).
 
@@ -79,7 +81,7 @@ def import_video(
     if named.empty:
         raise UserError(f"{identities}: names none of the {boxes.track.nunique()} tracks in {tracks}")
     visible = _clip(named, *_size(video), margin)
-    plan = _plan(visible.assign(pid=visible.track.map(people)), name, tracklet_frames, train_share)
+    plan = _plan(visible.assign(pid=visible.track.map(people)), tracklet_frames, train_share)
     rows = [(*key, list(part.frame_name)) for key, part in plan.groupby(["subset", "pid", "track", "tracklet"])]
     table = check(make_table(rows), str(tracks))
     files = {"video": video, "tracks": tracks, "identities": identities}
@@ -177,7 +179,7 @@ def _clip(boxes: pd.DataFrame, width: int, height: int, margin: float) -> pd.Dat
     return clipped[(clipped.x0 < clipped.x1) & (clipped.y0 < clipped.y1)]
 
 
-def _plan(boxes: pd.DataFrame, name: str, length: int, train_share: float) -> pd.DataFrame:
+def _plan(boxes: pd.DataFrame, length: int, train_share: float) -> pd.DataFrame:
     """What becomes of each box: `boxes` (frame, track, pid) with subset, tracklet and frame_name, sorted by time."""
     views = boxes.groupby("pid").track.nunique()
     if len(views) < 2 or views.max() < 2:
@@ -185,7 +187,7 @@ def _plan(boxes: pd.DataFrame, name: str, length: int, train_share: float) -> pd
             f"--identities: {len(views)} persons in at most {views.max()} tracks each; at least 2 persons are needed, "
             "one of them in 2 tracks, to train on one and to find the other again"
         )
-    drawn = sorted(views.index, key=lambda pid: (views[pid] > 1, derive("import", name, pid)))
+    drawn = sorted(views.index, key=lambda pid: (views[pid] > 1, derive("import", pid)))
     train = drawn[: min(max(round(train_share * len(drawn)), 1), len(drawn) - 1)]
 
     boxes = boxes.sort_values(["track", "frame"])
@@ -203,7 +205,7 @@ def _open(video: Path) -> cv2.VideoCapture:
     if not video.is_file():
         raise UserError(f"{video}: no such file")
     capture = cv2.VideoCapture(str(video))
-    if not capture.isOpened():
+    if not capture.isOpened() or int(capture.get(cv2.CAP_PROP_FOURCC)) == TEXT:
         raise UserError(f"{video}: not a video that OpenCV can read")
     return capture
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.records import exported
 
-from .table import render, tables
+from .table import page, tables
 
 BLOCK = re.compile(r"(<!-- bench table (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -32,7 +32,7 @@ def rendered(text: str, root: Path) -> str:
             if options.get("dataset") in (None, record["experiment"]["test"])
         ]
         made = tables(found, options.get("protocol"), None)
-        return match[1] + "\n\n".join(render(table, options["format"]) for table in made) + "\n" + match[3]
+        return match[1] + page(made, options["format"]) + "\n" + match[3]
 
     return BLOCK.sub(block, text)
 

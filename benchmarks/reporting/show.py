@@ -6,6 +6,8 @@ from tabulate import tabulate
 from benchmarks.data.table import statistics
 from benchmarks.records import RANKS, Record
 
+from .table import cell, percent
+
 
 def describe(record: Record, stale: list[str]) -> str:
     """What the run is, what came out, what it cost, and where it was made."""
@@ -23,7 +25,13 @@ def describe(record: Record, stale: list[str]) -> str:
     lines += [f"STALE: {reason}" for reason in stale]
     heads = ["mAP", *(f"R{rank}" for rank in RANKS)]
     rows = [
-        [row["protocol"], row["feature"], *(_percent(row[head]) for head in heads), row["queries"], row["unmatched"]]
+        [
+            row["protocol"],
+            row["feature"],
+            *(cell([percent(row[head])]) for head in heads),
+            row["queries"],
+            row["unmatched"],
+        ]
         for row in record["metrics"]
     ]
     head = ["protocol", "batch norm", *heads, "queries", "unmatched"]
@@ -57,10 +65,6 @@ def counts(table: pd.DataFrame) -> str:
     keys = list(next(iter(counted.values())))
     rows = [[subset, *(values[key] for key in keys)] for subset, values in counted.items()]
     return tabulate(rows, ["subset", *keys])
-
-
-def _percent(fraction: float | None) -> str:
-    return "-" if fraction is None else f"{100 * fraction:.1f}"
 
 
 def _pairs(title: str, values: dict[str, object]) -> list[str]:

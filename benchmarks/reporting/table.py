@@ -1,17 +1,23 @@
 """Finished runs as a table: methods down, R1 to R20 and mAP across, mean and standard deviation over seeds and splits."""
 
+import csv
+import io
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from benchmarks.experiment import Experiment
 from benchmarks.records import RANKS, Record, experiment_of, stale
-from benchmarks.settings import ATTACHMENTS, split_method
+from benchmarks.settings import ATTACHMENTS, changed_from_recipe, split_method
 
 STYLES, FEATURES = ("terminal", "github", "csv"), ("before", "after")
 COLUMNS = (*(f"R{rank}" for rank in RANKS), "mAP")
+HEAD = ("method", "runs", *COLUMNS)
+WIDEST = 60  # characters of a label on one line at a terminal
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,7 @@ def _table(
     protocol = protocol or records[0]["metrics"][0]["protocol"]
     ours = [record for record in records if not experiment_of(record).external]
     common = _common([record["experiment"]["settings"] for record in ours])
+    shared = _shared([experiment_of(record) for record in ours], common)
     rows: dict[tuple[str, ...], list[tuple[Record, dict[str, Any]]]] = {}
     for record in records:
         metrics = _find(record, protocol, feature)
@@ -73,7 +80,7 @@ def _table(
         experiment = experiment_of(record)
         different = {key: value for key, value in experiment.settings.items() if key not in common}
         reasons = stale(record, digests) if digests is not None else []
-        label = experiment.method if experiment.external else _label(experiment.method, different)
+        label = _label(experiment, different, shared)
         read = (
             experiment.data,
             experiment.test_data,
@@ -82,14 +89,17 @@ def _table(
         key = (label, json.dumps(different, sort_keys=True), "; ".join(reasons), *read)
         rows.setdefault(key, []).append((record, metrics))
     made = []
+    times = Counter(label for label, *_ in rows)
     for (label, _, reason, *_), found in rows.items():
-        values = {column: [_percent(metrics[column]) for _, metrics in found] for column in COLUMNS}
+        first = experiment_of(found[0][0])
+        if first.external and times[label] > 1:  # other features: told apart by the ends of the runs' names
+            label = f"{label.removesuffix(')')}, {first.identity[:10]})"
+        values = {column: [percent(metrics[column]) for _, metrics in found] for column in COLUMNS}
         made.append(Row(label, [record for record, _ in found], values, reason))
     made.sort(key=lambda row: row.label)
     title = dataset if dataset == test else f"{dataset} to {test}"
-    return Table(
-        title, made, _notes(made, protocol, feature, {key: ours[0]["experiment"]["settings"][key] for key in common})
-    )
+    settings = {key: ours[0]["experiment"]["settings"][key] for key in common}
+    return Table(title, made, _notes(made, protocol, feature, settings, shared))
 
 
 def _find(record: Record, protocol: str, feature: str) -> dict[str, Any] | None:
@@ -97,7 +107,8 @@ def _find(record: Record, protocol: str, feature: str) -> dict[str, Any] | None:
     return next((row for row in record["metrics"] if (row["protocol"], row["feature"]) == wanted), None)
 
 
-def _percent(fraction: float | None) -> float | None:
+def percent(fraction: float | None) -> float | None:
+    """A fraction in percent; None stays None."""
     return None if fraction is None else 100 * fraction
 
 
@@ -111,18 +122,31 @@ def _common(settings: list[dict[str, Any]]) -> set[str]:
 ATTACHED = ("classification", "target", "sigma", "lambda")
 
 
-def _label(method: str, different: dict[str, Any]) -> str:
-    """The method, and the settings by which this row differs from any other, but for those that its name implies."""
-    implied = ATTACHMENTS[split_method(method)[1]]
-    shown = {
-        key: value
-        for key, value in different.items()
-        if key not in ATTACHED or (key in implied and implied[key] != value)
-    }
-    return f"{method} ({', '.join(f'{key}={value}' for key, value in sorted(shown.items()))})" if shown else method
+def _shared(experiments: list[Experiment], common: set[str]) -> set[str]:
+    """The settings in which all runs of a table depart from what recipe and method say, all to the same value."""
+    changed = [changed_from_recipe(each.recipe, each.method, each.settings) or {} for each in experiments]
+    return {key for key in common if all(key in each for each in changed)}
 
 
-def _notes(rows: list[Row], protocol: str, feature: str, common: dict[str, Any]) -> list[str]:
+def _label(experiment: Experiment, different: dict[str, Any], shared: set[str]) -> str:
+    """The method, and the settings that a reader must be told of: by which this row differs from any other or from its
+    recipe, but for those that the method's name implies and those that stand below the table."""
+    method, settings = experiment.method, experiment.settings
+    if experiment.external:
+        return f"{method} (external{'' if settings['metric'] == 'euclidean' else ', ' + settings['metric']})"
+    changed = changed_from_recipe(experiment.recipe, method, settings)
+    if changed is None:  # not a recipe of ours: only what the name implies is known
+        implied = ATTACHMENTS[split_method(method)[1]]
+        changed = {key: value for key, value in different.items() if key in ATTACHED and implied.get(key) != value}
+    shown = {key: value for key, value in different.items() if key not in ATTACHED} | changed
+    return f"{method} ({_listed(shown, set(shown) - shared)})" if set(shown) - shared else method
+
+
+def _listed(settings: dict[str, Any], keys: set[str]) -> str:
+    return ", ".join(f"{key}={settings[key]}" for key in sorted(keys))
+
+
+def _notes(rows: list[Row], protocol: str, feature: str, common: dict[str, Any], shared: set[str]) -> list[str]:
     runs = [run for row in rows for run in row.runs]
     if not runs:
         return []
@@ -144,6 +168,8 @@ def _notes(rows: list[Row], protocol: str, feature: str, common: dict[str, Any])
             f"backbone {common['backbone']} (weights {common['weights']}), {size}, clips of {common['clip_frames']}, "
             f"{common['epochs']} epochs"
         )
+    if shared:
+        notes.append(f"changed from the recipe: {_listed(common, shared)}")
     if unmatched != {0}:
         notes.append(f"queries without a match, left out: {', '.join(str(count) for count in sorted(unmatched))}")
     notes += sorted({f"* stale: {row.stale}" for row in rows if row.stale})
@@ -159,26 +185,37 @@ def cell(values: list[float | None]) -> str:
     return f"{mean} ± {np.std(known, ddof=1):.1f}" if len(known) > 1 else mean
 
 
+def page(made: Sequence[Table], style: str) -> str:
+    """Tables as one text: style "terminal", "github" or "csv", which has its header once."""
+    if style != "csv":
+        return "\n\n".join(render(table, style) for table in made)
+    out = io.StringIO()
+    lines = csv.writer(out, lineterminator="\n")
+    lines.writerow(["data set", *HEAD])
+    lines.writerows([table.title, *row] for table in made for row in _body(table))
+    return out.getvalue().rstrip()
+
+
 def render(table: Table, style: str) -> str:
-    """As text: style "terminal", "github" or "csv"."""
+    """One table as text: style "terminal" or "github"."""
     from tabulate import tabulate
 
-    head = ["method", "runs", *COLUMNS]
-    body = [
-        [row.label + ("*" if row.stale else ""), len(row.runs), *(cell(row.values[column]) for column in COLUMNS)]
-        for row in table.rows
-    ]
-    if style == "csv":
-        import csv
-        import io
-
-        out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerows([["data set", *head], *([table.title, *row] for row in body)])
-        return out.getvalue().rstrip()
-    align = ("left", "right", *["right"] * len(COLUMNS))
+    github = style == "github"
     drawn = tabulate(
-        body, head, tablefmt="github" if style == "github" else "simple", colalign=align, disable_numparse=True
+        _body(table),
+        HEAD,
+        tablefmt="github" if github else "simple",
+        colalign=("left", *["right"] * (len(HEAD) - 1)),
+        maxcolwidths=None if github else [WIDEST, *[None] * (len(HEAD) - 1)],
+        disable_numparse=True,
     )
-    if style == "github":
+    if github:
         return "\n".join([f"**{table.title}**", "", drawn, "", *(f"<sub>{note}</sub><br>" for note in table.notes)])
     return "\n".join([table.title, drawn, *table.notes])
+
+
+def _body(table: Table) -> list[list[str]]:
+    return [
+        [row.label + ("*" if row.stale else ""), str(len(row.runs)), *(cell(row.values[column]) for column in COLUMNS)]
+        for row in table.rows
+    ]

@@ -6,17 +6,22 @@ import torchvision
 from safetensors.torch import save_file
 
 from baselines import BASELINES
-from baselines.backbones import NAMES, build_backbone
+from baselines.backbones import NAMES, VIDEO, build_backbone
 from baselines.baseline import Clips
 from baselines.errors import UserError
 
 
 def clips(batch: int = 2, steps: int = 3) -> Clips:
-    return Clips(torch.randn(batch, steps, 3, 64, 32, generator=torch.Generator().manual_seed(0)))
+    draw = torch.Generator().manual_seed(0)
+    return Clips(
+        torch.randn(batch, steps, 3, 64, 32, generator=draw), torch.randn(batch, steps, 2, 64, 32, generator=draw)
+    )
 
 
-@pytest.mark.parametrize("backbone", NAMES)
-@pytest.mark.parametrize("name", BASELINES.names())
+PAIRS = [(name, backbone) for name in BASELINES.names() for backbone in NAMES if backbone not in VIDEO]
+
+
+@pytest.mark.parametrize(("name", "backbone"), [*PAIRS, *(("cnn3d", backbone) for backbone in VIDEO)])
 def test_the_one_rule(name, backbone):
     model = BASELINES.get(name)(build_backbone(backbone, "none")[0]).eval()
     with torch.no_grad():
@@ -172,3 +177,49 @@ def test_attention_begins_as_the_mean_and_its_weights_normalise_to_a_softmax():
         scores = model.over_time(torch.relu(model.reduce(features.frames)).transpose(1, 2)).squeeze(1)
         expected = (torch.softmax(scores, dim=1).unsqueeze(-1) * features.frames).sum(dim=1)
     torch.testing.assert_close(features.coherence, expected)
+
+
+def moving(steps: int = 5) -> torch.Tensor:
+    """Clips in which every frame differs, (2, T, 3, 64, 32)."""
+    return torch.randn(2, steps, 3, 64, 32, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("backbone", ["small", "resnet18", "mobilenet_v2", "resnet50"])
+def test_a_still_clip_goes_through_an_inflated_network_as_through_its_image_network(backbone):
+    torch.manual_seed(0)
+    image = build_backbone(backbone, "none")[0].double()
+    still = moving().double()[:, :1].expand(-1, 5, -1, -1, -1)
+    with torch.no_grad():
+        expected = BASELINES.get("mean")(image).eval()(Clips(still)).frames  # first: the inflation changes `image`
+        found = BASELINES.get("cnn3d")(image).double().eval()(Clips(still)).frames
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+
+
+def test_an_inflated_convolution_is_torchs_convolution_over_time_and_space():
+    from baselines.cnn3d import TemporalConv
+
+    torch.manual_seed(0)
+    inflated = TemporalConv(torch.nn.Conv2d(3, 4, 3, stride=2, padding=1, bias=False)).double()
+    inflated.steps = 5
+    clip = torch.randn(2, 5, 3, 8, 6, dtype=torch.float64)
+    previous, following = inflated.previous, inflated.following
+    kernel = torch.stack([previous, inflated.convolution.weight - previous - following, following], dim=2)
+    video = torch.nn.functional.pad(clip.transpose(1, 2), (0, 0, 0, 0, 1, 1), mode="replicate")
+    expected = torch.nn.functional.conv3d(video, kernel, stride=(1, 2, 2), padding=(0, 1, 1)).transpose(1, 2)
+    torch.testing.assert_close(inflated(clip.flatten(0, 1)).unflatten(0, (2, 5)), expected)
+
+
+@pytest.mark.parametrize("backbone", ["small", *VIDEO])
+def test_a_3d_network_sees_the_order_of_frames_and_the_mean_does_not(backbone):
+    torch.manual_seed(0)
+    frames = moving(6)
+    order = torch.tensor([3, 0, 5, 2, 4, 1])
+    model = BASELINES.get("cnn3d")(build_backbone(backbone, "none")[0]).eval()
+    with torch.no_grad():
+        one, other = model(Clips(frames)).coherence, model(Clips(frames[:, order])).coherence
+    assert not torch.allclose(one, other, rtol=1e-2)
+
+
+def test_a_video_network_is_refused_by_baselines_of_images():
+    with pytest.raises(UserError, match="Mean cannot take; --method cnn3d does"):
+        BASELINES.get("mean")(build_backbone("r3d18", "none")[0])

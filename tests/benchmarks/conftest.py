@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import pytest
 
+from baselines import BASELINES
 from benchmarks import cli
+from benchmarks.data import DATASETS
 
 
 class Answer(NamedTuple):
@@ -16,7 +18,17 @@ class Answer(NamedTuple):
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., Answer]:
+def _plugins(monkeypatch: pytest.MonkeyPatch):
+    """What a test plugs in is gone after it."""
+    for registry in (BASELINES, DATASETS):
+        monkeypatch.setattr(registry, "entries", dict(registry.entries))
+    yield
+    for name in [name for name in sys.modules if name.startswith("plugin_")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def bench(_plugins: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., Answer]:
     def call(*words: object) -> Answer:
         monkeypatch.setattr(sys, "argv", ["bench", *map(str, words)])
         capsys.readouterr()

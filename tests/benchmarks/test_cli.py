@@ -1,6 +1,9 @@
 """`bench` as a user meets it: what a verb prints and writes, and one line for each thing that a user can get wrong."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +139,7 @@ def test_exported_features_score_as_the_run_did(bench, finished, results, tmp_pa
     ours = {row["protocol"]: row["mAP"] for row in record["metrics"] if row["feature"] == "before"}
     assert {row["protocol"]: row["mAP"] for row in theirs["metrics"]} == pytest.approx(ours)
     table = bench("table").out
-    assert "theirs " in table  # and not starred: what it read is not the data set at hand
+    assert "theirs (external) " in table  # and not starred: what it read is not the data set at hand
     assert "mean" in table
 
 
@@ -154,6 +157,38 @@ def test_features_from_outside_may_be_parquet_and_are_checked(bench, tmp_path):
     refused = bench(*words)
     assert refused.status == 2
     assert "g.npz: lacks camid" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"feature": np.zeros((0, 2)), "pid": [], "camid": [], "tracklet": []}, "g.npz: holds no row"),
+        ({"pid": [1.0, 2.5]}, "g.npz: pid must be whole numbers, and row 1 has 2.5"),
+        ({"pid": [np.nan, 2.0]}, "g.npz: pid must be whole numbers, and row 0 has nan"),
+        ({"camid": ["left", "right"]}, "g.npz: camid must be whole numbers"),
+        ({"pid": [[1], [2]]}, "must be (N, D) and the rest (N,)"),
+        ({"pid": [7, 8]}, "no query has a match in"),
+        ({"camid": [0, 0]}, "no query has a match in"),
+        ({}, "--method"),
+    ],
+)
+def test_features_from_outside_that_would_give_no_honest_figure_are_refused(bench, results, tmp_path, change, message):
+    columns = {"feature": np.eye(2), "pid": [1, 2], "camid": [0, 0], "tracklet": ["a", "b"]}
+    np.savez(tmp_path / "q.npz", **columns)
+    np.savez(tmp_path / "g.npz", **{**columns, "camid": [1, 1], **change})
+    words = ("score", "--query", tmp_path / "q.npz", "--gallery", tmp_path / "g.npz")
+    answer = bench(*words, *(() if change else ("--method", "x" * 300)))
+    assert answer.status == 2
+    assert message in answer.err.splitlines()[-1]
+    assert records.finished(results) == []
+    assert not list(results.glob("*"))
+
+
+def test_pids_that_are_whole_numbers_in_floats_are_taken(bench, tmp_path):
+    columns = {"feature": np.eye(2), "pid": [1.0, 2.0], "tracklet": ["a", "b"]}
+    np.savez(tmp_path / "q.npz", **columns, camid=[0, 0])
+    np.savez(tmp_path / "g.npz", **columns, camid=[1, 1])
+    assert "100.0" in bench("score", "--query", tmp_path / "q.npz", "--gallery", tmp_path / "g.npz").out
 
 
 def test_held_out_training_identities_are_scored_and_not_trained_on(bench, results):
@@ -191,9 +226,133 @@ def test_a_plugin_adds_a_baseline_and_a_data_set(bench, tmp_path, monkeypatch):
     assert "The last frame alone." in bench("list", "--plugin", plugin).out
 
 
+FAULTY = """
+{imports}
+from afa import VideoFeatures, disentangle
+from baselines.baseline import Baseline
+from baselines.registry import register
+
+@register("faulty")
+class Faulty(Baseline):
+    {body}
+"""
+FORWARD = "def forward(self, clips):\n        "
+
+
+@pytest.mark.parametrize(
+    ("imports", "body", "message"),
+    [
+        ("import no_such_module", FORWARD + "...", ", line 2: ModuleNotFoundError: No module named"),
+        ("", "def __init__(self, backbone):\n        {}['key']\n    " + FORWARD + "...", ", line 10: KeyError: 'key'"),
+        ("", "def __init__(self):\n        pass\n    " + FORWARD + "...", ", class Faulty: TypeError: "),
+        ("", "pass", ", class Faulty: TypeError: Can't instantiate abstract class Faulty"),
+        ("", FORWARD + "return self.embed(clips.frames) @ clips.frames", ", line 10: RuntimeError: "),
+        ("", FORWARD + "return clips.frames", ", line 9: forward of Faulty returns a Tensor; "),
+        ("", FORWARD + "...", ", line 9: forward of Faulty returns a NoneType; "),
+        (
+            "",
+            FORWARD + "return disentangle(self.embed(clips.frames)[..., :5])",
+            ", line 9: forward of Faulty returns frames (1, 7, 5) and coherence (1, 5); ",
+        ),
+    ],
+)
+def test_a_fault_in_a_plugin_is_one_line_that_names_file_and_place(bench, tmp_path, imports, body, message):
+    plugin = tmp_path / "faulty.py"
+    plugin.write_text(FAULTY.format(imports=imports, body=body))
+    answer = bench("run", "--plugin", plugin, "--method", "faulty", "--dataset", "walkers:tiny", "--set", "epochs=1")
+    assert answer.status == 2, answer.err
+    assert answer.err.splitlines()[-1].startswith(f"bench: {plugin}{message}")
+    assert "Traceback" not in answer.err
+
+
+def test_a_plugin_that_registers_nothing_says_why(bench, tmp_path):
+    (tmp_path / "broken.py").write_text("import no_such_module\n")
+    assert "broken.py, line 1: ModuleNotFoundError" in bench("list", "--plugin", tmp_path / "broken.py").err
+    (tmp_path / "empty.py").write_text("")
+    answer = bench("list", "--plugin", tmp_path / "empty.py")
+    assert answer.status == 2
+    assert "registers no baseline and no data set" in answer.err
+
+
+def test_a_run_of_a_plugin_that_is_not_loaded_says_what_to_load(bench, finished):
+    folder, record = finished
+    elsewhere = {**record["experiment"], "method": "absent+afa"}
+    folder.record.write_text(json.dumps({**record, "experiment": elsewhere}))
+    hint = "baseline 'absent' not known here; name the file with --plugin FILE.py"
+    for words in (("eval", record["name"], "--dataset", "walkers@2:tiny"), ("features", record["name"])):
+        answer = bench(*words)
+        assert answer.status == 2
+        assert hint in answer.err.splitlines()[-1]
+    answer = bench("show", record["name"])
+    assert answer.status == 0
+    assert hint in answer.err
+
+
+def test_a_record_of_another_format_is_one_line(bench, finished, tmp_path):
+    folder, record = finished
+    assert bench("records", "export", tmp_path / "old.parquet").status == 0
+    folder.record.write_text(json.dumps({**record, "format": 99}))
+    for words in (("table",), ("show", record["name"])):
+        answer = bench(*words)
+        assert answer.status == 2
+        assert "record.json: a record of format 99" in answer.err.splitlines()[-1]
+    folder.record.write_text("{")
+    assert "record.json: not a record" in bench("table").err
+
+
+def test_runs_that_were_begun_and_not_finished_are_listed(bench, finished, results):
+    _, record = finished
+    begun = {**record["experiment"], "settings": {**record["experiment"]["settings"], "epochs": 40}, "code": "c"}
+    folder = records.RunFolder(results / "walkers-tiny-stopped")
+    folder.path.mkdir()
+    folder.settings.write_text(json.dumps(begun))
+    assert "not finished: walkers-tiny-stopped, no epoch ended" in bench("table").err
+    folder.curves.write_text('{"epoch": 11, "iteration": 209}\n{"epoch": 12, "iteration": 228}\n{"epoch": 13, "ite')
+    assert "not finished: walkers-tiny-stopped, 228 of 760 iterations" in bench("table").err
+    assert "not finished" not in bench("table").out
+    assert "not finished" not in bench("table", "--dataset", "mars").err
+    folder.weights.touch()
+    assert "not finished: walkers-tiny-stopped, trained, not evaluated" in bench("table").err
+    folder.record.write_text((results / record["name"] / "record.json").read_text())
+    assert "not finished" not in bench("table").err
+
+
+@pytest.mark.parametrize("words", [["list"], ["data", "stats", "walkers:tiny"]])
+def test_a_reader_who_goes_is_no_fault(words):
+    pipe, env = subprocess.PIPE, {**os.environ, "PYTHONUNBUFFERED": ""}
+    program = [sys.executable, "-m", "benchmarks.cli", *words]
+    with subprocess.Popen(program, stdout=pipe, stderr=pipe, env=env) as running:
+        running.stdout.close()
+        assert b"Error" not in running.stderr.read()
+        assert running.wait() == 141
+
+
+def test_list_says_what_each_thing_is(bench):
+    from benchmarks.data.walkers import SIZES
+    from benchmarks.evaluation import PROTOCOLS
+    from benchmarks.settings import KEYS
+
+    lines = bench("list").out.splitlines()
+    described = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines if line.startswith("  ")}
+    assert set(KEYS) | {"mars", "walkers-gait", "small", "BASELINE+afa"} <= set(described)
+    assert [size for size in SIZES if f":{size}" not in described[":SIZE"]] == []
+    assert {name: described[name] for name in PROTOCOLS} == {name: each.note for name, each in PROTOCOLS.items()}
+
+
+@pytest.mark.parametrize("place", ["/proc", "/proc/below/it", "file", "file/below"])
+def test_doctor_fails_where_a_folder_cannot_be_written_to(bench, tmp_path, monkeypatch, place):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / place))
+    answer = bench("doctor")
+    assert answer.status == 1
+    (line,) = [line for line in answer.out.splitlines() if line.startswith("FAIL")]
+    assert "BENCH_CACHE" in line
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("run", "--method", "mean", "--dataset", "walkers:smal"), "known: tiny, demo, mars"),
         (("run", "--method", "maen", "--dataset", "walkers:tiny"), "did you mean 'mean'"),
         (("run", "--method", "mean+aff", "--dataset", "walkers:tiny"), "method 'mean+aff'"),
         (("run", "--method", "mean", "--dataset", "wakers"), "did you mean 'walkers'"),
@@ -234,7 +393,7 @@ def test_a_damaged_frame_is_one_line_also_from_a_worker(bench, tmp_path):
     import cv2
 
     plugin = tmp_path / "damaged.py"
-    plugin.write_text(PLUGIN.replace("two-people", "damaged").replace("last-frame", "last-frame-2"))
+    plugin.write_text(PLUGIN.replace("two-people", "damaged"))
     for i in range(4):
         cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((16, 8, 3), 60 * i, np.uint8))
     (tmp_path / "2.png").write_bytes(b"no image")

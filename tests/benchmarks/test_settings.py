@@ -3,7 +3,16 @@
 import pytest
 
 from baselines.errors import UserError
-from benchmarks.settings import KEYS, from_dict, recipe_names, resolve, split_method
+from benchmarks.settings import (
+    KEYS,
+    changed_from_recipe,
+    from_dict,
+    meanings,
+    recipe_names,
+    recipe_summaries,
+    resolve,
+    split_method,
+)
 
 
 def test_the_papers_recipe_is_section_3_3():
@@ -57,6 +66,8 @@ def test_a_recipe_of_ones_own_extends_ours(tmp_path):
         ("sampling=random", "sampling is one of restricted, consecutive, even"),
         ("flip=2", "flip must be from 0 to 1"),
         ("sigma=-1", "sigma must be from 0"),
+        ("clips=1", "clips must be from 2"),
+        ("identities=1", "identities must be from 2"),
         ("sigma", "write key=value"),
     ],
 )
@@ -71,6 +82,7 @@ def test_a_wrong_change_names_option_and_value(change, message):
         ("epoch = 3\nextends='small'", "did you mean 'epochs'"),
         ("epochs = 3", "lacks backbone"),
         ("epochs = ", "not TOML"),
+        ("extends = 3", "extends takes a recipe's name"),
     ],
 )
 def test_a_wrong_recipe_names_the_file(tmp_path, text, message):
@@ -91,3 +103,39 @@ def test_an_unknown_recipe_or_attachment_is_refused():
 def test_settings_survive_a_record():
     settings = resolve("small", "qan+afa", ["epochs=2"])
     assert from_dict(settings.as_dict()) == settings
+
+
+def test_a_recipe_that_extends_itself_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.toml").write_text('extends = "b.toml"\n')
+    (tmp_path / "b.toml").write_text('extends = "a.toml"\n')
+    with pytest.raises(UserError, match=r"recipe a\.toml: extends itself, by way of a\.toml and b\.toml"):
+        resolve("a.toml", "mean")
+
+
+def test_a_recipe_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "image.toml").write_bytes(b"\xff\xd8")
+    with pytest.raises(UserError, match=r"image\.toml: not TOML"):
+        resolve(str(tmp_path / "image.toml"), "mean")
+
+
+def test_what_was_changed_is_what_neither_recipe_nor_method_says():
+    for method in ("mean", "qan+afa", "qan+afa-motion"):
+        assert changed_from_recipe("small", method, resolve("small", method).as_dict()) == {}
+    settings = resolve("small", "mean", ["epochs=0", "sigma=0.025"]).as_dict()
+    assert changed_from_recipe("small", "mean", settings) == {"epochs": 0, "sigma": 0.025}
+    assert changed_from_recipe("mine", "mean", settings) is None
+
+
+def test_every_setting_and_recipe_says_what_it_is():
+    said = meanings()
+    assert list(said) == list(KEYS)
+    assert [key for key, meaning in said.items() if not meaning.replace(" | ", "").strip()] == []
+    assert said["target"].startswith("coherence | motion; ")
+    assert [name for name, summary in recipe_summaries().items() if len(summary) < 10] == []
+
+
+def test_the_backbones_that_the_settings_name_are_those_that_there_are():
+    from baselines.backbones import NAMES
+
+    assert [name for name in NAMES if name not in meanings()["backbone"]] == []

@@ -1,6 +1,7 @@
 import pytest
 
 from baselines.errors import UserError
+from benchmarks.data.dataset import StructureError
 from benchmarks.data.dukev import DukeV
 from benchmarks.data.table import check
 
@@ -60,8 +61,34 @@ def test_a_foreign_name_is_refused(root):
 
 def test_an_empty_tracklet_is_named(root):
     (root / "gallery/1500/0300").mkdir()
-    with pytest.raises(UserError, match="1500/0300"):
+    with pytest.raises(UserError, match="1500/0300: holds no frames"):
         DukeV().read(root, 0)
+
+
+def test_every_fault_is_found_and_what_is_sound_is_read(root):
+    (root / "query").rename(root / "elsewhere")
+    (root / "train/0008").mkdir()
+    (root / "train/people").mkdir()
+    (root / "train/0007/0003/frame1.jpg").touch()
+    (root / "train/0007/0004").mkdir()
+    (root / "gallery/0012/0101/0012C5F0002X00001.jpg").touch()
+    with pytest.raises(StructureError) as refused:
+        DukeV().read(root, 0)
+    assert [str(place.relative_to(root)) for place, _ in refused.value.faults] == [
+        "query",
+        "train/0007/0003/frame1.jpg",
+        "train/0007/0004",
+        "train/0008",
+        "train/people",
+        "gallery/0012/0101",
+    ]
+    assert list(refused.value.table.tracklet) == ["0007/0003", "0012/0100", "1500/0200"]
+    assert len(refused.value.table.frames[0]) == 3
+
+
+def test_a_frame_is_numbered_by_f_and_not_by_its_place_in_the_video():
+    names = ["0001_C6_F0099_X30823.jpg", "0001C6F0099X30823.jpg"]
+    assert [int(DukeV.frame_name.fullmatch(name)["frame"]) for name in names] == [99, 99]
 
 
 def test_a_missing_folder_is_named_and_no_download_is_offered(root):

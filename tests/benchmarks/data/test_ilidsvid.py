@@ -5,6 +5,7 @@ import pytest
 import scipy.io
 
 from baselines.errors import UserError
+from benchmarks.data.dataset import StructureError
 from benchmarks.data.ilidsvid import ILidsVid
 from benchmarks.data.table import check, statistics
 
@@ -48,9 +49,36 @@ def test_frames_are_in_the_order_of_time(root):
 
 
 def test_a_missing_person_is_refused_rather_than_shifting_the_split(root):
-    shutil.rmtree(root / "i-LIDS-VID/sequences/cam1/person005")
-    with pytest.raises(UserError, match=r"a split orders 4 persons, .*cam1 holds 3"):
+    for camera in (1, 2):
+        shutil.rmtree(root / f"i-LIDS-VID/sequences/cam{camera}/person005")
+    with pytest.raises(UserError, match=r"split 0 orders 4 persons, .*cam2 hold 3"):
         ILidsVid().read(root, 0)
+
+
+@pytest.mark.parametrize("camera", [1, 2])
+def test_a_person_missing_in_one_camera_shifts_no_other(root, camera):
+    sound = {(r.subset, r.pid, r.camid) for r in ILidsVid().read(root, 1).itertuples()}
+    shutil.rmtree(root / f"i-LIDS-VID/sequences/cam{camera}/person005")
+    with pytest.raises(StructureError, match=rf"cam{camera}/person005: not found") as refused:
+        ILidsVid().read(root, 1)
+    left = {(r.subset, r.pid, r.camid) for r in refused.value.table.itertuples()}
+    assert left == sound - {("train", 5, camera)}
+    assert len(refused.value.faults) == 1
+
+
+def test_a_split_that_the_file_does_not_hold_is_refused(root):
+    with pytest.raises(UserError, match="split 2 orders 0 persons"):
+        ILidsVid().read(root, 2)
+
+
+def test_a_wrongly_named_frame_is_named(root):
+    (root / "i-LIDS-VID/sequences/cam1/person005/a copy.png").touch()
+    with pytest.raises(UserError, match=r"person005/a copy\.png: not named as cam1_person001_00317\.png"):
+        ILidsVid().read(root, 0)
+
+
+def test_a_frame_is_numbered_by_the_last_digits_of_its_name():
+    assert ILidsVid.frame_name.fullmatch("cam1_person001_00317.png")["frame"] == "00317"
 
 
 def test_a_person_missing_in_the_second_camera_is_named(root):

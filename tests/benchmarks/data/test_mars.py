@@ -3,7 +3,7 @@ import pytest
 import scipy.io
 
 from baselines.errors import UserError
-from benchmarks.data.dataset import matlab
+from benchmarks.data.dataset import StructureError, matlab
 from benchmarks.data.mars import Mars, mars_table
 from benchmarks.data.table import check, statistics
 
@@ -74,6 +74,33 @@ def test_a_query_row_outside_the_test_table_is_refused(root, row):
     scipy.io.savemat(root / "info/query_IDX.mat", {"query_IDX": np.array([[3, row]])})
     with pytest.raises(UserError, match=rf"query_IDX\.mat: row {row} is not one of the 5"):
         Mars().read(root, 0)
+
+
+def test_every_fault_is_found_and_what_is_sound_is_read(root):
+    (root / "info/train_name.txt").write_text("0001C1T0001F001.jpg")
+    names = names_of(TEST)
+    (root / "info/test_name.txt").write_text("\n".join([*names[:3], names[4], names[3], *names[5:]]))
+    scipy.io.savemat(root / "info/query_IDX.mat", {"query_IDX": np.array([[0, 4, 9]])})
+    with pytest.raises(StructureError) as refused:
+        Mars().read(root, 0)
+    faults = [f"{place.name}: {problem}" for place, problem in refused.value.faults]
+    assert [fault.partition(",")[0].partition(";")[0] for fault in faults] == [
+        "query_IDX.mat: row 0 is not one of the 5 in tracks_test_info.mat",
+        "query_IDX.mat: row 9 is not one of the 5 in tracks_test_info.mat",
+        "train_name.txt: 1 names",
+        "test_name.txt: lines 3 to 4 are not one tracklet of person 0 in camera 2",
+        "test_name.txt: lines 5 to 6 are not one tracklet of person 2 in camera 3",
+    ]
+    rows = [(r.subset, r.pid, r.camid) for r in refused.value.table.itertuples()]
+    assert rows == [("gallery", -1, 1), ("query", 2, 4), ("gallery", 2, 3)]
+
+
+def test_all_missing_parts_are_found_at_once(root):
+    for part in ("info/query_IDX.mat", "info/test_name.txt"):
+        (root / part).unlink()
+    with pytest.raises(StructureError) as refused:
+        Mars().read(root, 0)
+    assert [place.name for place, _ in refused.value.faults] == ["test_name.txt", "query_IDX.mat"]
 
 
 @pytest.mark.parametrize("part", ["bbox_train", "info/train_name.txt", "info/query_IDX.mat"])

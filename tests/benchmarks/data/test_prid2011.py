@@ -43,7 +43,7 @@ def test_a_person_of_the_split_without_a_folder_is_named(root):
         Prid2011().read(root, 0)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '[{"train": []}]', "[[]]"])
+@pytest.mark.parametrize("text", ["{", "[]", '[{"train": []}]', "[[]]", '[{"train": 1, "test": 2}]'])
 def test_a_damaged_split_file_is_named(root, text):
     (root / "splits_prid2011.json").write_text(text)
     with pytest.raises(UserError, match=r"splits_prid2011\.json: split 0 is not"):

@@ -1,8 +1,12 @@
+import json
+import shutil
+
 import cv2
 import numpy as np
 import pytest
 
 from benchmarks.data.dataset import Dataset
+from benchmarks.data.loading import Data
 from benchmarks.data.stores import FolderStore, PackedStore, write_pack
 from benchmarks.data.table import make_table
 from benchmarks.data.verify import verify
@@ -30,9 +34,12 @@ def root(tmp_path):
     return tmp_path
 
 
+def data(root, dataset, store=None):
+    return Data("small", 0, dataset.read(root, 0), store or FolderStore(root), "", dataset, root)
+
+
 def found(root, dataset=None, store=None, **options):
-    dataset = dataset or Small()
-    findings = verify(dataset, root, dataset.read(root, 0), store or FolderStore(root), **options)
+    findings = verify(data(root, dataset or Small(), store), **options)
     return [(finding.kind, finding.subject.removeprefix(f"{root}/")) for finding in findings]
 
 
@@ -84,9 +91,7 @@ def test_counts_are_compared_with_the_published_ones(root):
     class Larger(Small):
         published = {"train": {"identities": 1, "tracklets": 8298}, "query": {"frames": 3}}  # noqa: RUF012
 
-    dataset = Larger()
-    findings = verify(dataset, root, dataset.read(root, 0), FolderStore(root))
-    assert list(map(str, findings)) == [
+    assert list(map(str, verify(data(root, Larger())))) == [
         "train tracklets: 2 found, 8,298 published",
         "query frames: 0 found, 3 published",
     ]
@@ -118,3 +123,93 @@ def test_progress_counts_every_frame_once(root):
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
     assert seen[-1] == (3000, 3000)
     assert len(seen) > 1
+
+
+@pytest.fixture
+def prid(tmp_path):
+    """PRID-2011 with four persons, seen in four frames by each camera; split 0 trains on the first two."""
+    picture = np.zeros((8, 4, 3), np.uint8)
+    persons = [f"person_{person:04d}" for person in range(1, 5)]
+    for camera in "ab":
+        for person in persons:
+            folder = tmp_path / f"prid_2011/multi_shot/cam_{camera}/{person}"
+            folder.mkdir(parents=True)
+            for frame in range(1, 5):
+                assert cv2.imwrite(str(folder / f"{frame:04d}.png"), picture)
+    (tmp_path / "splits_prid2011.json").write_text(json.dumps([{"train": persons[:2], "test": persons[2:]}] * 10))
+    return tmp_path
+
+
+def verified(bench, root):
+    """The exit status of `bench data verify`, and its findings other than those of counts, by their place."""
+    answer = bench("data", "verify", "prid2011", "--root", root)
+    lines = [line for line in answer.out.splitlines() if line.startswith(f"{root}/")]
+    place = f"{root}/prid_2011/multi_shot/"
+    return answer.status, dict(line.removeprefix(place).split(": ", 1) for line in lines)
+
+
+def test_every_fault_of_the_structure_is_listed_and_what_is_sound_is_checked_further(bench, prid):
+    cameras = prid / "prid_2011/multi_shot"
+    shutil.rmtree(cameras / "cam_b/person_0001")
+    for frame in (cameras / "cam_a/person_0002").iterdir():
+        frame.unlink()
+    (cameras / "cam_a/person_0003/first.png").touch()
+    cut(cameras / "cam_b/person_0003/0001.png", 0)
+    (cameras / "cam_b/person_0004/0002.png").unlink()
+    status, findings = verified(bench, prid)
+    assert status == 1
+    assert findings.keys() == {
+        "cam_b/person_0001",
+        "cam_a/person_0002",
+        "cam_a/person_0003/first.png",
+        "cam_b/person_0003/0001.png",
+        "cam_b/person_0004",
+    }
+    assert findings["cam_b/person_0001"].startswith("not found")
+    assert findings["cam_a/person_0002"] == "holds no frames"
+    assert findings["cam_a/person_0003/first.png"] == "not named as 0001.png"
+    assert findings["cam_b/person_0003/0001.png"] == "an empty file"
+    assert findings["cam_b/person_0004"].endswith("lacks the frames with the numbers 2")
+
+
+def test_a_run_on_faulty_data_is_refused_in_one_line(bench, prid):
+    for person in (1, 3):
+        shutil.rmtree(prid / f"prid_2011/multi_shot/cam_b/person_{person:04d}")
+    answer = bench("run", "--method", "mean", "--dataset", "prid2011", "--root", prid)
+    assert answer.status == 2
+    (line,) = (line for line in answer.err.splitlines() if "not found" in line)
+    assert "cam_b/person_0001: not found" in line
+    assert "1 more: `bench data verify` lists them" in line
+
+
+def test_gaps_name_the_tracklet_and_each_missing_number(bench, prid):
+    folder = prid / "prid_2011/multi_shot/cam_b/person_0004"
+    for number in (20, 5, 11, 9):
+        shutil.copy(folder / "0001.png", folder / f"{number:04d}.png")
+    shutil.rmtree(prid / "prid_2011/multi_shot/cam_a/person_0002")
+    shutil.copytree(folder, prid / "prid_2011/multi_shot/cam_a/person_0002")
+    (prid / "prid_2011/multi_shot/cam_a/person_0001/0001.png").unlink()  # a tracklet may begin anywhere
+    _, findings = verified(bench, prid)
+    gaps = "lacks the frames with the numbers 6 to 8, 10, 12 to 19"
+    assert findings == {
+        "cam_b/person_0004": f"tracklet person_0004C2 of gallery {gaps}",
+        "cam_a/person_0002": f"tracklet person_0002C1 of train {gaps}",
+    }
+
+
+def test_names_without_numbers_have_no_gaps(root):
+    (root / "a/2.jpg").unlink()
+    assert found(root) == [("missing", "a/2.jpg")]
+
+
+def test_only_what_was_published_is_called_as_published(bench, prid, monkeypatch):
+    drawn = bench("data", "verify", "walkers:tiny")
+    assert drawn.status == 0
+    assert drawn.out.splitlines()[-1] == "walkers:tiny: every frame reads"
+    assert bench("data", "verify", "prid2011", "--root", prid).out.splitlines()[-1] == "prid2011: 6 findings"
+    monkeypatch.setattr(
+        "benchmarks.data.prid2011.Prid2011.published", {"train": {"identities": 2}, "query": {"tracklets": 2}}
+    )
+    whole = bench("data", "verify", "prid2011", "--root", prid)
+    assert whole.status == 0
+    assert whole.out.splitlines()[-1] == "prid2011: as published, every frame reads"

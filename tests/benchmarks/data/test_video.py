@@ -113,18 +113,17 @@ def test_a_test_person_with_one_view_is_a_distractor(bring):
     assert counts["gallery"]["distractors"] == len(table[(table.subset == "gallery") & (table.pid != 10)])
 
 
-def test_the_name_alone_decides_who_is_for_training(bring):
-    people = {1: 10, 2: 10, 3: 20, 4: 20}
+def test_the_persons_and_not_the_name_decide_who_is_for_training(bring):
+    def training(name, to, first=10, second=20):
+        table = bring(people={1: first, 2: first, 3: second, 4: second}, name=name, to=to)
+        chosen = set(table.pid[table.subset == "train"])
+        assert not chosen & set(table.pid[table.subset != "train"])
+        return chosen
 
-    def training(name, to):
-        table = bring(people=people, name=name, to=to)
-        assert not set(table.pid[table.subset == "train"]) & set(table.pid[table.subset != "train"])
-        return set(table.pid[table.subset == "train"])
-
-    drawn = [training(f"name{number}", f"made{number}") for number in range(8)]
-    assert training("name3", "again") == drawn[3]
-    assert {10} in drawn
-    assert {20} in drawn
+    names = [training(f"name{number}", f"made{number}") for number in range(8)]
+    assert names == [names[0]] * 8
+    others = [training("name", f"other{number}", number, number + 1) == {number} for number in range(8)]
+    assert set(others) == {True, False}  # drawn, and not simply the lower number
 
 
 def test_boxes_are_cut_at_the_pictures_edge_and_left_out_beyond_it(bring, tmp_path):
@@ -227,6 +226,10 @@ def test_files_that_are_not_what_they_should_be_are_named(bring, tmp_path, video
     (tmp_path / "noise.avi").write_bytes(bytes(1000))
     with pytest.raises(UserError, match=r"noise\.avi: not a video"):
         bring(video=tmp_path / "noise.avi")
+    for name in ("boxes.txt", "boxes.nfo", "boxes.avi"):  # FFmpeg would film text as it scrolls over a terminal
+        (tmp_path / name).write_text((tmp_path / "tracks.txt").read_text())
+        with pytest.raises(UserError, match=rf"{name}: not a video"):
+            bring(video=tmp_path / name, to="none")
     with pytest.raises(UserError, match=r"walk\.avi: not a text file"):
         import_video(video, video, tmp_path / "people.csv", "walk", tmp_path / "made")
     with pytest.raises(UserError, match=r"gone\.txt: No such file"):

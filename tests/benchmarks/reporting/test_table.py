@@ -8,12 +8,14 @@ import pytest
 from benchmarks import records
 from benchmarks.experiment import Experiment, code_digest
 from benchmarks.reporting import documents
-from benchmarks.reporting.table import render, tables
+from benchmarks.reporting.table import page, render, tables
 
 HOUSE = Path(__file__).parents[3]
 
 
-def record(method="mean", seed=0, r1=0.5, dataset="walkers", code=None, **settings) -> records.Record:
+def record(
+    method="mean", seed=0, r1=0.5, dataset="walkers", code=None, recipe="small", data="d", **settings
+) -> records.Record:
     fractions = {"mAP": r1 / 2, "R1": r1, "R5": 1.0, "R10": 1.0, "R20": 1.0}
     rows = [
         {
@@ -27,7 +29,7 @@ def record(method="mean", seed=0, r1=0.5, dataset="walkers", code=None, **settin
     ]
     experiment = {
         "method": method, "dataset": dataset, "test": dataset, "settings": {"epochs": 40, **settings}, "seed": seed,
-        "split": 0, "test_split": 0, "data": "d" * 64, "test_data": "d" * 64, "weights": "none", "recipe": "small",
+        "split": 0, "test_split": 0, "data": data * 64, "test_data": data * 64, "weights": "none", "recipe": recipe,
     }  # fmt: skip
     return {
         "name": f"{dataset}-{method}-{seed}",
@@ -78,7 +80,58 @@ def test_github_and_csv_hold_the_same_cells():
     (table,) = tables([record()], None, {})
     cells = [cell.strip() for cell in line(render(table, "github"), "| mean").strip("|").split("|")]
     assert cells == ["mean", "1", "50.0", "100.0", "100.0", "100.0", "25.0"]
-    assert render(table, "csv").splitlines()[1] == "walkers," + ",".join(cells)
+    assert page([table], "csv").splitlines()[1] == "walkers," + ",".join(cells)
+
+
+def test_csv_of_several_tables_has_one_header_and_no_other_line():
+    lines = page(tables([record(), record("qan"), record(dataset="mars")], None, {}), "csv").splitlines()
+    assert [line.split(",")[:2] for line in lines] == [
+        ["data set", "method"], ["mars", "mean"], ["walkers", "mean"], ["walkers", "qan"],
+    ]  # fmt: skip
+
+
+def test_what_all_rows_changed_of_their_recipe_stands_below_the_table():
+    (table,) = tables([record(epochs=3), record("qan", epochs=3)], None, {})
+    assert [row.label for row in table.rows] == ["mean", "qan"]
+    assert "changed from the recipe: epochs=3" in table.notes
+    assert not any("changed" in note for note in tables([record()], None, {})[0].notes)
+
+
+def test_what_one_row_changed_of_its_recipe_stands_in_its_label():
+    plain, changed = record("mean+afa", sigma=0.025), record("mean+afa", sigma=0.5)
+    (table,) = tables([plain, changed, record(sigma=0.0)], None, {})
+    assert [row.label for row in table.rows] == ["mean", "mean+afa", "mean+afa (sigma=0.5)"]
+    (table,) = tables([record(sigma=0.0), record("mean+afa", sigma=0.0)], None, {})  # the same, which one name implies
+    assert [row.label for row in table.rows] == ["mean", "mean+afa (sigma=0.0)"]
+    (table,) = tables([record("mean+afa", recipe="mine", sigma=s) for s in (0.1, 0.2)], None, {})
+    assert [row.label for row in table.rows] == ["mean+afa (sigma=0.1)", "mean+afa (sigma=0.2)"]
+
+
+def external(method="theirs", metric="euclidean", **more):
+    made = record(method, recipe="external", **more)
+    made["experiment"]["settings"] = {"metric": metric}
+    return made
+
+
+def test_an_external_method_is_marked_whatever_its_name():
+    (table,) = tables([record(), external("mean"), external("mean", "cosine")], None, {})
+    assert [row.label for row in table.rows] == ["mean", "mean (external)", "mean (external, cosine)"]
+
+
+def test_other_features_under_one_name_are_two_rows_that_can_be_told_apart():
+    first, second = external(r1=0.2), external(r1=0.4, data="e")
+    (table,) = tables([first, second], None, {})
+    assert sorted(row.values["R1"] for row in table.rows) == [[20.0], [40.0]]
+    names = {Experiment(**each["experiment"]).name[-10:] for each in (first, second)}
+    assert {row.label for row in table.rows} == {f"theirs (external, {name})" for name in names}
+
+
+def test_a_long_label_is_broken_at_a_terminal_and_loses_nothing():
+    values = {f"setting_{letter}": "v" * 15 for letter in "abcdefgh"}
+    (table,) = tables([record(**values), record(epochs=0)], None, {})
+    text = render(table, "terminal")
+    assert max(map(len, text.splitlines()[:-3])) <= 60 + 45
+    assert all(key in text for key in values)
 
 
 def test_every_figure_in_the_documents_is_rendered_from_its_record():

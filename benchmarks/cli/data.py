@@ -1,0 +1,109 @@
+"""Verbs on data sets: stats, verify, import, export."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from baselines.errors import UserError
+from benchmarks.data import DATASETS
+
+from .options import DatasetArgument, Plugin, Root, Split, first_line
+
+verbs = typer.Typer(help="Data sets: verify, count, import your own video, export.", no_args_is_help=True)
+
+
+@verbs.command("stats")
+def statistics(dataset: DatasetArgument, split: Split = 0, root: Root = None, plugin: Plugin = []) -> None:
+    """Counts of a data set's subsets."""
+    first_line(dataset)
+    from benchmarks.data.loading import load
+    from benchmarks.progress import reporting
+    from benchmarks.reporting.show import counts
+
+    with reporting() as report:
+        loaded = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
+    print(counts(loaded.table))
+    for note in loaded.definition.notes(loaded.table):
+        print(note)
+    print(f"digest {loaded.digest}")
+
+
+@verbs.command()
+def verify(dataset: DatasetArgument, split: Split = 0, root: Root = None, plugin: Plugin = []) -> None:
+    """Read a data set again from its folders; list what is wrong with its structure, counts, numbering and frames."""
+    first_line(dataset)
+    from benchmarks.data.verify import read_again, verdict
+    from benchmarks.data.verify import verify as check
+    from benchmarks.progress import reporting
+    from benchmarks.reporting.show import counts
+
+    with reporting() as report:
+        loaded, found = read_again(dataset, split, root, lambda done, total: report("read", done, total, dataset))
+        found += check(loaded, lambda done, total: report("verify", done, total, dataset))
+    print(counts(loaded.table))
+    for note in loaded.definition.notes(loaded.table):
+        print(note)
+    for finding in found:
+        print(finding)
+    print(f"{dataset}: {verdict(loaded, found)}")
+    raise typer.Exit(1 if found else 0)
+
+
+@verbs.command("import")
+def import_video(
+    video: Annotated[Path, typer.Option(help="The video.")],
+    tracks: Annotated[Path, typer.Option(help="A tracker's boxes, MOTChallenge columns.")],
+    identities: Annotated[Path, typer.Option(help="CSV track_id,identity: who each track shows.")],
+    name: Annotated[str, typer.Option(help="What to call the data set.")],
+    tracklet_frames: Annotated[int, typer.Option(help="Frames a tracklet.")] = 30,
+    train_share: Annotated[float, typer.Option(help="Share of the persons for training.")] = 0.5,
+    margin: Annotated[float, typer.Option(help="Widen each box by this share of its size on every side.")] = 0.0,
+) -> None:
+    """Cut your own video into tracklets: each track is a view of its own."""
+    first_line(name)
+    from benchmarks.data import imported_folder
+    from benchmarks.data.video import import_video as cut
+    from benchmarks.progress import reporting
+    from benchmarks.reporting.show import counts
+
+    if not re.fullmatch(r"\w[\w.-]*", name) or name in DATASETS.entries:
+        raise UserError(f"--name {name}: taken, or not made of letters, digits, '.', '_' and '-'; choose another")
+    with reporting() as report:
+        made = cut(
+            video,
+            tracks,
+            identities,
+            name,
+            imported_folder(name),
+            tracklet_frames=tracklet_frames,
+            train_share=train_share,
+            margin=margin,
+            progress=lambda done, total: report("import", done, total, name),
+        )
+    print(counts(made))
+    print(f"\nbench run --method mean+afa --dataset {name}")
+
+
+@verbs.command("export")
+def export_layout(
+    dataset: DatasetArgument,
+    layout: Annotated[str, typer.Option(help="Whose: mars, dukev, ilidsvid or prid2011.")],
+    to: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
+    split: Split = 0,
+    root: Root = None,
+    plugin: Plugin = [],
+) -> None:
+    """Write a data set in the folders, names and index files of another, for any code that reads that one."""
+    first_line(f"{dataset} as {layout}")
+    from benchmarks.data.layouts import export
+    from benchmarks.data.loading import load
+    from benchmarks.progress import reporting
+
+    with reporting() as report:
+        loaded = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
+        export(loaded, layout, to, lambda done, total: report("export", done, total, str(to)))
+    recipe = loaded.definition.recipe
+    print(f"bench run --method mean+afa --dataset {layout} --recipe {recipe} --root {shlex.quote(str(to))}")

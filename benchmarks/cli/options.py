@@ -1,0 +1,82 @@
+"""Options that several verbs share, and what they come to."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from baselines import BASELINES
+from baselines.errors import UserError
+from baselines.registry import import_plugin
+from benchmarks.data import DATASETS, family, imported
+from benchmarks.experiment import EXTERNAL
+
+if TYPE_CHECKING:
+    from benchmarks.progress import Report
+    from benchmarks.records import Record, RunFolder
+    from benchmarks.run import Machine
+
+
+def _plug_in(files: list[Path]) -> list[Path]:
+    for file in files:
+        if not BASELINES.add_file(file) + DATASETS.add_file(file):
+            import_plugin(file)  # one that cannot be imported says so
+            raise UserError(
+                f'--plugin {file}: registers no baseline and no data set: no class under @register("NAME") whose bases '
+                "name Baseline or Dataset; see README, 'Add a baseline'"
+            )
+    return files
+
+
+Dataset = Annotated[str, typer.Option("--dataset", help="A name from `bench list`.")]
+Root = Annotated[Path | None, typer.Option(help="The data set's folder, where it is not below BENCH_DATA.")]
+Split = Annotated[int, typer.Option(help="Which of the data set's splits, from 0.")]
+Workers = Annotated[
+    int | None, typer.Option(min=0, help="Processes that decode ahead. Default: the cores that are left over.")
+]
+Plugin = Annotated[list[Path], typer.Option(callback=_plug_in, help="A Python file with more baselines or data sets.")]
+Protocol = Annotated[str | None, typer.Option(help="The protocol to show. Default: the data set's first.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's name, or the beginning or end of it, or its folder.")]
+DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="A name from `bench list`.")]
+
+
+def first_line(text: str) -> None:
+    """Something on the screen before torch loads, which takes seconds."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def machine(workers: int | None, threads: int, report: "Report", checkpoint_minutes: float = 10.0) -> "Machine":
+    """How the verb's run is carried out; by default the cores that its threads leave over decode ahead."""
+    from benchmarks.run import Machine
+
+    if workers is None:
+        workers = max(0, min(8, len(os.sched_getaffinity(0)) - threads))
+    return Machine(workers, checkpoint_minutes, report)
+
+
+def not_loaded(record: "Record") -> str | None:
+    """What to do about the plug-in that a run came from and that is not loaded; None where nothing lacks."""
+    experiment = record["experiment"]
+    baseline, dataset = experiment["method"].partition("+")[0], experiment["test"]
+    lacking = [] if baseline in BASELINES.entries else [f"baseline {baseline!r}"]
+    if family(dataset) not in DATASETS.entries and dataset not in imported():
+        lacking.append(f"data set {dataset!r}")
+    if not lacking or experiment["recipe"] == EXTERNAL:
+        return None
+    return f"{record['name']}: {' and '.join(lacking)} not known here; name the file with --plugin FILE.py"
+
+
+def find_loaded(run: str) -> "tuple[RunFolder, Record]":
+    """The finished run that `run` names, whose baseline and data set are at hand.
+
+    Raises:
+        UserError: no such run, or one of a plug-in that is not loaded.
+    """
+    from benchmarks import records
+
+    folder, record = records.find(run, records.results())
+    if hint := not_loaded(record):
+        raise UserError(hint)
+    return folder, record

@@ -1,0 +1,121 @@
+"""Verbs that make results: run, eval, score, features."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import Dataset, Plugin, Root, Run, Split, Workers, find_loaded, first_line, machine
+from .printing import print_tables
+
+verbs = typer.Typer()
+
+
+@verbs.command()
+def run(
+    method: Annotated[str, typer.Option(help="BASELINE, BASELINE+afa or BASELINE+afa-motion.")],
+    dataset: Dataset,
+    recipe: Annotated[str | None, typer.Option(help="A recipe's name or a TOML file. Default: the data set's.")] = None,
+    change: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change one setting.")] = [],
+    backbone: Annotated[str | None, typer.Option(help="Short for --set backbone=...")] = None,
+    weights: Annotated[str | None, typer.Option(help="imagenet, none, or a safetensors or state-dict file.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Short for --set epochs=...; 0 evaluates without training.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    split: Split = 0,
+    root: Root = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run again although it is finished.")] = False,
+    workers: Workers = None,
+    checkpoint_minutes: Annotated[float, typer.Option(help="Minutes between checkpoints.")] = 10.0,
+    plugin: Plugin = [],
+) -> None:
+    """Train and evaluate one experiment, or show its result if it has run already."""
+    first_line(f"{method} on {dataset}, seed {seed}")
+    from benchmarks import records
+    from benchmarks.progress import reporting
+    from benchmarks.run import plan
+    from benchmarks.run import run as execute
+
+    short = {"backbone": backbone, "weights": weights, "epochs": epochs}
+    changes = [f"{key}={value}" for key, value in short.items() if value is not None] + change
+    with reporting() as report:
+        experiment, settings, loaded = plan(
+            method, dataset, recipe=recipe, changes=changes, seed=seed, split=split, root=root, report=report
+        )
+        folder = records.RunFolder(records.results() / experiment.name)
+        record = records.read(folder)
+        if record is not None and not fresh:
+            reasons = records.stale(record, {})
+            state = (
+                f"stale ({'; '.join(reasons)}); --fresh runs it again" if reasons else "finished before; nothing to run"
+            )
+            print(f"{experiment.name}: {state}", file=sys.stderr)
+        if fresh or record is None:
+            how = machine(workers, settings.threads, report, checkpoint_minutes)
+            record = execute(experiment, settings, loaded, folder, how, fresh)
+    print_tables([record])
+    print(f"\n{folder.path}")
+
+
+@verbs.command("eval")
+def evaluate(
+    run: Run,
+    dataset: Dataset,
+    split: Split = 0,
+    root: Root = None,
+    workers: Workers = None,
+    plugin: Plugin = [],
+) -> None:
+    """Evaluate a finished run's model on another data set."""
+    first_line(f"{run} on {dataset}")
+    from benchmarks import records
+    from benchmarks.data.loading import load
+    from benchmarks.progress import reporting
+    from benchmarks.run import evaluate_elsewhere
+
+    source, record = find_loaded(run)
+    with reporting() as report:
+        loaded = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
+        how = machine(workers, record["experiment"]["settings"]["threads"], report)
+        record = evaluate_elsewhere(source, record, loaded, records.results(), how)
+    print_tables([record])
+
+
+@verbs.command()
+def score(
+    query: Annotated[Path, typer.Option(help="npz or parquet: feature, pid, camid, tracklet.")],
+    gallery: Annotated[Path, typer.Option(help="The same, of the gallery.")],
+    method: Annotated[str, typer.Option(help="What to call it in tables, where it is marked as external.")] = "theirs",
+    dataset: Annotated[str, typer.Option(help="The data set's name in tables.")] = "external",
+    metric: Annotated[str, typer.Option(help="euclidean or cosine")] = "euclidean",
+) -> None:
+    """Evaluate features that someone else's code made, into a normal record."""
+    first_line(f"{method} on {dataset}")
+    from benchmarks import records
+    from benchmarks.external import score_files
+
+    print_tables([score_files(query, gallery, method, dataset, metric, records.results())])
+
+
+@verbs.command()
+def features(
+    run: Run,
+    to: Annotated[Path, typer.Option(help="The folder to write to.")] = Path(),
+    root: Root = None,
+    workers: Workers = None,
+    plugin: Plugin = [],
+) -> None:
+    """Export a finished run's query and gallery features, as `bench score` reads them."""
+    first_line(run)
+    from benchmarks.data.loading import load
+    from benchmarks.external import export_features
+    from benchmarks.progress import reporting
+
+    source, record = find_loaded(run)
+    with reporting() as report:
+        loaded = load(record["experiment"]["test"], record["experiment"]["test_split"], root)
+        how = machine(workers, record["experiment"]["settings"]["threads"], report)
+        for file in export_features(source, record, loaded, to, how):
+            print(file)

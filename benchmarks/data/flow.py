@@ -1,0 +1,96 @@
+"""Optical flow between neighbouring frames, as 8-bit pixels: computed once for a data set and kept in BENCH_CACHE.
+
+A flow image is (2, H, W) uint8, u (to the right) over v (downwards); 128 is rest, and LIMIT image heights a frame are the
+ends of the scale, so that a size of image changes nothing but the detail.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import simplejpeg
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks.settings import Settings
+
+from . import cache
+from .decode import decode
+from .loading import Data
+from .stores import PackedStore, Store, write_pack
+
+Pixels = NDArray[np.uint8]
+LIMIT = 20 / 256  # 20 pixels of a 256 pixels tall frame, the bound of Wang et al. (2016)
+REST = 128
+QUALITY = 95  # of the JPEG in which a flow image is kept: a tenth of the raw bytes
+SHARD = 4096  # frames a file: what an interruption costs
+
+
+def between(frames: Pixels) -> Pixels:
+    """The flow from each frame to the next, the last one repeated: (T, H, W, 3) RGB to (T, 2, H, W).
+
+    Dense inverse search (Kroeger et al., 2016) at its medium setting.
+    """
+    steps, height, width = frames.shape[:3]
+    flow = np.full((steps, height, width, 2), REST, np.uint8)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    for step in range(steps - 1):
+        pixels = search.calc(grey[step], grey[step + 1], None)
+        flow[step] = np.clip(np.rint(pixels * (127 / (LIMIT * height))) + REST, 1, 255)
+    if steps > 1:
+        flow[-1] = flow[-2]
+    return flow.transpose(0, 3, 1, 2)
+
+
+def to_pixels(flow: Tensor) -> Tensor:
+    """(..., 2, H, W) uint8 to float, in pixels a frame."""
+    return (flow.float() - REST) * (LIMIT * flow.shape[-2] / 127)
+
+
+def read_flow(store: Store, names: Sequence[str], settings: Settings) -> Tensor:
+    """The kept flow that begins at each named frame, (N, 2, H, W) uint8."""
+    shape = (2, settings.height, settings.width)
+    images = [simplejpeg.decode_jpeg(store.read(name), colorspace="GRAY").reshape(shape) for name in names]
+    return torch.from_numpy(np.stack(images))
+
+
+def flow_store(data: Data, settings: Settings, progress: Callable[[int, int], None] = lambda *_: None) -> Store:
+    """The flow of all frames of a data set at the size of `settings`, by the names of the frames.
+
+    What the cache lacks is computed now, on all cores; interrupted, it goes on from the last whole file.
+    """
+    height, width = settings.height, settings.width
+    folder = cache() / "flow" / f"{data.name.replace(':', '.')}-{data.digest[:12]}-{height}x{width}-dis"
+    shards = list(_shards(data))
+    files = [folder / f"{number:05d}.arrow" for number in range(len(shards))]
+    total, done = sum(sum(map(len, shard)) for shard in shards), 0
+
+    def flow(frames: Sequence[str]) -> list[tuple[str, bytes]]:
+        images = np.stack([decode(data.store.read(name), height, width, name) for name in frames])
+        return [
+            (name, simplejpeg.encode_jpeg(image.reshape(-1, width, 1), QUALITY, "GRAY"))
+            for name, image in zip(frames, between(images), strict=True)
+        ]
+
+    with ThreadPoolExecutor() as pool:  # decoding and the search release the interpreter's lock
+        for file, shard in zip(files, shards, strict=True):
+            if not file.exists():
+                write_pack(file, (pair for pairs in pool.map(flow, shard) for pair in pairs))
+            done += sum(map(len, shard))
+            progress(done, total)
+    return PackedStore(*files)
+
+
+def _shards(data: Data) -> Iterator[list[Sequence[str]]]:
+    """All tracklets, each once, in groups of about SHARD frames."""
+    shard: list[Sequence[str]] = []
+    for frames in {frames[0]: frames for frames in data.table.frames}.values():
+        shard.append(frames)
+        if sum(map(len, shard)) >= SHARD:
+            yield shard
+            shard = []
+    if shard:
+        yield shard

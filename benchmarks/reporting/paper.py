@@ -1,0 +1,34 @@
+"""The numbers that the paper prints, read from results/paper/tableN.csv.
+
+A row is one printed number:
+
+| column | meaning |
+| ------ | ------- |
+| method | as the paper spells it, without the reference's number; in Table 1 the data set |
+| source | where the method was published; in Tables 2 and 3 alone |
+| train, test | the data sets' names in this harness: trained on, evaluated on; empty in Table 1 |
+| metric | R1, R5, R10, R20 and mAP in percent; in Table 1 counts, of which `frames` is the mean number in a sequence |
+| value  | the number; empty where the paper prints a dash |
+| note   | what to know before a number is relied on; mostly empty |
+
+Fig. 3 prints no values.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+FOLDER = Path(__file__).parents[2] / "results" / "paper"
+
+
+def read(table: str) -> pd.DataFrame:
+    """One table in the order of the paper: `value` a float (NaN where the paper prints a dash), the others text.
+
+    Args:
+        table: "table1" to "table5".
+
+    Raises:
+        FileNotFoundError: the paper has no such table.
+    """
+    rows = pd.read_csv(FOLDER / f"{table}.csv", dtype=str, keep_default_na=False)
+    return rows.assign(value=pd.to_numeric(rows.value).astype(float))

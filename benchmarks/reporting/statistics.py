@@ -1,0 +1,271 @@
+"""What a measured figure is worth: intervals, tests and verdicts from arrays of results a query.
+
+`values` is (S, Q): a row a run (seeds, or seeds and splits), a column a query, holding average precision or a hit at rank 1
+as a fraction, NaN where the query has no match (or its person is not tested in that split). `pids` is (Q,): whose query it
+is; over several splits, columns of one person share a pid. A figure is the mean over a run's matched queries, then over runs.
+
+Each interval answers one of two questions:
+
+- `checkpoints`: these trained weights, on other people. Only identities vary; they vary whole, with all their queries.
+- `methods`: other people AND other seeds: seeds crossed with identities. One seed says nothing: its interval is unbounded.
+
+Every identity is left out once, with all its queries in all runs at the same time. The jackknife's pseudo-values make of a
+ratio of sums (identities have different numbers of queries) an ordinary table of runs x identities with one value a cell,
+whose analysis of variance gives the errors. Each source has a standard error and Student's t of its own degrees of freedom:
+
+- `checkpoints`: identities, G - 1.
+- `methods`: seeds, S - 1 (which holds the noise of a seed on a query too), and what people add to that, G - 1; the half
+  width is the root of the sum of both squares (Howe, JASA 69, 1974).
+- A mean is bounded, so its interval is made on the log-odds; a difference lies far from its bounds and is left as it is.
+
+Measured: how often, in percent, nominal 95% intervals held the truth in 1,000 to 20,000 drawn data sets.
+
+- R1 0.97, 100 persons who differ (beta) with 1 to 9 queries each: log-odds 95.1, missed by 2.2 above and 2.7 below. In its
+  place t on the fractions 90 (9 of 10 misses on one side), percentile bootstrap 91, BCa 94, Wilson's with the design effect
+  94, bootstrap of t 98 and more than twice as wide. At 200 and 702 such persons, R1 0.5 to 0.98: 94.0 to 95.2.
+- Less exact: one query a person, R1 0.97, where a few errors are a coarse ruler for any interval: 96.9 with 100 persons, 95.8
+  with 200, 94.1 with 702. 100 persons with 2 to 30 queries each, R1 0.97: 93.6.
+- `methods`, 100 and 300 persons, differences: 94 to 98 with 2 to 10 seeds, and means 94 to 97 with 5 or more, up to 99 with
+  2 and 98 with 3. The usual single Student's t with Satterthwaite's (Hillis's) degrees of freedom: 89 to 93 with 2 seeds and
+  92 to 96 with 3; the variances added: 98 to 99.
+
+Queries are treated as if the gallery were fixed: that two queries meet the same distractors is not accounted for.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+
+Question = Literal["checkpoints", "methods"]
+Errors = tuple[tuple[float, int], ...]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and where the truth lies, for the question that was asked.
+
+    errors: each source's standard error, infinite where nothing can be said, and its degrees of freedom.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    question: Question
+    errors: Errors
+
+    @property
+    def p(self) -> float:
+        """Of a difference, the two-sided p of there being none: the interval of level 1 - p ends at 0."""
+        distance = abs(self.estimate)
+        if distance == 0 or math.isinf(_half(self.errors, 0.5)):
+            return 1.0
+        least = -600.0
+        if _half(self.errors, math.exp(least)) <= distance:
+            return 0.0
+        return math.exp(brentq(lambda log_p: _half(self.errors, math.exp(log_p)) - distance, least, 0))
+
+
+class Verdict(StrEnum):
+    SUPPORTED = "SUPPORTED"
+    CONTRADICTED = "CONTRADICTED"
+    NEGLIGIBLE = "NEGLIGIBLE"
+    UNDECIDED = "UNDECIDED"
+
+
+def mean(values: np.ndarray, pids: np.ndarray, question: Question, level: float = 0.95) -> Interval:
+    """The figure of one method, (S, Q) fractions; the interval stays within 0 and 1.
+
+    Where every query is a hit (or none is), the far end is Clopper and Pearson's, each identity counting as one trial.
+    """
+    if np.nanmin(values) < 0 or np.nanmax(values) > 1:
+        raise ValueError("a mean is of fractions from 0 to 1; for differences there is `difference`")
+    table = _pseudo_values(values, pids)
+    errors = _errors(_mean_squares(table), table.shape, question)
+    estimate, half = float(np.nanmean(values, axis=1).mean()), _half(errors, 1 - level)
+    if math.isinf(half):
+        low, high = 0.0, 1.0
+    elif estimate in (0, 1):
+        reach = 1 - ((1 - level) / 2) ** (1 / table.shape[1])
+        low, high = max(estimate - reach, 0.0), min(estimate + reach, 1.0)
+    else:
+        low, high = map(float, expit(logit(estimate) + np.array([-half, half]) / (estimate * (1 - estimate))))
+    return Interval(estimate, low, high, question, errors)
+
+
+def difference(
+    values: np.ndarray, others: np.ndarray, pids: np.ndarray, question: Question, level: float = 0.95
+) -> Interval:
+    """`values` less `others`, both (S, Q): run by run (the same seed and split) and query by query."""
+    differences = _paired(values, others)
+    table = _pseudo_values(differences, pids)
+    errors = _errors(_mean_squares(table), table.shape, question)
+    return _student(float(np.nanmean(differences, axis=1).mean()), errors, question, level)
+
+
+def over_splits(differences: np.ndarray, test_to_train: float, level: float = 0.95) -> Interval:
+    """The mean of (J,) differences, one a random split: a claim about methods where the splits overlap.
+
+    Splits share people, so that their spread understates the error: s² (1 / J + test / train) in place of s² / J (Nadeau
+    and Bengio, Inference for the generalization error, Machine Learning 52, 2003). `test_to_train` is 1 for 150/150.
+    """
+    count = len(differences)
+    error = float(np.std(differences, ddof=1) * math.sqrt(1 / count + test_to_train)) if count > 1 else math.inf
+    return _student(float(np.mean(differences)), ((error, max(count - 1, 1)),), "methods", level)
+
+
+def permutation_test(
+    values: np.ndarray, others: np.ndarray, pids: np.ndarray, generator: np.random.Generator, flips: int = 9999
+) -> float:
+    """Two-sided p of no difference between two methods' checkpoints, (S, Q) each: (b + 1) / (B + 1) over B random flips.
+
+    A flip exchanges the methods for a whole identity, in all its queries and runs; b counts the flips whose mean difference
+    is at least as far from 0 as the measured one. To flip seeds and not people, hand over each seed's figure as (1, S), and
+    the seeds as pids: the least p is then `smallest_p(S)`.
+    """
+    differences = _paired(values, others)
+    sums, counts = _by_identity(differences, pids)
+    parts = (sums / counts.sum(1, keepdims=True)).mean(0)
+    signs = generator.integers(0, 2, (flips, len(parts)), dtype=np.int8) * 2 - 1
+    measured = abs(parts.sum())
+    as_far = np.abs(signs @ parts) >= measured - 1e-12  # sums in another order differ in their last bits
+    return (int(as_far.sum()) + 1) / (flips + 1)
+
+
+def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Adjusted p of a family of tests (Holm 1979), in the order given: below alpha where that test is to be believed."""
+    given = np.asarray(p, dtype=float)
+    order = np.argsort(given)
+    steps = given[order] * np.arange(len(given), 0, -1)
+    adjusted = np.empty_like(given)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return adjusted
+
+
+def verdict(interval: Interval, margin: float) -> Verdict:
+    """What a difference's interval says of the claim that it is positive; below `margin` a difference is of no interest.
+
+    Inside the margins on both sides it is NEGLIGIBLE, whatever its sign; otherwise an interval above 0 is SUPPORTED, one
+    below 0 CONTRADICTED, and one that holds 0 leaves the claim UNDECIDED.
+    """
+    if -margin < interval.low and interval.high < margin:
+        return Verdict.NEGLIGIBLE
+    if interval.low > 0:
+        return Verdict.SUPPORTED
+    return Verdict.CONTRADICTED if interval.high < 0 else Verdict.UNDECIDED
+
+
+def smallest_p(units: int) -> float:
+    """The least two-sided p that flipping so many units can reach, seeds or identities: all of them on one side."""
+    return min(1.0, 2.0 ** (1 - units))
+
+
+def fewest_units(alpha: float = 0.05) -> int:
+    """How many seeds, or identities that differ, it takes for a p below `alpha`: 6 for 0.05.
+
+    So a checkpoint must win 6 queries of 6 people, and lose none: of 702 queries 0.85 points of R1, whatever the methods.
+    """
+    return math.floor(1 - math.log2(alpha)) + 1
+
+
+def smallest_difference(
+    values: np.ndarray,
+    others: np.ndarray,
+    pids: np.ndarray,
+    question: Question,
+    seeds: int,
+    level: float = 0.95,
+    power: float = 0.8,
+) -> float:
+    """The true difference whose interval would leave 0 out with probability `power`, over so many seeds on these people.
+
+    Args:
+        values, others: (S, Q) each, a pilot that says how much results vary: two methods, or half of one method's seeds
+            beside the other half. With S = 1 more seeds are taken to bring nothing, and there is no answer for `methods`.
+    """
+    table = _pseudo_values(_paired(values, others), pids)
+    runs, identities = table.shape
+    if question == "methods" and runs == 1:
+        raise ValueError("a pilot of one seed does not say how much seeds vary; give two or more")
+    between_seeds, between_identities, rest = _mean_squares(table)
+    planned = rest + max(between_identities - rest, 0) * seeds / runs
+    errors = _errors((between_seeds, planned, rest), (seeds, identities), question)
+    return math.hypot(*(error * (_t(1 - level, df) + float(stats.t.ppf(power, df))) for error, df in errors))
+
+
+# From queries to a table of runs x identities, and from that to an error.
+
+
+def _paired(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    if values.shape != others.shape or (np.isnan(values) != np.isnan(others)).any():
+        raise ValueError("a comparison is paired: the same runs, the same queries, and NaN for the same ones")
+    return values - others
+
+
+def _by_identity(values: np.ndarray, pids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(S, G) sums of the matched queries of each identity, and their numbers; identities without any are left out."""
+    if values.ndim != 2 or pids.shape != values.shape[1:]:
+        raise ValueError(f"values {values.shape} and pids {pids.shape}: give (S, Q) and (Q,)")
+    matched = ~np.isnan(values)
+    if not matched.any(1).all():
+        raise ValueError("a run has no query with a match")
+    pids = np.unique(pids[matched.any(0)], return_inverse=True)[1]
+    known, matched = values[:, matched.any(0)], matched[:, matched.any(0)]
+    sums = np.stack([np.bincount(pids, row) for row in np.where(matched, known, 0)])
+    return sums, np.stack([np.bincount(pids, row) for row in matched])
+
+
+def _pseudo_values(values: np.ndarray, pids: np.ndarray) -> np.ndarray:
+    """(S, G): G times a run's mean, less G - 1 times its mean without that identity (Tukey's jackknife)."""
+    sums, counts = _by_identity(values, pids)
+    total, queries = sums.sum(1, keepdims=True), counts.sum(1, keepdims=True)
+    if (counts == queries).any():
+        raise ValueError("one identity has all of a run's queries: there is nothing to compare it with")
+    identities = sums.shape[1]
+    return identities * total / queries - (identities - 1) * (total - sums) / (queries - counts)
+
+
+MeanSquares = tuple[float, float, float]
+
+
+def _mean_squares(table: np.ndarray) -> MeanSquares:
+    """Between seeds, between identities, and the rest, of (S, G); with one seed the first and the last are 0."""
+    seeds, identities = table.shape
+    row, column = table.mean(1, keepdims=True), table.mean(0, keepdims=True)
+    between_identities = seeds * float(np.var(column, ddof=1))
+    if seeds == 1:
+        return 0.0, between_identities, 0.0
+    rest = float(np.square(table - row - column + table.mean()).sum()) / ((seeds - 1) * (identities - 1))
+    return identities * float(np.var(row, ddof=1)), between_identities, rest
+
+
+def _errors(squares: MeanSquares, shape: tuple[int, ...], question: Question) -> Errors:
+    """What makes the grand mean of a table of this shape (S, G) uncertain."""
+    between_seeds, between_identities, rest = squares
+    seeds, identities = shape
+    cells = seeds * identities
+    if question == "checkpoints":
+        return ((math.sqrt(between_identities / cells), identities - 1),)
+    of_seeds = math.sqrt(between_seeds / cells) if seeds > 1 else math.inf
+    of_people = math.sqrt(max(between_identities - rest, 0) / cells)
+    return ((of_seeds, max(seeds - 1, 1)), (of_people, identities - 1))
+
+
+def _t(p: float, df: int) -> float:
+    return float(stats.t.isf(p / 2, df))
+
+
+def _half(errors: Errors, p: float) -> float:
+    """Half the width of the interval of level 1 - p."""
+    return math.hypot(*(error * _t(p, df) for error, df in errors))
+
+
+def _student(estimate: float, errors: Errors, question: Question, level: float) -> Interval:
+    half = _half(errors, 1 - level)
+    return Interval(estimate, estimate - half, estimate + half, question, errors)

@@ -1,0 +1,323 @@
+"""Intervals hold the truth as often as they say, and agree with scipy.stats where it can do the same."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import ndtri
+
+from benchmarks.reporting.statistics import (
+    Interval,
+    difference,
+    fewest_units,
+    holm,
+    mean,
+    over_splits,
+    permutation_test,
+    smallest_difference,
+    smallest_p,
+    verdict,
+)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20)
+
+
+def people(rng, identities, queries_each=None):
+    """Whose each query is: so many of each, or 1 and more, 3 on average."""
+    counts = 1 + rng.poisson(2, identities) if queries_each is None else queries_each
+    return np.repeat(np.arange(identities), counts)
+
+
+def two_methods(rng, pids, errors=(0.1, 0.08), seeds=1, seed_spread=0.0, precision=False):
+    """Results of two methods, (S, Q) each, of true means 1 - errors, from people who differ and queries hard for both.
+
+    seed_spread: of a seed's error rate, by a factor exp(N). precision: not hits but numbers between 0 and 1.
+    """
+    difficulty = rng.beta(errors[0] * 5, (1 - errors[0]) * 5, pids.max() + 1)[pids]
+    query = rng.standard_normal(len(pids))
+    for error in errors:
+        seed = np.exp(seed_spread * rng.standard_normal((seeds, 1)) - seed_spread**2 / 2)
+        p = np.clip(difficulty * seed * error / errors[0], 1e-9, 1 - 1e-9)
+        drawn = math.sqrt(0.7) * query + math.sqrt(0.3) * rng.standard_normal((seeds, len(pids)))
+        yield 1 - stats.norm.cdf(drawn) ** ((1 - p) / p) if precision else (drawn > ndtri(p)).astype(float)
+
+
+# Coverage. A share of 2,000 has a standard deviation of 0.5 points of its own; the draws are fixed.
+
+
+@pytest.mark.parametrize(
+    ("figure", "identities", "errors", "precision"),
+    [
+        ("mean", 100, (0.03, 0.03), False),
+        ("mean", 200, (0.03, 0.02), False),
+        ("mean", 626, (0.12, 0.1), False),
+        ("mean", 100, (0.2, 0.18), True),
+        ("difference", 100, (0.1, 0.08), False),
+        ("difference", 300, (0.03, 0.02), False),
+        ("difference", 100, (0.2, 0.18), True),
+    ],
+)
+def test_95_percent_intervals_of_checkpoints_hold_the_truth_in_94_to_96(rng, figure, identities, errors, precision):
+    assert 0.94 <= covered(rng, "checkpoints", figure, identities, errors, precision=precision) <= 0.96
+
+
+@pytest.mark.parametrize(("figure", "seeds"), [("mean", 3), ("mean", 5), ("difference", 3), ("difference", 5)])
+def test_95_percent_intervals_of_methods_err_on_the_safe_side(rng, figure, seeds):
+    share = covered(rng, "methods", figure, 100, (0.1, 0.08), seeds=seeds, seed_spread=0.2)
+    assert 0.94 <= share <= 0.98
+
+
+def covered(rng, question, figure, identities, errors, **world):
+    held = 0
+    for _ in range(2000):
+        pids = people(rng, identities)
+        a, b = two_methods(rng, pids, errors, **world)
+        if figure == "mean":
+            interval, truth = mean(a, pids, question), 1 - errors[0]
+        else:
+            interval, truth = difference(b, a, pids, question), errors[0] - errors[1]
+        held += interval.low <= truth <= interval.high
+    return held / 2000
+
+
+# Against scipy.stats.
+
+
+def test_with_one_query_an_identity_a_difference_is_the_paired_t_test(rng):
+    pids = people(rng, 50, 1)
+    a, b = two_methods(rng, pids, precision=True)
+    ours, theirs = difference(a, b, pids, "checkpoints"), stats.ttest_rel(a[0], b[0])
+    assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval()))
+    assert ours.p == pytest.approx(theirs.pvalue)
+
+
+def test_a_mean_agrees_with_scipys_bootstrap_over_identities(rng):
+    pids = people(rng, 300)
+    (values, _) = two_methods(rng, pids, (0.2, 0.2), seeds=2, precision=True)
+    sums = np.bincount(pids, values.mean(0))
+    theirs = stats.bootstrap(
+        (sums, np.bincount(pids)),
+        lambda a, b, axis: a.sum(axis) / b.sum(axis),
+        paired=True,
+        vectorized=True,
+        rng=rng,
+    )
+    ours = mean(values, pids, "checkpoints")
+    assert error(ours) == pytest.approx(theirs.standard_error, rel=0.04)
+    expected = tuple(theirs.confidence_interval)
+    assert (ours.low, ours.high) == pytest.approx(expected, abs=0.1 * (expected[1] - expected[0]))
+
+
+def test_methods_that_differ_by_seed_alone_are_compared_by_students_t(rng):
+    by_seed = rng.normal(0.02, 0.01, 4)
+    a = np.full((4, 30), 0.5)
+    ours = difference(a + by_seed[:, None], a, people(rng, 10, 3), "methods")
+    theirs = stats.ttest_1samp(by_seed, 0)
+    assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval()), rel=1e-6)
+    assert ours.p == pytest.approx(theirs.pvalue)
+
+
+def test_permutation_agrees_with_all_of_scipys_flips(rng):
+    pids = people(rng, 9)
+    a, b = two_methods(rng, pids, (0.3, 0.2), seeds=2, precision=True)
+    sums = np.bincount(pids, (b - a).mean(0))
+    theirs = stats.permutation_test((sums,), np.sum, permutation_type="samples").pvalue
+    ours = permutation_test(b, a, pids, rng, flips=40_000)
+    assert ours == pytest.approx(theirs, abs=4 * math.sqrt(theirs / 40_000))
+
+
+def test_permutation_rejects_as_often_as_it_may_where_nothing_differs(rng):
+    rejected = 0
+    for _ in range(1000):
+        pids = people(rng, 60)
+        a, b = two_methods(rng, pids, (0.2, 0.2), precision=True)
+        rejected += permutation_test(a, b, pids, rng, flips=199) <= 0.05
+    assert 0.03 <= rejected / 1000 <= 0.07
+
+
+@pytest.mark.parametrize("units", [2, 5, 6])
+def test_smallest_p_is_what_scipy_finds_where_every_seed_says_the_same(units):
+    won = (np.arange(1.0, units + 1),)
+    assert stats.permutation_test(won, np.sum, permutation_type="samples").pvalue == smallest_p(units)
+
+
+def test_the_smallest_difference_is_seen_as_often_as_asked(rng):
+    pids = people(rng, 40, 1)
+    a, b = two_methods(rng, pids, precision=True)
+    shift = smallest_difference(a, b, pids, "checkpoints", seeds=1, power=0.8) / error(
+        difference(a, b, pids, "checkpoints")
+    )
+    assert stats.nct.sf(stats.t.ppf(0.975, 39), 39, shift) == pytest.approx(0.8, abs=0.01)
+
+
+# By hand.
+
+
+def test_permutation_counts_the_measured_order_too(rng):
+    a, b = np.ones((1, 40)), np.zeros((1, 40))
+    assert permutation_test(a, b, people(rng, 40, 1), rng, flips=99) == 1 / 100
+    assert permutation_test(a, a, people(rng, 40, 1), rng, flips=99) == 1
+    assert permutation_test(a, b, people(rng, 2, 20), rng, flips=4000) == pytest.approx(0.5, abs=0.04)
+
+
+def test_the_same_generator_gives_the_same_p(rng):
+    pids = people(rng, 30)
+    a, b = two_methods(rng, pids, precision=True)
+    first, second = (permutation_test(a, b, pids, np.random.default_rng(3), flips=500) for _ in range(2))
+    assert first == second
+
+
+def test_a_figure_is_the_mean_over_queries_and_not_over_identities():
+    values, pids = np.array([[1.0, 1, 1, 0]]), np.array([7, 7, 7, 9])
+    assert mean(values, pids, "checkpoints").estimate == 0.75
+
+
+def test_a_second_copy_of_each_query_is_no_evidence(rng):
+    pids = people(rng, 30)
+    a, b = two_methods(rng, pids, precision=True)
+    twice = [np.tile(each, 2) for each in (a, b)]
+    assert bounds(difference(*twice, np.tile(pids, 2), "checkpoints")) == pytest.approx(
+        bounds(difference(a, b, pids, "checkpoints"))
+    )
+
+
+def test_queries_without_a_match_and_their_people_count_for_nothing(rng):
+    pids = people(rng, 30)
+    (values, _) = two_methods(rng, pids, seeds=3, precision=True)
+    dropped = (pids == 4) | (rng.random(len(pids)) < 0.1)
+    holed = np.where(dropped, np.nan, values)
+    for question in ("checkpoints", "methods"):
+        expected = mean(values[:, ~dropped], pids[~dropped], question)
+        assert bounds(mean(holed, pids, question)) == pytest.approx(bounds(expected))
+
+
+def test_over_splits_a_person_stays_one_unit(rng):
+    values = rng.random((2, 40))
+    alone = mean(values[:1], np.arange(40), "checkpoints")
+    same_results_in_both = mean(np.repeat(values[:1], 2, 0), np.arange(40), "checkpoints")
+    assert error(same_results_in_both) == pytest.approx(error(alone))
+    values[0, :20] = values[1, 20:] = np.nan  # each person is tested in one of two splits
+    halves = [np.std(half[~np.isnan(half)], ddof=1) / math.sqrt(20) for half in values]
+    assert error(mean(values, np.arange(40), "checkpoints")) == pytest.approx(math.hypot(*halves) / 2, rel=0.03)
+
+
+def test_seeds_that_agree_leave_the_noise_of_identities(rng):
+    pids = people(rng, 40)
+    a, b = (np.repeat(each, 3, 0) for each in two_methods(rng, pids, precision=True))
+    assert bounds(difference(a, b, pids, "methods")) == pytest.approx(bounds(difference(a, b, pids, "checkpoints")))
+
+
+def test_one_seed_says_nothing_of_methods(rng):
+    pids = people(rng, 40)
+    a, b = two_methods(rng, pids)
+    assert bounds(difference(a, b, pids, "methods")) == (-math.inf, math.inf)
+    assert bounds(mean(a, pids, "methods")) == bounds(mean(np.ones_like(a), pids, "methods")) == (0, 1)
+    assert difference(a, b, pids, "methods").p == 1
+    assert smallest_difference(*(np.repeat(each, 2, 0) for each in (a, b)), pids, "methods", seeds=1) == math.inf
+    with pytest.raises(ValueError, match="two or more"):
+        smallest_difference(a, b, pids, "methods", seeds=5)
+
+
+def test_an_interval_of_a_mean_stays_within_0_and_1_and_is_the_same_seen_from_either_end(rng):
+    pids = people(rng, 50)
+    (values, _) = two_methods(rng, pids, (0.02, 0.02))
+    ours, mirrored = mean(values, pids, "checkpoints"), mean(1 - values, pids, "checkpoints")
+    assert 0 < ours.low < ours.high < 1
+    assert (1 - mirrored.high, 1 - mirrored.low) == pytest.approx(bounds(ours))
+
+
+def test_where_all_are_hits_the_bound_is_clopper_and_pearsons():
+    pids = np.arange(100)
+    exact = stats.binomtest(100, 100).proportion_ci(method="exact")
+    assert bounds(mean(np.ones((3, 100)), pids, "checkpoints")) == pytest.approx((exact.low, 1))
+    assert bounds(mean(np.zeros((3, 100)), pids, "checkpoints")) == pytest.approx((0, 1 - exact.low))
+
+
+def test_overlapping_splits_by_hand():
+    ours = over_splits(np.array([1.0, 2, 3]), test_to_train=1)
+    half = 4.302653 * math.sqrt(1 * (1 / 3 + 1))  # t(2), s² = 1
+    assert bounds(ours) == pytest.approx((2 - half, 2 + half))
+    assert bounds(over_splits(np.array([1.0]), 1)) == (-math.inf, math.inf)
+
+
+def test_more_seeds_show_smaller_differences(rng):
+    pids = people(rng, 60)
+    a, b = two_methods(rng, pids, seeds=3, seed_spread=0.2)
+    for question in ("checkpoints", "methods"):
+        three, ten = (smallest_difference(a, b, pids, question, seeds) for seeds in (3, 10))
+        assert 0 < ten < three
+
+
+def test_a_difference_seen_every_other_time_is_half_the_interval(rng):
+    pids = people(rng, 60)
+    better_for_some = rng.normal(0, 0.2, 60)[pids]
+    a, b = two_methods(rng, pids, seeds=3, seed_spread=0.2)
+    for question in ("checkpoints", "methods"):
+        interval = difference(a + better_for_some, b, pids, question)
+        shown = smallest_difference(a + better_for_some, b, pids, question, seeds=3, power=0.5)
+        assert shown == pytest.approx((interval.high - interval.low) / 2)
+
+
+def test_a_pilot_of_3_seeds_foretells_12(rng):
+    pids = people(rng, 300)
+    better_for_some = rng.normal(0, 0.2, 300)[pids]
+    a, b = two_methods(rng, pids, seeds=12)
+    half = smallest_difference((a + better_for_some)[:3], b[:3], pids, "checkpoints", seeds=12, power=0.5)
+    measured = difference(a + better_for_some, b, pids, "checkpoints")
+    assert half == pytest.approx((measured.high - measured.low) / 2, rel=0.1)
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == pytest.approx([1, 1])
+    assert holm([]).shape == (0,)
+
+
+@pytest.mark.parametrize(("alpha", "units"), [(0.05, 6), (0.01, 8), (0.0625, 6)])
+def test_fewest_units_is_the_first_below_alpha(alpha, units):
+    assert fewest_units(alpha) == units
+    assert smallest_p(units) < alpha <= smallest_p(units - 1)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.2, 2, "SUPPORTED"),
+        (0.6, 2, "SUPPORTED"),
+        (-2, -0.2, "CONTRADICTED"),
+        (-0.4, 0.4, "NEGLIGIBLE"),
+        (0.1, 0.4, "NEGLIGIBLE"),
+        (-0.4, -0.1, "NEGLIGIBLE"),
+        (-0.1, 0.6, "UNDECIDED"),
+        (-0.6, 0.1, "UNDECIDED"),
+        (-math.inf, math.inf, "UNDECIDED"),
+    ],
+)
+def test_verdicts_with_a_margin_of_half_a_point(low, high, expected):
+    assert verdict(Interval(0.0, low, high, "methods", ()), margin=0.5) == expected
+
+
+def test_what_is_not_paired_is_refused(rng):
+    values, pids = np.ones((1, 4)), np.array([0, 0, 1, 1])
+    holed = values.copy()
+    holed[0, 2] = np.nan
+    for other in (holed, np.ones((2, 4))):
+        with pytest.raises(ValueError, match="paired"):
+            difference(values, other, pids, "checkpoints")
+    with pytest.raises(ValueError, match=r"\(S, Q\)"):
+        mean(values, pids[:3], "checkpoints")
+    with pytest.raises(ValueError, match="fractions"):
+        mean(100 * values, pids, "checkpoints")
+
+
+def bounds(interval):
+    return interval.low, interval.high
+
+
+def error(interval):
+    ((found, _),) = interval.errors
+    return found
