@@ -142,7 +142,7 @@ def test_test_chunks_hold_every_frame_once_in_order(people):
     seen: dict[int, list[int]] = {}
     chunks = Chunks(table, store, settings, budget=6)
     for i in range(len(chunks)):
-        frames, rows = chunks[i]
+        frames, rows, _ = chunks[i]
         assert frames.shape[0] * frames.shape[1] <= 6
         for clip, row in zip(frames, rows.tolist(), strict=True):
             assert clip[0, 0, 8, 4] == table.pid[row] - 10
