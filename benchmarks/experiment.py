@@ -62,9 +62,13 @@ class Experiment:
     @property
     def identity(self) -> str:
         """sha256 of everything that the run is."""
-        parts = {key: value for key, value in asdict(self).items() if key != "recipe"}
-        parts["settings"] = {key: value for key, value in self.settings.items() if key != "weights"}
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        settings = {key: value for key, value in self.settings.items() if key != "weights"}
+        return _sha256({**asdict(self), "settings": settings})
+
+    @property
+    def question(self) -> str:
+        """sha256 of what is asked, before any data or weights are read: the name of the weights in place of digests."""
+        return _sha256({**asdict(self), "data": "", "test_data": "", "weights": ""})
 
     @property
     def name(self) -> str:
@@ -73,6 +77,11 @@ class Experiment:
         split = f"-split{self.split}" if self.split else ""
         name = f"{place}-{self.method}-seed{self.seed}{split}-{self.identity[:10]}"
         return re.sub(r"[^\w.+@-]", "_", name)
+
+
+def _sha256(parts: dict[str, Any]) -> str:
+    parts = {key: value for key, value in parts.items() if key != "recipe"}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def code_digest(experiment: Experiment) -> str | None:

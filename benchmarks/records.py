@@ -3,11 +3,12 @@
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -70,22 +71,54 @@ class RunFolder:
         """Everything else; written last, so that its presence means done."""
         return self.path / "record.json"
 
+    @property
+    def failure(self) -> Path:
+        """The line of the error that ended the last attempt, where one did."""
+        return self.path / "failure.txt"
+
+    @property
+    def _lock(self) -> Path:
+        return self.path / ".lock"
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the folder for this process; the kernel lets go of it when the process dies.
+
+        What ends the block as an error, other than a wish to stop, is written down in `failure`.
 
         Raises:
             UserError: another process holds it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / ".lock", "w") as file:
+        with open(self._lock, "w") as file:
+            for attempt in (1, 2, 3):
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if attempt == 3:
+                        raise UserError(
+                            f"{self.path}: another process is running this experiment; wait for it or stop it"
+                        ) from None
+                    time.sleep(0.05)  # `held` has it for a moment
+            self.failure.unlink(missing_ok=True)
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(
-                    f"{self.path}: another process is running this experiment; wait for it or stop it"
-                ) from None
-            yield
+                yield
+            except Exception as error:
+                write_whole(self.failure, str(error).strip().splitlines()[-1] if str(error) else type(error).__name__)
+                raise
+
+    @property
+    def held(self) -> bool:
+        """Whether a process is running the experiment now, on any machine whose kernel shares this file system's locks."""
+        try:
+            with open(self._lock) as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
 
 
 Record = dict[str, Any]
@@ -144,24 +177,45 @@ def finished(place: Path) -> list[Record]:
     return [record for record in found if record is not None]
 
 
-def unfinished(place: Path, dataset: str | None = None) -> list[str]:
-    """A line for each run below `place` that was begun and is not finished: its name and how far it came."""
-    lines = []
+class Begun(NamedTuple):
+    """A run that was begun and is not finished. state: "running", "failed" or "stopped"; detail: how far, or the error."""
+
+    folder: RunFolder
+    experiment: Experiment
+    state: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.folder.path.name}, {self.state}: {self.detail}"
+
+
+def unfinished(place: Path) -> list[Begun]:
+    """The runs below `place` that were begun and are not finished, by name."""
+    found = []
     for file in sorted(place.glob("*/experiment.json")):
-        folder, begun = RunFolder(file.parent), json.loads(file.read_text())
-        if folder.record.exists() or dataset not in (None, begun["test"]):
+        folder = RunFolder(file.parent)
+        if folder.record.exists():
             continue
-        curve = folder.curves.read_text().split("\n")[:-1] if folder.curves.exists() else []  # lines that are whole
-        if folder.weights.exists():
-            state = "trained, not evaluated"
-        elif curve:
-            last = json.loads(curve[-1])
-            total = last["iteration"] // last["epoch"] * begun["settings"]["epochs"]
-            state = f"{last['iteration']} of {total} iterations"
+        begun = json.loads(file.read_text())
+        del begun["code"]
+        experiment = Experiment(**begun)
+        if folder.held:
+            state, detail = "running", _progress(folder, experiment)
+        elif folder.failure.exists():
+            state, detail = "failed", folder.failure.read_text()
         else:
-            state = "no epoch ended"
-        lines.append(f"{file.parent.name}, {state}")
-    return lines
+            state, detail = "stopped", _progress(folder, experiment)
+        found.append(Begun(folder, experiment, state, detail))
+    return found
+
+
+def _progress(folder: RunFolder, experiment: Experiment) -> str:
+    curve = folder.curves.read_text().split("\n")[:-1] if folder.curves.exists() else []  # lines that are whole
+    if folder.weights.exists():
+        return "trained, not evaluated"
+    if curve:
+        return f"epoch {json.loads(curve[-1])['epoch']} of {experiment.settings['epochs']}"
+    return "no epoch ended"
 
 
 def find(run: str, place: Path) -> tuple[RunFolder, Record]:

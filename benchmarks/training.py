@@ -33,7 +33,7 @@ TrainProgress = Callable[[int, int, dict[str, float]], None]  # (iterations done
 LOG_SECONDS = 1.0
 
 
-class Stopped(Exception):  # noqa: N818 - no error: the run goes on later
+class Stopped(KeyboardInterrupt):
     """A signal ended the training after it had saved its state."""
 
 

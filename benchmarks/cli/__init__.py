@@ -1,7 +1,7 @@
 """`bench`: a function a verb, and nothing else. torch is imported only by the verbs that need it.
 
 Here: the program and what becomes of its errors. running: verbs that make results; reading: verbs that show what is there;
-data: verbs on data sets; options and printing: what they share.
+data: verbs on data sets; suites: verbs on suites; options and printing: what they share.
 """
 
 import os
@@ -12,7 +12,7 @@ import typer
 from baselines.errors import UserError
 from baselines.registry import plugin_at_fault
 
-from . import data, reading, running
+from . import data, reading, running, suites
 
 app = typer.Typer(
     help="Video person re-identification under one trainer, named protocols and seeds: what a temporal baseline is "
@@ -25,6 +25,8 @@ app = typer.Typer(
 )
 app.add_typer(running.verbs)
 app.add_typer(reading.verbs)
+app.add_typer(suites.plan_verbs)
+app.add_typer(suites.verbs, name="suite")
 app.add_typer(data.verbs, name="data")
 app.add_typer(reading.records_verbs, name="records")
 
@@ -54,7 +56,7 @@ def main() -> None:
 
 def _explained(error: BaseException) -> tuple[int, str]:
     """The exit status and the one line that an error comes to."""
-    if isinstance(error, KeyboardInterrupt) or type(error).__name__ in ("Abort", "Stopped"):
+    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
         return STOPPED, f"{str(error) or 'stopped'}; the same command goes on from there"
     usage = getattr(error, "format_message", None)  # a wrong option or verb; a bare `bench` has its help as message
     if usage is not None:

@@ -12,6 +12,7 @@ from baselines.errors import UserError
 from baselines.registry import import_plugin
 from benchmarks.data import DATASETS, family, imported
 from benchmarks.experiment import EXTERNAL
+from benchmarks.suites import SUITES
 
 if TYPE_CHECKING:
     from benchmarks.progress import Report
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 
 def _plug_in(files: list[Path]) -> list[Path]:
     for file in files:
-        if not BASELINES.add_file(file) + DATASETS.add_file(file):
+        if not [entry for registry in (BASELINES, DATASETS, SUITES) for entry in registry.add_file(file)]:
             import_plugin(file)  # one that cannot be imported says so
             raise UserError(
-                f'--plugin {file}: registers no baseline and no data set: no class under @register("NAME") whose bases '
-                "name Baseline or Dataset; see README, 'Add a baseline'"
+                f'--plugin {file}: registers no baseline, data set or suite: no class under @register("NAME") whose '
+                "bases name Baseline, Dataset or Suite; see README, 'Add a baseline'"
             )
     return files
 
@@ -36,7 +37,9 @@ Split = Annotated[int, typer.Option(help="Which of the data set's splits, from 0
 Workers = Annotated[
     int | None, typer.Option(min=0, help="Processes that decode ahead. Default: the cores that are left over.")
 ]
-Plugin = Annotated[list[Path], typer.Option(callback=_plug_in, help="A Python file with more baselines or data sets.")]
+Plugin = Annotated[
+    list[Path], typer.Option(callback=_plug_in, help="A Python file with more baselines, data sets or suites.")
+]
 Protocol = Annotated[str | None, typer.Option(help="The protocol to show. Default: the data set's first.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's name, or the beginning or end of it, or its folder.")]
 DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="A name from `bench list`.")]

@@ -79,8 +79,9 @@ def table(
     try:
         print_tables(_finished(dataset, file), protocol, style, feature)
     finally:
-        for line in [] if file else records.unfinished(records.results(), dataset):
-            print(f"not finished: {line}", file=sys.stderr)
+        for begun in [] if file else records.unfinished(records.results()):
+            if dataset in (None, begun.experiment.test):
+                print(f"not finished: {begun}", file=sys.stderr)
 
 
 @verbs.command()

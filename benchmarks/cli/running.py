@@ -25,6 +25,9 @@ def run(
     ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     split: Split = 0,
+    test: Annotated[
+        str | None, typer.Option(help="Evaluate on this other data set, once trained (as `bench eval` does).")
+    ] = None,
     root: Root = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run again although it is finished.")] = False,
     workers: Workers = None,
@@ -34,8 +37,9 @@ def run(
     """Train and evaluate one experiment, or show its result if it has run already."""
     first_line(f"{method} on {dataset}, seed {seed}")
     from benchmarks import records
+    from benchmarks.data.loading import load
     from benchmarks.progress import reporting
-    from benchmarks.run import plan
+    from benchmarks.run import evaluate_elsewhere, plan
     from benchmarks.run import run as execute
 
     short = {"backbone": backbone, "weights": weights, "epochs": epochs}
@@ -55,8 +59,12 @@ def run(
         if fresh or record is None:
             how = machine(workers, settings.threads, report, checkpoint_minutes)
             record = execute(experiment, settings, loaded, folder, how, fresh)
+        if test is not None:
+            there = load(test, progress=lambda done, total: report("read", done, total, test))
+            how = machine(workers, settings.threads, report)
+            record = evaluate_elsewhere(folder, record, there, records.results(), how)
     print_tables([record])
-    print(f"\n{folder.path}")
+    print(f"\n{records.results() / record['name']}")
 
 
 @verbs.command("eval")

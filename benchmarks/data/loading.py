@@ -76,6 +76,20 @@ def definition(name: str) -> Dataset:
     return DATASETS.get(family(name))()
 
 
+def full_name(name: str) -> str:
+    """The name by which a data set stands in records: one world of walkers has several names, and one shortest.
+
+    Raises:
+        UserError: no such data set, kind, world or size.
+    """
+    definition(name)
+    if not family(name).startswith("walkers"):
+        return name
+    from .walkers import parse
+
+    return str(parse(name))
+
+
 def find_root(name: str, root: Path | None = None) -> Path:
     """The folder of a real data set: `--root`, or its folder below BENCH_DATA.
 
@@ -94,6 +108,17 @@ def find_root(name: str, root: Path | None = None) -> Path:
     if not root.is_dir():
         raise UserError(f"data set {name}: {root} is not a folder; it must hold {found.layout} ({found.source})")
     return root
+
+
+def absent(name: str, root: Path | None = None) -> str | None:
+    """Why a data set cannot be read here; None where it can, or is drawn."""
+    if family(name).startswith("walkers") or name in imported():
+        return None
+    try:
+        find_root(name, root)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def load(
@@ -117,9 +142,7 @@ def load(
     if isinstance(found, Imported):
         return _packed(name, imported_folder(name), found)
     if family(name).startswith("walkers"):
-        from .walkers import parse
-
-        name = str(parse(name))  # one world has several names, and one shortest
+        name = full_name(name)
         return _packed(name, _draw(name, progress), found)
     place = find_root(name, root)
     table, digest = _index(name, split, place, found, fresh, progress)

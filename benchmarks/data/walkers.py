@@ -8,7 +8,7 @@ import functools
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,6 +91,12 @@ def parse(name: str) -> World:
     if world is not None and not re.fullmatch(r"[1-9][0-9]{0,8}", world):
         raise UserError(f"no world {world!r} in {name!r}; worlds are numbered from 1: {kind}@2")
     return World(kind, int(world or 1), amount, (int(parts[2]), int(parts[3])) if parts[2] else None)
+
+
+def another(name: str) -> str:
+    """The next world of the same kind and size: other cameras, clothes and people."""
+    world = parse(name)
+    return str(replace(world, world=world.world + 1))
 
 
 @register("walkers", "walkers-appearance", "walkers-gait")

@@ -9,6 +9,7 @@ import pytest
 from baselines import BASELINES
 from benchmarks import cli
 from benchmarks.data import DATASETS
+from benchmarks.suites import SUITES
 
 
 class Answer(NamedTuple):
@@ -20,7 +21,7 @@ class Answer(NamedTuple):
 @pytest.fixture
 def _plugins(monkeypatch: pytest.MonkeyPatch):
     """What a test plugs in is gone after it."""
-    for registry in (BASELINES, DATASETS):
+    for registry in (BASELINES, DATASETS, SUITES):
         monkeypatch.setattr(registry, "entries", dict(registry.entries))
     yield
     for name in [name for name in sys.modules if name.startswith("plugin_")]:

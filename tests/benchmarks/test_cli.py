@@ -271,7 +271,7 @@ def test_a_plugin_that_registers_nothing_says_why(bench, tmp_path):
     (tmp_path / "empty.py").write_text("")
     answer = bench("list", "--plugin", tmp_path / "empty.py")
     assert answer.status == 2
-    assert "registers no baseline and no data set" in answer.err
+    assert "registers no baseline, data set or suite" in answer.err
 
 
 def test_a_run_of_a_plugin_that_is_not_loaded_says_what_to_load(bench, finished):
@@ -306,13 +306,18 @@ def test_runs_that_were_begun_and_not_finished_are_listed(bench, finished, resul
     folder = records.RunFolder(results / "walkers-tiny-stopped")
     folder.path.mkdir()
     folder.settings.write_text(json.dumps(begun))
-    assert "not finished: walkers-tiny-stopped, no epoch ended" in bench("table").err
+    assert "not finished: walkers-tiny-stopped, stopped: no epoch ended" in bench("table").err
     folder.curves.write_text('{"epoch": 11, "iteration": 209}\n{"epoch": 12, "iteration": 228}\n{"epoch": 13, "ite')
-    assert "not finished: walkers-tiny-stopped, 228 of 760 iterations" in bench("table").err
+    assert "not finished: walkers-tiny-stopped, stopped: epoch 12 of 40" in bench("table").err
     assert "not finished" not in bench("table").out
     assert "not finished" not in bench("table", "--dataset", "mars").err
+    folder.failure.write_text("out of memory")
+    assert "not finished: walkers-tiny-stopped, failed: out of memory" in bench("table").err
+    folder.failure.unlink()
+    with folder.lock():
+        assert "not finished: walkers-tiny-stopped, running: epoch 12 of 40" in bench("table").err
     folder.weights.touch()
-    assert "not finished: walkers-tiny-stopped, trained, not evaluated" in bench("table").err
+    assert "not finished: walkers-tiny-stopped, stopped: trained, not evaluated" in bench("table").err
     folder.record.write_text((results / record["name"] / "record.json").read_text())
     assert "not finished" not in bench("table").err
 

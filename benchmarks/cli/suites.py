@@ -1,0 +1,196 @@
+"""Verbs on suites: suite list, show, run, and plan."""
+
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from baselines.errors import UserError
+from benchmarks.suites import SUITES
+
+from .options import Plugin, Root, first_line
+
+if TYPE_CHECKING:
+    from benchmarks.suites.states import State
+    from benchmarks.suites.suite import Choice, Planned, Suite
+
+verbs = typer.Typer(help="Named lists of experiments: the paper's tables and figures, and more.", no_args_is_help=True)
+plan_verbs = typer.Typer()
+
+Name = Annotated[str, typer.Argument(metavar="SUITE", help="A name from `bench suite list`.")]
+Datasets = Annotated[
+    list[str], typer.Option("--dataset", help="A data set in place of the suite's own; several for table5.")
+]
+Seeds = Annotated[int, typer.Option(min=1, help="How many seeds, from 0.")]
+Quick = Annotated[bool, typer.Option("--quick", help="The recipe `small` and 12 epochs: at most a minute a run.")]
+Recipe = Annotated[str | None, typer.Option(help="A recipe's name or a TOML file. Default: the data set's.")]
+Change = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of every run.")]
+
+
+def chosen(
+    name: str,
+    dataset: list[str],
+    seeds: int,
+    quick: bool,
+    recipe: str | None,
+    change: list[str],
+    root: Path | None,
+    plugin: list[Path],
+) -> "tuple[Suite, Choice]":
+    """A suite by name, and what the options ask of it.
+
+    Raises:
+        UserError: an unknown suite or data set, or one root for several data sets.
+    """
+    from benchmarks.suites.suite import Choice, places
+
+    suite = SUITES.get(name)()
+    passed = [word for file in plugin for word in ("--plugin", str(file.absolute()))]
+    choice = Choice(tuple(dataset), seeds, recipe, tuple(change), quick)
+    if root is not None:
+        names = sorted({name for place in places(suite, choice) for name in place})
+        if len(names) != 1:
+            raise UserError(f"--root {root}: for which of {', '.join(names)}? name one --dataset, or set BENCH_DATA")
+        passed += ["--root", str(root.absolute())]
+    return suite, Choice(choice.datasets, seeds, recipe, choice.changes, quick, tuple(passed))
+
+
+@verbs.command("list")
+def list_suites(plugin: Plugin = []) -> None:
+    """The suites by name, and what each is."""
+    for name, entry in sorted(SUITES.entries.items()):
+        print(f"{name:<12} {entry.summary}")
+
+
+@verbs.command()
+def show(
+    name: Name,
+    dataset: Datasets = [],
+    seeds: Seeds = 3,
+    quick: Quick = False,
+    recipe: Recipe = None,
+    change: Change = [],
+    root: Root = None,
+    plugin: Plugin = [],
+) -> None:
+    """The commands that a suite comes to; what each `bench run` would be."""
+    import shlex
+
+    from benchmarks.suites.suite import experiments
+
+    for planned in experiments(*chosen(name, dataset, seeds, quick, recipe, change, root, plugin)):
+        print(shlex.join(("bench", *planned.arguments)))
+
+
+@verbs.command()
+def run(
+    name: Name,
+    dataset: Datasets = [],
+    seeds: Seeds = 3,
+    quick: Quick = False,
+    recipe: Recipe = None,
+    change: Change = [],
+    root: Root = None,
+    plugin: Plugin = [],
+) -> None:
+    """Run what is not finished, one after the other; the same command goes on. Status 1: something failed or was skipped."""
+    first_line(f"suite {name}")
+    from benchmarks import records
+    from benchmarks.suites.estimate import seconds, spelled
+    from benchmarks.suites.running import run_missing
+    from benchmarks.suites.states import DONE
+
+    planned, states = _looked(*chosen(name, dataset, seeds, quick, recipe, change, root, plugin), root)
+    outcomes, began = [], time.monotonic()
+    found = records.finished(records.results())
+    try:
+        for count, outcome in enumerate(run_missing(planned, states), 1):
+            outcomes.append(outcome)
+            if states[count - 1].word == DONE:
+                continue
+            found = records.finished(records.results())
+            left = [seconds(each.experiment, found) for each in planned[count:]]
+            rest = f"; about {spelled(sum(filter(None, left)))} left" if any(left) else ""
+            said = f": {outcome.reason}" if outcome.reason else ""
+            print(
+                f"[{count}/{len(planned)}] {_title(outcome.planned)}: {outcome.word}{said}{rest}",
+                file=sys.stderr,
+                flush=True,
+            )
+    finally:
+        words = Counter(outcome.word for outcome in outcomes)
+        before = sum(state.word == DONE for state in states[: len(outcomes)])
+        print(
+            f"\n{name}: {words[DONE]} of {len(planned)} done ({before} of them before), {words['failed']} failed, "
+            f"{words['skipped']} skipped, in {spelled(time.monotonic() - began)}"
+        )
+        for outcome in outcomes:
+            if outcome.word != DONE:
+                print(f"  {outcome.word}: {_title(outcome.planned)}: {outcome.reason}")
+        print(f"results in {records.results()}; `bench table {name}` shows them")
+    raise typer.Exit(0 if words[DONE] == len(planned) else 1)
+
+
+@plan_verbs.command()
+def plan(
+    name: Name,
+    dataset: Datasets = [],
+    seeds: Seeds = 3,
+    quick: Quick = False,
+    recipe: Recipe = None,
+    change: Change = [],
+    root: Root = None,
+    plugin: Plugin = [],
+) -> None:
+    """A suite's experiments: what is done, how long the rest will take, and the smallest difference that could show."""
+    from tabulate import tabulate
+
+    from benchmarks import records
+    from benchmarks.reporting.power import detectable
+    from benchmarks.suites.estimate import seconds, spelled
+    from benchmarks.suites.states import DONE
+
+    suite, choice = chosen(name, dataset, seeds, quick, recipe, change, root, plugin)
+    planned, states = _looked(suite, choice, root)
+    found = records.finished(records.results())
+    times = [
+        None if state.word == DONE else seconds(each.experiment, found)
+        for each, state in zip(planned, states, strict=True)
+    ]
+    rows = [
+        [_title(each), str(state) if len(str(state)) < 60 else state.word, "" if span is None else spelled(span)]
+        for each, state, span in zip(planned, states, times, strict=True)
+    ]
+    print(tabulate(rows, ("experiment", "state", "time"), tablefmt="simple", disable_numparse=True))
+    missing = [span for state, span in zip(states, times, strict=True) if state.word != DONE]
+    known = [span for span in missing if span is not None]
+    print(f"\n{len(planned)} experiments, {len(planned) - len(missing)} done, {len(missing)} to run", end="")
+    print(f": about {spelled(sum(known))} one after the other, by recorded frames/s" if known else "", end="")
+    unknown = len(missing) - len(known)
+    print(f" ({unknown} of unknown time: nothing like them has run here)" if unknown else "")
+    for line in detectable(suite, choice, states, planned):
+        print(line)
+
+
+def _looked(suite: "Suite", choice: "Choice", root: Path | None) -> "tuple[list[Planned], list[State]]":
+    from benchmarks import records
+    from benchmarks.suites.states import here
+    from benchmarks.suites.suite import experiments
+
+    planned = list(experiments(suite, choice))
+    return planned, here(planned, records.results(), root)
+
+
+def _title(planned: "Planned") -> str:
+    experiment = planned.experiment
+    place = (
+        experiment.dataset if experiment.test == experiment.dataset else f"{experiment.dataset} to {experiment.test}"
+    )
+    split = f", split {experiment.split}" if experiment.split else ""
+    label = (
+        planned.row.label if planned.row.label == experiment.method else f"{planned.row.label} ({experiment.method})"
+    )
+    return f"{place}: {label}, seed {experiment.seed}{split}"

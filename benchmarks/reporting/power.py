@@ -1,0 +1,54 @@
+"""What a suite could show at all: the smallest difference that its data and its seeds tell from none."""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+from benchmarks import records
+from benchmarks.data.loading import definition
+from benchmarks.suites.states import DONE, State
+from benchmarks.suites.suite import Choice, Planned, Suite, of_row, places
+
+from .queries import METRICS, Results, values
+from .statistics import fewest_units, smallest_difference
+
+
+def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: Sequence[Planned]) -> Iterator[str]:
+    """Lines of text, one a place and metric."""
+    done = {
+        each.experiment.question: state.record
+        for each, state in zip(planned, states, strict=True)
+        if state.word == DONE and state.record is not None
+    }
+    for place in places(suite, choice):
+        found = definition(place[1])
+        protocol = found.protocols[0]
+        queries = _queries(place[1], protocol, list(done.values()))
+        if queries:
+            needed = fewest_units()
+            yield (
+                f"{place[1]}: {queries:,} queries; two checkpoints differ in R1 (p < 0.05) when one wins at least {needed} "
+                f"queries of {needed} people and loses none: {100 * needed / queries:.2f} points of R1"
+            )
+        rows = [
+            [done.get(each.experiment.question) for each in of_row(row, place, choice)] for row in suite.rows(place[0])
+        ]
+        full = [[record for record in runs if record] for runs in rows if all(runs)]
+        pair = next(((a, b) for a, b in combinations(full, 2) if len(a) > 1 and a != b), None)
+        if pair is None:
+            yield f"{place[1]}: what {choice.seeds} seeds could show is known once two rows have two seeds or more"
+            continue
+        results = Results(records.results())
+        for metric in METRICS:
+            (ours, pids), (others, _) = (values(runs, results, metric, protocol) for runs in pair)
+            least = smallest_difference(ours, others, pids, "methods", choice.seeds)
+            yield (
+                f"{place[1]}: with {choice.seeds} seeds a true difference of {100 * least:.1f} points of {metric} shows "
+                "in 4 of 5 repetitions"
+            )
+
+
+def _queries(dataset: str, protocol: str, found: Sequence[records.Record]) -> int:
+    for record in found:
+        if record["experiment"]["test"] == dataset:
+            return int(next(row["queries"] for row in record["metrics"] if row["protocol"] == protocol))
+    return definition(dataset).published.get("query", {}).get("tracklets", 0)

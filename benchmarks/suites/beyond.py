@@ -1,0 +1,76 @@
+"""What the paper does not show and a reader would ask."""
+
+from collections.abc import Sequence
+from itertools import product
+
+from baselines import BASELINES
+from baselines.registry import register
+from benchmarks.settings import ATTACHMENTS
+
+from .suite import Row, Suite
+
+
+@register("matrix")
+class Matrix(Suite):
+    """Every baseline, plain, with AFA, and with AFA that distils the motion."""
+
+    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
+        methods = [f"{name}+{part}" if part else name for name, part in product(BASELINES.names(), ATTACHMENTS)]
+        return [Row(method, method) for method in methods]
+
+
+@register("factors")
+class Factors(Suite):
+    """What of "+AFA" does the work: the classification, the noise (the paper's claim) or the constraint; all combinations."""
+
+    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
+        return [
+            Row(
+                f"{classification}, sigma {sigma:g}, lambda {weight:g}",
+                "mean+afa",
+                (f"classification={classification}", f"sigma={sigma}", f"lambda={weight}"),
+            )
+            for classification, sigma, weight in product(("pooled", "consensus"), (0.0, 0.025), (0.0, 0.1))
+        ]
+
+
+@register("controls")
+class Controls(Suite):
+    """Where the truth is known: every baseline on walkers-gait and walkers-appearance, and with the frames shuffled."""
+
+    datasets = ("walkers-gait", "walkers-appearance")
+
+    def rows(self, dataset: str) -> Sequence[Row]:
+        names = BASELINES.names()
+        rows = [Row(name, name, recipe="control") for name in names]
+        if dataset.startswith("walkers-gait"):
+            rows += [Row(f"{name}, frames shuffled", name, ("shuffle=both",), "control") for name in names]
+        return rows
+
+
+# Each is another reading of the paper, or what a neighbour does; docs/paper-notes.md says which and why.
+CHOICES = (
+    ("granularity=clip",),
+    ("granularity=frame",),
+    ("sigma=0.158",),
+    ("classification=pooled",),
+    ("coherence_norm=mse", "lambda=120.0"),
+    ("lambda=3.2",),
+    ("sampling=consecutive",),
+    ("sampling=consecutive", "spacing=4"),
+    ("sampling=even",),
+    ("flip=0.0",),
+    ("erase=0.0",),
+    ("weight_decay=0.0",),
+    ("test_chunk=7",),
+    ("metric=cosine",),
+)
+
+
+@register("choices")
+class Choices(Suite):
+    """Where the paper leaves a choice: mean+afa as chosen here, and each open setting otherwise, one at a time."""
+
+    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
+        others = [Row(", ".join(changes), "mean+afa", changes) for changes in CHOICES]
+        return [Row("as chosen", "mean+afa"), *others]

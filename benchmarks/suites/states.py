@@ -1,0 +1,77 @@
+"""Where each experiment of a suite stands, from what lies on disk."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import records
+from benchmarks.data.loading import absent as why_absent
+from benchmarks.data.loading import known_digests
+from benchmarks.records import Record, experiment_of
+
+from .suite import Planned
+
+DONE = "done"
+
+
+@dataclass(frozen=True)
+class State:
+    """word: done, stale, running, failed, stopped, data set absent or not run; detail: how far it came, or why.
+
+    record: of a run that is done or stale.
+    """
+
+    word: str
+    detail: str = ""
+    record: Record | None = None
+
+    def __str__(self) -> str:
+        return f"{self.word}: {self.detail}" if self.detail else self.word
+
+
+def states(
+    planned: Sequence[Planned],
+    found: Sequence[Record],
+    begun: Sequence[records.Begun],
+    digests: Mapping[str, set[str]],
+    absent: Mapping[str, str],
+) -> list[State]:
+    """The state of each planned experiment.
+
+    Args:
+        found, begun: what `records.finished` and `records.unfinished` gave.
+        digests: of the data at hand, as `records.stale` takes them.
+        absent: why a data set cannot be read here, by its name.
+    """
+    known: dict[str, State] = {}
+    for each in begun:
+        known[each.experiment.question] = State(each.state, each.detail)
+    for record in sorted(found, key=lambda record: str(record["finished"])):
+        reasons = records.stale(record, dict(digests))
+        question = experiment_of(record).question
+        state = State("stale", "; ".join(reasons), record) if reasons else State(DONE, record=record)
+        if state.word == DONE or question not in known or known[question].word == "stale":
+            known[question] = state
+    return [known.get(each.experiment.question) or _nothing(each, absent) for each in planned]
+
+
+def _nothing(planned: Planned, absent: Mapping[str, str]) -> State:
+    for name in (planned.experiment.dataset, planned.experiment.test):
+        if name in absent:
+            return State("data set absent", absent[name])
+    return State("not run")
+
+
+def here(planned: Sequence[Planned], place: Path, root: Path | None = None) -> list[State]:
+    """The state of each planned experiment in the results below `place`."""
+    asked = [each.experiment for each in planned]
+    pairs = {pair for each in asked for pair in ((each.dataset, each.split), (each.test, each.test_split))}
+    digests = {f"{name}/{split}": known_digests(name, split) for name, split in pairs}
+    reasons = {name: why_absent(name, root) for name, _ in pairs}
+    return states(
+        planned,
+        records.finished(place),
+        records.unfinished(place),
+        {key: value for key, value in digests.items() if value},
+        {name: reason for name, reason in reasons.items() if reason},
+    )

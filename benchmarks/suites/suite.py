@@ -1,0 +1,134 @@
+"""What a suite is, and the one generator of its experiments. Nothing here runs anything or reads any data."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from benchmarks.data.loading import definition, full_name
+from benchmarks.experiment import Experiment
+from benchmarks.settings import resolve
+
+QUICK = ("epochs=12", "lr_step=9")  # at most a minute a run on two cores, with the recipe `small`
+Place = tuple[str, str]  # the data sets that are trained and tested on
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a suite's table.
+
+    Attributes:
+        label: as the paper spells it, where the paper has it.
+        method: BASELINE[+afa|+afa-motion].
+        changes: texts key=value, beside the recipe.
+        recipe, protocol: where the row has its own; otherwise the user's, or the data set's.
+    """
+
+    label: str
+    method: str
+    changes: tuple[str, ...] = ()
+    recipe: str | None = None
+    protocol: str | None = None
+
+
+class Suite(ABC):
+    """Rows, and the places where they are measured. A subclass says which; its docstring's first line is what users see.
+
+    Class attributes:
+        datasets: trained and tested on, unless the user names others.
+        metrics: the columns of its table.
+        paper: the paper's table beside which the results stand; "" where it has none.
+    """
+
+    datasets: ClassVar[tuple[str, ...]] = ("mars",)
+    metrics: ClassVar[tuple[str, ...]] = ("R1", "R5", "R10", "mAP")
+    paper: ClassVar[str] = ""
+
+    @abstractmethod
+    def rows(self, dataset: str) -> Sequence[Row]:
+        """The rows that are trained on `dataset`."""
+
+    def places(self, datasets: Sequence[str]) -> list[Place]:
+        """Where the rows are measured: by default where they are trained."""
+        return [(name, name) for name in datasets]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a user asks of a suite.
+
+    Attributes:
+        datasets: empty: the suite's own.
+        seeds: how many, from 0.
+        recipe, changes: as of `bench run`; a row's own come after them.
+        quick: the recipe `small` and few epochs: for a look, on a laptop.
+        passed: options that each `bench run` is given as they are (--root, --plugin).
+    """
+
+    datasets: tuple[str, ...] = ()
+    seeds: int = 3
+    recipe: str | None = None
+    changes: tuple[str, ...] = ()
+    quick: bool = False
+    passed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One experiment of a suite: `arguments` are what `bench` is called with; `experiment` has no digests yet."""
+
+    row: Row
+    experiment: Experiment
+    arguments: tuple[str, ...]
+
+
+def places(suite: Suite, choice: Choice) -> list[Place]:
+    """Where a suite is measured, by the data sets' full names.
+
+    Raises:
+        UserError: an unknown data set.
+    """
+    names = [full_name(name) for name in choice.datasets or suite.datasets]
+    return [(full_name(train), full_name(test)) for train, test in suite.places(names)]
+
+
+def experiments(suite: Suite, choice: Choice) -> Iterator[Planned]:
+    """Every experiment of a suite, in the order of its table: places, then seeds, then splits, then rows; none twice.
+
+    So an interrupted suite has whole columns of few seeds, and not a few rows of all.
+
+    Raises:
+        UserError: an unknown data set, method, recipe or setting.
+    """
+    seen = set()
+    for train, test in places(suite, choice):
+        for seed in range(choice.seeds):
+            for split in range(definition(train).splits):
+                for row in suite.rows(train):
+                    planned = _plan(row, (train, test), seed, split, choice)
+                    if planned.experiment.question not in seen:
+                        seen.add(planned.experiment.question)
+                        yield planned
+
+
+def of_row(row: Row, place: Place, choice: Choice) -> list[Planned]:
+    """The experiments of one row at one place: its seeds and splits."""
+    splits = range(definition(place[0]).splits)
+    return [_plan(row, place, seed, split, choice) for seed in range(choice.seeds) for split in splits]
+
+
+def _plan(row: Row, place: Place, seed: int, split: int, choice: Choice) -> Planned:
+    train, test = place
+    recipe = row.recipe or choice.recipe or ("small" if choice.quick else definition(train).recipe)
+    changes = (*(QUICK if choice.quick else ()), *choice.changes, *row.changes)
+    settings = resolve(recipe, row.method, changes)
+    values = {**settings.as_dict(), "weights": Path(settings.weights).name}
+    label = Path(recipe).stem if recipe.endswith(".toml") else recipe
+    test_split = split if test == train else 0
+    experiment = Experiment(row.method, train, test, values, seed, split, "", "", "", label, test_split)
+    options = {"--method": row.method, "--dataset": train, "--recipe": recipe, "--seed": seed, "--split": split}
+    words = [word for option, value in options.items() for word in (option, str(value))]
+    words += [word for text in changes for word in ("--set", text)]
+    words += ["--test", test] if test != train else []
+    return Planned(row, experiment, ("run", *words, *choice.passed))

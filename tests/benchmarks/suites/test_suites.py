@@ -1,0 +1,194 @@
+"""Suites: what they list, where each experiment stands, and that running one goes on after anything."""
+
+import signal
+import subprocess
+import sys
+from dataclasses import asdict, replace
+
+import pytest
+
+from benchmarks import records
+from benchmarks.experiment import Experiment
+from benchmarks.reporting.paper import read
+from benchmarks.suites import SUITES
+from benchmarks.suites.estimate import seconds, spelled
+from benchmarks.suites.states import states
+from benchmarks.suites.suite import Choice, experiments
+
+TINY = ("--dataset", "walkers:tiny", "--set", "epochs=1")
+
+
+def planned(name, **choice):
+    return list(experiments(SUITES.get(name)(), Choice(**choice)))
+
+
+def test_every_suite_serves_for_walkers():
+    for name in SUITES.names():
+        for each in planned(name, datasets=("walkers",), seeds=1):
+            assert each.experiment.dataset.startswith("walkers")
+            assert each.experiment.settings["backbone"] == "small"
+
+
+@pytest.mark.parametrize("name", ["table2", "table3", "table4", "table5"])
+def test_rows_of_the_papers_tables_are_spelled_as_the_paper_spells_them(name):
+    suite = SUITES.get(name)()
+    printed = read(suite.paper)
+    for dataset in suite.datasets:
+        assert {row.label for row in suite.rows(dataset)} <= set(printed.method[printed.train == dataset])
+
+
+def test_table4_has_the_papers_seven_rows_and_trains_the_one_that_stands_twice_once():
+    suite = SUITES.get("table4")()
+    assert len(suite.rows("mars")) == 7
+    found = planned("table4", datasets=("mars",), seeds=1)
+    assert len(found) == 6
+    asked = {each.row.label: each.experiment.settings for each in found}
+    assert asked["ResNet-50 + AFA"] | {"lambda": 0.0} == asked["L_tri + L_cls"]
+    assert asked["L_tri only"]["classification"] == "none"
+    assert asked["ResNet-50"]["backbone"] == "resnet50"
+    assert asked["ResNet-50"]["height"] == 256
+
+
+def test_ilidsvid_is_measured_over_ten_splits_and_with_flow_in_table2_alone():
+    found = planned("table2", seeds=2)
+    ilids = [each.experiment for each in found if each.experiment.dataset == "ilidsvid"]
+    assert len(ilids) == 20
+    assert {each.method for each in ilids} == {"flow+afa"}
+    assert {(each.split, each.test_split) for each in ilids} == {(split, split) for split in range(10)}
+    assert {each.experiment.method for each in found if each.experiment.dataset == "mars"} == {"mean+afa"}
+
+
+def test_table5_goes_both_ways_and_between_two_worlds_of_walkers():
+    places = {(each.experiment.dataset, each.experiment.test) for each in planned("table5", seeds=1)}
+    assert places == {("mars", "dukev"), ("dukev", "mars")}
+    drawn = planned("table5", datasets=("walkers:tiny",), seeds=1)
+    assert {(each.experiment.dataset, each.experiment.test) for each in drawn} == {
+        ("walkers:tiny", "walkers@2:tiny"),
+        ("walkers@2:tiny", "walkers:tiny"),
+    }
+
+
+def test_the_plain_noiseless_and_the_full_method_are_among_the_factors():
+    settings = [each.experiment.settings for each in planned("factors", datasets=("walkers",), seeds=1)]
+    asked = {(each["classification"], each["sigma"], each["lambda"]) for each in settings}
+    assert len(asked) == 8
+    assert ("consensus", 0.025, 0.1) in asked
+    assert ("pooled", 0.0, 0.0) in asked
+
+
+def record_of(experiment: Experiment, **changes):
+    return {
+        "format": records.FORMAT,
+        "name": experiment.name,
+        "experiment": asdict(experiment),
+        "code": None,
+        "metrics": [],
+        "finished": "2026-01-01",
+        "phases": {},
+        **changes,
+    }
+
+
+@pytest.fixture
+def _any_code(monkeypatch):
+    monkeypatch.setattr(records, "code_digest", lambda _: "this")
+
+
+@pytest.mark.usefixtures("_any_code")
+def test_a_state_says_where_an_experiment_stands_and_why():
+    one, two, three, four, five, six = (each for each in planned("table4", datasets=("walkers",), seeds=1))
+    here = {"walkers/0": {"today"}}
+
+    def measured(each, data, code="this"):
+        return record_of(replace(each.experiment, data=data, test_data=data, weights="w"), code=code)
+
+    found = [measured(one, "today"), measured(two, "yesterday"), measured(three, "today", "other")]
+    begun = [
+        records.Begun(records.RunFolder(None), four.experiment, "failed", "out of memory"),
+        records.Begun(records.RunFolder(None), five.experiment, "running", "epoch 3 of 40"),
+    ]
+    words = [str(state) for state in states([one, two, three, four, five, six], found, begun, here, {})]
+    assert words == [
+        "done",
+        "stale: other data: walkers",
+        "stale: made by other code",
+        "failed: out of memory",
+        "running: epoch 3 of 40",
+        "not run",
+    ]
+    again = [*found, measured(two, "today")]
+    assert [state.word for state in states([two], again, [], here, {})] == ["done"]
+    assert str(states([six], [], [], {}, {"walkers": "no folder"})[0]) == "data set absent: no folder"
+
+
+def test_the_time_left_follows_from_recorded_frames_a_second():
+    mean, qan = planned("table4", datasets=("walkers",), seeds=1)[:2]
+    settings = {**mean.experiment.settings, "epochs": 10, "clip_frames": 5}
+    ran = record_of(
+        replace(mean.experiment, settings=settings),
+        # 20 clips an epoch, 10 epochs of 5 frames: 1,000 frames at 100 a second; 300 test frames at 150
+        phases={
+            "train": {"items": 1000, "seconds": 10, "per_second": 100},
+            "extract": {"items": 300, "seconds": 2, "per_second": 150},
+        },
+    )
+    # 40 epochs of 20 clips of 7 frames = 5,600 frames: 56 s, and 2 s of extraction
+    assert seconds(mean.experiment, [ran]) == pytest.approx(58)
+    assert seconds(qan.experiment, [ran]) == pytest.approx(58)  # another baseline on the same backbone
+    bigger = replace(mean.experiment, settings={**mean.experiment.settings, "backbone": "resnet50"})
+    assert seconds(bigger, [ran]) is None
+    assert [spelled(each) for each in (45, 750, 12_000, 190_000)] == ["45 s", "12 min", "3 h 20 min", "2 d 4 h"]
+
+
+def test_a_suite_runs_what_is_missing_and_nothing_else(bench, results):
+    first = bench("suite", "run", "fig3b", *TINY, "--seeds", 1)
+    assert first.status == 0, first.err
+    assert "fig3b: 6 of 6 done (0 of them before), 0 failed, 0 skipped" in first.out
+    written = {file: file.stat().st_mtime_ns for file in results.glob("*/record.json")}
+    assert len(written) == 6
+    assert "6 of 6 done (6 of them before)" in bench("suite", "run", "fig3b", *TINY, "--seeds", 1).out
+    assert "6 experiments, 6 done, 0 to run" in bench("plan", "fig3b", *TINY, "--seeds", 1).out
+    assert {file: file.stat().st_mtime_ns for file in results.glob("*/record.json")} == written
+
+
+def test_a_suite_goes_on_after_a_failed_run_and_a_plugin_adds_one(bench, results, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from baselines.registry import register\n"
+        "from benchmarks.suites.suite import Row, Suite\n"
+        '@register("mine")\n'
+        "class Mine(Suite):\n"
+        '    """Two rows, of which one cannot run."""\n'
+        "    def rows(self, dataset):\n"
+        '        return (Row("bad", "mean", ("weights=nowhere.pth",)), Row("good", "mean"))\n'
+    )
+    assert "mine         Two rows, of which one cannot run." in bench("suite", "list", "--plugin", file).out
+    answer = bench("suite", "run", "mine", *TINY, "--seeds", 1, "--plugin", file)
+    assert answer.status == 1
+    assert "1 of 2 done (0 of them before), 1 failed, 0 skipped" in answer.out
+    assert "failed: walkers:tiny: bad (mean), seed 0: " in answer.out
+    assert "nowhere.pth" in answer.out
+    assert len(list(results.glob("*/record.json"))) == 1
+
+
+def test_a_data_set_that_is_absent_is_skipped_with_the_reason(bench):
+    answer = bench("suite", "run", "table3", "--seeds", 1)
+    assert answer.status == 1
+    assert "1 skipped" in answer.out
+    assert "skipped: dukev: AFA (mean+afa), seed 0: data set absent: data set dukev: give --root DIR" in answer.out
+
+
+def test_a_suite_that_is_stopped_says_so_and_goes_on(results):
+    command = [sys.executable, "-m", "benchmarks.cli", "suite", "run", "table4", *TINY[:2], "--set", "epochs=200"]
+    with subprocess.Popen(
+        [*command, "--seeds", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as suite:
+        for line in suite.stderr:
+            if "train: " in line:
+                break
+        suite.send_signal(signal.SIGTERM)
+        out, err = suite.communicate(timeout=60)
+    assert suite.returncode == 130, err
+    assert "table4: 0 of 6 done" in out
+    assert [begun.state for begun in records.unfinished(results)] == ["stopped"]
+    assert (records.unfinished(results)[0].folder.checkpoint).exists()
