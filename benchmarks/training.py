@@ -33,7 +33,7 @@ TrainProgress = Callable[[int, int, dict[str, float]], None]  # (iterations done
 LOG_SECONDS = 1.0
 
 
-class Stopped(KeyboardInterrupt):
+class Stopped(BaseException):  # as KeyboardInterrupt: no error, the run goes on later
     """A signal ended the training after it had saved its state."""
 
 

@@ -56,7 +56,7 @@ def main() -> None:
 
 def _explained(error: BaseException) -> tuple[int, str]:
     """The exit status and the one line that an error comes to."""
-    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
+    if isinstance(error, KeyboardInterrupt) or type(error).__name__ in ("Abort", "Stopped"):
         return STOPPED, f"{str(error) or 'stopped'}; the same command goes on from there"
     usage = getattr(error, "format_message", None)  # a wrong option or verb; a bare `bench` has its help as message
     if usage is not None:
