@@ -1,7 +1,9 @@
 """One experiment from the table of tracklets to a record."""
 
 import time
+import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -292,7 +294,12 @@ def cost(model: ReidModel, settings: Settings) -> dict[str, float]:
     device = next(model.parameters()).device
     clip = torch.zeros(1, settings.clip_frames, 3, settings.height, settings.width, dtype=torch.uint8, device=device)
     model.eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings(action="ignore"))
+        for library in (torch.backends.mkldnn, torch.backends.cudnn):  # the counter does not see into their LSTM
+            stack.enter_context(library.flags(enabled=False))
+        stack.enter_context(torch.no_grad())
+        counter = stack.enter_context(FlopCounterMode(display=False))
         features = model(clip, flow=clip[:, :, :2])
     _check_rule(features, model, settings.clip_frames)
     parameters = sum(parameter.numel() for parameter in model.baseline.parameters())

@@ -1,4 +1,4 @@
-"""Finished runs as a table: methods down, R1 to R20 and mAP across, mean and standard deviation over seeds and splits."""
+"""Finished runs as a table: methods down, R1 to R20, mAP and what a run costs across, over seeds and splits."""
 
 import csv
 import io
@@ -16,8 +16,9 @@ from benchmarks.settings import ATTACHMENTS, changed_from_recipe, split_method
 
 STYLES, FEATURES = ("terminal", "github", "csv"), ("before", "after")
 COLUMNS = (*(f"R{rank}" for rank in RANKS), "mAP")
-HEAD = ("method", "runs", *COLUMNS)
-WIDEST = 60  # characters of a label on one line at a terminal
+PRICES = {"M params": "{:.2f}", "G MAC": "{:.3g}", "frames/s": "{:.0f}"}
+HEAD = ("method", "runs", *COLUMNS, *PRICES)
+WIDTH, NARROWEST = 100, 16  # characters of a table at a terminal, and of its labels where the figures leave no more
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,13 @@ class Row:
     """One method under one set of settings: every seed and split of it that was found.
 
     values: metric -> percent, one a run (None where no query has a match).
+    prices: millions of parameters, billions of multiply-adds a frame, frames a second at test; one a run that has them.
     """
 
     label: str
     runs: list[Record]
     values: dict[str, list[float | None]]
+    prices: dict[str, list[float]]
     stale: str
 
 
@@ -95,7 +98,10 @@ def _table(
         if first.external and times[label] > 1:  # other features: told apart by the ends of the runs' names
             label = f"{label.removesuffix(')')}, {first.identity[:10]})"
         values = {column: [percent(metrics[column]) for _, metrics in found] for column in COLUMNS}
-        made.append(Row(label, [record for record, _ in found], values, reason))
+        runs = [record for record, _ in found]
+        priced = [_prices(run) for run in runs]
+        prices = {column: [each[column] for each in priced if column in each] for column in PRICES}
+        made.append(Row(label, runs, values, prices, reason))
     made.sort(key=lambda row: row.label)
     title = dataset if dataset == test else f"{dataset} to {test}"
     settings = {key: ours[0]["experiment"]["settings"][key] for key in common}
@@ -105,6 +111,13 @@ def _table(
 def _find(record: Record, protocol: str, feature: str) -> dict[str, Any] | None:
     wanted = (protocol, feature)
     return next((row for row in record["metrics"] if (row["protocol"], row["feature"]) == wanted), None)
+
+
+def _prices(run: Record) -> dict[str, float]:
+    """What one run costs, by the names of PRICES; features from outside have no price."""
+    cost, extract = run["cost"], run["phases"].get("extract")
+    prices = {"M params": cost["parameters"] / 1e6, "G MAC": cost["multiply_adds"] / 1e9} if cost else {}
+    return prices | {"frames/s": extract["per_second"]} if extract else prices
 
 
 def percent(fraction: float | None) -> float | None:
@@ -159,6 +172,7 @@ def _notes(rows: list[Row], protocol: str, feature: str, common: dict[str, Any],
     unmatched = {metrics["unmatched"] for run in runs if (metrics := _find(run, protocol, feature))}
     notes = [
         f"protocol {protocol}; percent; mean ± standard deviation over runs; feature {feature} batch normalisation",
+        "M params: without the classifier; G MAC: multiply-adds a frame; frames/s: at test; means over runs",
         f"recipe {over('recipe')}; seeds {over('seed')}; splits {over('split')}; {', '.join(sorted(precision))}; "
         f"{'; '.join(sorted(place))}; code {', '.join(sorted({run['code'][:8] for run in runs}))}",
     ]
@@ -200,13 +214,19 @@ def render(table: Table, style: str) -> str:
     """One table as text: style "terminal" or "github"."""
     from tabulate import tabulate
 
-    github = style == "github"
+    github, body = style == "github", _body(table)
+    head = list(HEAD)
+    if not github:  # heads in two lines and no space around ±, so that a table with spreads has room for its labels
+        head = [each.replace(" ", "\n").replace("/", "\n/") for each in HEAD]
+        body = [[row[0], *(each.replace(" ", "") for each in row[1:])] for row in body]
+    columns = list(zip(head, *body, strict=True))[1:]
+    figures = sum(2 + len(max(f"{name}  ".split("\n") + cells, key=len)) for name, *cells in columns)
     drawn = tabulate(
-        _body(table),
-        HEAD,
+        body,
+        head,
         tablefmt="github" if github else "simple",
         colalign=("left", *["right"] * (len(HEAD) - 1)),
-        maxcolwidths=None if github else [WIDEST, *[None] * (len(HEAD) - 1)],
+        maxcolwidths=None if github else [max(NARROWEST, WIDTH - figures), *[None] * (len(HEAD) - 1)],
         disable_numparse=True,
     )
     if github:
@@ -216,6 +236,14 @@ def render(table: Table, style: str) -> str:
 
 def _body(table: Table) -> list[list[str]]:
     return [
-        [row.label + ("*" if row.stale else ""), str(len(row.runs)), *(cell(row.values[column]) for column in COLUMNS)]
+        [
+            row.label + ("*" if row.stale else ""),
+            str(len(row.runs)),
+            *(cell(row.values[column]) for column in COLUMNS),
+            *(
+                form.format(np.mean(row.prices[column])) if row.prices[column] else "-"
+                for column, form in PRICES.items()
+            ),
+        ]
         for row in table.rows
     ]

@@ -9,8 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from benchmarks import records
+from benchmarks.model import build_model
+from benchmarks.run import cost
+from benchmarks.settings import resolve
 
 RUN = ("run", "--dataset", "walkers:tiny", "--set", "epochs=1")
 
@@ -93,6 +97,16 @@ def test_multiply_adds_of_the_small_backbone_are_those_counted_by_hand(finished)
         (64 >> s) * (32 >> s) * 9 * a * b for s, a, b in ((1, 3, 32), (2, 32, 64), (3, 64, 128), (3, 128, 256))
     )
     assert record["cost"]["multiply_adds"] == pytest.approx(by_hand)
+
+
+def test_multiply_adds_of_an_lstm_are_those_counted_by_hand():
+    settings = resolve("small", "lstm")
+    counted = {method: cost(build_model(method, 2, settings, seed=0)[0], settings) for method in ("mean", "lstm")}
+    (lstm,) = [
+        module for module in build_model("lstm", 2, settings, seed=0)[0].modules() if isinstance(module, torch.nn.LSTM)
+    ]
+    by_hand = 4 * lstm.hidden_size * (lstm.input_size + lstm.hidden_size)  # four gates, from the input and the state
+    assert counted["lstm"]["multiply_adds"] - counted["mean"]["multiply_adds"] == pytest.approx(by_hand)
 
 
 def test_a_record_of_other_code_is_shown_as_stale_and_not_as_current(bench, finished):
@@ -453,7 +467,7 @@ def test_data_stats_and_verify(bench, tmp_path):
 
 def test_table_formats(bench, finished):
     lines = bench("table", "--format", "csv").out.splitlines()
-    assert lines[0] == "data set,method,runs,R1,R5,R10,R20,mAP"
+    assert lines[0] == "data set,method,runs,R1,R5,R10,R20,mAP,M params,G MAC,frames/s"
     assert lines[1].startswith("walkers:tiny,mean,1,")
     assert "| method" in bench("table", "--format", "github").out
     assert "protocol standard" in bench("table", "--protocol", "standard").out

@@ -14,7 +14,7 @@ HOUSE = Path(__file__).parents[3]
 
 
 def record(
-    method="mean", seed=0, r1=0.5, dataset="walkers", code=None, recipe="small", data="d", **settings
+    method="mean", seed=0, r1=0.5, dataset="walkers", code=None, recipe="small", data="d", speed=1000.0, **settings
 ) -> records.Record:
     fractions = {"mAP": r1 / 2, "R1": r1, "R5": 1.0, "R10": 1.0, "R20": 1.0}
     rows = [
@@ -37,6 +37,8 @@ def record(
         "metrics": rows,
         "code": code or code_digest(Experiment(**experiment)),
         "environment": {"gpu": None, "cpu": "a processor"},
+        "cost": {"parameters": 1_250_000, "multiply_adds": 4_075_000_000.0},
+        "phases": {"extract": {"seconds": 1.0, "items": speed, "per_second": speed}},
     }
 
 
@@ -47,7 +49,20 @@ def line(text: str, begin: str) -> str:
 def test_mean_and_sample_standard_deviation_over_seeds():
     (table,) = tables([record(seed=s, r1=r) for s, r in enumerate((0.5, 0.6, 0.7))], None, {})
     row = line(render(table, "terminal"), "mean")
-    assert row.split()[:5] == ["mean", "3", "60.0", "±", "10.0"]  # by hand: the sample deviation of 50, 60, 70
+    assert row.split()[:3] == ["mean", "3", "60.0±10.0"]  # by hand: the sample deviation of 50, 60, 70
+
+
+def test_what_a_run_costs_is_the_mean_over_runs_and_a_dash_for_features_from_outside():
+    outside = {**external(), "cost": None, "phases": {"evaluate": {"seconds": 1.0, "items": 9, "per_second": 9.0}}}
+    (table,) = tables([record(seed=0, speed=900), record(seed=1, speed=1200), outside], None, {})
+    assert line(render(table, "terminal"), "mean").split()[-3:] == ["1.25", "4.08", "1050"]
+    assert line(render(table, "terminal"), "theirs").split()[-3:] == ["-", "-", "-"]
+
+
+def test_a_table_with_spreads_fits_a_terminal_of_100_columns():
+    runs = [record(method, seed, r) for method in ("mean", "cnn3d+afa") for seed, r in enumerate((0.60, 0.61, 0.62))]
+    (table,) = tables(runs, None, {})
+    assert max(map(len, render(table, "terminal").splitlines())) <= 100
 
 
 def test_rows_of_one_method_are_told_apart_by_the_settings_that_differ():
@@ -79,7 +94,7 @@ def test_stale_records_stand_apart_from_current_ones():
 def test_github_and_csv_hold_the_same_cells():
     (table,) = tables([record()], None, {})
     cells = [cell.strip() for cell in line(render(table, "github"), "| mean").strip("|").split("|")]
-    assert cells == ["mean", "1", "50.0", "100.0", "100.0", "100.0", "25.0"]
+    assert cells == ["mean", "1", "50.0", "100.0", "100.0", "100.0", "25.0", "1.25", "4.08", "1000"]
     assert page([table], "csv").splitlines()[1] == "walkers," + ",".join(cells)
 
 
@@ -130,7 +145,7 @@ def test_a_long_label_is_broken_at_a_terminal_and_loses_nothing():
     values = {f"setting_{letter}": "v" * 15 for letter in "abcdefgh"}
     (table,) = tables([record(**values), record(epochs=0)], None, {})
     text = render(table, "terminal")
-    assert max(map(len, text.splitlines()[:-3])) <= 60 + 45
+    assert max(map(len, text.splitlines()[:-3])) <= 100
     assert all(key in text for key in values)
 
 
