@@ -114,7 +114,7 @@ def build_backbone(name: str, weights: str) -> tuple[Backbone, str]:
         backbone = _small()
         if weights == NONE:
             return backbone, NONE
-        state, digest = _load(Path(weights))
+        state, digest = load_state(Path(weights))
         _fill(backbone, state, weights)
         return backbone, digest
     import torchvision
@@ -124,7 +124,7 @@ def build_backbone(name: str, weights: str) -> tuple[Backbone, str]:
     digest = NONE
     if weights != NONE:
         file = _imagenet_file(source) if weights == IMAGENET else Path(weights)
-        state, digest = _load(file)
+        state, digest = load_state(file)
         _fill(model, state, str(file))
     return source.cut(model), digest
 
@@ -185,7 +185,8 @@ def weights_digest(name: str, weights: str) -> str:
     return file_digest(file)
 
 
-def _load(file: Path) -> tuple[dict[str, Tensor], str]:
+def load_state(file: Path) -> tuple[dict[str, Tensor], str]:
+    """The tensors of a safetensors or state-dict file, and the sha256 of its bytes."""
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file

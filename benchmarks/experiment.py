@@ -11,7 +11,7 @@ from typing import Any
 
 from baselines import BASELINES
 
-from .settings import split_method
+from .settings import FILES, split_method
 
 EXTERNAL = "external"  # what stands in the place of a recipe
 HOUSE = Path(__file__).parent.parent
@@ -25,6 +25,7 @@ DECISIVE = (
         "benchmarks/data/decode.py",
         "benchmarks/data/subsets.py",
         "benchmarks/data/flow.py",
+        "benchmarks/data/raft.py",
     ),
 )
 
@@ -36,9 +37,10 @@ class Experiment:
     Attributes:
         method: BASELINE[+afa|+afa-motion], or the name of an external method.
         dataset: trained on; `test`: evaluated on, the same unless the evaluation crosses data sets.
-        settings: resolved, by the names that a user writes; a weights file by its name alone.
+        settings: as `Settings.recorded` has them.
         seed, split: of the run and of the training set; test_split: of the test set.
         data, test_data, weights: digests of what was read; of an evaluation elsewhere, of the trained model's weights.
+        flow_weights: the digest of RAFT's, where they were used.
         recipe: where the settings came from; a label, and no part of the identity.
     """
 
@@ -53,6 +55,7 @@ class Experiment:
     weights: str
     recipe: str = ""
     test_split: int = 0
+    flow_weights: str = "none"
 
     @property
     def external(self) -> bool:
@@ -62,13 +65,13 @@ class Experiment:
     @property
     def identity(self) -> str:
         """sha256 of everything that the run is."""
-        settings = {key: value for key, value in self.settings.items() if key != "weights"}
+        settings = {key: value for key, value in self.settings.items() if key not in FILES}
         return _sha256({**asdict(self), "settings": settings})
 
     @property
     def question(self) -> str:
         """sha256 of what is asked, before any data or weights are read: the name of the weights in place of digests."""
-        return _sha256({**asdict(self), "data": "", "test_data": "", "weights": ""})
+        return _sha256({**asdict(self), "data": "", "test_data": "", "weights": "", "flow_weights": ""})
 
     @property
     def name(self) -> str:

@@ -23,6 +23,7 @@ from . import environment, records
 from .data.clips import TrainingBatches
 from .data.flow import flow_store
 from .data.loading import Data, load
+from .data.raft import flow_digest
 from .data.stores import Store
 from .data.subsets import hold_out, test_tracklets
 from .evaluation import Ranking, evaluate_features
@@ -64,16 +65,17 @@ def plan(
     Raises:
         UserError: an unknown method, data set, recipe or setting, a missing root, or weights out of reach.
     """
-    BASELINES.get(split_method(method)[0])
+    baseline = BASELINES.get(split_method(method)[0])
     data = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
     recipe = recipe or data.definition.recipe
     settings = resolve(recipe, method, changes)
     weights = weights_digest(settings.backbone, settings.weights)
-    values = {**settings.as_dict(), "weights": Path(settings.weights).name}
     label = Path(recipe).stem if recipe.endswith(".toml") else recipe
     digests = {"data": data.digest, "test_data": data.digest, "weights": weights}
+    if baseline.uses_flow:
+        digests["flow_weights"] = flow_digest(settings)
     experiment = Experiment(
-        method, data.name, data.name, values, seed, split, recipe=label, test_split=split, **digests
+        method, data.name, data.name, settings.recorded(), seed, split, recipe=label, test_split=split, **digests
     )
     return experiment, settings, data
 
@@ -177,6 +179,10 @@ def trained_model(folder: RunFolder, record: Record, machine: Machine) -> tuple[
         )
     experiment = records.experiment_of(record)
     settings = from_dict({**experiment.settings, "weights": "none"})
+    if BASELINES.get(split_method(experiment.method)[0]).uses_flow and flow_digest(settings) != experiment.flow_weights:
+        raise UserError(
+            f"flow_weights: {settings.flow_weights} is not the file with which {record['name']} was trained"
+        )
     _prepare(settings)
     classes = _classes(folder.weights)
     model, _ = build_model(experiment.method, classes, settings, experiment.seed)

@@ -50,6 +50,8 @@ class Settings:
     lr_step: int  # epochs between divisions of the learning rate
     lr_gamma: float  # what the learning rate is multiplied by then
     precision: Literal["float32", "bf16"]  # of the forward pass; losses and distances are float32
+    flow: Literal["dis", "raft"]  # for baselines that use it: OpenCV's search, or torchvision's network
+    flow_weights: str  # none, or RAFT's: a safetensors or state-dict file
     threads: int  # of the CPU: it changes the bits of a result
     # the method's parts; a method sets the first two and may set the others to 0
     classification: Literal["pooled", "consensus", "none"]  # cross-entropy on the coherence, or Eq. 7-9 on all frames
@@ -66,7 +68,12 @@ class Settings:
         """Settings by the names that a user writes: `lambda`, not `lambda_`."""
         return {field.name.rstrip("_"): getattr(self, field.name) for field in fields(self)}
 
+    def recorded(self) -> dict[str, Any]:
+        """As a record has them: files by their names alone, for their digests stand beside the settings."""
+        return {**self.as_dict(), **{key: Path(getattr(self, key)).name for key in FILES}}
 
+
+FILES = ("weights", "flow_weights")
 KEYS = tuple(field.name.rstrip("_") for field in fields(Settings))
 TYPES = {key.rstrip("_"): hint for key, hint in get_type_hints(Settings).items()}
 RANGES: dict[str, tuple[float, float]] = {
@@ -163,7 +170,13 @@ def change(settings: Settings, values: Mapping[str, Any], source: str) -> Settin
 
 
 def from_dict(values: Mapping[str, Any]) -> Settings:
-    """The inverse of `Settings.as_dict`, as a record stores it."""
+    """The inverse of `Settings.as_dict`, as a record stores it.
+
+    Raises:
+        UserError: the record is of a version that did not have all settings.
+    """
+    if lacking := [key for key in KEYS if key not in values]:
+        raise UserError(f"the run is of an earlier version, without {', '.join(lacking)}; run it again with --fresh")
     return _settings(values, "record")
 
 

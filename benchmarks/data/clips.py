@@ -226,7 +226,7 @@ def read_clips(
     if settings.shuffle not in (phase, "both"):
         return clips, read_flow(flow, names, settings).unflatten(0, (-1, steps))
     pixels = frames.permute(0, 2, 3, 1).numpy().reshape(-1, steps, settings.height, settings.width, 3)
-    return clips, torch.from_numpy(np.stack([between(clip) for clip in pixels]))
+    return clips, torch.from_numpy(np.stack([between(clip, settings) for clip in pixels]))
 
 
 def read_frames(store: Store, names: Sequence[str], settings: Settings) -> Tensor:

@@ -6,6 +6,7 @@ ends of the scale, so that a size of image changes nothing but the detail.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from benchmarks.settings import Settings
 
-from . import cache
+from . import cache, raft
 from .decode import decode
 from .loading import Data
 from .stores import PackedStore, Store, write_pack
@@ -28,21 +29,22 @@ QUALITY = 95  # of the JPEG in which a flow image is kept: a tenth of the raw by
 SHARD = 4096  # frames a file: what an interruption costs
 
 
-def between(frames: Pixels) -> Pixels:
-    """The flow from each frame to the next, the last one repeated: (T, H, W, 3) RGB to (T, 2, H, W).
-
-    Dense inverse search (Kroeger et al., 2016) at its medium setting.
-    """
+def between(frames: Pixels, settings: Settings) -> Pixels:
+    """The flow from each frame to the next, the last one repeated: (T, H, W, 3) RGB to (T, 2, H, W)."""
     steps, height, width = frames.shape[:3]
     flow = np.full((steps, height, width, 2), REST, np.uint8)
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
-    for step in range(steps - 1):
-        pixels = search.calc(grey[step], grey[step + 1], None)
-        flow[step] = np.clip(np.rint(pixels * (127 / (LIMIT * height))) + REST, 1, 255)
     if steps > 1:
+        pixels = raft.between_pairs(frames, settings.flow_weights) if settings.flow == "raft" else _search(frames)
+        flow[:-1] = np.clip(np.rint(pixels * (127 / (LIMIT * height))) + REST, 1, 255)
         flow[-1] = flow[-2]
     return flow.transpose(0, 3, 1, 2)
+
+
+def _search(frames: Pixels) -> NDArray[np.float32]:
+    """Dense inverse search (Kroeger et al., 2016) at its medium setting: (T - 1, H, W, 2), in pixels."""
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    return np.stack([search.calc(first, second, None) for first, second in pairwise(grey)])
 
 
 def to_pixels(flow: Tensor) -> Tensor:
@@ -63,7 +65,9 @@ def flow_store(data: Data, settings: Settings, progress: Callable[[int, int], No
     What the cache lacks is computed now, on all cores; interrupted, it goes on from the last whole file.
     """
     height, width = settings.height, settings.width
-    folder = cache() / "flow" / f"{data.name.replace(':', '.')}-{data.digest[:12]}-{height}x{width}-dis"
+    learned = settings.flow == "raft"
+    kind = f"raft-{raft.flow_digest(settings)[:12]}" if learned else "dis"
+    folder = cache() / "flow" / f"{data.name.replace(':', '.')}-{data.digest[:12]}-{height}x{width}-{kind}"
     shards = list(_shards(data))
     files = [folder / f"{number:05d}.arrow" for number in range(len(shards))]
     total, done = sum(sum(map(len, shard)) for shard in shards), 0
@@ -72,10 +76,11 @@ def flow_store(data: Data, settings: Settings, progress: Callable[[int, int], No
         images = np.stack([decode(data.store.read(name), height, width, name) for name in frames])
         return [
             (name, simplejpeg.encode_jpeg(image.reshape(-1, width, 1), QUALITY, "GRAY"))
-            for name, image in zip(frames, between(images), strict=True)
+            for name, image in zip(frames, between(images, settings), strict=True)
         ]
 
-    with ThreadPoolExecutor() as pool:  # decoding and the search release the interpreter's lock
+    # Decoding and the search release the interpreter's lock; torch has threads of its own.
+    with ThreadPoolExecutor(1 if learned else None) as pool:
         for file, shard in zip(files, shards, strict=True):
             if not file.exists():
                 write_pack(file, (pair for pairs in pool.map(flow, shard) for pair in pairs))

@@ -123,10 +123,9 @@ def _plan(row: Row, place: Place, seed: int, split: int, choice: Choice) -> Plan
     recipe = row.recipe or choice.recipe or ("small" if choice.quick else definition(train).recipe)
     changes = (*(QUICK if choice.quick else ()), *choice.changes, *row.changes)
     settings = resolve(recipe, row.method, changes)
-    values = {**settings.as_dict(), "weights": Path(settings.weights).name}
     label = Path(recipe).stem if recipe.endswith(".toml") else recipe
     test_split = split if test == train else 0
-    experiment = Experiment(row.method, train, test, values, seed, split, "", "", "", label, test_split)
+    experiment = Experiment(row.method, train, test, settings.recorded(), seed, split, "", "", "", label, test_split)
     options = {"--method": row.method, "--dataset": train, "--recipe": recipe, "--seed": seed, "--split": split}
     words = [word for option, value in options.items() for word in (option, str(value))]
     words += [word for text in changes for word in ("--set", text)]

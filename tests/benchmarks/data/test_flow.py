@@ -28,18 +28,18 @@ def texture(height: int, width: int) -> np.ndarray:
 def test_a_picture_that_is_moved_has_that_flow(right, down):
     wide = texture(160, 96)
     frames = np.stack([wide[20 - k * down : 148 - k * down, 16 - k * right : 80 - k * right] for k in range(3)])
-    flow = to_pixels(torch.from_numpy(between(frames)))
+    flow = to_pixels(torch.from_numpy(between(frames, SETTINGS)))
     inner = flow[:, :, 24:-24, 16:-16].mean(dim=(2, 3))
     torch.testing.assert_close(inner, torch.tensor([[right, down]] * 3).float(), rtol=0, atol=0.3)
 
 
 def test_rest_is_nought_and_the_last_flow_is_repeated():
     still = np.stack([texture(64, 32)] * 2)
-    assert (to_pixels(torch.from_numpy(between(still))) == 0).all()
+    assert (to_pixels(torch.from_numpy(between(still, SETTINGS))) == 0).all()
     moving = np.stack([texture(64, 48)[:, 4 * k : 4 * k + 32] for k in range(4)])
-    flow = between(moving)
+    flow = between(moving, SETTINGS)
     assert (flow[-1] == flow[-2]).all()
-    assert (between(still[:1]) == 128).all()  # nothing follows a single frame
+    assert (between(still[:1], SETTINGS) == 128).all()  # nothing follows a single frame
 
 
 def test_the_cache_holds_the_flow_between_neighbours_of_the_video():
@@ -48,7 +48,7 @@ def test_the_cache_holds_the_flow_between_neighbours_of_the_video():
     frames = data.table.frames[data.table.frames.map(len).idxmax()]
     pixels = clips.TestChunks(data.table[data.table.frames.map(len) == len(frames)], data.store, SETTINGS)[0].frames
     kept = read_flow(store, frames[:5], SETTINGS).int()
-    expected = torch.from_numpy(between(pixels[0].permute(0, 2, 3, 1).numpy())).int()[:5]
+    expected = torch.from_numpy(between(pixels[0].permute(0, 2, 3, 1).numpy(), SETTINGS)).int()[:5]
     assert (kept - expected).abs().float().mean() < 1.5  # of 255: what the JPEG costs
 
 
@@ -78,7 +78,7 @@ def test_a_shuffled_clip_gets_the_flow_between_its_shuffled_neighbours():
     store = flow_store(data, SETTINGS)
     training = data.table[data.table.subset == "train"]
     batch = clips.TrainingBatches(training, data.store, replace(SETTINGS, shuffle="both"), 0, store)[0]
-    expected = between(batch.frames[1].permute(0, 2, 3, 1).numpy())
+    expected = between(batch.frames[1].permute(0, 2, 3, 1).numpy(), SETTINGS)
     assert (batch.flow[1].numpy() == expected).all()
 
 
