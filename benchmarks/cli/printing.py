@@ -1,6 +1,12 @@
 """Finished runs on the screen, as several verbs print them."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from baselines.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmarks.suites.suite import Choice, Suite
 
 
 def digests_at_hand(found: list[dict]) -> dict[str, set[str]]:
@@ -15,17 +21,48 @@ def digests_at_hand(found: list[dict]) -> dict[str, set[str]]:
     return {key: digests for key, digests in known.items() if digests}
 
 
-def print_tables(
-    found: list[dict], protocol: str | None = None, style: str = "terminal", feature: str = "before"
-) -> None:
-    """The tables of the records, under the protocol named or each data set's first."""
-    from benchmarks.reporting.table import FEATURES, STYLES, page, tables
+def check_choices(style: str, feature: str) -> None:
+    """Raise a UserError for a format or feature that there is not."""
+    from benchmarks.reporting.grid import STYLES
+    from benchmarks.reporting.table import FEATURES
 
     if style not in STYLES:
         raise UserError(f"--format {style}: choose {', '.join(STYLES)}")
     if feature not in FEATURES:
         raise UserError(f"--feature {feature}: choose {', '.join(FEATURES)}")
+
+
+def print_tables(
+    found: list[dict], protocol: str | None = None, style: str = "terminal", feature: str = "before"
+) -> None:
+    """The tables of the records, under the protocol named or each data set's first."""
+    from benchmarks.reporting.table import page, tables
+
+    check_choices(style, feature)
     made = tables(found, protocol, digests_at_hand(found), feature)
     if not made:
         raise UserError(f"--protocol {protocol}: none of the runs has it")
     print(page(made, style))
+
+
+def suite_page(
+    suite: "Suite",
+    choice: "Choice",
+    file: Path | None,
+    root: Path | None,
+    protocol: str | None,
+    feature: str,
+    style: str,
+) -> str:
+    """A suite's table: from an exported file's records, or from the results here and what is under way."""
+    from functools import partial
+
+    from benchmarks import records
+    from benchmarks.reporting.grid import page
+    from benchmarks.reporting.suite_table import counted, grids
+    from benchmarks.suites.states import from_records, here
+
+    if suite.paper == "table1":
+        return page(counted(suite, choice, root), style)
+    look = partial(from_records, found=records.exported(file)) if file else here(records.results(), root)
+    return page(grids(suite, choice, look, protocol, feature), style)

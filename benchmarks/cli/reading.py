@@ -10,8 +10,9 @@ from baselines import BASELINES
 from baselines.errors import UserError
 from benchmarks.data import DATASETS, imported
 
-from .options import Plugin, Protocol, Run, first_line, not_loaded
-from .printing import digests_at_hand, print_tables
+from .options import Plugin, Protocol, Root, Run, first_line, not_loaded
+from .printing import check_choices, digests_at_hand, print_tables, suite_page
+from .suites import Change, Quick, Recipe, Seeds, chosen
 
 verbs = typer.Typer()
 records_verbs = typer.Typer(help="Finished runs as one file, to share.", no_args_is_help=True)
@@ -66,22 +67,56 @@ def show(run: Run, plugin: Plugin = []) -> None:
 
 @verbs.command()
 def table(
+    suite: Annotated[str | None, typer.Argument(metavar="[SUITE]", help="A name from `bench suite list`.")] = None,
     protocol: Protocol = None,
-    dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
-    style: Annotated[str, typer.Option("--format", help="terminal, github or csv")] = "terminal",
+    dataset: Annotated[list[str], typer.Option(help="Only this data set; of a suite, in place of its own.")] = [],
+    seeds: Seeds = 3,
+    quick: Quick = False,
+    recipe: Recipe = None,
+    change: Change = [],
+    style: Annotated[str, typer.Option("--format", help="terminal, github, latex, html or csv")] = "terminal",
     feature: Annotated[str, typer.Option(help="before or after batch normalisation")] = "before",
+    file: Annotated[Path | None, typer.Option("--from", help="A file of `bench records export`.")] = None,
+    root: Root = None,
+    plugin: Plugin = [],
+) -> None:
+    """A suite's table beside the paper's; without a name all finished runs. Those not finished are named below.
+
+    --seeds, --quick, --recipe, --set and --root are a suite's, as `bench suite run` takes them.
+    """
+    from benchmarks import records
+
+    if suite is not None:
+        check_choices(style, feature)
+        named, choice = chosen(suite, dataset, seeds, quick, recipe, change, root, plugin)
+        print(suite_page(named, choice, file, root, protocol, feature, style))
+        return
+    wanted = dataset[0] if dataset else None
+    try:
+        print_tables(_finished(wanted, file), protocol, style, feature)
+    finally:
+        for begun in [] if file else records.unfinished(records.results()):
+            if wanted in (None, begun.experiment.test):
+                print(f"not finished: {begun}", file=sys.stderr)
+
+
+@verbs.command()
+def verdict(
+    dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
+    protocol: Protocol = None,
+    style: Annotated[str, typer.Option("--format", help="terminal, github, latex, html or csv")] = "terminal",
     file: Annotated[Path | None, typer.Option("--from", help="A file of `bench records export`.")] = None,
     plugin: Plugin = [],
 ) -> None:
-    """The finished runs: methods down, R1 to R20 and mAP across. Those not finished are named below."""
+    """The paper's claims one by one: the effect, its interval, the paper's, and what may be said of it."""
+    check_choices(style, "before")
     from benchmarks import records
+    from benchmarks.reporting.grid import page
+    from benchmarks.reporting.queries import Results
+    from benchmarks.reporting.verdict import grids, judge
 
-    try:
-        print_tables(_finished(dataset, file), protocol, style, feature)
-    finally:
-        for begun in [] if file else records.unfinished(records.results()):
-            if dataset in (None, begun.experiment.test):
-                print(f"not finished: {begun}", file=sys.stderr)
+    judged = judge(_finished(dataset, file), Results(file or records.results()), protocol)
+    print(page(list(grids(judged)), style))
 
 
 @verbs.command()

@@ -181,7 +181,7 @@ def _looked(suite: "Suite", choice: "Choice", root: Path | None) -> "tuple[list[
     from benchmarks.suites.suite import experiments
 
     planned = list(experiments(suite, choice))
-    return planned, here(planned, records.results(), root)
+    return planned, here(records.results(), root)(planned)
 
 
 def _title(planned: "Planned") -> str:

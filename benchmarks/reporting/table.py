@@ -1,7 +1,5 @@
 """Finished runs as a table: methods down, R1 to R20, mAP and what a run costs across, over seeds and splits."""
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -14,11 +12,13 @@ from benchmarks.experiment import Experiment
 from benchmarks.records import RANKS, Record, experiment_of, stale
 from benchmarks.settings import ATTACHMENTS, changed_from_recipe, split_method
 
-STYLES, FEATURES = ("terminal", "github", "csv"), ("before", "after")
+from . import grid
+from .grid import Grid
+
+FEATURES = ("before", "after")
 COLUMNS = (*(f"R{rank}" for rank in RANKS), "mAP")
 PRICES = {"M params": "{:.2f}", "G MAC": "{:.3g}", "frames/s": "{:.0f}"}
 HEAD = ("method", "runs", *COLUMNS, *PRICES)
-WIDTH, NARROWEST = 100, 16  # characters of a table at a terminal, and of its labels where the figures leave no more
 
 
 @dataclass(frozen=True)
@@ -200,38 +200,8 @@ def cell(values: list[float | None]) -> str:
 
 
 def page(made: Sequence[Table], style: str) -> str:
-    """Tables as one text: style "terminal", "github" or "csv", which has its header once."""
-    if style != "csv":
-        return "\n\n".join(render(table, style) for table in made)
-    out = io.StringIO()
-    lines = csv.writer(out, lineterminator="\n")
-    lines.writerow(["data set", *HEAD])
-    lines.writerows([table.title, *row] for table in made for row in _body(table))
-    return out.getvalue().rstrip()
-
-
-def render(table: Table, style: str) -> str:
-    """One table as text: style "terminal" or "github"."""
-    from tabulate import tabulate
-
-    github, body = style == "github", _body(table)
-    head = list(HEAD)
-    if not github:  # heads in two lines and no space around ±, so that a table with spreads has room for its labels
-        head = [each.replace(" ", "\n").replace("/", "\n/") for each in HEAD]
-        body = [[row[0], *(each.replace(" ", "") for each in row[1:])] for row in body]
-    columns = list(zip(head, *body, strict=True))[1:]
-    figures = sum(2 + len(max(f"{name}  ".split("\n") + cells, key=len)) for name, *cells in columns)
-    drawn = tabulate(
-        body,
-        head,
-        tablefmt="github" if github else "simple",
-        colalign=("left", *["right"] * (len(HEAD) - 1)),
-        maxcolwidths=None if github else [max(NARROWEST, WIDTH - figures), *[None] * (len(HEAD) - 1)],
-        disable_numparse=True,
-    )
-    if github:
-        return "\n".join([f"**{table.title}**", "", drawn, "", *(f"<sub>{note}</sub><br>" for note in table.notes)])
-    return "\n".join([table.title, drawn, *table.notes])
+    """Tables as one text, in one of `grid.STYLES`."""
+    return grid.page([Grid(table.title, HEAD, _body(table), table.notes) for table in made], style)
 
 
 def _body(table: Table) -> list[list[str]]:

@@ -1,6 +1,6 @@
 """Where each experiment of a suite stands, from what lies on disk."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,16 +62,25 @@ def _nothing(planned: Planned, absent: Mapping[str, str]) -> State:
     return State("not run")
 
 
-def here(planned: Sequence[Planned], place: Path, root: Path | None = None) -> list[State]:
-    """The state of each planned experiment in the results below `place`."""
-    asked = [each.experiment for each in planned]
-    pairs = {pair for each in asked for pair in ((each.dataset, each.split), (each.test, each.test_split))}
-    digests = {f"{name}/{split}": known_digests(name, split) for name, split in pairs}
-    reasons = {name: why_absent(name, root) for name, _ in pairs}
-    return states(
-        planned,
-        records.finished(place),
-        records.unfinished(place),
-        {key: value for key, value in digests.items() if value},
-        {name: reason for name, reason in reasons.items() if reason},
-    )
+def from_records(planned: Sequence[Planned], found: Sequence[Record]) -> list[State]:
+    """The state of each planned experiment by records alone, whatever code made them."""
+    known = {experiment_of(record).question: State(DONE, record=record) for record in found}
+    return [known.get(each.experiment.question, State("not run")) for each in planned]
+
+
+def here(place: Path, root: Path | None = None) -> Callable[[Sequence[Planned]], list[State]]:
+    """A function that gives the states of planned experiments in the results below `place`, which is read once."""
+    found, begun = records.finished(place), records.unfinished(place)
+    digests: dict[str, set[str]] = {}
+    reasons: dict[str, str | None] = {}
+
+    def look(planned: Sequence[Planned]) -> list[State]:
+        for asked in (each.experiment for each in planned):
+            for name, split in ((asked.dataset, asked.split), (asked.test, asked.test_split)):
+                if f"{name}/{split}" not in digests:
+                    digests[f"{name}/{split}"] = known_digests(name, split)
+                    reasons[name] = why_absent(name, root)
+        at_hand = {key: value for key, value in digests.items() if value}
+        return states(planned, found, begun, at_hand, {name: why for name, why in reasons.items() if why})
+
+    return look

@@ -8,7 +8,7 @@ import pytest
 from benchmarks import records
 from benchmarks.experiment import Experiment, code_digest
 from benchmarks.reporting import documents
-from benchmarks.reporting.table import page, render, tables
+from benchmarks.reporting.table import page, tables
 
 HOUSE = Path(__file__).parents[3]
 
@@ -48,21 +48,21 @@ def line(text: str, begin: str) -> str:
 
 def test_mean_and_sample_standard_deviation_over_seeds():
     (table,) = tables([record(seed=s, r1=r) for s, r in enumerate((0.5, 0.6, 0.7))], None, {})
-    row = line(render(table, "terminal"), "mean")
+    row = line(page([table], "terminal"), "mean")
     assert row.split()[:3] == ["mean", "3", "60.0±10.0"]  # by hand: the sample deviation of 50, 60, 70
 
 
 def test_what_a_run_costs_is_the_mean_over_runs_and_a_dash_for_features_from_outside():
     outside = {**external(), "cost": None, "phases": {"evaluate": {"seconds": 1.0, "items": 9, "per_second": 9.0}}}
     (table,) = tables([record(seed=0, speed=900), record(seed=1, speed=1200), outside], None, {})
-    assert line(render(table, "terminal"), "mean").split()[-3:] == ["1.25", "4.08", "1050"]
-    assert line(render(table, "terminal"), "theirs").split()[-3:] == ["-", "-", "-"]
+    assert line(page([table], "terminal"), "mean").split()[-3:] == ["1.25", "4.08", "1050"]
+    assert line(page([table], "terminal"), "theirs").split()[-3:] == ["-", "-", "-"]
 
 
 def test_a_table_with_spreads_fits_a_terminal_of_100_columns():
     runs = [record(method, seed, r) for method in ("mean", "cnn3d+afa") for seed, r in enumerate((0.60, 0.61, 0.62))]
     (table,) = tables(runs, None, {})
-    assert max(map(len, render(table, "terminal").splitlines())) <= 100
+    assert max(map(len, page([table], "terminal").splitlines())) <= 100
 
 
 def test_rows_of_one_method_are_told_apart_by_the_settings_that_differ():
@@ -76,10 +76,10 @@ def test_each_data_set_has_a_table_of_its_own():
 
 def test_the_protocol_is_named_and_what_it_leaves_out_is_counted():
     (table,) = tables([record()], None, {})
-    assert "protocol standard" in render(table, "terminal")
-    assert "queries without a match, left out: 2" in render(table, "terminal")
+    assert "protocol standard" in page([table], "terminal")
+    assert "queries without a match, left out: 2" in page([table], "terminal")
     (table,) = tables([record()], "full", {})
-    assert "left out" not in render(table, "terminal")
+    assert "left out" not in page([table], "terminal")
 
 
 def test_stale_records_stand_apart_from_current_ones():
@@ -93,7 +93,7 @@ def test_stale_records_stand_apart_from_current_ones():
 
 def test_github_and_csv_hold_the_same_cells():
     (table,) = tables([record()], None, {})
-    cells = [cell.strip() for cell in line(render(table, "github"), "| mean").strip("|").split("|")]
+    cells = [cell.strip() for cell in line(page([table], "github"), "| mean").strip("|").split("|")]
     assert cells == ["mean", "1", "50.0", "100.0", "100.0", "100.0", "25.0", "1.25", "4.08", "1000"]
     assert page([table], "csv").splitlines()[1] == "walkers," + ",".join(cells)
 
@@ -144,7 +144,7 @@ def test_other_features_under_one_name_are_two_rows_that_can_be_told_apart():
 def test_a_long_label_is_broken_at_a_terminal_and_loses_nothing():
     values = {f"setting_{letter}": "v" * 15 for letter in "abcdefgh"}
     (table,) = tables([record(**values), record(epochs=0)], None, {})
-    text = render(table, "terminal")
+    text = page([table], "terminal")
     assert max(map(len, text.splitlines()[:-3])) <= 100
     assert all(key in text for key in values)
 

@@ -1,0 +1,136 @@
+"""A table of texts in the formats that people put into terminals, repositories, papers and pages."""
+
+import csv
+import html
+import io
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+STYLES = ("terminal", "github", "latex", "html", "csv")
+BOLD = ("\033[1m", "\033[0m")
+WIDTH, NARROWEST = 100, 16  # characters of a table at a terminal, and of its labels where the figures leave no more
+
+
+@dataclass(frozen=True)
+class Grid:
+    """rows: lists of texts as long as `head`, the first of each a label; bold: (row, column) of the cells that stand out."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+    bold: frozenset[tuple[int, int]] = frozenset()
+
+
+def page(grids: Sequence[Grid], style: str) -> str:
+    """Tables as one text. In CSV, heads are written where they change."""
+    if style != "csv":
+        return "\n\n".join(DRAW[style](grid) for grid in grids)
+    out, head = io.StringIO(), None
+    lines = csv.writer(out, lineterminator="\n")
+    for grid in grids:
+        if grid.head != head:
+            lines.writerow(["data set", *grid.head])
+        head = grid.head
+        lines.writerows([grid.title, *row] for row in grid.rows)
+    return out.getvalue().rstrip()
+
+
+def _marked(grid: Grid, before: str, after: str) -> list[list[str]]:
+    return [
+        [f"{before}{cell}{after}" if (row, column) in grid.bold else cell for column, cell in enumerate(cells)]
+        for row, cells in enumerate(grid.rows)
+    ]
+
+
+def _tabulated(head: Sequence[str], body: list[list[str]], form: str, label: int | None = None) -> str:
+    from tabulate import tabulate
+
+    sides = ("left", *["right"] * (len(head) - 1))
+    widths = [label, *[None] * (len(head) - 1)] if label else None
+    return tabulate(body, head, tablefmt=form, colalign=sides, maxcolwidths=widths, disable_numparse=True)
+
+
+def _terminal(grid: Grid) -> str:
+    """Heads in two lines and no space around ±, so that a table with spreads has room for its labels."""
+    head = [each.replace(" ", "\n").replace("/", "\n/") for each in grid.head]
+    plain = [[row[0], *(each.replace(" ± ", "±") for each in row[1:])] for row in grid.rows]
+    columns = list(zip(head, *plain, strict=True))[1:]
+    figures = sum(2 + len(max(f"{name}  ".split("\n") + cells, key=len)) for name, *cells in columns)
+    body = _marked(replace(grid, rows=plain), *(BOLD if sys.stdout.isatty() else ("", "")))
+    drawn = _tabulated(head, body, "simple", max(NARROWEST, WIDTH - figures))
+    return "\n".join([grid.title, drawn, *grid.notes])
+
+
+def _github(grid: Grid) -> str:
+    drawn = _tabulated(grid.head, _marked(grid, "**", "**"), "github")
+    return "\n".join([f"**{grid.title}**", "", drawn, "", *(f"<sub>{note}</sub><br>" for note in grid.notes)])
+
+
+def _latex(grid: Grid) -> str:
+    """A table for booktabs; it needs no other package."""
+    lines = [" & ".join(map(_tex, grid.head)) + r" \\", r"\midrule"]
+    for row, cells in enumerate(grid.rows):
+        texts = [_tex(cell) for cell in cells]
+        texts = [rf"\textbf{{{text}}}" if (row, column) in grid.bold else text for column, text in enumerate(texts)]
+        lines.append(" & ".join(texts) + r" \\")
+    notes = [rf"\\[2pt]\footnotesize {_tex(note)}" for note in grid.notes]
+    columns = "l" + "r" * (len(grid.head) - 1)
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_tex(grid.title)}}}",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            *notes,
+            r"\end{table}",
+        ]
+    )
+
+
+TEX = {
+    **{mark: f"\\{mark}" for mark in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "±": r"$\pm$",
+    "−": "$-$",
+    "Δ": r"$\Delta$",
+    "→": r"$\rightarrow$",
+}
+
+
+def _tex(text: str) -> str:
+    escaped = "".join(TEX.get(letter, letter) for letter in text)
+    return re.sub(r"^\[", "{[}", escaped)  # after a line's end, `[` would be an option of it
+
+
+def _html(grid: Grid) -> str:
+    def line(tag: str, cells: Sequence[str], row: int = -1) -> str:
+        texts = [html.escape(cell) for cell in cells]
+        texts = [f"<b>{text}</b>" if (row, column) in grid.bold else text for column, text in enumerate(texts)]
+        return "<tr>" + "".join(f"<{tag}>{text}</{tag}>" for text in texts) + "</tr>"
+
+    return "\n".join(
+        [
+            "<table>",
+            f"<caption>{html.escape(grid.title)}</caption>",
+            f"<thead>{line('th', grid.head)}</thead>",
+            "<tbody>",
+            *(line("td", row, number) for number, row in enumerate(grid.rows)),
+            "</tbody>",
+            "</table>",
+            *(f"<p>{html.escape(note)}</p>" for note in grid.notes),
+        ]
+    )
+
+
+DRAW = {"terminal": _terminal, "github": _github, "latex": _latex, "html": _html}

@@ -1,0 +1,222 @@
+"""The paper's claims, judged one by one by what was measured; no more is said than the data do."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.data import family
+from benchmarks.experiment import Experiment
+from benchmarks.records import Record, experiment_of
+from benchmarks.settings import resolve
+from benchmarks.suites.claims import ALPHA, CLAIMS, MARGIN, METRIC, Arm, Claim
+
+from . import paper
+from .grid import Grid
+from .queries import Results, values
+from .statistics import Interval, Verdict, difference, holm, over_splits, verdict
+from .table import ATTACHED
+
+TEST_TO_TRAIN = 1.0  # of iLIDS-VID and PRID-2011, half for test in each split
+TUNED = "tuning_trials"
+# On drawn data a generator decides, and nothing is said of people.
+IN_THIS_WORLD = {
+    Verdict.SUPPORTED: "holds in this world",
+    Verdict.CONTRADICTED: "does not hold in this world",
+    Verdict.NEGLIGIBLE: "negligible in this world",
+    Verdict.UNDECIDED: "undecided",
+}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim at one place. interval: of the effect, in fractions; missing: why it is undecided; paper: its effect."""
+
+    claim: Claim
+    place: tuple[str, str]
+    interval: Interval | None
+    word: Verdict
+    missing: str
+    runs: int
+    paper: float | None
+
+    @property
+    def said(self) -> str:
+        """The word for readers."""
+        return IN_THIS_WORLD[self.word] if family(self.place[0]).startswith("walkers") else str(self.word)
+
+
+def judge(
+    found: Sequence[Record], results: Results, protocol: str | None = None, controls: str | None = None
+) -> list[Judged]:
+    """Every claim at every place of the records.
+
+    Args:
+        protocol: in place of each data set's first.
+        controls: what is wrong with the controls in this environment; None: nothing.
+    """
+    places = sorted({(each.dataset, each.test) for each in map(experiment_of, found) if not each.external})
+    judged = []
+    for place in places:
+        here = [record for record in found if _place(record) == place and not experiment_of(record).external]
+        claims = [claim for claim in CLAIMS if claim.transfer == (place[0] != place[1])]
+        judged += _holm([_judge(claim, place, here, results, protocol, controls) for claim in claims])
+    return judged
+
+
+def _place(record: Record) -> tuple[str, str]:
+    return str(record["experiment"]["dataset"]), str(record["experiment"]["test"])
+
+
+def _judge(
+    claim: Claim,
+    place: tuple[str, str],
+    found: Sequence[Record],
+    results: Results,
+    protocol: str | None,
+    controls: str | None,
+) -> Judged:
+    printed = _printed(claim, place)
+    arms = _fullest(claim, found)
+    if isinstance(arms, str):
+        return Judged(claim, place, None, Verdict.UNDECIDED, f"{arms} (suite {claim.suite})", 0, printed)
+    protocol = protocol or arms[0][0]["metrics"][0]["protocol"]
+    tables = [values(runs, results, METRIC, protocol) for runs in arms]
+    pids = tables[0][1]
+    if any(table.shape != tables[0][0].shape for table, _ in tables):
+        return Judged(claim, place, None, Verdict.UNDECIDED, "the runs were not asked the same queries", 0, printed)
+    above, below = (
+        sum(
+            sign * arm.weight * table
+            for arm, (table, _) in zip(claim.arms, tables, strict=True)
+            if sign * arm.weight > 0
+        )
+        for sign in (1, -1)
+    )
+    interval = _interval(np.asarray(above), np.asarray(below), pids, arms[0])
+    missing = _lacking(claim, arms, controls)
+    word = Verdict.UNDECIDED if missing else verdict(interval, MARGIN)
+    return Judged(claim, place, interval, word, missing, len(arms[0]), printed)
+
+
+def _interval(above: np.ndarray, below: np.ndarray, pids: np.ndarray, runs: Sequence[Record]) -> Interval:
+    """Of the difference, for methods: over seeds and identities, or over splits that share people."""
+    splits = np.array([experiment_of(run).split for run in runs])
+    if len(set(splits)) == 1:
+        return difference(above, below, pids, "methods")
+    each = np.nanmean(above - below, axis=1)
+    return over_splits(np.array([each[splits == split].mean() for split in np.unique(splits)]), TEST_TO_TRAIN)
+
+
+def _lacking(claim: Claim, arms: Sequence[Sequence[Record]], controls: str | None) -> str:
+    """What is missing before a verdict may be given; empty if nothing is."""
+    runs = len(arms[0])
+    tuned = {experiment_of(run).settings.get(TUNED, 0) for runs in arms for run in runs}
+    reasons = []
+    if runs < 2:
+        reasons.append("one seed says nothing of seeds: two at least")
+    if "controls" in claim.needs and controls:
+        reasons.append(f"controls: {controls}")
+    if "tuning" in claim.needs and (len(tuned) > 1 or tuned == {0}):
+        reasons.append("unequal tuning: `bench tune` each method with the same --trials")
+    return "; ".join(reasons)
+
+
+def _fullest(claim: Claim, found: Sequence[Record]) -> list[list[Record]] | str:
+    """The runs of each arm, paired by seed and split, in the context that has most of them; or what is missing.
+
+    A context is all that must be the same on both sides: data, code, processor, and the settings that are not under test.
+    """
+    contexts: dict[str, dict[int, dict[tuple[int, int], Record]]] = {}
+    for record in found:
+        experiment = experiment_of(record)
+        context = _context(record, experiment, "tuning" in claim.needs)
+        for number, arm in enumerate(claim.arms):
+            if _fits(arm, experiment):
+                contexts.setdefault(context, {}).setdefault(number, {})[experiment.seed, experiment.split] = record
+    best: list[list[Record]] = []
+    lacking = {number for number in range(len(claim.arms)) if not any(number in arms for arms in contexts.values())}
+    for arms in contexts.values():
+        common = set.intersection(*(set(arms.get(number, {})) for number in range(len(claim.arms))))
+        if (len(common), *_newest(arms)) > (len(best[0]) if best else 0, ""):
+            best = [[arms[number][key] for key in sorted(common)] for number in range(len(claim.arms))]
+    if best and best[0]:
+        return best
+    names = [" ".join((claim.arms[number].method, *claim.arms[number].changes)) for number in sorted(lacking)]
+    return (
+        f"not run: {', '.join(names)}"
+        if names
+        else "no seed has run on all sides with the same settings, code and processor"
+    )
+
+
+def _newest(arms: dict[int, dict[tuple[int, int], Record]]) -> tuple[str]:
+    return (max(str(record["finished"]) for runs in arms.values() for record in runs.values()),)
+
+
+def _context(record: Record, experiment: Experiment, tuned: bool) -> str:
+    free = {*ATTACHED, *(("lr", "clip_frames", "spacing", "sampling", TUNED) if tuned else ())}
+    settings = {key: value for key, value in experiment.settings.items() if key not in free}
+    parts: list[Any] = [settings, experiment.data, experiment.test_data]
+    return json.dumps([*parts, record["environment"]["gpu"] or record["environment"]["cpu"]], sort_keys=True)
+
+
+def _fits(arm: Arm, experiment: Experiment) -> bool:
+    if arm.method != experiment.method:
+        return False
+    said = resolve("paper", arm.method, arm.changes).as_dict()
+    return all(said[key] == experiment.settings[key] for key in ATTACHED)
+
+
+def _printed(claim: Claim, place: tuple[str, str]) -> float | None:
+    """The paper's effect, in fractions, on this data set or, where it has none, on its first."""
+    if not claim.paper:
+        return None
+    name, better, worse = claim.paper
+    table = paper.read(name)
+    table = table[table.metric == METRIC]
+    here = table[(table.train == place[0]) & (table.test == place[1])]
+    rows = here if len(here) else table[(table.train == table.train.iloc[0]) & (table.test == table.test.iloc[0])]
+    figures = dict(zip(rows.method, rows.value, strict=True))
+    return float(figures[better] - figures[worse]) / 100
+
+
+def _holm(judged: list[Judged]) -> list[Judged]:
+    """Claims of one family: what a single test would call significant must also be so among all."""
+    tested = [number for number, each in enumerate(judged) if each.interval is not None and not each.missing]
+    adjusted = holm([judged[number].interval.p for number in tested])  # type: ignore[union-attr]
+    for number, p in zip(tested, adjusted, strict=True):
+        if judged[number].word in (Verdict.SUPPORTED, Verdict.CONTRADICTED) and p >= ALPHA:
+            reason = f"p {p:.2f} among {len(tested)} claims (Holm)"
+            judged[number] = replace(judged[number], word=Verdict.UNDECIDED, missing=reason)
+    return judged
+
+
+HEAD = ("claim", "runs", "effect", "95% interval", "paper", "inside", "verdict")
+
+
+def grids(judged: Sequence[Judged]) -> Iterator[Grid]:
+    """A table a place."""
+    for place in dict.fromkeys(each.place for each in judged):
+        here = [each for each in judged if each.place == place]
+        title = place[0] if place[0] == place[1] else f"{place[0]} to {place[1]}"
+        notes = [
+            f"effects in points of {METRIC}; intervals are for methods: other seeds and other people; a difference within "
+            f"±{100 * MARGIN:g} is negligible; Holm's correction over the claims tested here"
+        ]
+        notes += [f"{each.claim.text}: {each.missing}" for each in here if each.missing]
+        yield Grid(title, HEAD, [_row(each) for each in here], notes)
+
+
+def _row(each: Judged) -> list[str]:
+    if each.interval is None:
+        effect = span = inside = ""
+    else:
+        low, high = 100 * each.interval.low, 100 * each.interval.high
+        effect = f"{100 * each.interval.estimate:+.1f}"
+        span = "unbounded" if np.isinf(low) else f"{low:+.1f} to {high:+.1f}"
+        inside = "" if each.paper is None else "yes" if each.interval.low <= each.paper <= each.interval.high else "no"
+    told = "" if each.paper is None else f"{100 * each.paper:+.1f}"
+    return [each.claim.text, str(each.runs or ""), effect, span, told, inside, each.said]
