@@ -50,6 +50,8 @@ def _bars() -> Iterator[Report]:
         def report(phase: str, done: int, total: int, note: str = "") -> None:
             if phase not in tasks:
                 tasks[phase] = bars.add_task(phase, total=total, note=note)
+            elif done < bars.tasks[tasks[phase]].completed:  # the phase of another run
+                bars.reset(tasks[phase])  # type: ignore[arg-type]
             bars.update(tasks[phase], completed=done, total=total, note=note)  # type: ignore[arg-type]
 
         yield report
@@ -58,9 +60,13 @@ def _bars() -> Iterator[Report]:
 def _lines() -> Iterator[Report]:
     began: dict[str, tuple[float, int]] = {}
     shown: dict[str, float] = {}
+    last: dict[str, int] = {}
 
     def report(phase: str, done: int, total: int, note: str = "") -> None:
         now = time.monotonic()
+        if done < last.get(phase, 0):  # the phase of another run
+            del began[phase], shown[phase]
+        last[phase] = done
         start, first = began.setdefault(phase, (now, done))
         if phase in shown and done < total and now - shown[phase] < LINE_SECONDS:
             return

@@ -81,12 +81,19 @@ def plan(
 
 
 def run(
-    experiment: Experiment, settings: Settings, data: Data, folder: RunFolder, machine: Machine, fresh: bool = False
+    experiment: Experiment,
+    settings: Settings,
+    data: Data,
+    folder: RunFolder,
+    machine: Machine,
+    fresh: bool = False,
+    tested: bool = True,
 ) -> Record:
     """Train to the last epoch, extract, evaluate, and write the record. Goes on where an interrupted run stopped.
 
     Args:
         fresh: forget what the folder holds of an earlier run of the same experiment.
+        tested: whether the test set is looked at; without, the record holds the validation alone.
 
     Raises:
         UserError: too few training identities, or another process runs the same experiment.
@@ -130,7 +137,10 @@ def run(
             clock.lap("train", frames)
         with whole(folder.weights) as half:
             save_model(model, str(half))
-        results, queries = score(model, data, settings, machine, clock, experiment.seed, flow)
+        results: list[dict[str, Any]] = []
+        queries = pd.DataFrame()
+        if tested:
+            results, queries = score(model, data, settings, machine, clock, experiment.seed, flow)
         if held_out is not None:
             features = extract(model, held_out, data.store, settings, machine.workers, seed=experiment.seed, flow=flow)
             results += _validate(features, held_out, settings)

@@ -62,6 +62,7 @@ class Settings:
     coherence_norm: Literal["l2", "mse"]  # how Eq. 11 is read: mse is about 1,200 times smaller
     # selection and evaluation
     holdout: float  # share of the TRAINING identities held out for validation
+    tuning_trials: int  # of `bench tune`, which chose some of these settings; 0: nobody searched
     metric: Literal["euclidean", "cosine"]  # of the distances at test
 
     def as_dict(self) -> dict[str, Any]:
@@ -80,9 +81,18 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("height", "width", "clip_frames", "spacing", "test_chunk"), (1, 1e6)),
     **dict.fromkeys(("identities", "clips"), (2, 1e6)),  # a triplet needs two identities, and two clips of one
     **dict.fromkeys(("threads", "lr_step"), (1, 1e6)),
-    **dict.fromkeys(("epochs", "lr", "weight_decay", "lr_gamma", "sigma", "lambda"), (0, 1e9)),
+    **dict.fromkeys(("tuning_trials", "epochs", "lr", "weight_decay", "lr_gamma", "sigma", "lambda"), (0, 1e9)),
     **dict.fromkeys(("flip", "erase"), (0, 1)),
     "holdout": (0, 0.9),
+}
+
+# What `bench tune` searches. lr, clip_frames: by what the recipe's own are multiplied, lr anywhere between; the others: what is
+# tried beside the recipe's own. spacing is drawn where frames are consecutive.
+SEARCHED: dict[str, tuple[Any, ...]] = {
+    "lr": (0.1, 10.0),
+    "clip_frames": (0.5, 2.0),
+    "sampling": ("restricted", "consecutive"),
+    "spacing": (1, 2, 4),
 }
 
 # What a method's name says about the parts (section 3.2 and 4.3): BASELINE alone, +afa, +afa-motion.
@@ -91,6 +101,7 @@ ATTACHMENTS: dict[str, dict[str, Any]] = {
     "afa": {"classification": "consensus", "target": "coherence"},
     "afa-motion": {"classification": "consensus", "target": "motion", "lambda": 0.0},
 }
+ATTACHED = tuple(ATTACHMENTS[""])
 
 
 def split_method(method: str) -> tuple[str, str]:
@@ -136,7 +147,7 @@ def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
     Raises:
         UserError: unknown recipe, key or value; the message names it and the nearest right one.
     """
-    values = _read_recipe(recipe)
+    values = read_recipe(recipe)
     missing = [key for key in KEYS if key not in values]
     if missing:
         raise UserError(f'recipe {recipe}: lacks {", ".join(missing)}; give values or extends = "paper"')
@@ -215,7 +226,8 @@ def _parse(text: str) -> Any:
         return text
 
 
-def _read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
+def read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The settings in a recipe, given by its name or as a TOML file, and in those that it extends; not yet checked."""
     file = Path(recipe)
     if file.suffix != ".toml":
         file = RECIPES / f"{recipe}.toml"
@@ -234,4 +246,4 @@ def _read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> dict[str, An
         return values
     if not isinstance(base, str):
         raise UserError(f"recipe {file}: extends takes a recipe's name or a TOML file in quotes, not {base!r}")
-    return {**_read_recipe(base, (*extended_by, str(file))), **values}
+    return {**read_recipe(base, (*extended_by, str(file))), **values}

@@ -33,6 +33,10 @@ TrainProgress = Callable[[int, int, dict[str, float]], None]  # (iterations done
 LOG_SECONDS = 1.0
 
 
+class DivergedError(UserError):
+    """The loss is not finite."""
+
+
 class Stopped(BaseException):  # as KeyboardInterrupt: no error, the run goes on later
     """A signal ended the training after it had saved its state."""
 
@@ -187,7 +191,9 @@ class Curves(Hook):
             return
         means = {key: total.item() / self.count for key, total in self.sums.items()}
         if not all(map(math.isfinite, means.values())):
-            raise UserError(f"the loss is not finite at iteration {done}: {means}; a lower lr may help (--set lr=...)")
+            raise DivergedError(
+                f"the loss is not finite at iteration {done}: {means}; a lower lr may help (--set lr=...)"
+            )
         if due and self.progress is not None:
             self.progress(done, runner.max_iters, means)
             self.shown = time.monotonic()
@@ -259,7 +265,7 @@ def train(
 
     Raises:
         Stopped: a signal came; the state is saved.
-        UserError: the loss is not finite.
+        DivergedError: the loss is not finite.
     """
     settings: Settings = batches.settings
     step = settings.lr_step * batches.per_epoch

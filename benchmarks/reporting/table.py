@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.experiment import Experiment
 from benchmarks.records import RANKS, Record, experiment_of, stale
-from benchmarks.settings import ATTACHMENTS, changed_from_recipe, split_method
+from benchmarks.settings import ATTACHED, ATTACHMENTS, SEARCHED, changed_from_recipe, split_method
 
 from . import grid
 from .grid import Grid
@@ -95,7 +95,9 @@ def _table(
     times = Counter(label for label, *_ in rows)
     for (label, _, reason, *_), found in rows.items():
         first = experiment_of(found[0][0])
-        if first.external and times[label] > 1:  # other features: told apart by the ends of the runs' names
+        if times[label] > 1 and label.endswith(
+            ")"
+        ):  # other features, or tuned otherwise: by the ends of the runs' names
             label = f"{label.removesuffix(')')}, {first.identity[:10]})"
         values = {column: [percent(metrics[column]) for _, metrics in found] for column in COLUMNS}
         runs = [record for record, _ in found]
@@ -131,10 +133,6 @@ def _common(settings: list[dict[str, Any]]) -> set[str]:
     return {key for key in keys if len({json.dumps(each.get(key)) for each in settings}) == 1}
 
 
-# What a method's name says already, and is therefore no difference between rows that a reader must be told of.
-ATTACHED = ("classification", "target", "sigma", "lambda")
-
-
 def _shared(experiments: list[Experiment], common: set[str]) -> set[str]:
     """The settings in which all runs of a table depart from what recipe and method say, all to the same value."""
     changed = [changed_from_recipe(each.recipe, each.method, each.settings) or {} for each in experiments]
@@ -152,7 +150,35 @@ def _label(experiment: Experiment, different: dict[str, Any], shared: set[str]) 
         implied = ATTACHMENTS[split_method(method)[1]]
         changed = {key: value for key, value in different.items() if key in ATTACHED and implied.get(key) != value}
     shown = {key: value for key, value in different.items() if key not in ATTACHED} | changed
-    return f"{method} ({_listed(shown, set(shown) - shared)})" if set(shown) - shared else method
+    told = set(shown) - shared - {"tuning_trials"}
+    words = []
+    if trials(settings):  # what was chosen stands below the table
+        told, words = told - set(SEARCHED), ["tuned"]
+    words += [_listed(shown, told)] if told else []
+    return f"{method} ({', '.join(words)})" if words else method
+
+
+def trials(settings: dict[str, Any]) -> int:
+    """How many trials of `bench tune` chose a run's settings."""
+    return int(settings.get("tuning_trials", 0))
+
+
+def _tuning(rows: list[Row]) -> list[str]:
+    """How the rows were tuned, where one was: all by the same number of trials, or not; and what was chosen."""
+    settings = {
+        row.label: experiment_of(row.runs[0]).settings for row in rows if not experiment_of(row.runs[0]).external
+    }
+    counts = {label: trials(each) for label, each in settings.items()}
+    if not any(counts.values()):
+        return []
+    equal = len(set(counts.values())) == 1
+    by_count = "; ".join(
+        f"{n} of {', '.join(k for k in counts if counts[k] == n)}" for n in sorted(set(counts.values()))
+    )
+    first = f"tuned: {max(counts.values())} trials each" if equal else f"UNEQUAL TUNING: trials: {by_count}"
+    keys = set(SEARCHED)
+    chosen = [f"{label}: {_listed(settings[label], keys & set(settings[label]))}" for label in counts if counts[label]]
+    return [f"{first}; by mAP on held-out training identities", *chosen]
 
 
 def _listed(settings: dict[str, Any], keys: set[str]) -> str:
@@ -184,6 +210,7 @@ def _notes(rows: list[Row], protocol: str, feature: str, common: dict[str, Any],
         )
     if shared:
         notes.append(f"changed from the recipe: {_listed(common, shared)}")
+    notes += _tuning(rows)
     if unmatched != {0}:
         notes.append(f"queries without a match, left out: {', '.join(str(count) for count in sorted(unmatched))}")
     notes += sorted({f"* stale: {row.stale}" for row in rows if row.stale})

@@ -122,6 +122,24 @@ def test_what_one_row_changed_of_its_recipe_stands_in_its_label():
     assert [row.label for row in table.rows] == ["mean+afa (sigma=0.1)", "mean+afa (sigma=0.2)"]
 
 
+def test_methods_under_one_table_are_tuned_alike_or_the_table_says_so():
+    alike = [record("mean", tuning_trials=9, lr=0.1), record("qan", tuning_trials=9, lr=0.2)]
+    (table,) = tables(alike, None, {})
+    assert [row.label for row in table.rows] == ["mean (tuned)", "qan (tuned)"]
+    assert {"mean (tuned): lr=0.1", "qan (tuned): lr=0.2"} < set(table.notes)
+    assert any(note.startswith("tuned: 9 trials each") for note in table.notes)
+    (table,) = tables([*alike, record("lstm", tuning_trials=0, lr=0.1)], None, {})
+    assert any(note.startswith("UNEQUAL TUNING: trials: 0 of lstm") for note in table.notes)
+    assert not any("tun" in note.lower() for note in tables([record(tuning_trials=0)], None, {})[0].notes)
+
+
+def test_one_method_tuned_to_two_ends_is_two_rows_that_can_be_told_apart():
+    (table,) = tables([record(tuning_trials=9, lr=lr) for lr in (0.1, 0.2)], None, {})
+    assert len({row.label for row in table.rows}) == 2
+    for row in table.rows:
+        assert f"{row.label}: lr={row.runs[0]['experiment']['settings']['lr']}" in table.notes
+
+
 def external(method="theirs", metric="euclidean", **more):
     made = record(method, recipe="external", **more)
     made["experiment"]["settings"] = {"metric": metric}
