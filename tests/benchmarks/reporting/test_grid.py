@@ -1,0 +1,59 @@
+"""A table in every format: nothing in a cell can break it."""
+
+import csv
+import html.parser
+import io
+import shutil
+import subprocess
+
+import pytest
+
+from benchmarks.reporting.grid import Grid, page
+
+NASTY = [r"a_b & 50% #1 {x} \y ~ ^2 <script>alert(1)</script>", "[best] $5", '"q", ± 0.3']
+GRID = Grid(
+    "walkers → <b>",
+    ("method", "R1 Δ", "mAP/x"),
+    [NASTY, ["mean", "80.1 ± 0.2", "−1.0"]],
+    ["note_1 & <i>"],
+    frozenset({(1, 1)}),
+)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here: LaTeX tables are not compiled")
+def test_latex_compiles_with_booktabs_alone(tmp_path):
+    text = page([GRID, GRID], "latex")
+    document = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n" + text + "\n\\end{document}\n"
+    (tmp_path / "table.tex").write_text(document)
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "table.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "textbf{80.1 $\\pm$ 0.2}" in text
+
+
+def test_html_holds_the_texts_and_no_markup_of_theirs():
+    class Reader(html.parser.HTMLParser):
+        def __init__(self):
+            super().__init__()
+            self.tags, self.texts = set(), []
+
+        def handle_starttag(self, tag, attrs):
+            self.tags.add(tag)
+
+        def handle_data(self, data):
+            self.texts.append(data)
+
+    reader = Reader()
+    reader.feed(page([GRID], "html"))
+    assert reader.tags == {"table", "caption", "thead", "tbody", "tr", "th", "td", "b", "p"}
+    assert set(NASTY) < set(reader.texts)
+
+
+def test_csv_is_read_back_as_it_was():
+    rows = list(csv.reader(io.StringIO(page([GRID], "csv"))))
+    assert rows == [["data set", *GRID.head], [GRID.title, *NASTY], [GRID.title, *GRID.rows[1]]]
+
+
+def test_github_marks_the_best_and_a_pipe_of_the_terminal_does_not():
+    assert "**80.1 ± 0.2**" in page([GRID], "github")
+    assert "80.1±0.2" in page([GRID], "terminal")

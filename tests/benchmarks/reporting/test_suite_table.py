@@ -1,0 +1,120 @@
+"""A suite's table: what was measured beside the paper, and why a cell is empty."""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+
+from benchmarks import records
+from benchmarks.reporting.suite_table import grids
+from benchmarks.suites import SUITES
+from benchmarks.suites.states import State
+from benchmarks.suites.suite import Choice, experiments
+
+
+def measured(planned, r1, m_ap, **environment):
+    experiment = replace(planned.experiment, data="d", test_data="d", weights="w")
+    row = {"protocol": "official", "feature": "before", "mAP": m_ap, "R1": r1, "R5": 1.0, "R10": 1.0, "R20": 1.0}
+    return {
+        "experiment": asdict(experiment),
+        "metrics": [{**row, "queries": 10, "unmatched": 0}],
+        "environment": {"gpu": None, "cpu": "a CPU", **environment},
+        "code": "c0de",
+        "name": experiment.name,
+        "finished": "2026",
+        "format": records.FORMAT,
+    }
+
+
+def table(choice, known, name="table4"):
+    suite = SUITES.get(name)()
+    return grids(
+        suite, choice, lambda planned: [known.get(each.experiment.question, State("not run")) for each in planned]
+    )
+
+
+def cells(grid, label, column):
+    row = next(row for row in grid.rows if row[0].startswith(label))
+    return row[list(grid.head).index(column)]
+
+
+@pytest.fixture
+def mars():
+    """table4 on mars: the baseline with two seeds, QAN with one of two, full AFA failed, and the rest not run."""
+    choice = Choice(("mars",), seeds=2)
+    planned = {(each.row.label, each.experiment.seed): each for each in experiments(SUITES.get("table4")(), choice)}
+    known = {
+        planned["ResNet-50", 0].experiment.question: State(
+            "done", record=measured(planned["ResNet-50", 0], 0.88, 0.80)
+        ),
+        planned["ResNet-50", 1].experiment.question: State(
+            "done", record=measured(planned["ResNet-50", 1], 0.90, 0.81)
+        ),
+        planned["QAN*", 0].experiment.question: State("done", record=measured(planned["QAN*", 0], 0.95, 0.70)),
+        planned["ResNet-50 + AFA", 0].experiment.question: State("failed", "out of memory"),
+    }
+    return table(choice, known)[0]
+
+
+def test_the_papers_rows_stand_in_its_order_with_its_values(mars):
+    labels = [row[0].partition(" (")[0] for row in mars.rows]
+    assert labels == [
+        "ResNet-50",
+        "QAN*",
+        "ResNet-50 + AFA",
+        "QAN* + AFA",
+        "L_tri only",
+        "L_tri + L_cls",
+        "L_tri + L_cls + L_coh",
+    ]
+    papers = [row[3] for row in mars.rows]
+    assert papers == ["88.1", "88.6", "90.2", "89.7", "85.3", "89.8", "90.2"]  # Table 4, MARS, R1
+
+
+def test_a_figure_is_mean_and_deviation_beside_the_papers_and_the_difference(mars):
+    # 88 and 90: mean 89, deviation sqrt(2) = 1.4; the paper's 88.1
+    assert [cells(mars, "ResNet-50 (", each) for each in ("runs", "R1")] == ["2/2", "89.0 ± 1.4"]
+    row = next(row for row in mars.rows if row[0].startswith("ResNet-50 ("))
+    assert row[2:5] == ["89.0 ± 1.4", "88.1", "+0.9"]
+
+
+def test_an_empty_cell_says_why(mars):
+    assert cells(mars, "ResNet-50 + AFA", "R1") == "1 failed, 1 not run"
+    assert cells(mars, "L_tri only", "R1") == "not run"
+    assert cells(mars, "QAN* (", "runs") == "1/2"
+
+
+def test_the_best_of_each_column_is_bold(mars):
+    best = {(mars.rows[row][0].partition(" (")[0], mars.head[column]) for row, column in mars.bold}
+    assert {("QAN*", "R1"), ("ResNet-50", "mAP")} <= best
+    assert ("ResNet-50", "R1") not in best
+
+
+def test_on_another_data_set_no_difference_to_the_paper_is_taken():
+    grid = table(Choice(("walkers",), seeds=1), {})[0]
+    assert "Δ" not in grid.head
+    assert any("no difference is taken" in note for note in grid.notes)
+
+
+def test_what_is_mixed_is_flagged():
+    choice = Choice(("mars",), seeds=1)
+    planned = list(experiments(SUITES.get("table4")(), choice))
+    known = {
+        each.experiment.question: State("done", record=measured(each, 0.5, 0.5, gpu=f"GPU {number % 2}"))
+        for number, each in enumerate(planned)
+    }
+    note = " ".join(table(choice, known)[0].notes)
+    assert "processor GPU 0, GPU 1 (MIXED)" in note
+    assert "precision float32;" in note
+
+
+def test_published_systems_of_table2_stand_beside_ours():
+    ilids, mars = table(Choice(seeds=1), {}, "table2")
+    assert len(ilids.rows) == len(mars.rows) == 20
+    assert cells(ilids, "AFA", "runs") == "0/10"
+    assert cells(mars, "GLTR", "R1") == "not built here"
+    assert "R20" in ilids.head
+    assert "mAP" not in ilids.head
+    assert "mAP" in mars.head
+    assert "R20" not in mars.head
+    assert np.array_equal([row[0] for row in ilids.rows][-1:], ["AFA (flow+afa)"])

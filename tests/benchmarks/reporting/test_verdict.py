@@ -1,0 +1,130 @@
+"""A verdict says no more than the data: worked from records whose effects are known."""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.reporting.verdict import grids, judge
+from benchmarks.suites.claims import CLAIMS
+from benchmarks.suites.suite import Choice, Row, Suite, experiments
+
+PEOPLE, EACH = 60, 4
+
+
+class Few(Suite):
+    """The two methods of the first claim, and the constraint's."""
+
+    def rows(self, dataset):
+        return (Row("a", "mean"), Row("b", "mean+afa"), Row("c", "mean+afa", ("lambda=0.0",)))
+
+
+class Drawn:
+    """Results a query, by a run's name, in place of files."""
+
+    def __init__(self, tables):
+        self.tables = tables
+
+    def of(self, record):
+        return self.tables[record["name"]]
+
+
+def world(effects, seeds=3, dataset="mars"):
+    """Records of methods whose mAP differs from `mean`'s by `effects`, with noise of seeds and people."""
+    draw = np.random.default_rng(5)
+    pids = np.repeat(np.arange(PEOPLE), EACH)
+    people = draw.normal(0.5, 0.1, PEOPLE)[pids]
+    found, tables = [], {}
+    for planned in experiments(Few(), Choice((dataset,), seeds=seeds)):
+        experiment = replace(planned.experiment, data="d", test_data="d", weights="w")
+        noise = draw.normal(0, 0.005) + draw.normal(0, 0.02, len(pids))
+        table = pd.DataFrame(
+            {
+                "protocol": "official",
+                "feature": "before",
+                "query": [f"q{number}" for number in range(len(pids))],
+                "pid": pids,
+                "camid": 1,
+                "average_precision": people + effects[planned.row.label] + noise,
+                "first_hit_rank": 1.0,
+            }
+        )
+        tables[experiment.name] = table
+        found.append(
+            {
+                "name": experiment.name,
+                "experiment": asdict(experiment),
+                "environment": {"gpu": None, "cpu": "a CPU"},
+                "metrics": [{"protocol": "official", "feature": "before"}],
+                "finished": "2026",
+            }
+        )
+    return found, Drawn(tables)
+
+
+def judged(*arguments, **options):
+    return {each.claim.text: each for each in judge(*world(*arguments, **options))}
+
+
+def test_an_effect_that_is_there_is_supported_and_its_opposite_contradicted():
+    found = judged({"a": 0.0, "b": 0.06, "c": 0.12})
+    helps = found["AFA helps mean"]
+    assert helps.said == "SUPPORTED"
+    assert helps.interval.low < 0.06 < helps.interval.high
+    assert helps.paper == pytest.approx(0.028)  # Table 4, MARS, mAP: 82.9 less 80.1
+    assert found["the coherence constraint helps"].said == "CONTRADICTED"
+
+
+def test_on_drawn_data_nothing_is_said_of_people():
+    found = judged({"a": 0.0, "b": 0.06, "c": 0.12}, dataset="walkers")
+    assert found["AFA helps mean"].said == "holds in this world"
+    assert found["the coherence constraint helps"].said == "does not hold in this world"
+
+
+def test_no_effect_at_all_is_not_supported():
+    assert judged({"a": 0.0, "b": 0.0, "c": 0.0})["AFA helps mean"].said in ("UNDECIDED", "NEGLIGIBLE")
+
+
+def test_one_seed_decides_nothing_and_says_what_is_missing():
+    helps = judged({"a": 0.0, "b": 0.3, "c": 0.0}, seeds=1)["AFA helps mean"]
+    assert helps.said == "UNDECIDED"
+    assert "one seed" in helps.missing
+
+
+def test_what_did_not_run_is_named_with_the_suite_that_runs_it():
+    found = judged({"a": 0.0, "b": 0.1, "c": 0.0})
+    assert found["AFA helps qan"].missing == "not run: qan+afa, qan (suite table4)"
+
+
+def test_runs_on_other_processors_are_not_compared():
+    found, results = world({"a": 0.0, "b": 0.06, "c": 0.0})
+    for record in found:
+        if record["experiment"]["method"] == "mean":
+            record["environment"] = {"gpu": "another", "cpu": "a CPU"}
+    helps = next(each for each in judge(found, results) if each.claim.text == "AFA helps mean")
+    assert helps.said == "UNDECIDED"
+    assert "same settings, code and processor" in helps.missing
+
+
+def test_seeds_are_paired_and_those_of_one_side_alone_are_left_out():
+    found, results = world({"a": 0.0, "b": 0.06, "c": 0.0})
+    lone = [record for record in found if record["experiment"]["method"] != "mean" or record["experiment"]["seed"] != 2]
+    assert next(each for each in judge(lone, results) if each.claim.text == "AFA helps mean").runs == 2
+
+
+def test_the_weights_of_each_claim_add_up_to_nothing():
+    for claim in CLAIMS:
+        assert sum(arm.weight for arm in claim.arms) == pytest.approx(0, abs=1e-12)
+        assert any(arm.weight > 0 for arm in claim.arms)
+
+
+def test_the_table_shows_effect_interval_and_whether_the_papers_effect_lies_inside():
+    [grid] = grids(judge(*world({"a": 0.0, "b": 0.06, "c": 0.0})))
+    row = dict(zip(grid.head, grid.rows[0], strict=True))
+    assert row["claim"] == "AFA helps mean"
+    assert row["runs"] == "3"
+    assert 4.5 < float(row["effect"]) < 7.5
+    assert row["paper"] == "+2.8"
+    low, high = (float(each) for each in row["95% interval"].split(" to "))
+    assert row["inside"] == ("yes" if low <= 2.8 <= high else "no")
