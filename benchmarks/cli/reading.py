@@ -120,7 +120,11 @@ def verdict(
 
 
 @verbs.command()
-def doctor() -> None:
+def doctor(
+    controls: Annotated[
+        bool, typer.Option("--controls", help="Train three methods where the truth is known; minutes on two cores.")
+    ] = False,
+) -> None:
     """What is here (weights, data, folders, threads, GPU), and what to do about what is not. Status 1: something must be."""
     first_line("looking around")
     from benchmarks.doctor import FAIL, look
@@ -131,7 +135,23 @@ def doctor() -> None:
         print(f"{finding.mark:<5} {finding.subject:<31} {finding.state}")
         if not finding.good:
             print(f"{'':<5} {'':<31} -> {finding.remedy}")
-    raise typer.Exit(1 if any(finding.mark == FAIL for finding in findings) else 0)
+    failures = _controls() if controls else []
+    raise typer.Exit(1 if failures or any(finding.mark == FAIL for finding in findings) else 0)
+
+
+def _controls() -> list[str]:
+    from benchmarks.controls import judge, run_quick
+    from benchmarks.progress import reporting
+
+    with reporting() as report:
+        found = run_quick(report)
+    print()
+    print_tables(found)
+    failures = judge(found)
+    print("\n" + "\n".join(f"CONTROL FAILED: {line}" for line in failures) if failures else "\nok    controls")
+    if failures:
+        print("No comparison of methods made here means anything until this is understood.")
+    return failures
 
 
 @records_verbs.command()
