@@ -1,7 +1,8 @@
 """`bench`: a function a verb, and nothing else. torch is imported only by the verbs that need it.
 
 Here: the program and what becomes of its errors. running: verbs that make results; reading: verbs that show what is there;
-data: verbs on data sets; suites: verbs on suites; tuning: the verb that searches; options and printing: what they share.
+pictures: verbs that draw; data: verbs on data sets; suites: verbs on suites; tuning: the verb that searches; options and
+printing: what they share.
 """
 
 import os
@@ -12,7 +13,7 @@ import typer
 from baselines.errors import UserError
 from baselines.registry import plugin_at_fault
 
-from . import data, reading, running, suites, tuning
+from . import data, pictures, reading, running, suites, tuning
 
 app = typer.Typer(
     help="Video person re-identification under one trainer, named protocols and seeds: what a temporal baseline is "
@@ -28,6 +29,7 @@ app.add_typer(tuning.verbs)
 app.add_typer(reading.verbs)
 app.add_typer(suites.plan_verbs)
 app.add_typer(suites.verbs, name="suite")
+app.add_typer(pictures.verbs)
 app.add_typer(data.verbs, name="data")
 app.add_typer(reading.records_verbs, name="records")
 

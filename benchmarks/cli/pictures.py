@@ -1,0 +1,68 @@
+"""Verbs that draw: figure, gallery, report."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from baselines.errors import UserError
+
+from .options import Protocol, first_line
+
+if TYPE_CHECKING:
+    from benchmarks.reporting.found import Found
+
+verbs = typer.Typer()
+From = Annotated[
+    list[Path], typer.Option("--from", help="A file of `bench records export`, in place of the finished runs.")
+]
+
+
+@verbs.command()
+def figure(
+    name: Annotated[str, typer.Argument(metavar="FIGURE", help="cmc, training, fig3a or fig3b.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Finished runs, by name. Default: all.")] = [],
+    dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
+    protocol: Protocol = None,
+    file: From = [],
+    to: Annotated[Path, typer.Option(help="A .png, .pdf or .svg; or a folder, for all three.")] = Path("figures"),
+) -> None:
+    """Draw finished runs: match by rank, loss by epoch, or the paper's Fig. 3 from whatever values were tried."""
+    first_line(name)
+    from functools import partial
+
+    from benchmarks.reporting import figures
+    from benchmarks.reporting.drawing import SUFFIXES, save
+    from benchmarks.reporting.found import Found
+
+    known: dict[str, Callable[[list[Found]], figures.Figure]] = {
+        "cmc": partial(figures.cmc, protocol=protocol),
+        "training": figures.training,
+        "fig3a": partial(figures.fig3a, dataset=dataset, protocol=protocol),
+        "fig3b": partial(figures.fig3b, dataset=dataset, protocol=protocol),
+    }
+    if name not in known:
+        raise UserError(f"no figure {name!r}; choose {', '.join(known)}")
+    if to.suffix and to.suffix[1:] not in SUFFIXES and not to.is_dir():
+        raise UserError(f"--to {to}: end it in .{', .'.join(SUFFIXES)}, or name a folder")
+    for written in save(known[name](_chosen(runs, dataset, file)), to):
+        print(written)
+
+
+def _chosen(names: list[str], dataset: str | None, files: list[Path]) -> "list[Found]":
+    """The runs that a command names: all that are finished, or those of files; of one data set, of those names."""
+    from benchmarks import records
+    from benchmarks.reporting.found import Found, below, in_file
+
+    if names and not files:
+        found = [Found(record, folder) for folder, record in (records.find(name, records.results()) for name in names)]
+    else:
+        found = [run for file in files for run in in_file(file)] if files else below(records.results())
+        wanted = {run.name for run in found for name in names if run.name.startswith(name) or run.name.endswith(name)}
+        found = [run for run in found if not names or run.name in wanted]
+    found = [run for run in found if dataset in (None, run.record["experiment"]["test"])]
+    if not found:
+        place = ", ".join(map(str, files)) or records.results()
+        raise UserError(f"no finished runs {' or '.join(names)} in {place}{f' on {dataset}' if dataset else ''}")
+    return found

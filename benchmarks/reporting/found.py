@@ -1,0 +1,89 @@
+"""Finished runs as reporting reads them: from the folder of runs, or from a file of `bench records export`."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks import records
+from benchmarks.records import Record, RunFolder
+
+
+@dataclass(frozen=True)
+class Found:
+    """One finished run.
+
+    Attributes:
+        folder: where it lies; None of a run in an exported file, which has neither curves nor weights.
+        rows: its results a query where they came in an exported file.
+    """
+
+    record: Record
+    folder: RunFolder | None = None
+    rows: pd.DataFrame | None = None
+
+    @property
+    def name(self) -> str:
+        return str(self.record["name"])
+
+    def queries(self, protocol: str | None = None, feature: str = "before") -> pd.DataFrame:
+        """Results a query under one protocol (None: the data set's first): query, pid, camid, average_precision,
+        first_hit_rank."""
+        rows = self.rows if self.rows is not None else self._read()
+        protocol = protocol or first_protocol(self.record)
+        return rows[(rows.protocol == protocol) & (rows.feature == feature)].reset_index(drop=True)
+
+    def curves(self) -> pd.DataFrame:
+        """Means of the loss terms, a row an epoch; empty where none were kept."""
+        if self.folder is None or not self.folder.curves.exists():
+            return pd.DataFrame()
+        return pd.DataFrame([json.loads(line) for line in self.folder.curves.read_text().splitlines()])
+
+    def _read(self) -> pd.DataFrame:
+        if self.folder is None or not self.folder.queries.exists():
+            columns = ["protocol", "feature", "query", "pid", "camid", "average_precision", "first_hit_rank"]
+            return pd.DataFrame(columns=pd.Index(columns))
+        return pd.read_parquet(self.folder.queries)
+
+
+def first_protocol(record: Record) -> str:
+    """The data set's default protocol."""
+    return str(record["metrics"][0]["protocol"])
+
+
+def below(place: Path) -> list[Found]:
+    """Every finished run in the folder of runs."""
+    return [Found(record, RunFolder(place / record["name"])) for record in records.finished(place)]
+
+
+def in_file(file: Path) -> list[Found]:
+    """The runs in a file that `bench records export` wrote.
+
+    Raises:
+        UserError: not such a file.
+    """
+    found = records.exported(file)
+    rows = dict(iter(pd.read_parquet(file).groupby("run")))
+    return [Found(record, rows=rows[record["name"]]) for record in found]
+
+
+def matrix(runs: Sequence[Found], column: str, protocol: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """One column of the results a query as (S, Q), a row a run, and whose query each is, (Q,): what `statistics` takes.
+
+    NaN where a query has no match, or is of another split. Empty where a run has no results a query.
+    """
+    tables = list(_by_query(runs, column, protocol))
+    if not tables or any(table.empty for table in tables):
+        return np.empty((len(runs), 0)), np.empty(0, np.int64)
+    together = pd.concat([table[column] for table in tables], axis=1)
+    pids = pd.concat([table.pid for table in tables]).groupby(level=[0, 1]).first()
+    return together.to_numpy(float).T, pids.loc[together.index].to_numpy()
+
+
+def _by_query(runs: Sequence[Found], column: str, protocol: str | None) -> Iterator[pd.DataFrame]:
+    for run in runs:
+        rows = run.queries(protocol)[["query", "pid", column]]
+        yield rows.assign(split=run.record["experiment"]["test_split"]).set_index(["split", "query"])

@@ -1,0 +1,72 @@
+"""Finished runs of drawn numbers in this test's folder of runs, as a real run would leave them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import records
+from benchmarks.experiment import Experiment
+from benchmarks.records import RunFolder
+from benchmarks.settings import resolve
+
+
+def metrics(queries: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = []
+    for protocol, part in queries.groupby("protocol", sort=False):
+        first = part.first_hit_rank.dropna()
+        row = {"protocol": protocol, "feature": "before", "mAP": float(part.average_precision.mean())}
+        row |= {f"R{k}": float((first <= k).mean()) for k in (1, 5, 10, 20)}
+        rows.append({**row, "queries": len(first), "unmatched": len(part) - len(first)})
+    return rows
+
+
+@pytest.fixture
+def finish(results: Path) -> Callable[..., records.Record]:
+    """`finish("mean+afa", seed=1, sigma=0.1, ranks=[1, 3])`: a finished run, its record returned.
+
+    ranks: of the first hits, a query each, two queries a person; by default 20 that are drawn from the seed.
+    """
+
+    def make(
+        method: str = "mean", seed: int = 0, dataset: str = "walkers", ranks: list[float] | None = None, **changes: Any
+    ) -> records.Record:
+        draw = np.random.default_rng(seed)
+        first = np.array(ranks if ranks is not None else draw.integers(1, 12, 20), dtype=float)
+        queries = pd.concat(
+            pd.DataFrame(
+                {
+                    "protocol": protocol, "feature": "before", "query": [f"q{i:03}" for i in range(len(first))],
+                    "pid": np.arange(len(first)) // 2, "camid": np.arange(len(first)) % 2,
+                    "average_precision": 1 / first, "first_hit_rank": first,
+                }
+            )
+            for protocol in ("official", "standard")
+        )  # fmt: skip
+        settings = resolve("small", method, [f"{key.rstrip('_')}={value}" for key, value in changes.items()])
+        experiment = Experiment(
+            method, dataset, dataset, settings.as_dict(), seed, 0, "d" * 64, "d" * 64, "none", "small"
+        )
+        record = {
+            "format": records.FORMAT, "name": experiment.name, "experiment": experiment.__dict__, "code": "c" * 64,
+            "metrics": metrics(queries), "cost": {"parameters": 1e6, "multiply_adds": 2e8},
+            "phases": {"train": {"seconds": 60.0, "items": 6000, "per_second": 100.0}}, "peak_memory": {"resident": 2**30},
+            "environment": {"gpu": None, "cpu": "a processor", "python": "3.11", "packages": {"torch": "2"}, "git": None},
+            "started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T00:01:00+00:00",
+        }  # fmt: skip
+        folder = RunFolder(results / experiment.name)
+        records.begin(folder, experiment, "c" * 64)
+        folder.curves.write_text(
+            "".join(
+                json.dumps({"epoch": e, "iteration": 4 * e, "lr": 1e-3, "means_of": 4, "loss": 3 / e + seed}) + "\n"
+                for e in (1, 2, 3)
+            )
+        )
+        records.write(folder, record, queries)
+        return record
+
+    return make

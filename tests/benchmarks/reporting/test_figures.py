@@ -1,0 +1,118 @@
+"""Figures show the numbers of the runs they are given, say what they lack, and are the same bytes each time."""
+
+import math
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks import records
+from benchmarks.reporting import figures
+from benchmarks.reporting.drawing import save
+from benchmarks.reporting.found import below, in_file, matrix
+
+
+def test_cmc_counts_the_queries_that_are_matched_by_each_rank(finish, results):
+    finish(ranks=[1, 1, 2, 5])
+    finish(seed=1, ranks=[1, 1, 1, math.nan])  # one query without a match: it is left out of that run
+    (panel,) = figures.cmc(below(results)).panels
+    (line,) = panel.lines
+    assert (line.label, line.x) == ("mean", list(range(1, 21)))
+    assert line.y[:5] == pytest.approx([75, 87.5, 87.5, 87.5, 100])  # means of 50 75 75 75 100 and 100
+    assert all(low <= y <= high for low, y, high in zip(line.low, line.y, line.high, strict=True))
+
+
+def test_people_of_one_identity_give_no_band_but_the_curve(finish, results):
+    finish(ranks=[1, 4])
+    (line,) = figures.cmc(below(results)).panels[0].lines
+    assert line.y[0] == 50
+    assert math.isnan(line.low[0])
+
+
+def test_a_run_from_an_exported_file_gives_the_same_curve(finish, results, tmp_path):
+    record = finish()
+    records.export([(records.RunFolder(results / record["name"]), record)], tmp_path / "runs.parquet")
+    assert figures.cmc(in_file(tmp_path / "runs.parquet")) == figures.cmc(below(results))
+
+
+def test_matrix_keeps_the_people_with_their_queries_where_runs_are_of_other_splits(finish, results):
+    finish(ranks=[1, 2, 3, 4])
+    first = below(results)[0]
+    other = first.record | {"experiment": first.record["experiment"] | {"test_split": 1}}
+    values, pids = matrix([first, type(first)(other, first.folder)], "first_hit_rank")
+    assert values.shape == (2, 8)
+    assert pids.tolist() == [0, 0, 1, 1] * 2
+
+
+def test_training_is_the_mean_over_seeds_and_the_band_their_range(finish, results):
+    for seed in (0, 1, 2):
+        finish(seed=seed)
+    (panel,) = figures.training(below(results)).panels
+    (line,) = panel.lines
+    assert (line.x, line.y) == ([1, 2, 3], [4, 2.5, 2])
+    assert (line.low, line.high) == ([3, 1.5, 1], [5, 3.5, 3])
+
+
+def test_fig3a_has_sigma_0_at_the_end_of_1_over_sigma(finish, results):
+    for sigma in (0.0, 0.025, 0.5):
+        finish("mean+afa", sigma=sigma)
+        finish("mean+afa-motion", sigma=sigma)
+    finish("mean+afa", sigma=0.5, epochs=3)  # one value of sigma alone: no line
+    finish("mean")  # without the augmentation: not of this figure
+    figure = figures.fig3a(below(results))
+    for panel in figure.panels:
+        assert [text for _, text in panel.ticks] == ["2", "40", "σ = 0"]
+        assert [place for place, _ in panel.ticks] == sorted(place for place, _ in panel.ticks)
+        assert [line.label for line in panel.lines] == [
+            "mean+afa: coherence distilled",
+            "mean+afa-motion: motion distilled",
+        ]
+        assert all(len(line.x) == 3 for line in panel.lines)
+    assert any(note.startswith("Left out") and note.endswith(": 1.") for note in figure.notes)
+
+
+def test_fig3b_has_lambda_0_before_the_others(finish, results):
+    for value in (0.0, 0.01, 1.0):
+        finish("mean+afa", lambda_=value, ranks=[1, 1, 1, 2] if value else [2, 2, 2, 2])
+    r1, average = figures.fig3b(below(results)).panels
+    assert [text for _, text in r1.ticks] == ["0", "0.01", "1"]
+    assert r1.lines[0].y == [0, 75, 75]
+    assert average.lines[0].y == [50, 87.5, 87.5]
+
+
+@pytest.mark.parametrize("make", [figures.cmc, figures.training, figures.fig3a, figures.fig3b])
+def test_an_empty_axis_says_why(make, tmp_path):
+    figure = make([])
+    assert all(panel.empty and not panel.lines for panel in figure.panels)
+    save(figure, tmp_path / "empty.svg")
+
+
+def test_more_lines_than_can_be_told_apart_are_left_out_and_counted(finish, results):
+    for epochs in range(1, 10):
+        finish(epochs=epochs)
+    figure = figures.cmc(below(results))
+    assert len(figure.panels[0].lines) == figures.MOST
+    assert any(note.startswith("2 more lines") for note in figure.notes)
+
+
+def test_drawing_is_the_same_bytes_each_time_and_has_no_date(finish, results, tmp_path):
+    for sigma in (0.0, 0.5):
+        finish("mean+afa", sigma=sigma)
+    figure = figures.fig3a(below(results))
+    first, second = (save(figure, tmp_path / name) for name in ("one", "two"))
+    assert [file.name for file in first] == ["fig3a.png", "fig3a.pdf", "fig3a.svg"]
+    assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]
+    ElementTree.parse(first[2])
+    assert b"date>" not in first[2].read_bytes()
+
+
+def test_the_verb_draws_what_it_is_asked_for(bench, finish, tmp_path):
+    record = finish()
+    finish(seed=1, dataset="mars")
+    answer = bench("figure", "cmc", record["name"], "--to", tmp_path / "one.svg")
+    assert (answer.status, Path(answer.out.strip())) == (0, tmp_path / "one.svg")
+    assert (
+        bench("figure", "fig9", "--to", tmp_path).err.splitlines()[-1].startswith("bench: no figure 'fig9'; choose cmc")
+    )
+    assert "no finished runs" in bench("figure", "cmc", "--dataset", "prid2011", "--to", tmp_path).err
+    assert "--to" in bench("figure", "cmc", "--to", tmp_path / "one.jpg").err
