@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,6 +80,11 @@ class RunFolder:
     @property
     def _lock(self) -> Path:
         return self.path / ".lock"
+
+    @property
+    def gallery(self) -> Path:
+        """Ranked strips, where `bench gallery` has drawn them: a folder."""
+        return self.path / "gallery"
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -317,3 +323,4 @@ def discard(folder: RunFolder) -> None:
     """Forget a run's results, so that it runs anew; the record goes first, so that no half of it is ever seen."""
     for file in (folder.record, folder.queries, folder.weights, folder.checkpoint, folder.curves, folder.log):
         file.unlink(missing_ok=True)
+    shutil.rmtree(folder.gallery, ignore_errors=True)

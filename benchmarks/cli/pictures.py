@@ -8,7 +8,7 @@ import typer
 
 from baselines.errors import UserError
 
-from .options import Protocol, first_line
+from .options import Plugin, Protocol, Root, Run, Workers, find_loaded, first_line, machine
 
 if TYPE_CHECKING:
     from benchmarks.reporting.found import Found
@@ -66,3 +66,30 @@ def _chosen(names: list[str], dataset: str | None, files: list[Path]) -> "list[F
         place = ", ".join(map(str, files)) or records.results()
         raise UserError(f"no finished runs {' or '.join(names)} in {place}{f' on {dataset}' if dataset else ''}")
     return found
+
+
+@verbs.command()
+def gallery(
+    run: Run,
+    queries: Annotated[int, typer.Option(min=1, help="How many, worst first.")] = 10,
+    query: Annotated[list[str], typer.Option(help="This query, by its tracklet's name; several times for more.")] = [],
+    protocol: Protocol = None,
+    to: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: gallery/ in the run's folder.")] = None,
+    root: Root = None,
+    workers: Workers = None,
+    plugin: Plugin = [],
+) -> None:
+    """The first 10 gallery tracklets of a finished run's worst queries, as strips of frames on one page."""
+    first_line(run)
+    from benchmarks.data.loading import load
+    from benchmarks.progress import reporting
+    from benchmarks.ranked import ranked
+    from benchmarks.reporting.found import first_protocol
+    from benchmarks.reporting.gallery import save
+
+    source, record = find_loaded(run)
+    with reporting() as report:
+        loaded = load(record["experiment"]["test"], record["experiment"]["test_split"], root)
+        how = machine(workers, record["experiment"]["settings"]["threads"], report)
+        lists = ranked(source, record, loaded, how, queries, protocol, query)
+    print(save(record, protocol or first_protocol(record), lists, to or source.gallery))

@@ -1,0 +1,137 @@
+"""Ranked lists to look at: a strip of frames for each tracklet, right and wrong ones framed, worst queries first.
+
+A folder holds a PNG a tracklet, `gallery.json`, which says what they show, and `index.html`, which opens from the file.
+"""
+
+import json
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.records import Record
+from benchmarks.whole import whole, write_whole
+
+from .report.html import ASSETS, Markup, el, page
+
+if TYPE_CHECKING:
+    from benchmarks.ranked import RankedQuery, Shown
+
+LISTS = "gallery.json"
+RIGHT, WRONG = "✓ right", "✗ wrong"
+
+
+def save(record: Record, protocol: str, ranked: Sequence["RankedQuery"], folder: Path) -> Path:
+    """Write strips, their description and the page into `folder`, in the place of what `save` wrote there before; the page."""
+    if (folder / LISTS).exists():
+        shutil.rmtree(folder)
+    lists = []
+    for number, each in enumerate(ranked, 1):
+        query = _describe(each.query, folder / f"{number:03}-query.png")
+        gallery = [
+            {
+                **_describe(shown, folder / f"{number:03}-rank{rank:02}.png"),
+                "right": shown.right,
+                "distance": round(shown.distance, 4),
+            }
+            for rank, shown in enumerate(each.gallery, 1)
+        ]
+        figures = {"average_precision": each.average_precision, "first_hit_rank": each.first_hit_rank}
+        lists.append({"query": query, "gallery": gallery, **figures})
+    described = {"run": record["name"], "protocol": protocol, "lists": lists}
+    write_whole(folder / LISTS, json.dumps(described, indent=1))
+    shutil.copy(ASSETS / "report.css", folder)
+    title = f"Ranked strips of {record['name']}"
+    body = [el("h1", title), section(described, "")]
+    write_whole(folder / "index.html", page(title, body, navigation=False))
+    return folder / "index.html"
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """What `save` wrote into the folder; None where it wrote nothing."""
+    file = folder / LISTS
+    return dict(json.loads(file.read_text())) if file.exists() else None
+
+
+def files(described: dict[str, Any]) -> list[str]:
+    """The names of the strips' files."""
+    return [shown["file"] for each in described["lists"] for shown in (each["query"], *each["gallery"])]
+
+
+def section(described: dict[str, Any], folder: str) -> Markup:
+    """The lists as HTML, `folder` being the way from the page to the strips: "" or "NAME/"."""
+    weighted = any(each["query"]["quality"] for each in described["lists"])
+    legend = el(
+        "p",
+        f"Protocol {described['protocol']}; the queries with the lowest average precision first. Frames as the network sees "
+        "them, up to 8 evenly from each tracklet. A whole frame and ",
+        el("b", RIGHT),
+        " around what shows the query's person, a broken frame and ",
+        el("b", WRONG),
+        " around what does not.",
+        " Below each frame stands the weight that the baseline gives it (for qan its quality), darker where it is greater."
+        if weighted
+        else None,
+        class_="note",
+    )
+    return el("div", legend, [_list(each, folder) for each in described["lists"]], class_="lists")
+
+
+def _list(each: dict[str, Any], folder: str) -> Markup:
+    query = each["query"]
+    head = f"Query {query['tracklet']}"
+    figures = (
+        f"average precision {100 * each['average_precision']:.1f}%, first right one at rank {each['first_hit_rank']}"
+    )
+    ranked = [
+        el("li", _strip(shown, folder, f"Rank {rank}", shown["right"], f"distance {shown['distance']:g}"))
+        for rank, shown in enumerate(each["gallery"], 1)
+    ]
+    return el(
+        "section",
+        el("h3", head),
+        el("p", figures, class_="note"),
+        _strip(query, folder, "Query", None, ""),
+        el("ol", ranked, class_="ranked"),
+        class_="list",
+    )
+
+
+def _strip(shown: dict[str, Any], folder: str, place: str, right: bool | None, more: str) -> Markup:
+    judged = "" if right is None else RIGHT if right else WRONG
+    who = f"person {shown['pid']}, camera {shown['camid']}"
+    alt = f"{place}{': ' + judged[2:] if judged else ''}, {who}, {shown['shown']} frames of {shown['tracklet']}"
+    words = el("figcaption", el("b", place, " ", judged), " ", el("span", who, f", {more}" if more else ""))
+    image = el("img", src=folder + shown["file"], alt=alt, width=shown["width"], height=shown["height"], loading="lazy")
+    kind = {None: "query", True: "right", False: "wrong"}[right]
+    return el("figure", words, el("div", image, _quality(shown["quality"]), class_="frames"), class_=f"strip {kind}")
+
+
+def _quality(values: list[float] | None) -> Markup | None:
+    if not values:
+        return None
+    most = max(values)
+    marks = [el("span", f"{value:.2f}", class_=f"q{math.floor(4 * value / most + 0.5)}") for value in values]
+    return el("div", marks, class_="quality")
+
+
+def _describe(shown: "Shown", file: Path) -> dict[str, Any]:
+    """The strip's file, written, and what it shows."""
+    strip = np.concatenate(list(shown.frames), axis=1)
+    import cv2
+
+    with whole(file) as half:
+        half.write_bytes(cv2.imencode(".png", strip[..., ::-1])[1].tobytes())
+    return {
+        "tracklet": shown.tracklet,
+        "pid": shown.pid,
+        "camid": shown.camid,
+        "file": file.name,
+        "shown": len(shown.frames),
+        "width": strip.shape[1],
+        "height": strip.shape[0],
+        "quality": None if shown.quality is None else [round(float(value), 4) for value in shown.quality],
+    }

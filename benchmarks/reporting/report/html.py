@@ -1,0 +1,102 @@
+"""HTML that is escaped: text goes in as `str`, and only what these functions have made is markup."""
+
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+ASSETS = Path(__file__).with_name("assets")
+VOID = {
+    "meta",
+    "link",
+    "img",
+    "input",
+    "br",
+    "hr",
+    "path",
+    "line",
+    "circle",
+    "rect",
+}  # have no end, or none that HTML needs
+
+
+class Markup(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+def el(name: str, /, *children: Any, **attributes: Any) -> Markup:
+    """An element: children are text (escaped), markup, or lists of both; None is nothing.
+
+    Attributes are written with `_` for `-` and may end in `_` (`class_`); True is a bare attribute, None and False are none.
+    """
+    words = [name]
+    for key, value in attributes.items():
+        if value is True:
+            words.append(_attribute(key))
+        elif value is not None and value is not False:
+            words.append(f'{_attribute(key)}="{escape(str(value))}"')
+    begin = f"<{' '.join(words)}>"
+    return Markup(begin if name in VOID else f"{begin}{join(children)}</{name}>")
+
+
+def join(children: Any) -> Markup:
+    """Text and markup, nested in lists as may be, one after the other."""
+    if children is None:
+        return Markup("")
+    if isinstance(children, Markup):
+        return children
+    if isinstance(children, Iterable) and not isinstance(children, str):
+        return Markup("".join(map(join, children)))
+    return Markup(escape(str(children), quote=False))
+
+
+def _attribute(key: str) -> str:
+    return key.rstrip("_").replace("_", "-")
+
+
+PAGES = {"Overview": "index.html", "Tables": "tables.html", "Runs": "runs.html", "Figures": "figures.html"}
+SAFE = "default-src 'none'; img-src 'self' file:; style-src 'self' file:; script-src 'self' file:"  # nothing from a network
+
+
+def page(title: str, *body: Any, current: str = "", up: str = "", navigation: bool = True) -> str:
+    """A whole page.
+
+    Args:
+        current: the page's name in the navigation.
+        up: the way from the page to the report's folder: "" or "../".
+        navigation: False of a page that stands alone, without the others.
+    """
+    links = [
+        el("a", name, href=up + target, aria_current="page" if name == current else None)
+        for name, target in PAGES.items()
+    ]
+    header = el(
+        "header",
+        el("a", "To the content", class_="skip", href="#content"),
+        el("a", el("b", "AFA bench"), " ", el("span", "report"), class_="brand", href=f"{up}index.html"),
+        el("nav", links, aria_label="Pages"),
+    )
+    head = [
+        el("meta", charset="utf-8"),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("meta", name="color-scheme", content="light dark"),
+        el("title", f"{title} - AFA bench"),
+        el("link", rel="stylesheet", href=f"{up}report.css"),
+        el("link", rel="icon", href=f"{up}icon.svg", type="image/svg+xml"),
+        el("script", defer=True, src=f"{up}report.js"),
+    ]
+    content = el("main", body, id="content", tabindex="-1")
+    html = el("html", el("head", head), el("body", header if navigation else None, content), lang="en")
+    return f"<!DOCTYPE html>\n{html}\n"
+
+
+def scrolling(table: Markup, label: str) -> Markup:
+    """A wide table, which scrolls by itself, by touch and by keyboard, and does not widen the page."""
+    return el("div", table, class_="scroll", role="region", aria_label=label, tabindex="0")
+
+
+def pairs(values: dict[str, Any]) -> Markup:
+    """Names and what they are."""
+    return el("dl", [el("div", [el("dt", name), el("dd", value)]) for name, value in values.items()])
