@@ -29,6 +29,8 @@ DECISIVE = (
     ),
 )
 
+SETTLED = (*DECISIVE, "baselines/registry.py", "baselines/errors.py")  # the last two decide no number
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -95,7 +97,21 @@ def code_digest(experiment: Experiment) -> str | None:
     if experiment.external:
         return _digest(("benchmarks/evaluation.py",))
     baseline = BASELINES.entries.get(split_method(experiment.method)[0])
-    return _digest((*DECISIVE, str(baseline.file))) if baseline is not None else None
+    return _digest((*DECISIVE, *_with_imports(baseline.file))) if baseline is not None else None
+
+
+@cache
+def _with_imports(file: Path) -> tuple[str, ...]:
+    """A baseline's file and those of baselines/ that it imports, by way of others too, beside the decisive ones."""
+    found, waiting = set(), [file]
+    while waiting:
+        found.add(waiting[-1])
+        imported = re.findall(
+            r"^\s*from (?:baselines)?\.(\w+) import", waiting.pop().read_text(encoding="utf-8"), re.MULTILINE
+        )
+        waiting += [HOUSE / "baselines" / f"{name}.py" for name in imported if f"baselines/{name}.py" not in SETTLED]
+        waiting = [each for each in waiting if each not in found]
+    return tuple(str(each) for each in sorted(found))
 
 
 @cache

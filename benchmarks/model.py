@@ -17,6 +17,7 @@ from afa import (
     frame_consensus_cross_entropy,
 )
 from baselines.baseline import Baseline, Clips
+from baselines.errors import UserError
 
 from .data.clips import Batch
 from .data.flow import to_pixels
@@ -71,9 +72,9 @@ class ReidModel(BaseModel):
         motion = self.prepare_flow(flow, flip, erase) if flow is not None else None
         clips = Clips(self.prepare(frames, flip, erase), motion)
         if mode == "predict" or labels is None:
-            return self.baseline(clips)
+            return checked(self.baseline(clips), self.baseline, clips)
         torch.manual_seed(seed)  # for whatever a baseline draws, dropout among it
-        features = self.baseline(clips)
+        features = checked(self.baseline(clips), self.baseline, clips)
         return self.losses(
             features, labels.to(clips.frames.device, non_blocking=True), torch.Generator().manual_seed(seed)
         )
@@ -123,6 +124,28 @@ class ReidModel(BaseModel):
         if flip is not None:
             pixels[:, :, 0] *= torch.where(flip.to(pixels.device), -1.0, 1.0).view(-1, 1, 1, 1)
         return pixels
+
+
+def checked(features: Any, baseline: Baseline, clips: Clips) -> VideoFeatures:
+    """What a baseline returned, if it keeps the one rule.
+
+    Raises:
+        UserError: it does not; its file and line are named.
+    """
+    batch, steps = clips.frames.shape[:2]
+    expected = [(batch, steps, baseline.channels), (batch, baseline.channels)]
+    if isinstance(features, VideoFeatures):
+        shapes = [tuple(features.frames.shape), tuple(features.coherence.shape)]
+        returned = f"frames {shapes[0]} and coherence {shapes[1]}"
+    else:
+        shapes, returned = [], f"a {type(features).__name__}"
+    if shapes != expected:
+        code = type(baseline).forward.__code__
+        raise UserError(
+            f"{code.co_filename}, line {code.co_firstlineno}: forward of {type(baseline).__name__} returns {returned}; "
+            f"of such a clip it must return VideoFeatures with frames {expected[0]} and coherence {expected[1]}"
+        )
+    return features
 
 
 def _augment(clips: Tensor, flip: Tensor | None, erase: Tensor | None) -> None:

@@ -14,7 +14,6 @@ import pandas as pd
 import torch
 from safetensors.torch import load_model, save_model
 
-from afa import VideoFeatures
 from baselines import BASELINES
 from baselines.backbones import file_digest, weights_digest
 from baselines.errors import UserError
@@ -122,8 +121,7 @@ def run(
         if folder.weights.exists():
             load_model(model, folder.weights, device=str(machine.device))
         elif settings.epochs > 0:
-            clock.start()
-            frames = train(
+            spent = train(
                 model,
                 batches,
                 folder.path,
@@ -134,7 +132,7 @@ def run(
                 checkpoint_minutes=machine.checkpoint_minutes,
                 progress=lambda done, total, terms: machine.report("train", done, total, _terms(terms)),
             )
-            clock.lap("train", frames)
+            clock.note("train", *spent)
         with whole(folder.weights) as half:
             save_model(model, str(half))
         results: list[dict[str, Any]] = []
@@ -316,26 +314,9 @@ def cost(model: ReidModel, settings: Settings) -> dict[str, float]:
             stack.enter_context(library.flags(enabled=False))
         stack.enter_context(torch.no_grad())
         counter = stack.enter_context(FlopCounterMode(display=False))
-        features = model(clip, flow=clip[:, :, :2])
-    _check_rule(features, model, settings.clip_frames)
+        model(clip, flow=clip[:, :, :2])
     parameters = sum(parameter.numel() for parameter in model.baseline.parameters())
     return {"parameters": parameters, "multiply_adds": counter.get_total_flops() / 2 / settings.clip_frames}
-
-
-def _check_rule(features: Any, model: ReidModel, steps: int) -> None:
-    baseline = model.baseline
-    expected = [(1, steps, baseline.channels), (1, baseline.channels)]
-    if isinstance(features, VideoFeatures):
-        shapes = [tuple(features.frames.shape), tuple(features.coherence.shape)]
-        returned = f"frames {shapes[0]} and coherence {shapes[1]}"
-    else:
-        shapes, returned = [], f"a {type(features).__name__}"
-    if shapes != expected:
-        code = type(baseline).forward.__code__
-        raise UserError(
-            f"{code.co_filename}, line {code.co_firstlineno}: forward of {type(baseline).__name__} returns {returned}; "
-            f"of such a clip it must return VideoFeatures with frames {expected[0]} and coherence {expected[1]}"
-        )
 
 
 class Clock:
@@ -354,6 +335,10 @@ class Clock:
     def lap(self, phase: str, items: int) -> None:
         now = time.perf_counter()
         seconds, self.last = now - self.last, now
+        self.note(phase, items, seconds)
+
+    def note(self, phase: str, items: int, seconds: float) -> None:
+        """A phase of which the time is known."""
         self.phases[phase] = {"seconds": seconds, "items": items, "per_second": items / seconds}
 
 

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.hooks import Hook
@@ -162,6 +162,13 @@ class Checkpoint(Hook):
         checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": plain, "resumed_keys": {}}
 
 
+class Spent(NamedTuple):
+    """Frames trained on, and the seconds that it took."""
+
+    frames: int
+    seconds: float
+
+
 class Curves(Hook):
     """Means of the loss terms over each epoch to a file of JSON lines; progress to whoever watches."""
 
@@ -169,11 +176,23 @@ class Curves(Hook):
         self.file, self.progress = file, progress
         self.sums: dict[str, torch.Tensor] = {}
         self.count = 0
-        self.frames = 0  # that this process trained on
+        self.frames, self.earlier, self.began = 0, 0.0, 0.0
         self.shown = 0.0
+
+    @property
+    def spent(self) -> Spent:
+        """All that led to the model as it is now, in this process and those before it."""
+        return Spent(self.frames, self.earlier + time.monotonic() - self.began)
+
+    def before_save_checkpoint(self, _: Runner, checkpoint: dict[str, Any]) -> None:
+        checkpoint["spent"] = tuple(self.spent)
+
+    def after_load_checkpoint(self, _: Runner, checkpoint: dict[str, Any]) -> None:
+        self.frames, self.earlier = checkpoint["spent"]
 
     def before_train(self, runner: Runner) -> None:
         """Lines after the checkpoint's iteration are written again: cut them off."""
+        self.began = time.monotonic()
         if self.file.exists():
             lines = [line for line in self.file.read_text().splitlines() if _iteration(line) <= runner.iter]
             write_whole(self.file, "".join(f"{line}\n" for line in lines))
@@ -219,6 +238,11 @@ def _iteration(line: str) -> float:
         return math.inf
 
 
+def _ours(line: logging.LogRecord) -> bool:
+    """The log holds what this file says, and not mmengine's hooks and hints."""
+    return line.pathname == __file__
+
+
 class BenchRunner(Runner):
     """mmengine's Runner writing into a run's folder: one log file, and no folder, configuration or picture of its own."""
 
@@ -231,11 +255,15 @@ class BenchRunner(Runner):
         logger = MMLogger.get_instance(self._experiment_name, logger_name="bench", log_level=log_level)
         logger.handlers = [logging.FileHandler(self.log_file)]
         logger.handlers[0].setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        logger.filters = [_ours]
         return logger
 
     def wrap_model(self, _: Any, model: torch.nn.Module) -> torch.nn.Module:
         """The model is on its device already, which need not be the one that mmengine would choose."""
         return model
+
+    def _init_model_weights(self) -> None:
+        """The weights are drawn already; mmengine would fill the log with their names."""
 
     def dump_config(self) -> None:
         """The run's settings have a file already."""
@@ -255,13 +283,13 @@ def train(
     workers: int,
     checkpoint_minutes: float,
     progress: TrainProgress | None = None,
-) -> int:
+) -> Spent:
     """Train `model` in place to its last epoch, from `checkpoint` if the file is there.
 
     Adam with L2 weight decay on all parameters, learning rate times lr_gamma every lr_step epochs (section 3.3).
 
     Returns:
-        The number of frames that this call trained on: fewer than all where it went on from a checkpoint.
+        What the training took, in this process and in those that it went on from; what was lost between them is not in it.
 
     Raises:
         Stopped: a signal came; the state is saved.
@@ -296,7 +324,7 @@ def train(
             log_file=log,
         )
         runner.train()
-    return written.frames
+    return written.spent
 
 
 @contextmanager

@@ -1,6 +1,7 @@
-"""Files that are there whole or not at all."""
+"""Files and folders that are there whole or not at all."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,9 +18,32 @@ def whole(file: Path) -> Iterator[Path]:
             os.fsync(
                 written.fileno()
             )  # on the disk before it has the name: a power cut leaves the old file or the new one
+        half.chmod(0o666 & ~_umask())  # some writers make files that only their owner may read
         half.replace(file)
     finally:
         half.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A new folder beside `folder` to fill, which takes its place when the block ends well, and is gone when it does not.
+
+    Raises:
+        OSError: when the block ends, if `folder` is there and is not empty.
+    """
+    half = folder.with_name(f".{folder.name}.{os.getpid()}.half")
+    try:
+        half.mkdir(parents=True)
+        yield half
+        half.rename(folder)
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def write_whole(file: Path, text: str) -> None:

@@ -6,8 +6,6 @@ the bytes. Tracklets of a person and frames of a tracklet are numbered from 1, i
 """
 
 import json
-import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +18,7 @@ import scipy.io
 from baselines.errors import UserError
 from baselines.registry import nearest
 from benchmarks.seeds import generator
+from benchmarks.whole import whole_folder
 
 from . import JUNK, ilidsvid, mars, prid2011
 from .dataset import TwoCameras
@@ -46,9 +45,7 @@ def export(data: Data, layout: str, to: Path, progress: Callable[[int, int], Non
     to = to.resolve()
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"--to {to}: exists and is not an empty folder; name another")
-    half = to.with_name(f".{to.name}.{os.getpid()}.half")
-    try:
-        half.mkdir(parents=True)
+    with whole_folder(to) as half:
         try:
             places = LAYOUTS[layout](data.table, half)
         except UserError as error:
@@ -58,9 +55,6 @@ def export(data: Data, layout: str, to: Path, progress: Callable[[int, int], Non
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data.store.read(here))
             progress(done, len(places))
-        half.rename(to)
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
 
 
 def _digits(number: int, width: int, what: str) -> str:

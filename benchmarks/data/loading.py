@@ -8,7 +8,6 @@ Where things lie:
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ import pyarrow.parquet as pq
 
 from baselines.errors import UserError
 from baselines.registry import nearest
-from benchmarks.whole import whole, write_whole
+from benchmarks.whole import whole, whole_folder, write_whole
 
 from . import DATASETS, cache, family, imported, imported_folder
 from . import table as tables
@@ -198,17 +197,13 @@ def _draw(name: str, progress: Progress | None) -> Path:
                 progress(done, total)
             yield frame
 
-    half = folder.with_name(f"{folder.name}.{os.getpid()}.half")
     try:
-        write_pack(half / PACK, counted())
-        table.to_parquet(half / TABLE)
-        try:
-            half.rename(folder)
-        except OSError:
-            if not (folder / TABLE).exists():  # not simply drawn by another process meanwhile
-                raise
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
+        with whole_folder(folder) as half:
+            write_pack(half / PACK, counted())
+            table.to_parquet(half / TABLE)
+    except OSError:
+        if not (folder / TABLE).exists():  # not simply drawn by another process meanwhile
+            raise
     return folder
 
 

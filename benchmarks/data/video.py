@@ -8,8 +8,6 @@ import csv
 import hashlib
 import json
 import math
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from benchmarks.data.loading import TABLE
 from benchmarks.data.stores import PACK, write_pack
 from benchmarks.data.table import check, make_table
 from benchmarks.seeds import derive
+from benchmarks.whole import whole_folder
 
 QUALITY = 95  # of the crops' JPEG
 TEXT = cv2.VideoWriter.fourcc(*"ansi")  # the codec by which FFmpeg films a text file as it scrolls over a terminal
@@ -99,14 +98,10 @@ def import_video(
         "boxes": len(plan),
         "boxes_outside_the_picture": len(named) - len(visible),
     }
-    half = to.with_name(f"{to.name}.{os.getpid()}.half")
-    try:
+    with whole_folder(to) as half:
         write_pack(half / PACK, _crops(video, plan, tracks, progress))
         table.to_parquet(half / TABLE)
         (half / IMPORT).write_text(json.dumps(made_from, indent=2) + "\n", encoding="utf-8")
-        half.rename(to)
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
     return table
 
 

@@ -268,6 +268,11 @@ FORWARD = "def forward(self, clips):\n        "
             FORWARD + "return disentangle(self.embed(clips.frames)[..., :5])",
             ", line 9: forward of Faulty returns frames (1, 7, 5) and coherence (1, 5); ",
         ),
+        (  # only when it trains
+            "",
+            FORWARD + "return clips.frames if self.training else disentangle(self.embed(clips.frames))",
+            ", line 9: forward of Faulty returns a Tensor; ",
+        ),
     ],
 )
 def test_a_fault_in_a_plugin_is_one_line_that_names_file_and_place(bench, tmp_path, imports, body, message):

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -104,15 +105,29 @@ def test_a_run_that_was_ended_goes_on_and_ends_with_the_bits_of_an_undisturbed_o
     assert stopped.returncode == 130
     assert "the same command goes on from there" in stopped.stderr.splitlines()[-1]
     assert records.finished(tmp_path / "disturbed") == []
-    assert call("disturbed").returncode == 0
+    resumed = call("disturbed")
+    assert resumed.returncode == 0
+    assert int(re.search(r"train: (\d+) of", resumed.stderr)[1]) > 1  # it did go on, and not begin anew
     assert same_bits(weights(tmp_path / "undisturbed"), weights(tmp_path / "disturbed"))
     undisturbed, disturbed = only_record(tmp_path / "undisturbed"), only_record(tmp_path / "disturbed")
     assert undisturbed["metrics"] == disturbed["metrics"]
-    resumed_frames, all_frames = (each["phases"]["train"]["items"] for each in (disturbed, undisturbed))
-    assert 0 < resumed_frames < all_frames  # it did go on, and not begin anew
+    assert undisturbed["phases"]["train"]["items"] == disturbed["phases"]["train"]["items"]  # of all its processes
+    assert disturbed["phases"]["train"]["seconds"] > 0
     folder = records.RunFolder(tmp_path / "disturbed" / disturbed["name"])
     assert [json.loads(line)["epoch"] for line in folder.curves.open()] == list(range(1, 13))
     assert not folder.checkpoint.exists()
+    assert [line for line in folder.log.read_text().splitlines() if "epoch" not in line] == []
+
+
+def test_files_of_a_run_are_for_whom_the_umask_says(bench, results):
+    before = os.umask(0o002)
+    try:
+        assert bench(*RUN, "--set", "epochs=0").status == 0
+    finally:
+        os.umask(before)
+    (folder,) = [records.RunFolder(path) for path in results.iterdir()]
+    modes = {file.name: oct(file.stat().st_mode & 0o777) for file in (folder.weights, folder.record, folder.queries)}
+    assert set(modes.values()) == {"0o664"}, modes
 
 
 def test_the_learning_rate_falls_as_the_recipe_says(bench, results):
