@@ -93,3 +93,26 @@ def gallery(
         how = machine(workers, record["experiment"]["settings"]["threads"], report)
         lists = ranked(source, record, loaded, how, queries, protocol, query)
     print(save(record, protocol or first_protocol(record), lists, to or source.gallery))
+
+
+@verbs.command()
+def report(
+    to: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")],
+    file: From = [],
+    plugin: Plugin = [],
+) -> None:
+    """A static site of the finished runs: verdict, tables, every run, figures. It opens from a file, without a network."""
+    first_line(f"report in {to}")
+    from benchmarks.progress import reporting
+    from benchmarks.reporting.report import write
+
+    from .printing import digests_at_hand
+
+    if (to.exists() and not to.is_dir()) or (to.is_dir() and any(to.iterdir()) and not (to / "report.css").exists()):
+        raise UserError(
+            f"--to {to}: holds something else than a report; name a new folder, or one of an earlier report"
+        )
+    runs = _chosen([], None, file)
+    digests = None if file else digests_at_hand([run.record for run in runs])
+    with reporting() as progress:
+        print(write(runs, to, digests, lambda done, total: progress("report", done, total, "runs")))

@@ -36,6 +36,10 @@ class Found:
         protocol = protocol or first_protocol(self.record)
         return rows[(rows.protocol == protocol) & (rows.feature == feature)].reset_index(drop=True)
 
+    def held(self) -> "Found":
+        """The same with its results a query in memory, so that they are read once."""
+        return Found(self.record, self.folder, self.rows if self.rows is not None else self._read())
+
     def curves(self) -> pd.DataFrame:
         """Means of the loss terms, a row an epoch; empty where none were kept."""
         if self.folder is None or not self.folder.curves.exists():

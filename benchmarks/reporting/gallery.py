@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from benchmarks.ranked import RankedQuery, Shown
 
 LISTS = "gallery.json"
+MOST_FRAMES = 8  # in a strip
 RIGHT, WRONG = "✓ right", "✗ wrong"
 
 
@@ -106,8 +107,10 @@ def _strip(shown: dict[str, Any], folder: str, place: str, right: bool | None, m
     alt = f"{place}{': ' + judged[2:] if judged else ''}, {who}, {shown['shown']} frames of {shown['tracklet']}"
     words = el("figcaption", el("b", place, " ", judged), " ", el("span", who, f", {more}" if more else ""))
     image = el("img", src=folder + shown["file"], alt=alt, width=shown["width"], height=shown["height"], loading="lazy")
+    part = f"width: {100 * shown['shown'] / MOST_FRAMES:g}%"  # so that frames are equally large in every strip
+    frames = el("div", image, _quality(shown["quality"]), class_="frames", style=part)
     kind = {None: "query", True: "right", False: "wrong"}[right]
-    return el("figure", words, el("div", image, _quality(shown["quality"]), class_="frames"), class_=f"strip {kind}")
+    return el("figure", words, frames, class_=f"strip {kind}")
 
 
 def _quality(values: list[float] | None) -> Markup | None:

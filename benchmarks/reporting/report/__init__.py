@@ -1,0 +1,56 @@
+"""`bench report`: a static site of what was measured. It opens from a file, asks no network, and reads without JavaScript.
+
+contents: what it says; pages: its pages; charts: pictures on them; html: how HTML is written; assets: one CSS and one JS file.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks import records
+from benchmarks.reporting import drawing, gallery
+from benchmarks.reporting.found import Found
+from benchmarks.whole import write_whole
+
+from . import contents, pages
+from .html import ASSETS
+
+
+def write(
+    runs: Sequence[Found], to: Path, digests: dict[str, set[str]] | None, progress: Callable[[int, int], None]
+) -> Path:
+    """Write the site into the folder `to`, over what an earlier report left there; the page to open.
+
+    Args:
+        digests: of the data at hand, as `records.stale` takes them; None: whether a run is stale is not asked.
+        progress: called with (done, total) pages of runs.
+    """
+    for part in ("runs", "figures"):
+        shutil.rmtree(to / part, ignore_errors=True)
+    to.mkdir(parents=True, exist_ok=True)
+    for asset in ASSETS.iterdir():
+        shutil.copy(asset, to)
+    for done, run in enumerate(runs, 1):
+        strips = gallery.read(run.folder.gallery) if run.folder else None
+        if strips and run.folder:
+            (to / "runs" / run.name).mkdir(parents=True)
+            for name in gallery.files(strips):
+                shutil.copy(run.folder.gallery / name, to / "runs" / run.name)
+        reasons = [] if digests is None else records.stale(run.record, digests)
+        _write(to / "runs" / f"{run.name}.html", pages.one_run(run.held(), strips, reasons))
+        progress(done, len(runs))
+    sections, drawn = contents.result_tables(runs, digests), contents.drawn_figures(runs)
+    for figure in drawn:
+        drawing.save(figure, to / "figures")
+    _write(to / "tables.html", pages.all_tables(sections))
+    _write(to / "figures.html", pages.all_figures(drawn))
+    for name, text in pages.all_runs(runs).items():
+        _write(to / name, text)
+    write_whole(to / "index.html", pages.overview(runs, contents.verdict(runs), sections, drawn))
+    return to / "index.html"
+
+
+def _write(file: Path, text: str) -> None:
+    """As it is, without waiting for the disk: of a thousand pages only the first to be opened is written whole, and last."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")

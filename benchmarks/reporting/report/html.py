@@ -1,6 +1,7 @@
 """HTML that is escaped: text goes in as `str`, and only what these functions have made is markup."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,14 @@ VOID = {
 }  # have no end, or none that HTML needs
 
 
-class Markup(str):
-    """Text that is HTML already."""
+@dataclass(frozen=True)
+class Markup:
+    """Text that is HTML already. Not a `str`: pandas would make a plain one of it."""
 
-    __slots__ = ()
+    html: str
+
+    def __str__(self) -> str:
+        return self.html
 
 
 def el(name: str, /, *children: Any, **attributes: Any) -> Markup:
@@ -57,7 +62,6 @@ def _attribute(key: str) -> str:
 
 
 PAGES = {"Overview": "index.html", "Tables": "tables.html", "Runs": "runs.html", "Figures": "figures.html"}
-SAFE = "default-src 'none'; img-src 'self' file:; style-src 'self' file:; script-src 'self' file:"  # nothing from a network
 
 
 def page(title: str, *body: Any, current: str = "", up: str = "", navigation: bool = True) -> str:
@@ -84,7 +88,7 @@ def page(title: str, *body: Any, current: str = "", up: str = "", navigation: bo
         el("meta", name="color-scheme", content="light dark"),
         el("title", f"{title} - AFA bench"),
         el("link", rel="stylesheet", href=f"{up}report.css"),
-        el("link", rel="icon", href=f"{up}icon.svg", type="image/svg+xml"),
+        el("link", rel="icon", href="data:,"),
         el("script", defer=True, src=f"{up}report.js"),
     ]
     content = el("main", body, id="content", tabindex="-1")
