@@ -7,18 +7,7 @@ from pathlib import Path
 from typing import Any
 
 ASSETS = Path(__file__).with_name("assets")
-VOID = {
-    "meta",
-    "link",
-    "img",
-    "input",
-    "br",
-    "hr",
-    "path",
-    "line",
-    "circle",
-    "rect",
-}  # have no end, or none that HTML needs
+VOID = {"meta", "link", "img"}  # elements without an end
 
 
 @dataclass(frozen=True)
@@ -53,7 +42,7 @@ def join(children: Any) -> Markup:
     if isinstance(children, Markup):
         return children
     if isinstance(children, Iterable) and not isinstance(children, str):
-        return Markup("".join(map(join, children)))
+        return Markup("".join(join(child).html for child in children))
     return Markup(escape(str(children), quote=False))
 
 

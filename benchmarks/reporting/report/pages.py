@@ -318,7 +318,7 @@ def _figure(figure: figures.Figure) -> Markup:
     return el(
         "section",
         el("h2", figure.title),
-        el("div", image, class_="paper"),
+        el("div", image, class_="paper", role="region", aria_label=figure.title, tabindex="0"),
         notes,
         el("p", files),
         numbers,

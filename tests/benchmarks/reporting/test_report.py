@@ -1,0 +1,208 @@
+"""The report in a real browser, from files and without a network: everything is there, sorts, filters, fits a phone."""
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from benchmarks import records
+from benchmarks.reporting.report import contents
+from benchmarks.reporting.report.html import Markup, el, join
+
+VOID = {"meta", "link", "img"}
+
+
+@pytest.fixture
+def site(bench, finish, tmp_path) -> Path:
+    """A report of seven runs on two data sets, one of whose names is not to be trusted."""
+    for seed in (0, 1):
+        finish("mean", seed=seed)
+        finish("qan+afa", seed=seed, sigma=0.5)
+    finish("qan+afa", sigma=0.0)
+    finish("mean", dataset="mars", ranks=[*range(1, 301)])
+    finish("mean", dataset="<b onclick=alert(1)>x&y")
+    answer = bench("report", "--to", tmp_path / "site")
+    assert answer.status == 0, answer.err
+    return tmp_path / "site"
+
+
+class Balanced(HTMLParser):
+    """Every element that begins also ends, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.targets: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.targets += [value for key, value in attrs if key in ("href", "src")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_text_is_escaped_and_markup_is_not():
+    assert str(el("p", '<&"', el("b", "1"), ["2", None], title='"<')) == '<p title="&quot;&lt;">&lt;&amp;"<b>1</b>2</p>'
+    assert str(join(["<", Markup("<br>")])) == "&lt;<br>"
+    assert str(el("form", hidden=True, class_="a", data_x=None)) == '<form hidden class="a"></form>'
+
+
+def test_pages_are_balanced_small_escaped_and_lead_only_to_files_of_the_site(site):
+    pages = list(site.rglob("*.html"))
+    assert len(pages) == 4 + 7
+    for file in pages:
+        text = file.read_text()
+        assert len(text) < 2e6
+        assert "<b onclick" not in text
+        read = Balanced()
+        read.feed(text)
+        assert read.open == []
+        for target in read.targets:
+            assert "//" not in target, f"{file.name} asks a network for {target}"
+            path = re.sub(r"%([0-9A-F]{2})", lambda m: chr(int(m[1], 16)), target.partition("#")[0])
+            assert target.startswith("data:") or (file.parent / path).exists(), f"{file.name} leads to {target}"
+
+
+def test_long_tables_of_queries_are_cut_and_say_so(site):
+    (page,) = (site / "runs").glob("mars-*.html")
+    assert "The worst 200 of 300 queries" in page.read_text()
+    assert page.read_text().count("<td>q") == 200
+
+
+def test_the_best_of_a_column_is_bold_and_a_filter_knows_its_baseline(finish, results):
+    from benchmarks.reporting.found import below
+
+    finish("mean", ranks=[1, 1, 2, 2])
+    finish("qan+afa", ranks=[1, 1, 1, 2])
+    section = contents.result_tables(below(results))[0]
+    assert section.frame.baseline.tolist() == ["mean", "qan"]
+    assert [str(cell) for cell in section.frame.R1] == ["50.0", "<b>75.0</b>"]
+
+
+def test_a_report_of_exported_records_and_the_claims_that_are_handed_over(
+    bench, finish, results, tmp_path, monkeypatch
+):
+    record = finish()
+    records.export([(records.RunFolder(results / record["name"]), record)], tmp_path / "runs.parquet")
+    claim = contents.Claim("AFA helps <mean>", "SUPPORTED", "+1.0", "0.5 to 1.5", "+0.7")
+    monkeypatch.setattr(contents, "verdict", lambda runs: [claim])
+    assert bench("report", "--from", tmp_path / "runs.parquet", "--to", tmp_path / "site").status == 0
+    overview = (tmp_path / "site" / "index.html").read_text()
+    assert "AFA helps &lt;mean&gt;" in overview
+    assert "✓ SUPPORTED" in overview
+
+
+def test_a_folder_with_something_else_in_it_is_refused(bench, finish, tmp_path):
+    finish()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    assert "holds something else" in bench("report", "--to", tmp_path / "mine").err
+    assert [file.name for file in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+# In the browser.
+
+
+@pytest.fixture(scope="module")
+def browse():
+    """`browse(javascript=False)`, `browse(phone=True)`: headless Chromium."""
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not binary or not driver:
+        pytest.skip(
+            "NOT TESTED IN A BROWSER: no chromium and chromedriver here (apt-get install chromium chromium-driver)"
+        )
+    webdriver = pytest.importorskip("selenium.webdriver", reason="NOT TESTED IN A BROWSER: pip install selenium")
+    from selenium.webdriver.chrome.service import Service
+
+    opened = []
+
+    def start(phone=False, javascript=True):
+        options = webdriver.ChromeOptions()
+        options.binary_location = binary
+        for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900"):
+            options.add_argument(word)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        if phone:
+            metrics = {"width": 390, "height": 844, "pixelRatio": 2}
+            options.add_experimental_option("mobileEmulation", {"deviceMetrics": metrics})
+        if not javascript:
+            options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
+        opened.append(webdriver.Chrome(options=options, service=Service(driver)))
+        return opened[-1]
+
+    yield start
+    for browser in opened:
+        browser.quit()
+
+
+def column(browser, selector: str, number: int) -> list[str]:
+    cells = browser.find_elements("css selector", f"{selector} tbody tr td:nth-child({number})")
+    return [cell.text for cell in cells if cell.is_displayed()]
+
+
+def test_every_page_loads_without_an_error_and_fits_a_phone(site, browse):
+    browser = browse(phone=True)
+    for file in site.rglob("*.html"):
+        browser.get(file.as_uri())
+        browser.execute_script("for (const each of document.querySelectorAll('details')) each.open = true")
+        wide, window = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+        assert (wide, window) == (390, 390), f"{file.name} scrolls sideways"
+        assert browser.execute_script("return [...document.images].every(each => each.loading || each.naturalWidth)")
+        assert browser.get_log("browser") == [], file.name
+
+
+def test_sorting_filters_and_the_keyboard(site, browse):
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.select import Select
+
+    browser = browse()
+    browser.get((site / "runs.html").as_uri())
+    names = [head.text for head in browser.find_elements("css selector", "th")]
+    number = names.index("mAP") + 1
+    button = browser.find_elements("css selector", "th button")[number - 1]
+    values = [float(text) for text in column(browser, "main", number)]
+    button.click()
+    assert [float(text) for text in column(browser, "main", number)] == sorted(values, reverse=True)
+    button.send_keys(Keys.ENTER)  # by keyboard, and the other way
+    assert [float(text) for text in column(browser, "main", number)] == sorted(values)
+    assert button.find_element("xpath", "..").get_attribute("aria-sort") == "ascending"
+
+    Select(browser.find_element("name", "baseline")).select_by_visible_text("qan")
+    methods = column(browser, "main", names.index("method") + 1)
+    assert methods == ["qan+afa"] * 3
+    assert browser.find_element("css selector", "[role=status]").text == "3 rows"
+    Select(browser.find_element("name", "data_set")).select_by_visible_text("mars")
+    assert column(browser, "main", 1) == []
+
+    browser.get((site / "tables.html").as_uri())
+    tables = browser.find_elements("css selector", "section.table")
+    Select(browser.find_element("name", "protocol")).select_by_visible_text("standard")
+    shown = [table.find_element("css selector", "h2").text for table in tables if table.is_displayed()]
+    assert len(shown) == len(tables) / 2
+    assert all(title.endswith("standard") for title in shown)
+
+    browser.get((site / "index.html").as_uri())
+    seen = []
+    for _ in range(12):
+        browser.switch_to.active_element.send_keys(Keys.TAB)
+        seen.append(browser.switch_to.active_element.text)
+    assert seen[0] == "To the content"
+    assert {"Tables", "Runs", "Figures"} <= set(seen)
+    browser.find_element("link text", "Tables").send_keys(Keys.ENTER)
+    assert browser.title.startswith("Tables")
+
+
+def test_without_javascript_everything_is_there(site, browse):
+    browser = browse(javascript=False)
+    browser.get((site / "runs.html").as_uri())
+    assert browser.find_elements("css selector", "th button") == []  # so the script did not run
+    assert len(column(browser, "main", 1)) == 7
+    assert not browser.find_element("css selector", "form.filters").is_displayed()
+    browser.find_element("css selector", "td a").click()
+    assert "seed" in browser.find_element("tag name", "main").text.lower()
+    assert len(browser.find_elements("css selector", ".chart svg path.curve")) == 2
+    assert all(each.size["width"] > 50 for each in browser.find_elements("css selector", ".chart svg path.curve"))
