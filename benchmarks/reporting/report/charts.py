@@ -67,9 +67,9 @@ def _axis(ends: tuple[float, float], first: float, last: float) -> tuple[float, 
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers, three to six of them."""
-    rough = (high - low) / 4
+    """Round numbers, up to six of them."""
+    rough = (high - low) / 5
     power = 10 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough)
     first = math.ceil(low / step - 1e-9)
     return [round(number * step, 10) for number in range(first, math.floor(high / step + 1e-9) + 1)]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -18,7 +19,9 @@ from .charts import chart
 from .contents import FILTERS, Claim, Section, baseline
 from .html import Markup, el, page, pairs, scrolling
 
-MOST_ROWS = 1000  # of a table on one page
+MOST_ROWS = 1000  # of a table
+MOST_TOGETHER = 5000  # rows of all tables on one page, so that it stays below 2 MB
+MOST_FIRST = 40  # rows of a table on the overview
 MOST_QUERIES = 200  # on a run's page
 MARKS = {"SUPPORTED": "✓", "CONTRADICTED": "✗", "NEGLIGIBLE": "≈", "UNDECIDED": "?"}
 
@@ -34,7 +37,10 @@ def overview(runs: Sequence[Found], claims: list[Claim], sections: list[Section]
     }
     tiles = [el("li", el("b", f"{count:,}"), " ", el("span", name)) for name, count in counted.items()]
     shown = list({str(each.frame["data set"].iloc[0]): each for each in reversed(sections)}.values())[::-1]
-    first = [el("h2", "Results"), [table_section(each, f"results-{n}", "h3") for n, each in enumerate(shown[:3])]]
+    first = [
+        el("h2", "Results"),
+        [table_section(each, f"results-{n}", MOST_FIRST, "h3") for n, each in enumerate(shown[:3])],
+    ]
     more = el("p", el("a", f"All {len(sections)} tables, under every protocol", href="tables.html"))
     body = [
         el("h1", "What came out"),
@@ -69,6 +75,7 @@ def _verdict(claims: list[Claim]) -> Markup:
 
 def all_tables(sections: list[Section]) -> str:
     """Every table, to be sorted and filtered."""
+    most = min(MOST_ROWS, MOST_TOGETHER // max(1, len(sections)))
     links = [el("li", el("a", each.title, href=f"#table-{number}")) for number, each in enumerate(sections)]
     body = [
         el("h1", "Tables"),
@@ -79,15 +86,17 @@ def all_tables(sections: list[Section]) -> str:
             el("ul", links, class_="links"),
             open=len(sections) < 13,
         ),
-        [table_section(each, f"table-{number}") for number, each in enumerate(sections)],
+        [table_section(each, f"table-{number}", most) for number, each in enumerate(sections)],
     ]
     return page("Tables", body, current="Tables")
 
 
-def table_section(section: Section, name: str, level: str = "h2") -> Markup:
+def table_section(section: Section, name: str, most: int, level: str = "h2") -> Markup:
     """A table with its title and its notes."""
     notes = [el("p", note, class_="note") for note in section.notes]
-    return el("section", el(level, section.title), table(section.frame, section.title), notes, id=name, class_="table")
+    return el(
+        "section", el(level, section.title), table(section.frame, section.title, most), notes, id=name, class_="table"
+    )
 
 
 def filters(frames: list[pd.DataFrame]) -> Markup:
@@ -100,9 +109,9 @@ def filters(frames: list[pd.DataFrame]) -> Markup:
     return el("form", choices, el("p", role="status"), class_="filters", hidden=True)
 
 
-def table(frame: pd.DataFrame, label: str) -> Markup:
+def table(frame: pd.DataFrame, label: str, most: int = MOST_ROWS) -> Markup:
     """Rows of text, numbers or markup. Numbers stand to the right; a long table is cut, and says so."""
-    cut = frame.head(MOST_ROWS)
+    cut = frame.head(most)
     kept = [name for name in FILTERS if name in frame]
     shown = [name for name in frame if name not in kept or (name != "baseline" and frame[name].nunique() > 1)]
     right = {name for name in shown if all(re.match(r"[-\d.]", _text(value)) for value in cut[name])}
@@ -116,9 +125,9 @@ def table(frame: pd.DataFrame, label: str) -> Markup:
         ]
         rows.append(el("tr", cells, **{f"data_{key}": row[i] for key, i in known}))
     made = scrolling(el("table", el("thead", head), el("tbody", rows), class_="sortable"), label)
-    if len(frame) <= MOST_ROWS:
+    if len(frame) <= most:
         return made
-    return el("div", el("p", f"The first {MOST_ROWS:,} of {len(frame):,} rows.", class_="note"), made)
+    return el("div", el("p", f"The first {most:,} of {len(frame):,} rows.", class_="note"), made)
 
 
 def all_runs(runs: Sequence[Found]) -> dict[str, str]:
@@ -222,8 +231,8 @@ def _metrics(record: Record) -> pd.DataFrame:
 
 
 def _curves(run: Found) -> Markup:
-    matched, trained = figures.cmc([run]), figures.training([run])
-    charts = [chart(panel) for panel in (*trained.panels, *matched.panels)]
+    matched = [replace(panel, title=panel.y) for panel in figures.cmc([run]).panels]
+    charts = [chart(panel) for panel in (*figures.training([run]).panels, *matched)]
     notes = f"Match by rank: protocol {first_protocol(run.record)}; its band is the {figures.LEVEL}."
     return el("div", el("div", charts, class_="charts"), el("p", notes, class_="note"))
 
