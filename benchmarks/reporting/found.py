@@ -32,13 +32,13 @@ class Found:
     def queries(self, protocol: str | None = None, feature: str = "before") -> pd.DataFrame:
         """Results a query under one protocol (None: the data set's first): query, pid, camid, average_precision,
         first_hit_rank."""
-        rows = self.rows if self.rows is not None else self._read()
+        rows = self.all_queries()
         protocol = protocol or first_protocol(self.record)
         return rows[(rows.protocol == protocol) & (rows.feature == feature)].reset_index(drop=True)
 
     def held(self) -> "Found":
         """The same with its results a query in memory, so that they are read once."""
-        return Found(self.record, self.folder, self.rows if self.rows is not None else self._read())
+        return Found(self.record, self.folder, self.all_queries())
 
     def curves(self) -> pd.DataFrame:
         """Means of the loss terms, a row an epoch; empty where none were kept."""
@@ -46,7 +46,10 @@ class Found:
             return pd.DataFrame()
         return pd.DataFrame([json.loads(line) for line in self.folder.curves.read_text().splitlines()])
 
-    def _read(self) -> pd.DataFrame:
+    def all_queries(self) -> pd.DataFrame:
+        """Results a query under every protocol, by its columns `protocol` and `feature`."""
+        if self.rows is not None:
+            return self.rows
         if self.folder is None or not self.folder.queries.exists():
             columns = ["protocol", "feature", "query", "pid", "camid", "average_precision", "first_hit_rank"]
             return pd.DataFrame(columns=pd.Index(columns))

@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from benchmarks.records import Record
 from benchmarks.reporting import figures
+from benchmarks.reporting import verdict as judging
 from benchmarks.reporting.found import Found
+from benchmarks.reporting.queries import Results
 from benchmarks.reporting.table import COLUMNS, Table, cell, tables
 from benchmarks.settings import split_method
 
@@ -35,13 +38,17 @@ class Section:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper and what the runs say of it. All text; `verdict` begins with the word that decides."""
+    """A claim of the paper at one place and what the runs say of it, as text. word: SUPPORTED and so on, for the mark."""
 
     claim: str
+    place: str
     verdict: str
+    word: str
     effect: str = ""
     interval: str = ""
     paper: str = ""
+    inside: str = ""
+    runs: str = ""
     note: str = ""
 
 
@@ -82,9 +89,24 @@ def _mean(values: list[float | None]) -> float:
     return round(sum(known) / len(known), 1) if known else -1.0
 
 
-def verdict(runs: Sequence[Found]) -> list[Claim]:  # noqa: ARG001 - what the suites will judge
-    """The paper's claims one by one; none as long as nothing judges them."""
-    return []
+def verdict(runs: Sequence[Found]) -> list[Claim]:
+    """The paper's claims one by one, as `bench verdict` judges them."""
+    judged = judging.judge([run.record for run in runs], _Results(runs))
+    rows = [(grid.title, row) for grid in judging.grids(judged) for row in grid.rows]
+    return [
+        Claim(text, place, said, str(each.word), effect, interval, paper, inside, count, each.missing)
+        for each, (place, (text, count, effect, interval, paper, inside, said)) in zip(judged, rows, strict=True)
+    ]
+
+
+class _Results(Results):
+    """Results a query of the runs of a report, wherever they come from."""
+
+    def __init__(self, runs: Sequence[Found]) -> None:
+        self.runs = {run.name: run for run in runs}
+
+    def of(self, record: Record) -> pd.DataFrame:
+        return self.runs[record["name"]].all_queries()
 
 
 def drawn_figures(runs: Sequence[Found]) -> list[figures.Figure]:

@@ -62,15 +62,20 @@ def overview(runs: Sequence[Found], claims: list[Claim], sections: list[Section]
 def _verdict(claims: list[Claim]) -> Markup:
     if not claims:
         return el("p", "Nothing has judged the paper's claims on these runs yet.", class_="note")
-    head = ("claim", "verdict", "effect", "interval", "the paper's", "note")
+    several = len({each.place for each in claims}) > 1
     rows = []
     for each in claims:
-        word = each.verdict.split(" ")[0]
-        mark = el("span", f"{MARKS.get(word, '')} {each.verdict}".strip(), class_=f"verdict {word.lower()}")
-        cells = (each.claim, mark, each.effect, each.interval, each.paper, each.note)
-        rows.append(el("tr", [el("td", text, data_name=name) for name, text in zip(head, cells, strict=True)]))
-    table = el("table", el("thead", el("tr", [el("th", name, scope="col") for name in head])), el("tbody", rows))
-    return scrolling(table, "Verdict")
+        mark = el("span", f"{MARKS[each.word]} {each.verdict}", class_=f"verdict {each.word.lower()}")
+        cells: dict[str, Any] = {"claim": each.claim, "data set": each.place} if several else {"claim": each.claim}
+        cells |= {"verdict": mark, "effect": each.effect, "95% interval": each.interval, "paper": each.paper}
+        cells |= {"inside": each.inside, "runs": each.runs, "what is missing": each.note}
+        rows.append(el("tr", [el("td", text, data_name=name) for name, text in cells.items()]))
+    head = el("tr", [el("th", name, scope="col") for name in cells])
+    counted = ", ".join(f"{sum(each.word == word for each in claims)} {word.lower()}" for word in MARKS)
+    note = f"Of {len(claims)} claims: {counted}. Effects in points of mAP; inside: the paper's effect lies in the interval."
+    return el(
+        "div", el("p", note), scrolling(el("table", el("thead", head), el("tbody", rows)), "Verdict"), class_="verdicts"
+    )
 
 
 def all_tables(sections: list[Section]) -> str:

@@ -1,5 +1,6 @@
 """The report in a real browser, from files and without a network: everything is there, sorts, filters, fits a phone."""
 
+import csv
 import re
 import shutil
 from html.parser import HTMLParser
@@ -88,12 +89,27 @@ def test_a_report_of_exported_records_and_the_claims_that_are_handed_over(
 ):
     record = finish()
     records.export([(records.RunFolder(results / record["name"]), record)], tmp_path / "runs.parquet")
-    claim = contents.Claim("AFA helps <mean>", "SUPPORTED", "+1.0", "0.5 to 1.5", "+0.7")
+    claim = contents.Claim("AFA helps <mean>", "mars", "SUPPORTED", "SUPPORTED", "+1.0", "0.5 to 1.5", "+0.7")
     monkeypatch.setattr(contents, "verdict", lambda runs: [claim])
     assert bench("report", "--from", tmp_path / "runs.parquet", "--to", tmp_path / "site").status == 0
     overview = (tmp_path / "site" / "index.html").read_text()
     assert "AFA helps &lt;mean&gt;" in overview
     assert "✓ SUPPORTED" in overview
+
+
+def test_the_verdict_is_what_bench_verdict_prints(bench, finish, tmp_path):
+    for seed in (0, 1, 2):
+        finish("mean", seed=seed, ranks=[2] * 20)
+        finish("mean+afa", seed=seed, ranks=[1] * 12 + [2] * 8)
+    assert bench("report", "--to", tmp_path / "site").status == 0
+    printed = bench("verdict", "--format", "csv").out
+    overview = (tmp_path / "site" / "index.html").read_text()
+    assert "AFA helps mean" in printed
+    for row in printed.splitlines()[1:]:
+        _, claim, _, effect, *_, said = next(csv.reader([row]))
+        assert f">{claim}</td>" in overview
+        assert f">{effect}</td>" in overview
+        assert f" {said}</span>" in overview
 
 
 def test_a_folder_with_something_else_in_it_is_refused(bench, finish, tmp_path):
