@@ -1,15 +1,13 @@
-"""Loading a training batch beside the decoder alone on the same bytes, and a training step with AFA beside one without."""
+"""Loading a training batch beside the decoder alone on the same bytes."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import simplejpeg
-import torch
 
 from benchmarks.data.clips import TrainingBatches
 from benchmarks.data.loading import Data, load
-from benchmarks.model import build_model
 from benchmarks.settings import resolve
 
 SIZE = ["height=64", "width=32"]
@@ -37,19 +35,3 @@ def test_decoder_alone(benchmark: Callable[..., Any], data: Data, batches: Train
 
 def test_loading_a_batch(benchmark: Callable[..., Any], batches: TrainingBatches) -> None:
     benchmark(lambda: batches[0])
-
-
-@pytest.mark.parametrize("method", ["mean", "mean+afa"])
-def test_training_step(benchmark: Callable[..., Any], batches: TrainingBatches, method: str) -> None:
-    settings = resolve("small", method, [*SIZE, "backbone=resnet18", "weights=none"])
-    model = build_model(method, len(batches.pids), settings, seed=0)[0].train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
-    batch = batches[0]
-
-    def step() -> None:
-        optimizer.zero_grad()
-        losses: Any = model(**batch._asdict(), mode="loss")
-        sum(losses.values()).backward()
-        optimizer.step()
-
-    benchmark(step)
