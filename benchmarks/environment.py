@@ -23,8 +23,10 @@ PACKAGES = (
 
 
 def describe() -> dict[str, Any]:
-    """Python, package versions, processor, threads, GPU, system and git state."""
+    """Python, package versions, processor, GPU, processes that worked together, system and git state."""
     import torch
+
+    from .distributed import world
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
@@ -33,6 +35,7 @@ def describe() -> dict[str, Any]:
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "gpu": gpu,
+        "processes": world(),
         "system": f"{platform.system()} {platform.machine()}",
         "git": git(),
     }

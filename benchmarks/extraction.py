@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from . import distributed
 from .data.clips import TestChunks
 from .data.stores import Store
 from .model import ReidModel
@@ -41,13 +42,14 @@ def extract(
     pooling baselines get what all frames at once would give.
 
     Args:
-        progress: called with (done, total) frames.
+        progress: called with (done, total) frames, of this process where several share them.
         seed: of the run, from which the order of shuffled frames is drawn.
         flow: the flow of all frames, where the baseline uses it.
     """
     model.eval()
     chunks = TestChunks(tracklets, store, settings, seed, flow)
-    total = int(tracklets.frames.map(len).sum())
+    chunks.batches = chunks.batches[distributed.rank() :: distributed.world()]
+    total = sum(length * len(parts) for length, parts in chunks.batches)
     sums = np.zeros((len(tracklets), model.baseline.channels))
     weights = np.zeros(len(tracklets))
     done = 0
@@ -65,6 +67,8 @@ def extract(
         done += len(rows) * steps
         if progress is not None:
             progress(done, total)
+    for array in (sums, weights):
+        distributed.total(torch.from_numpy(array))
     before = (sums / weights[:, None]).astype(np.float32)
     after = torch.cat([model.neck(part.to(device)).cpu() for part in torch.from_numpy(before).split(4096)])
     return TrackletFeatures(before, after.numpy())

@@ -19,8 +19,9 @@ from afa import (
 from baselines.baseline import Baseline, Clips
 from baselines.errors import UserError
 
-from .data.clips import Batch
+from .data.clips import Batch, share
 from .data.flow import to_pixels
+from .distributed import gather
 from .settings import Settings
 
 # Of torchvision's ImageNet weights, in units of pixel values 0 to 1.
@@ -88,19 +89,26 @@ class ReidModel(BaseModel):
         settings = self.settings
         weights = features.weights.float() if features.weights is not None else None
         features = VideoFeatures(features.frames.float(), features.coherence.float(), weights)
+        features = gather(features, len(labels))
         terms = {"loss_triplet": batch_hard_soft_margin_triplet(features.coherence, labels)}
         if settings.classification != "none":
             augmented = self.augmentation(features, draw)
             if settings.classification == "consensus":
-                logits = self.classifier(self.neck(augmented.flatten(0, 1))).unflatten(0, augmented.shape[:2])
+                logits = self.classifier(self.normalised(augmented)).unflatten(0, augmented.shape[:2])
                 terms["loss_class"] = frame_consensus_cross_entropy(logits, labels)
             else:
                 # The motion of X' averages to nothing under the weights that made the coherence.
-                pooled = features.coherence + disentangle(augmented - features.frames, weights).coherence
-                terms["loss_class"] = F.cross_entropy(self.classifier(self.neck(pooled)), labels)
+                pooled = features.coherence + disentangle(augmented - features.frames, features.weights).coherence
+                terms["loss_class"] = F.cross_entropy(self.classifier(self.normalised(pooled)), labels)
         if settings.lambda_ > 0:
             terms["loss_coherence"] = settings.lambda_ * coherence_constraint(features.motion, settings.coherence_norm)
         return terms
+
+    def normalised(self, vectors: Tensor) -> Tensor:
+        """(B, D) or (B, T, D) to (B [* T], D) behind batch normalisation: of all B clips, or of each share of them."""
+        shares = self.settings.statistics_shares
+        parts = [vectors[share(len(vectors), number, shares)] for number in range(shares)]
+        return torch.cat([self.neck(part.flatten(0, -2)) for part in parts])
 
     def prepare(self, frames: Tensor, flip: Tensor | None = None, erase: Tensor | None = None) -> Tensor:
         """uint8 frames (B, T, 3, H, W), on the device of the model, to normalised and augmented floats of that shape.

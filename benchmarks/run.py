@@ -18,7 +18,7 @@ from baselines import BASELINES
 from baselines.backbones import file_digest, weights_digest
 from baselines.errors import UserError
 
-from . import environment, records
+from . import distributed, environment, records
 from .data.clips import TrainingBatches
 from .data.flow import flow_store
 from .data.loading import Data, load
@@ -48,6 +48,7 @@ class Machine(NamedTuple):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+@distributed.leader_first()
 def plan(
     method: str,
     dataset: str,
@@ -98,27 +99,26 @@ def run(
         UserError: too few training identities, or another process runs the same experiment.
         Stopped: a signal ended the training, which had saved its state.
     """
-    with folder.lock():
-        done = records.read(folder)
-        if done is not None and not fresh:
-            return done  # by another process, while this one waited
-        code = code_digest(experiment)
-        if fresh or records.begun_by(folder) not in (None, code):
-            records.discard(folder)  # what other code has begun is not gone on with
-        records.begin(folder, experiment, code)
+    with distributed.led(folder.lock()):
+        done = distributed.from_leader(partial(_begin, experiment, folder, fresh))
+        if done is not None:
+            return done
         _prepare(settings)
         clock = Clock()
         training, held_out = hold_out(data, settings)
-        flow = flow_for(experiment.method, data, settings, machine)
-        batches = TrainingBatches(training, data.store, settings, experiment.seed, flow)
+        with distributed.leader_first():
+            flow = flow_for(experiment.method, data, settings, machine)
+        rank, world = distributed.rank(), distributed.world()
+        batches = TrainingBatches(training, data.store, settings, experiment.seed, flow, rank, world)
         if len(batches.pids) < 2:
             raise UserError(
                 f"data set {data.name}: {len(batches.pids)} training identities; a triplet needs 2 at least"
             )
+        _check_processes(batches, settings)
         model, _ = build_model(experiment.method, len(batches.pids), settings, experiment.seed)
         model.to(machine.device)
         price = cost(model, settings)  # now, because it holds the baseline to its rule before hours of training
-        if folder.weights.exists():
+        if distributed.from_leader(folder.weights.exists):
             load_model(model, folder.weights, device=str(machine.device))
         elif settings.epochs > 0:
             spent = train(
@@ -133,8 +133,9 @@ def run(
                 progress=lambda done, total, terms: machine.report("train", done, total, _terms(terms)),
             )
             clock.note("train", *spent)
-        with whole(folder.weights) as half:
-            save_model(model, str(half))
+        if distributed.leads():
+            with whole(folder.weights) as half:
+                save_model(model, str(half))
         results: list[dict[str, Any]] = []
         queries = pd.DataFrame()
         if tested:
@@ -143,9 +144,33 @@ def run(
             features = extract(model, held_out, data.store, settings, machine.workers, seed=experiment.seed, flow=flow)
             results += _validate(features, held_out, settings)
         record = new_record(experiment, results, clock, price)
-        records.write(folder, record, queries)
-        folder.checkpoint.unlink(missing_ok=True)
+        if distributed.leads():
+            records.write(folder, record, queries)
+            folder.checkpoint.unlink(missing_ok=True)
         return record
+
+
+def _begin(experiment: Experiment, folder: RunFolder, fresh: bool) -> Record | None:
+    """Make the folder this run's own; the record, if another process has written it while this one waited."""
+    done = records.read(folder)
+    if done is not None and not fresh:
+        return done
+    code = code_digest(experiment)
+    if fresh or records.begun_by(folder) not in (None, code):
+        records.discard(folder)  # what other code has begun is not gone on with
+    records.begin(folder, experiment, code)
+    return None
+
+
+def _check_processes(batches: TrainingBatches, settings: Settings) -> None:
+    """Refuse what the number of processes does not fit."""
+    world, smallest = distributed.world(), len(batches.pids) // batches.per_epoch * settings.clips
+    if world > smallest:
+        raise UserError(f"{world} processes: a batch of {smallest} clips has none for some of them; start fewer")
+    if settings.statistics_shares not in (1, world):
+        raise UserError(
+            f"--set statistics_shares={settings.statistics_shares}: there are {world} processes; start as many, or set 1"
+        )
 
 
 def evaluate_elsewhere(source: RunFolder, record: Record, data: Data, place: Path, machine: Machine) -> Record:
@@ -165,17 +190,19 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: Data, place: Pat
     }
     experiment = Experiment(**{**asdict(trained), **there})
     folder = RunFolder(place / experiment.name)
-    with folder.lock():
-        done = records.read(folder)
+    with distributed.led(folder.lock()):
+        done = distributed.from_leader(partial(records.read, folder))
         if done is not None and not records.stale(done, {}):
             return done
-        records.begin(folder, experiment, code_digest(experiment))
+        if distributed.leads():
+            records.begin(folder, experiment, code_digest(experiment))
         model, settings = trained_model(source, record, machine)
         flow = flow_for(experiment.method, data, settings, machine)
         clock = Clock()
         results, queries = score(model, data, settings, machine, clock, experiment.seed, flow)
         record = new_record(experiment, results, clock, cost(model, settings))
-        records.write(folder, record, queries)
+        if distributed.leads():
+            records.write(folder, record, queries)
         return record
 
 

@@ -53,6 +53,7 @@ class Settings:
     flow: Literal["dis", "raft"]  # for baselines that use it: OpenCV's search, or torchvision's network
     flow_weights: str  # none, or RAFT's: a safetensors or state-dict file
     threads: int  # of the CPU: it changes the bits of a result
+    statistics_shares: int  # 1: batch statistics over the whole batch; N: over the share of each of N processes
     # the method's parts; a method sets the first two and may set the others to 0
     classification: Literal["pooled", "consensus", "none"]  # cross-entropy on the coherence, or Eq. 7-9 on all frames
     target: Literal["coherence", "motion"]  # what is kept; the other part is scaled by noise
@@ -80,7 +81,7 @@ TYPES = {key.rstrip("_"): hint for key, hint in get_type_hints(Settings).items()
 RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("height", "width", "clip_frames", "spacing", "test_chunk"), (1, 1e6)),
     **dict.fromkeys(("identities", "clips"), (2, 1e6)),  # a triplet needs two identities, and two clips of one
-    **dict.fromkeys(("threads", "lr_step"), (1, 1e6)),
+    **dict.fromkeys(("threads", "lr_step", "statistics_shares"), (1, 1e6)),
     **dict.fromkeys(("tuning_trials", "epochs", "lr", "weight_decay", "lr_gamma", "sigma", "lambda"), (0, 1e9)),
     **dict.fromkeys(("flip", "erase"), (0, 1)),
     "holdout": (0, 0.9),

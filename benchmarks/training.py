@@ -11,7 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from baselines.errors import UserError
 
+from . import distributed
 from .data.clips import Batch, TrainingBatches
 from .model import ReidModel
 from .settings import Settings
@@ -108,6 +109,11 @@ class PrecisionWrapper(OptimWrapper):
         with super().optim_context(model), autocast(self.precision, next(model.parameters()).device):
             yield
 
+    def step(self, **options: Any) -> None:
+        """One step with the gradient of all processes."""
+        distributed.average_gradients(p for group in self.optimizer.param_groups for p in group["params"])
+        super().step(**options)
+
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager:
     """torch's autocast for "bf16", nothing for "float32"."""
@@ -117,7 +123,8 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager:
 class Checkpoint(Hook):
     """Every `minutes`, the state of the run in one file, replaced whole; and once more when the run is asked to stop.
 
-    While a training runs, SIGINT and SIGTERM let the iteration under way end, save, and raise `Stopped`.
+    While a training runs, SIGINT and SIGTERM let the iteration under way end, save, and raise `Stopped`: the same iteration in
+    all processes, whichever of them was told.
     """
 
     priority = "VERY_LOW"  # after the scheduler's step, which belongs to the iteration that is saved
@@ -137,7 +144,8 @@ class Checkpoint(Hook):
 
         def ask(number: int, *_: Any) -> None:
             self.asked = True
-            signal.signal(number, before[signal.Signals(number)])
+            if distributed.world() == 1:  # several may get one signal twice, from a launcher and from Slurm
+                signal.signal(number, before[signal.Signals(number)])
 
         try:
             for number in before:
@@ -148,11 +156,13 @@ class Checkpoint(Hook):
                 signal.signal(number, handler)
 
     def after_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
-        if self.asked or time.monotonic() - self.last >= self.seconds:
+        asked = distributed.anywhere(self.asked)
+        due = asked or time.monotonic() - self.last >= self.seconds
+        if due and distributed.leads():
             with whole(self.file) as half:
                 runner.save_checkpoint(str(half.parent), half.name, by_epoch=False)
             self.last = time.monotonic()
-        if self.asked:
+        if asked:
             raise Stopped(f"stopped after iteration {runner.iter + 1} of {runner.max_iters}")
 
     def before_save_checkpoint(self, _: Runner, checkpoint: dict[str, Any]) -> None:
@@ -193,7 +203,7 @@ class Curves(Hook):
     def before_train(self, runner: Runner) -> None:
         """Lines after the checkpoint's iteration are written again: cut them off."""
         self.began = time.monotonic()
-        if self.file.exists():
+        if distributed.leads() and self.file.exists():
             lines = [line for line in self.file.read_text().splitlines() if _iteration(line) <= runner.iter]
             write_whole(self.file, "".join(f"{line}\n" for line in lines))
 
@@ -206,6 +216,7 @@ class Curves(Hook):
         self.count += 1
         done, per_epoch = batch_idx + 1, runner.train_loop.dataloader.dataset.per_epoch
         ended, due = done % per_epoch == 0, time.monotonic() - self.shown > LOG_SECONDS or done == runner.max_iters
+        due = distributed.anywhere(due)  # so that all processes see at once that a loss is not finite
         if not ended and not due:
             return
         means = {key: total.item() / self.count for key, total in self.sums.items()}
@@ -224,8 +235,9 @@ class Curves(Hook):
                 "means_of": self.count,
                 **{key: round(value, 6) for key, value in means.items()},
             }
-            with open(self.file, "a") as stream:
-                stream.write(json.dumps(line) + "\n")
+            if distributed.leads():
+                with open(self.file, "a") as stream:
+                    stream.write(json.dumps(line) + "\n")
             runner.logger.info("  ".join(f"{key} {value:g}" for key, value in line.items()))
             self.sums, self.count = {}, 0
 
@@ -249,11 +261,12 @@ class BenchRunner(Runner):
     def __init__(self, *args: Any, log_file: Path, **kwargs: Any) -> None:
         self.log_file = log_file
         super().__init__(*args, **kwargs)
-        Path(self._log_dir).rmdir()
+        with suppress(FileNotFoundError):  # where another process was quicker
+            Path(self._log_dir).rmdir()
 
     def build_logger(self, log_level: str = "INFO", *_: Any, **__: Any) -> MMLogger:
         logger = MMLogger.get_instance(self._experiment_name, logger_name="bench", log_level=log_level)
-        logger.handlers = [logging.FileHandler(self.log_file)]
+        logger.handlers = [logging.FileHandler(self.log_file) if distributed.leads() else logging.NullHandler()]
         logger.handlers[0].setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         logger.filters = [_ours]
         return logger
@@ -297,6 +310,8 @@ def train(
     """
     settings: Settings = batches.settings
     step = settings.lr_step * batches.per_epoch
+    distributed.see_whole_batches(model.baseline, settings.statistics_shares)
+    resume = distributed.from_leader(checkpoint.exists)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     # Curves first: a checkpoint never lacks a line that came before it.
     written, saved = Curves(curves, progress), Checkpoint(checkpoint, checkpoint_minutes)
@@ -317,8 +332,8 @@ def train(
                 "runtime_info": None,
             },
             custom_hooks=[written, saved],
-            load_from=str(checkpoint) if checkpoint.exists() else None,
-            resume=checkpoint.exists(),
+            load_from=str(checkpoint) if resume else None,
+            resume=resume,
             randomness={"seed": 0},  # nothing draws from it
             experiment_name=folder.name,
             log_file=log,

@@ -12,6 +12,7 @@ import typer
 
 from baselines.errors import UserError
 from baselines.registry import plugin_at_fault
+from benchmarks import launch
 
 from . import data, pictures, reading, running, suites, tuning
 
@@ -40,6 +41,9 @@ def main() -> None:
     """The `bench` command."""
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
+    me, errors = launch.place(), sys.stderr
+    if me.rank > 0 and not debug:
+        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for good: of several, one speaks
     try:
         status = app(standalone_mode=False) or 0
         sys.stdout.flush()  # here, where a reader who has gone can still be noticed
@@ -52,8 +56,10 @@ def main() -> None:
         if debug or isinstance(error, SystemExit):
             raise
         status, line = _explained(error)
-    if line:
-        print(f"bench: {line}", file=sys.stderr)
+    if line and me.rank == 0:
+        print(f"bench: {line}", file=errors)
+    elif line and status != STOPPED:  # and each of its own trouble
+        print(f"bench, process {me.rank} of {me.world}: {line}", file=errors)
     sys.exit(status)
 
 

@@ -10,6 +10,7 @@ import typer
 from baselines import BASELINES
 from baselines.errors import UserError
 from baselines.registry import import_plugin
+from benchmarks import launch
 from benchmarks.data import DATASETS, family, imported
 from benchmarks.experiment import EXTERNAL
 from benchmarks.suites import SUITES
@@ -55,7 +56,7 @@ def machine(workers: int | None, threads: int, report: "Report", checkpoint_minu
     from benchmarks.run import Machine
 
     if workers is None:
-        workers = max(0, min(8, len(os.sched_getaffinity(0)) - threads))
+        workers = max(0, min(8, len(os.sched_getaffinity(0)) // launch.place().beside - threads))
     return Machine(workers, checkpoint_minutes, report)
 
 

@@ -36,7 +36,7 @@ def run(
 ) -> None:
     """Train and evaluate one experiment, or show its result if it has run already."""
     first_line(f"{method} on {dataset}, seed {seed}")
-    from benchmarks import records
+    from benchmarks import distributed, records
     from benchmarks.data.loading import load
     from benchmarks.progress import reporting
     from benchmarks.run import evaluate_elsewhere, plan
@@ -44,12 +44,12 @@ def run(
 
     short = {"backbone": backbone, "weights": weights, "epochs": epochs}
     changes = [f"{key}={value}" for key, value in short.items() if value is not None] + change
-    with reporting() as report:
+    with distributed.group(), reporting() as report:
         experiment, settings, loaded = plan(
             method, dataset, recipe=recipe, changes=changes, seed=seed, split=split, root=root, report=report
         )
         folder = records.RunFolder(records.results() / experiment.name)
-        record = records.read(folder)
+        record = distributed.from_leader(lambda: records.read(folder))
         if record is not None and not fresh:
             reasons = records.stale(record, {})
             state = (

@@ -61,11 +61,16 @@ def batches_per_epoch(count: int, identities: int) -> int:
     return max(1, int(count / identities + 0.5))
 
 
+def share(count: int, rank: int, world: int) -> slice:
+    """Which of `count` things are those of process `rank` of `world`: shares as even as can be."""
+    return slice(count * rank // world, count * (rank + 1) // world)
+
+
 class Batch(NamedTuple):
-    """A training batch as it leaves a worker: uint8, not yet augmented.
+    """A training batch as it leaves a worker: uint8, not yet augmented. One of several processes has its share of the B clips.
 
     frames: (B, T, 3, H, W) uint8, in NHWC memory.
-    labels: (B,) class indices.
+    labels: (B,) class indices, those of all processes.
     flip: (B,) bool, clips to be mirrored.
     erase: (B, 4) top, left, bottom, right of the region to erase in all frames of a clip; empty where nothing is.
     seed: what is drawn on the device (the adversarial coefficient, dropout) is drawn from it.
@@ -89,12 +94,21 @@ class TrainingBatches(Dataset[Batch]):
         settings: of the run.
         seed: of the run.
         flow: the flow of all frames, where the baseline uses it.
+        rank, world: this process's number, of how many that train together.
     """
 
     def __init__(
-        self, tracklets: pd.DataFrame, store: Store, settings: Settings, seed: int, flow: Store | None = None
+        self,
+        tracklets: pd.DataFrame,
+        store: Store,
+        settings: Settings,
+        seed: int,
+        flow: Store | None = None,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         self.store, self.settings, self.seed, self.flow = store, settings, seed, flow
+        self.rank, self.world = rank, world
         self.frames: list[Sequence[str]] = list(tracklets.frames)
         pids = tracklets.pid.to_numpy()
         self.pids = np.unique(pids)
@@ -110,14 +124,16 @@ class TrainingBatches(Dataset[Batch]):
         pids = epoch_batches(self.pids, settings.identities, self.seed, epoch)[position]
         draw = generator("batch", self.seed, i)
         rows = np.concatenate([_take(self.rows[int(pid)], settings.clips, draw) for pid in pids])
-        names = [name for row in rows for name in self._clip(self.frames[row], draw)]
+        names = [self._clip(self.frames[row], draw) for row in rows]
         clips = len(rows)
-        frames, flow = read_clips(self.store, self.flow, names, settings.clip_frames, "train", settings)
+        mine = share(clips, self.rank, self.world)  # everything is drawn, and this much decoded
+        own = [name for clip in names[mine] for name in clip]
+        frames, flow = read_clips(self.store, self.flow, own, settings.clip_frames, "train", settings)
         return Batch(
             frames=frames,
             labels=torch.from_numpy(np.repeat(np.searchsorted(self.pids, pids), settings.clips)),
-            flip=torch.from_numpy(draw.random(clips) < settings.flip),
-            erase=torch.from_numpy(_erasures(clips, settings, draw)),
+            flip=torch.from_numpy(draw.random(clips)[mine] < settings.flip),
+            erase=torch.from_numpy(_erasures(clips, settings, draw)[mine]),
             seed=derive("device", self.seed, i),
             flow=flow,
         )

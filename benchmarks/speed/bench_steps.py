@@ -1,5 +1,7 @@
-"""Training steps with AFA and of `cnn3d`, each beside a step of `mean` taken just before it: the median of their ratios stands
-behind the name. `cnn3d` may take twice as long as `mean`. ResNet-18 and few clips: ResNet-50 at 256x128 takes minutes on two cores.
+"""Training steps with AFA and of `cnn3d`, each beside a step of `mean` taken just before it.
+
+The median of their ratios stands behind the name. `cnn3d` may take twice as long as `mean`. ResNet-18 and few clips:
+ResNet-50 at 256x128 takes minutes on two cores.
 """
 
 import time
