@@ -1,5 +1,6 @@
 """Where a number came from: machine, packages, state of the code. No user names, no absolute paths."""
 
+import json
 import os
 import platform
 import resource
@@ -8,7 +9,7 @@ import sys
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 PACKAGES = (
     "torch",
@@ -67,10 +68,16 @@ def _cpu() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
+COMMIT = "commit.json"  # in a snapshot of the code, beside the packages
+
+
 @cache
 def git() -> dict[str, Any] | None:
-    """Commit, and whether tracked files differ from it; None outside a checkout."""
+    """Commit, and whether tracked files differ from it; None outside a checkout. A snapshot of the code brings its own."""
     house = Path(__file__).parent
+    brought = house.parent / COMMIT
+    if brought.exists():
+        return cast("dict[str, Any]", json.loads(brought.read_text()))
 
     def ask(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=house, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,8 +1,8 @@
 """`bench`: a function a verb, and nothing else. torch is imported only by the verbs that need it.
 
 Here: the program and what becomes of its errors. running: verbs that make results; reading: verbs that show what is there;
-pictures: verbs that draw; data: verbs on data sets; suites: verbs on suites; tuning: the verb that searches; options and
-printing: what they share.
+pictures: verbs that draw; data: verbs on data sets; suites: verbs on suites; cluster: verbs on jobs; tuning: the verb that
+searches; options and printing: what they share.
 """
 
 import os
@@ -13,8 +13,9 @@ import typer
 from baselines.errors import UserError
 from baselines.registry import plugin_at_fault
 from benchmarks import launch
+from slurm import JobError
 
-from . import data, pictures, reading, running, suites, tuning
+from . import cluster, data, pictures, reading, running, suites, tuning
 
 app = typer.Typer(
     help="Video person re-identification under one trainer, named protocols and seeds: what a temporal baseline is "
@@ -30,6 +31,7 @@ app.add_typer(tuning.verbs)
 app.add_typer(reading.verbs)
 app.add_typer(suites.plan_verbs)
 app.add_typer(suites.verbs, name="suite")
+app.add_typer(cluster.verbs)
 app.add_typer(pictures.verbs)
 app.add_typer(data.verbs, name="data")
 app.add_typer(reading.records_verbs, name="records")
@@ -70,7 +72,7 @@ def _explained(error: BaseException) -> tuple[int, str]:
     usage = getattr(error, "format_message", None)  # a wrong option or verb; a bare `bench` has its help as message
     if usage is not None:
         return USER, usage()
-    if isinstance(error, UserError):
+    if isinstance(error, UserError | JobError):
         # From a worker process an error comes with the worker's traceback before its own line.
         return USER, str(error).strip().splitlines()[-1].removeprefix(f"{UserError.__module__}.UserError: ")
     reason = f"{type(error).__name__}: {str(error).partition(os.linesep)[0]}"

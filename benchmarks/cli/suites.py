@@ -31,7 +31,7 @@ Change = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="C
 
 
 def chosen(
-    name: str,
+    name: "str | Suite",
     dataset: list[str],
     seeds: int,
     quick: bool,
@@ -40,14 +40,14 @@ def chosen(
     root: Path | None,
     plugin: list[Path],
 ) -> "tuple[Suite, Choice]":
-    """A suite by name, and what the options ask of it.
+    """A suite, by name or itself, and what the options ask of it.
 
     Raises:
         UserError: an unknown suite or data set, or one root for several data sets.
     """
     from benchmarks.suites.suite import Choice, places
 
-    suite = SUITES.get(name)()
+    suite = SUITES.get(name)() if isinstance(name, str) else name
     passed = [word for file in plugin for word in ("--plugin", str(file.absolute()))]
     choice = Choice(tuple(dataset), seeds, recipe, tuple(change), quick)
     if root is not None:
@@ -116,7 +116,7 @@ def run(
             rest = f"; about {spelled(sum(filter(None, left)))} left" if any(left) else ""
             said = f": {outcome.reason}" if outcome.reason else ""
             print(
-                f"[{count}/{len(planned)}] {_title(outcome.planned)}: {outcome.word}{said}{rest}",
+                f"[{count}/{len(planned)}] {title_of(outcome.planned)}: {outcome.word}{said}{rest}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -129,7 +129,7 @@ def run(
         )
         for outcome in outcomes:
             if outcome.word != DONE:
-                print(f"  {outcome.word}: {_title(outcome.planned)}: {outcome.reason}")
+                print(f"  {outcome.word}: {title_of(outcome.planned)}: {outcome.reason}")
         print(f"results in {records.results()}; `bench table {name}` shows them")
     raise typer.Exit(0 if words[DONE] == len(planned) else 1)
 
@@ -161,7 +161,7 @@ def plan(
         for each, state in zip(planned, states, strict=True)
     ]
     rows = [
-        [_title(each), str(state) if len(str(state)) < 60 else state.word, "" if span is None else spelled(span)]
+        [title_of(each), str(state) if len(str(state)) < 60 else state.word, "" if span is None else spelled(span)]
         for each, state, span in zip(planned, states, times, strict=True)
     ]
     print(tabulate(rows, ("experiment", "state", "time"), tablefmt="simple", disable_numparse=True))
@@ -184,7 +184,7 @@ def _looked(suite: "Suite", choice: "Choice", root: Path | None) -> "tuple[list[
     return planned, here(records.results(), root)(planned)
 
 
-def _title(planned: "Planned") -> str:
+def title_of(planned: "Planned") -> str:
     experiment = planned.experiment
     place = (
         experiment.dataset if experiment.test == experiment.dataset else f"{experiment.dataset} to {experiment.test}"

@@ -43,6 +43,14 @@ def states(
         digests: of the data at hand, as `records.stale` takes them.
         absent: why a data set cannot be read here, by its name.
     """
+    known = _known(found, begun, digests)
+    return [known.get(each.experiment.question) or _nothing(each, absent) for each in planned]
+
+
+def _known(
+    found: Sequence[Record], begun: Sequence[records.Begun], digests: Mapping[str, set[str]]
+) -> dict[str, State]:
+    """The state of each experiment of which something lies on disk, by its question."""
     known: dict[str, State] = {}
     for each in begun:
         known[each.experiment.question] = State(each.state, each.detail)
@@ -52,7 +60,12 @@ def states(
         state = State("stale", "; ".join(reasons), record) if reasons else State(DONE, record=record)
         if state.word == DONE or question not in known or known[question].word == "stale":
             known[question] = state
-    return [known.get(each.experiment.question) or _nothing(each, absent) for each in planned]
+    return known
+
+
+def by_question(place: Path) -> dict[str, State]:
+    """The state of each experiment of which something lies below `place`, by its question, whatever data is at hand."""
+    return _known(records.finished(place), records.unfinished(place), {})
 
 
 def _nothing(planned: Planned, absent: Mapping[str, str]) -> State:

@@ -54,6 +54,16 @@ class Suite(ABC):
         return [(name, name) for name in datasets]
 
 
+class Single(Suite):
+    """One method, as a suite of one row."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+
+    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002 - the same everywhere
+        return [Row(self.method, self.method)]
+
+
 @dataclass(frozen=True)
 class Choice:
     """What a user asks of a suite.

@@ -1,0 +1,373 @@
+"""Verbs on jobs: submit, status, logs, cancel, retry, clean."""
+
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from baselines.errors import UserError
+from baselines.registry import nearest
+from slurm import JobError
+
+from .options import Plugin, Root
+from .suites import Change, Datasets, Quick, Recipe, Seeds, chosen, title_of
+
+if TYPE_CHECKING:
+    from benchmarks.suites.states import State
+    from benchmarks.suites.suite import Choice, Planned, Suite
+    from slurm.ledger import Entry, Ledger
+
+verbs = typer.Typer()
+
+Name = Annotated[str | None, typer.Argument(metavar="[SUITE]", help="A name from `bench suite list`.")]
+Method = Annotated[str | None, typer.Option(help="One method in place of a suite.")]
+Dry = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Local = Annotated[bool, typer.Option("--local", help="In the background of this machine, without Slurm.")]
+Partition = Annotated[str | None, typer.Option(help="Default of this and what follows: the site's file.")]
+Account = Annotated[str | None, typer.Option()]
+Qos = Annotated[str | None, typer.Option()]
+Constraint = Annotated[str | None, typer.Option(help="Of nodes, as sbatch has it.")]
+Gpus = Annotated[int | None, typer.Option(min=0, help="A node's; a process each.")]
+Cpus = Annotated[int | None, typer.Option(min=1, help="Of a process.")]
+Memory = Annotated[float | None, typer.Option(help="Gigabytes a node.")]
+Time = Annotated[str | None, typer.Option(help="Limit of a job: H:MM:SS, D-HH:MM:SS or minutes.")]
+Nodes = Annotated[int | None, typer.Option(min=1, help="Of a job; more than one train one experiment together.")]
+Parallel = Annotated[int | None, typer.Option("--max-parallel", min=1, help="Jobs at once.")]
+Sbatch = Annotated[list[str], typer.Option("--sbatch", metavar="NAME=VALUE", help="One more option of sbatch.")]
+PASSED_ON = ("BENCH_DATA", "BENCH_CACHE", "TORCH_HOME")
+
+
+def _submission(*wanted: str) -> Callable[..., None]:
+    """The verb that submits the experiments in these states."""
+
+    def verb(
+        name: Name = None,
+        method: Method = None,
+        dataset: Datasets = [],
+        seeds: Seeds = 3,
+        quick: Quick = False,
+        recipe: Recipe = None,
+        change: Change = [],
+        root: Root = None,
+        plugin: Plugin = [],
+        partition: Partition = None,
+        account: Account = None,
+        qos: Qos = None,
+        constraint: Constraint = None,
+        gpus: Gpus = None,
+        cpus: Cpus = None,
+        memory: Memory = None,
+        time: Time = None,
+        nodes: Nodes = None,
+        max_parallel: Parallel = None,
+        sbatch: Sbatch = [],
+        dry_run: Dry = False,
+        local: Local = False,
+    ) -> None:
+        options: dict[str, Any] = {
+            "partition": partition,
+            "account": account,
+            "qos": qos,
+            "constraint": constraint,
+            "gpus": gpus,
+        }
+        options |= {"cpus": cpus, "memory": memory, "time": time, "nodes": nodes, "max_parallel": max_parallel}
+        asked = _asked(name, method, dataset, seeds, quick, recipe, change, root, plugin)
+        everything = {**options, "sbatch": tuple(sbatch)}
+        _submit(name or method or "", asked, root, everything, dry_run, local, *wanted)
+
+    return verb
+
+
+verbs.command(
+    "submit",
+    help="Put what is missing of a suite, or of one method, on the cluster. What is done, queued or running is left alone.",
+)(_submission("not run", "stopped", "stale"))
+verbs.command(
+    "retry",
+    help="Submit again what failed, and nothing else; it goes on from its last checkpoint. Old logs are kept.",
+)(_submission("failed"))
+
+
+def _asked(name: str | None, method: str | None, *rest: Any) -> "tuple[Suite, Choice]":
+    """The suite, or the one method as a suite, and the choice."""
+    from benchmarks.suites.suite import Single
+
+    if (name is None) == (method is None):
+        raise UserError("name a SUITE (bench suite list), or --method and --dataset; one of the two")
+    if method is not None and not rest[0]:
+        raise UserError("--method: on which data set? add --dataset (bench list)")
+    return chosen(Single(method) if method is not None else name or "", *rest)
+
+
+def _submit(
+    name: str,
+    asked: "tuple[Suite, Choice]",
+    root: Path | None,
+    options: dict[str, Any],
+    dry_run: bool,
+    local: bool,
+    *wanted: str,
+) -> None:
+    from benchmarks import records
+    from slurm.ledger import Ledger, Task
+    from slurm.resources import resolve
+    from slurm.submission import script
+    from slurm.submission import submit as submit_tasks
+
+    resources = resolve(options)
+    _ = resources.minutes  # a time that is none is refused before anything else
+    ledger = Ledger(records.results())
+    if dry_run:
+        planned, states, _ = _looked(asked, root, ledger)
+        missing = [each for each, state in zip(planned, states, strict=True) if state.word in wanted]
+        for each in missing:
+            print(title_of(each))
+        print(
+            f"\n{len(missing)} jobs{_hours(missing, resources.gpus * resources.nodes)}; {_left_alone(states, wanted)}"
+        )
+        if missing and not local:
+            print("\n" + script(len(missing), resources, f"bench-{name}"))
+        return
+    with ledger.lock():
+        planned, states, known = _looked(asked, root, ledger)
+        if known is None:
+            raise JobError("the queue does not answer, and something was submitted before; try again when it does")
+        pairs = [(each, state) for each, state in zip(planned, states, strict=True) if state.word in wanted]
+        for _, state in pairs:
+            if state.record is not None:  # stale: a job that is queued again must not forget what it has done since
+                records.discard(records.RunFolder(records.results() / state.record["name"]))
+        tasks = [
+            Task(each.experiment.question, title_of(each), (sys.executable, "-m", "benchmarks.cli", *each.arguments))
+            for each, _ in pairs
+        ]
+        if tasks:
+            submit_tasks(tasks, ledger, resources, _environment(ledger), f"bench-{name}", local)
+    print(f"{len(tasks)} jobs submitted; {_left_alone(states, wanted)}")
+    print(f"results in {records.results()}; `bench status{' ' + name if name in _suites() else ''}` shows how they do")
+
+
+def _suites() -> list[str]:
+    from benchmarks.suites import SUITES
+
+    return list(SUITES.entries)
+
+
+def _hours(missing: "Sequence[Planned]", gpus: int) -> str:
+    """What the jobs will take, by what `bench plan` knows."""
+    from benchmarks import records
+    from benchmarks.suites.estimate import seconds, spelled
+
+    found = records.finished(records.results())
+    spans = [seconds(each.experiment, found) for each in missing]
+    known = [span for span in spans if span is not None]
+    if not known:
+        return ", of unknown time: nothing like them has run here"
+    total = sum(known) * len(spans) / len(known)
+    cost = f", {total * gpus / 3600:.1f} GPU hours" if gpus else ""
+    return f", about {spelled(total)} in all{cost}, by recorded frames/s"
+
+
+def _left_alone(states: "Sequence[State]", wanted: Sequence[str]) -> str:
+    counts = Counter(state.word for state in states if state.word not in wanted)
+    words = ", ".join(f"{count} {word}" for word, count in counts.items())
+    again = "; `bench retry` submits failed ones again" if counts["failed"] else ""
+    return f"left alone: {words}{again}" if words else "nothing left alone"
+
+
+def _environment(ledger: "Ledger") -> dict[str, str]:
+    """What a job's command needs to know of this process, and a copy of this code to run."""
+    from benchmarks import environment, records
+    from slurm.snapshot import snapshot
+
+    house = Path(__file__).parents[2]
+    packages = [house / name for name in ("afa", "baselines", "benchmarks", "slurm")]
+    notes = {environment.COMMIT: json.dumps(environment.git())}
+    code = snapshot(packages, notes, ledger.place.absolute() / "code")
+    kept = {name: str(Path(os.environ[name]).absolute()) for name in PASSED_ON if os.environ.get(name)}
+    return {**kept, "BENCH_RESULTS": str(records.results().absolute()), "PYTHONPATH": str(code)}
+
+
+def _looked(
+    asked: "tuple[Suite, Choice]", root: Path | None, ledger: "Ledger"
+) -> "tuple[list[Planned], list[State], dict[str, Any] | None]":
+    """The experiments, their states by records and queue, and the jobs that are not over (None: no answer)."""
+    from benchmarks import records
+    from benchmarks.suites.queued import with_queue
+    from benchmarks.suites.states import here
+    from benchmarks.suites.suite import experiments
+
+    planned = list(experiments(*asked))
+    entries = ledger.entries()
+    jobs = _jobs(entries)
+    by_records = here(records.results(), root)(planned)
+    states = [
+        with_queue(state, entries.get(each.experiment.question), jobs, ledger.place)
+        for each, state in zip(planned, by_records, strict=True)
+    ]
+    return planned, states, jobs
+
+
+def _jobs(entries: "dict[str, Entry]") -> dict[str, Any] | None:
+    from slurm.queue import live
+
+    try:
+        return dict(live(entries.values()))
+    except JobError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return None
+
+
+@verbs.command()
+def status(
+    name: Name = None,
+    dataset: Datasets = [],
+    seeds: Seeds = 3,
+    quick: Quick = False,
+    recipe: Recipe = None,
+    change: Change = [],
+    root: Root = None,
+    plugin: Plugin = [],
+    watch: Annotated[bool, typer.Option("--watch", help="Again every few seconds, until Ctrl-C.")] = False,
+) -> None:
+    """How each experiment of a suite does, or each that was submitted: from its own records first, then from the queue."""
+    from tabulate import tabulate
+
+    from benchmarks import records
+    from slurm.ledger import Ledger
+
+    while True:
+        ledger = Ledger(records.results())
+        if name is None:
+            rows = _submitted(ledger)
+        else:
+            asked = chosen(name, dataset, seeds, quick, recipe, change, root, plugin)
+            planned, states, _ = _looked(asked, root, ledger)
+            rows = [(title_of(each), state) for each, state in zip(planned, states, strict=True)]
+        if not rows:
+            print("nothing was submitted; `bench submit SUITE`, or `bench status SUITE` for what lies here")
+            return
+        text = tabulate([(title, state.word, state.detail) for title, state in rows], ("experiment", "state", ""))
+        counts = Counter(state.word for _, state in rows)
+        print(("\033[2J\033[H" if watch else "") + text)
+        print(f"\n{len(rows)} experiments: " + ", ".join(f"{count} {word}" for word, count in counts.most_common()))
+        if not watch:
+            return
+        time.sleep(5)
+
+
+def _submitted(ledger: "Ledger") -> "list[tuple[str, State]]":
+    """Everything in the ledger, with its state."""
+    from benchmarks import records
+    from benchmarks.suites.queued import with_queue
+    from benchmarks.suites.states import State, by_question
+
+    entries = ledger.entries()
+    jobs, known = _jobs(entries), by_question(records.results())
+    return [
+        (entry.title, with_queue(known.get(key, State("not run")), entry, jobs, ledger.place))
+        for key, entry in entries.items()
+    ]
+
+
+def _named(text: str, ledger: "Ledger") -> "list[Entry]":
+    """The submissions that `text` names: part of a title, of a run's name, or of a job's number.
+
+    Raises:
+        UserError: none.
+    """
+    from benchmarks import records
+    from benchmarks.experiment import Experiment
+
+    entries = ledger.entries()
+    names = {}
+    for file in records.results().glob("*/experiment.json"):
+        said = json.loads(file.read_text())
+        del said["code"]
+        names[Experiment(**said).question] = file.parent.name
+    found = [
+        entry
+        for key, entry in entries.items()
+        if text in entry.title or text in names.get(key, "") or entry.job == text or entry.job.startswith(f"{text}_")
+    ]
+    if not found:
+        raise UserError(
+            f"nothing that was submitted is called {text!r}; {nearest(text, [e.title for e in entries.values()])}"
+        )
+    return found
+
+
+@verbs.command()
+def logs(run: Annotated[str, typer.Argument(metavar="RUN", help="Part of its title or name, or its job.")]) -> None:
+    """What the job of an experiment printed and complained, of its last submission."""
+    from benchmarks import records
+    from slurm.ledger import Ledger
+
+    ledger = Ledger(records.results())
+    for entry in _named(run, ledger):
+        print(f"== {entry.title}, job {entry.job or 'cancelled'}, submitted {entry.time}")
+        for name in entry.logs:
+            file = ledger.place / entry.folder / name
+            if file.exists() and file.stat().st_size:
+                print(f"-- {file}\n{file.read_text(errors='replace')}", end="")
+
+
+@verbs.command()
+def cancel(
+    what: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Part of a title or name, or a job.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every job that was submitted and is not over.")] = False,
+) -> None:
+    """End jobs that are queued or running; what they have done stays, and `bench submit` goes on from there."""
+    from dataclasses import replace
+
+    from benchmarks import records
+    from slurm import queue
+    from slurm.ledger import Ledger, now
+
+    if (what is None) != everything:
+        raise UserError("name what to cancel, or --all; `bench status` shows what there is")
+    ledger = Ledger(records.results())
+    with ledger.lock():
+        named = list(ledger.entries().values()) if what is None else _named(what, ledger)
+        jobs = queue.live(named)
+        ended = [entry for entry in named if entry.job in jobs]
+        queue.cancel(ended)
+        ledger.add([replace(entry, job="", time=now()) for entry in ended])
+    print(f"{len(ended)} jobs cancelled")
+    for entry in ended:
+        print(f"  {entry.title}")
+
+
+@verbs.command()
+def clean(
+    yes: Annotated[bool, typer.Option("--yes", help="Do it, after saying what.")] = False,
+) -> None:
+    """Remove what nobody needs: checkpoints of finished runs, half-written files, copies of code that no job will run."""
+    import shutil
+
+    from benchmarks import records
+    from slurm.ledger import Ledger
+
+    place = records.results()
+    ledger = Ledger(place)
+    found = [
+        file
+        for record in place.glob("*/record.json")
+        for file in (records.RunFolder(record.parent).checkpoint, records.RunFolder(record.parent).failure)
+        if file.exists() and not records.RunFolder(record.parent).held
+    ]
+    jobs = _jobs(ledger.entries())
+    if jobs == {}:
+        found += list((ledger.place / "code").glob("*")) + list((ledger.place / "code").glob(".half-*"))
+    for file in found:
+        size = file.stat().st_size if file.is_file() else sum(f.stat().st_size for f in file.rglob("*") if f.is_file())
+        print(f"{'removed' if yes else 'would remove'}: {file} ({size / 1e6:.1f} MB)")
+        if yes:
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
+    print(f"{len(found)} to remove" + ("" if yes or not found else "; --yes does it"))

@@ -1,0 +1,49 @@
+"""Where experiments stand when they were submitted: their own records first, the queue second."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from slurm.ledger import Entry
+from slurm.queue import Live
+
+from .states import DONE, State
+
+BUSY = ("queued", "running", "preempted")  # not to be submitted again
+
+
+def with_queue(state: State, entry: Entry | None, jobs: Mapping[str, Live] | None, place: Path) -> State:
+    """A state by records, mended by what the queue says of the experiment's job.
+
+    Args:
+        state: by records alone.
+        entry: the last submission of the experiment.
+        jobs: what is not over, by job; None: the queue does not answer.
+        place: the ledger's folder.
+    """
+    if entry is None or not entry.job or state.word in (DONE, "running"):
+        if state.word == "running" and entry is not None and jobs and entry.job in jobs and jobs[entry.job].left:
+            return replace(state, detail=f"{state.detail}; {jobs[entry.job].left} of the time limit left")
+        return state
+    if jobs is None:
+        return State("queued", "the queue does not answer")
+    job = jobs.get(entry.job)
+    if job is None:
+        if state.word == "failed":
+            return state
+        return State("failed", _last_line(place / entry.folder, entry) or "its job ended without a word")
+    if job.word == "running":
+        return State("running" if entry.cluster == "slurm" else "queued", state.detail or "its job has begun")
+    begun = state.word == "stopped"
+    return State("preempted" if begun else "queued", "; ".join(filter(None, (state.detail * begun, job.why))))
+
+
+def _last_line(folder: Path, entry: Entry) -> str:
+    """The last thing that a job's command complained of, or the job itself."""
+    for name in reversed(entry.logs):
+        file = folder / name
+        lines = file.read_text(errors="replace").splitlines() if file.exists() else []
+        said = [line for line in lines if line.startswith("bench: ")] or [line for line in lines if line.strip()]
+        if said:
+            return said[-1].removeprefix("bench: ").strip()
+    return ""

@@ -1,0 +1,95 @@
+"""What a job does: run one command as a process of its own, hand signals on to it, and start it again after a SIGKILL."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from submitit.helpers import DelayedSubmission
+
+DEATHS = 3  # by SIGKILL; a command that needs more memory than there is dies of it every time
+STOPPED = (130, -signal.SIGTERM, -signal.SIGINT)
+PATIENCE = 120.0  # seconds that a cluster may take to end a job after its processes got SIGTERM
+
+
+class Attempt:
+    """A picklable call of `command`, which saves its state at SIGTERM and goes on from there when it is run again.
+
+    Args:
+        command, environment: the words, and what is added to the job's own environment.
+        lanes, parallel: where there is no scheduler: a folder, and how many attempts that share it may run at once.
+    """
+
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], lanes: Path | None = None, parallel: int = 1
+    ) -> None:
+        self.command, self.environment = tuple(command), dict(environment)
+        self.lanes, self.parallel = lanes, parallel
+        self.child: int | None = None
+
+    def __call__(self) -> None:
+        """Run to the end.
+
+        Raises:
+            RuntimeError: the command failed, or was stopped and nobody ended this job.
+        """
+        with self._lane():
+            for _ in range(DEATHS):
+                status = self._run()
+                if status != -signal.SIGKILL:
+                    break
+        if status in STOPPED:
+            # Whoever stopped the command is about to end this job too: preemption, a time limit, scontrol requeue. A job
+            # that ends by itself meanwhile is not queued again.
+            time.sleep(PATIENCE)
+        if status:
+            raise RuntimeError(f"exit status {status}")
+
+    def checkpoint(self) -> DelayedSubmission:
+        """For submitit, before a time limit or at preemption: have the command save its state; the job is queued again."""
+        self._stop()
+        self.child = None
+        return DelayedSubmission(self)
+
+    def _run(self) -> int:
+        # A time limit's USR2 reaches every process of the job; the command must live to be asked to save its state.
+        child = subprocess.Popen(
+            self.command,
+            env={**os.environ, **self.environment},
+            preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN),
+        )
+        self.child = child.pid
+        try:
+            # Not child.wait(): a signal's handler that waits too would wait for its lock.
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        except KeyboardInterrupt:
+            self._stop()
+            raise
+        return child.wait()
+
+    def _stop(self) -> None:
+        with suppress(ProcessLookupError, ChildProcessError):  # it has ended already
+            if self.child is not None:
+                os.kill(self.child, signal.SIGTERM)
+                os.waitid(os.P_PID, self.child, os.WEXITED | os.WNOWAIT)
+
+    @contextmanager
+    def _lane(self) -> Iterator[None]:
+        """One of `parallel` places; the kernel frees the place of a process that dies."""
+        if self.lanes is None:
+            yield
+            return
+        while True:
+            for number in range(self.parallel):
+                with open(self.lanes / f"lane{number}", "w") as file:
+                    try:
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    except BlockingIOError:
+                        continue
+                    yield
+                    return
+            time.sleep(0.5)

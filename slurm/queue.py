@@ -1,0 +1,76 @@
+"""What the queue knows of jobs now: Slurm's by squeue, this machine's by their processes. No accounting is needed."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from . import JobError
+from .ledger import Entry
+
+# What squeue leaves out unless asked: a job whose node failed, or that is being queued again, is not over.
+STATES = (
+    "PENDING,RUNNING,SUSPENDED,COMPLETING,CONFIGURING,REQUEUED,REQUEUE_HOLD,REQUEUE_FED,RESV_DEL_HOLD,"
+    "NODE_FAIL,PREEMPTED,SIGNALING,STAGE_OUT,STOPPED"
+)
+RUNNING = {"RUNNING", "COMPLETING", "SIGNALING", "STAGE_OUT", "SUSPENDED", "STOPPED"}
+
+
+class Live(NamedTuple):
+    """A job that is not over. word: "queued" or "running"; left: of its time limit, as squeue spells it; why: it waits."""
+
+    word: str
+    left: str = ""
+    why: str = ""
+
+
+def live(entries: Iterable[Entry]) -> dict[str, Live]:
+    """The jobs of these entries that are not over, by job.
+
+    Raises:
+        JobError: squeue does not answer.
+    """
+    entries = list(entries)
+    found: dict[str, Live] = {}
+    if any(entry.cluster == "slurm" and entry.job for entry in entries):
+        found |= parsed(_ask("squeue", "--noheader", "--array", f"--states={STATES}", "--format=%i|%T|%L|%r"))
+    pids = [entry.job for entry in entries if entry.cluster == "local" and entry.job]
+    if pids:
+        said = subprocess.run(["ps", "-o", "pid=,args=", "-p", ",".join(pids)], capture_output=True, text=True).stdout
+        found |= {line.split()[0]: Live("running") for line in said.splitlines() if "submitit" in line}
+    wanted = {entry.job for entry in entries}
+    return {job: state for job, state in found.items() if job in wanted}
+
+
+def parsed(text: str) -> dict[str, Live]:
+    """What `squeue --format=%i|%T|%L|%r` printed, by job."""
+    found = {}
+    for line in text.splitlines():
+        job, state, left, why = line.strip().split("|", 3)
+        found[job] = Live("running", left) if state in RUNNING else Live("queued", why="" if why == "None" else why)
+    return found
+
+
+def cancel(entries: Iterable[Entry]) -> None:
+    """End these jobs, whatever state they are in."""
+    entries = list(entries)
+    jobs = [entry.job for entry in entries if entry.cluster == "slurm"]
+    for first in range(0, len(jobs), 500):
+        _ask("scancel", *jobs[first : first + 500])
+    for entry in entries:
+        if entry.cluster == "local":
+            os.kill(int(entry.job), signal.SIGINT)  # submitit's controller ends what it started
+
+
+def _ask(*words: str) -> str:
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    except FileNotFoundError:
+        raise JobError(f"{words[0]}: not found; is this a machine of the cluster? --local needs none") from None
+    except subprocess.TimeoutExpired:
+        raise JobError(f"{words[0]} does not answer within a minute") from None
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        raise JobError(f"{words[0]}: {lines[0] if lines else f'exit status {done.returncode}'}")
+    return done.stdout

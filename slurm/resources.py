@@ -1,0 +1,117 @@
+"""What a job asks of the cluster, and the site's defaults."""
+
+import dataclasses
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import JobError
+
+SITE = Path(__file__).parent / "site.toml"  # the user's own, beside site.example.toml
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Of one job.
+
+    Attributes:
+        partition, account, qos, constraint: as sbatch has them; None leaves it to the cluster.
+        gpus: a node; a process each. cpus: a process. memory: gigabytes a node. nodes: how many.
+        time: the limit: "H:MM:SS", "D-HH:MM:SS" or minutes.
+        max_parallel: how many jobs of an array run at once.
+        sbatch: further options, each "name=value", without the dashes.
+        setup: lines of shell before the command: modules, a container.
+    """
+
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    gpus: int = 0
+    cpus: int = 2
+    memory: float | None = None
+    nodes: int = 1
+    time: str = "4:00:00"
+    max_parallel: int = 64
+    sbatch: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
+
+    @property
+    def processes(self) -> int:
+        """A node's: one a GPU."""
+        return max(self.gpus, 1)
+
+    @property
+    def minutes(self) -> int:
+        """The time limit, which Slurm counts in whole minutes.
+
+        Raises:
+            JobError: not a time.
+        """
+        matched = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)|(\d+)", self.time)
+        if matched is None:
+            raise JobError(f"--time {self.time}: not a time; write H:MM:SS, D-HH:MM:SS or minutes")
+        days, hours, minutes, seconds, alone = (int(part or 0) for part in matched.groups())
+        return max(alone or (days * 24 + hours) * 60 + minutes + (seconds + 59) // 60, 1)
+
+    def parameters(self, name: str) -> dict[str, Any]:
+        """As submitit's Slurm executor takes them."""
+        known = {
+            "partition": self.partition,
+            "account": self.account,
+            "qos": self.qos,
+            "constraint": self.constraint,
+            "gpus_per_node": self.gpus or None,
+            "mem": f"{round(self.memory * 1024)}MB" if self.memory else None,
+            "setup": list(self.setup) or None,
+            "additional_parameters": dict(_pair(text) for text in self.sbatch) or None,
+        }
+        return {key: value for key, value in known.items() if value is not None} | {
+            "job_name": name,
+            "time": self.minutes,
+            "nodes": self.nodes,
+            "ntasks_per_node": self.processes,
+            "cpus_per_task": self.cpus,
+            "array_parallelism": self.max_parallel,
+            # Time enough to save a state, and never more than a third of the limit.
+            "signal_delay_s": min(90, self.minutes * 20),
+        }
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    name, equals, value = text.lstrip("-").partition("=")
+    return name, value if equals else True
+
+
+def resolve(options: Mapping[str, Any]) -> Resources:
+    """Resources from the site's file (BENCH_SITE, or slurm/site.toml where there is one) and, before it, the options.
+
+    Raises:
+        JobError: a file that is not TOML, or an unknown key or wrong kind of value in it.
+    """
+    file = Path(os.environ.get("BENCH_SITE") or SITE)
+    said: dict[str, Any] = {}
+    try:
+        said = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if "BENCH_SITE" in os.environ:
+            raise JobError(f"BENCH_SITE={file}: no such file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise JobError(f"{file}: not TOML: {error}") from None
+    fields = {field.name: field for field in dataclasses.fields(Resources)}
+    for key, value in said.items():
+        if key not in fields:
+            raise JobError(f"{file}: unknown key {key!r}; there are {', '.join(fields)}")
+        kind = {"gpus": int, "cpus": int, "nodes": int, "max_parallel": int, "memory": (int, float)}.get(key)
+        kind = kind or (list if key in ("sbatch", "setup") else str)
+        if not isinstance(value, kind):  # type: ignore[arg-type]
+            raise JobError(f"{file}: {key} = {value!r} is of the wrong kind; slurm/site.example.toml shows it")
+    chosen = {key: value for key, value in options.items() if value not in (None, (), [])}
+    both: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in {**said, **chosen}.items()
+    }
+    return Resources(**both)

@@ -1,0 +1,37 @@
+"""`bench` as a process, as a user on a cluster calls it."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+
+@pytest.fixture
+def bench() -> Callable[..., subprocess.CompletedProcess]:
+    def call(*words: object) -> subprocess.CompletedProcess:
+        program = [sys.executable, "-m", "benchmarks.cli", *map(str, words)]
+        return subprocess.run(program, capture_output=True, text=True, timeout=300)
+
+    return call
+
+
+@pytest.fixture
+def until() -> Callable[..., None]:
+    """Wait until something holds, and fail with what was seen last when it does not within so many seconds."""
+
+    def wait(holds: Callable[[], object], seconds: float = 240) -> None:
+        end = time.monotonic() + seconds
+        seen: list[object] = []
+
+        while time.monotonic() < end:
+            result = holds()
+            if result is True:
+                return
+            if result and result not in seen:
+                seen.append(result)
+            time.sleep(0.5)
+        pytest.fail(f"not within {seconds} s; seen: {seen}")
+
+    return wait

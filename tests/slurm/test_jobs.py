@@ -1,0 +1,222 @@
+"""Attempts, ledger, queue and resources, without a cluster: squeue and scancel are small programs of the test's own."""
+
+import fcntl
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from slurm import JobError, attempt, queue, resources
+from slurm.attempt import Attempt
+from slurm.ledger import Entry, Ledger
+from slurm.snapshot import snapshot
+from slurm.submission import script
+
+
+def python(program: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", program)
+
+
+def test_a_command_killed_by_sigkill_is_started_again_and_one_that_fails_is_not(tmp_path):
+    dies_twice = f"""
+import os, pathlib
+lives = pathlib.Path({str(tmp_path)!r}, "lives")
+lives.open("a").write("x")
+if len(lives.read_text()) < 3: os.kill(os.getpid(), 9)
+"""
+    Attempt(python(dies_twice), {})()
+    assert (tmp_path / "lives").read_text() == "xxx"
+    (tmp_path / "lives").unlink()
+    always = dies_twice.replace("< 3", "< 99")
+    with pytest.raises(RuntimeError, match="-9"):
+        Attempt(python(always), {})()
+    assert (tmp_path / "lives").read_text() == "x" * attempt.DEATHS
+    (tmp_path / "lives").unlink()
+    fails = dies_twice.replace("if len", "raise SystemExit(2)\nif len")
+    with pytest.raises(RuntimeError, match="exit status 2"):
+        Attempt(python(fails), {})()
+    assert (tmp_path / "lives").read_text() == "x"
+
+
+def test_checkpoint_lets_the_command_save_its_state_and_what_is_queued_again_runs_it_anew(tmp_path):
+    saves = f"""
+import pathlib, signal, sys, time
+place = pathlib.Path({str(tmp_path)!r})
+def save(*_): (place / "state").write_text("saved"); sys.exit(130)
+signal.signal(signal.SIGTERM, save)
+if (place / "state").exists(): (place / "ended").write_text("from state"); sys.exit()
+(place / "ready").touch()
+while True: time.sleep(0.01)
+"""
+    made = Attempt(python(saves), {})
+    again = []
+
+    def time_limit() -> None:
+        while not (tmp_path / "ready").exists():
+            time.sleep(0.01)
+        again.append(made.checkpoint())
+
+    watcher = threading.Thread(target=time_limit)
+    watcher.start()
+    assert made._run() == 130
+    watcher.join()
+    assert (tmp_path / "state").read_text() == "saved"
+    again[0].function()
+    assert (tmp_path / "ended").read_text() == "from state"
+
+
+def test_a_time_limits_signal_does_not_end_the_command():
+    assert Attempt(python("import os, signal; os.kill(os.getpid(), signal.SIGUSR2)"), {})._run() == 0
+
+
+def test_environment_is_added_to(tmp_path):
+    Attempt(
+        python("import os, pathlib; pathlib.Path(os.environ['PLACE'], os.environ['HOME'][:1] and 'x').touch()"),
+        {"PLACE": str(tmp_path)},
+    )()
+    assert (tmp_path / "x").exists()
+
+
+def entry(key: str, job: str = "1", cluster: str = "slurm") -> Entry:
+    return Entry(key, f"title of {key}", job, cluster, "batches/x", "2026-01-01")
+
+
+def test_the_ledger_keeps_the_last_event_and_survives_a_line_cut_off(tmp_path):
+    ledger = Ledger(tmp_path)
+    assert ledger.entries() == {}
+    with ledger.lock():
+        ledger.add([entry("a"), entry("b", "2")])
+        ledger.add([entry("a", "7_3")])
+        with open(ledger.file, "a") as file:
+            file.write('{"key": "c", "ti')
+    assert {key: each.job for key, each in ledger.entries().items()} == {"a": "7_3", "b": "2"}
+
+
+def test_the_ledgers_lock_is_the_kernels(tmp_path):
+    ledger = Ledger(tmp_path)
+    with ledger.lock(), open(ledger.place / "lock") as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with ledger.lock():
+        pass
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch):
+    """Write a program that answers as `squeue` or another would, before the real one."""
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+    def write(name: str, text: str) -> None:
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+
+    return write
+
+
+def test_the_queue_tells_waiting_from_running_and_leaves_out_what_is_over(programs):
+    programs(
+        "squeue",
+        "printf '7_0|RUNNING|1:02:03|None\\n7_1|PENDING|4:00:00|JobHeldUser\\n7_2|NODE_FAIL|0:00|NodeDown\\n9|PENDING|1|x\\n'",
+    )
+    found = queue.live([entry("a", "7_0"), entry("b", "7_1"), entry("c", "7_2"), entry("d", "7_3")])
+    assert found == {
+        "7_0": ("running", "1:02:03", ""),
+        "7_1": ("queued", "", "JobHeldUser"),
+        "7_2": ("queued", "", "NodeDown"),  # Slurm queues it again
+    }
+
+
+def test_a_queue_that_does_not_answer_says_so_in_one_line(programs):
+    programs("squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
+    with pytest.raises(JobError, match="squeue: slurm_load_jobs error: Unable to contact"):
+        queue.live([entry("a")])
+
+
+def test_jobs_of_this_machine_are_told_by_their_processes():
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60) # submitit"])
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])  # the number was given away
+    try:
+        asked = [entry("a", str(sleeper.pid), "local"), entry("b", str(other.pid), "local")]
+        assert list(queue.live(asked)) == [str(sleeper.pid)]
+    finally:
+        for each in (sleeper, other):
+            each.kill()
+            each.wait()
+    assert queue.live(asked) == {}
+
+
+@pytest.mark.parametrize(
+    ("time", "minutes"), [("90", 90), ("4:00:00", 240), ("0:00:30", 1), ("2-12:30:00", 3630), ("0:01:01", 2)]
+)
+def test_times(time, minutes):
+    assert resources.Resources(time=time).minutes == minutes
+
+
+@pytest.mark.parametrize("time", ["4h", "", "1:00", "-5"])
+def test_what_is_no_time_is_refused(time):
+    with pytest.raises(JobError, match="write H:MM:SS"):
+        _ = resources.Resources(time=time).minutes
+
+
+def test_options_go_before_the_sites_file_and_mistakes_in_it_are_named(tmp_path, monkeypatch):
+    file = tmp_path / "site.toml"
+    monkeypatch.setenv("BENCH_SITE", str(file))
+    file.write_text('partition = "gpu"\ncpus = 8\nsetup = ["module load x"]\n')
+    made = resources.resolve({"partition": "long", "cpus": None, "sbatch": ()})
+    assert (made.partition, made.cpus, made.setup) == ("long", 8, ("module load x",))
+    for text, said in [("gpu = 1", "unknown key 'gpu'"), ('cpus = "8"', "wrong kind"), ("cpus =", "not TOML")]:
+        file.write_text(text)
+        with pytest.raises(JobError, match=said):
+            resources.resolve({})
+    file.unlink()
+    with pytest.raises(JobError, match="no such file"):
+        resources.resolve({})
+
+
+def test_the_example_of_a_site_is_one(monkeypatch):
+    monkeypatch.setenv("BENCH_SITE", str(Path(resources.__file__).parent / "site.example.toml"))
+    assert resources.resolve({}).gpus == 1
+
+
+def test_the_words_of_sbatch():
+    asked = resources.Resources(
+        partition="gpu", account="lab", qos="long", constraint="h100", gpus=4, cpus=8, memory=64, nodes=2, time="1:30:00",
+        max_parallel=8, sbatch=("requeue", "reservation=x"), setup=("module load cuda",),
+    )  # fmt: skip
+    lines = script(12, asked, "bench-table4").splitlines()
+    for word in (
+        "partition=gpu", "account=lab", "qos=long", "constraint=h100", "gpus-per-node=4", "ntasks-per-node=4", "nodes=2",
+        "cpus-per-task=8", "mem=65536MB", "time=90", "array=0-11%8", "requeue", "reservation=x", "job-name=bench-table4",
+        "signal=USR2@90",
+    ):  # fmt: skip
+        assert f"#SBATCH --{word}" in lines
+    assert lines.index("module load cuda") < next(i for i, line in enumerate(lines) if line.startswith("srun"))
+
+
+def test_a_snapshot_is_of_the_contents_and_made_once(tmp_path):
+    package = tmp_path / "thing"
+    package.mkdir()
+    (package / "a.py").write_text("x = 1")
+    first = snapshot([package], {"commit.json": "{}"}, tmp_path / "code")
+    assert snapshot([package], {"commit.json": "{}"}, tmp_path / "code") == first
+    assert json.loads((first / "commit.json").read_text()) == {}
+    (package / "a.py").write_text("x = 2")
+    assert (first / "thing/a.py").read_text() == "x = 1"
+    assert snapshot([package], {"commit.json": "{}"}, tmp_path / "code") != first
+    assert not list((tmp_path / "code").glob(".half-*"))
+
+
+def test_only_so_many_attempts_run_at_once(tmp_path):
+    log = f"pathlib.Path({str(tmp_path)!r}, 'log').open('a').write"
+    program = python(f"import time, pathlib; {log}('+'); time.sleep(0.2); {log}('-')")
+    threads = [threading.Thread(target=Attempt(program, {}, tmp_path, 1)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (tmp_path / "log").read_text() == "+-+-+-"
+    assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL

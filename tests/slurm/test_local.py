@@ -1,0 +1,94 @@
+"""`bench submit --local` and the verbs on jobs, on this machine's own processes."""
+
+import json
+import subprocess
+import sys
+
+from benchmarks import records
+
+TINY = ("--dataset", "walkers:tiny", "--quick", "--set", "epochs=1", "--set", "height=32", "--set", "width=16")
+
+
+def words(answer: subprocess.CompletedProcess) -> str:
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
+def test_from_submit_to_table_and_what_fails_is_told_and_tried_again(bench, until, results, tmp_path):
+    plugin = tmp_path / "shy.py"
+    plugin.write_text(f'''
+import pathlib
+from baselines.baseline import Baseline
+from baselines.mean import Mean
+from baselines.errors import UserError
+from baselines.registry import register
+
+@register("shy")
+class Shy(Mean, Baseline):
+    """Mean, once it is allowed."""
+    def forward(self, clips):
+        if not pathlib.Path({str(tmp_path)!r}, "allowed").exists():
+            raise UserError("shy: not allowed yet")
+        return super().forward(clips)
+''')
+    ask = (*TINY, "--plugin", plugin, "--seeds", 1)
+    dry = words(bench("submit", "--method", "mean", *ask, "--dry-run"))
+    assert "walkers:tiny: mean, seed 0\n\n1 jobs" in dry
+    assert not (results / ".jobs" / "ledger.jsonl").exists()
+    assert "1 jobs submitted" in words(bench("submit", "--method", "mean", *ask, "--local"))
+    assert "0 jobs submitted; left alone: 1" in words(bench("submit", "--method", "mean", *ask, "--local"))
+    assert "1 jobs submitted" in words(bench("submit", "--method", "shy", *ask, "--local"))
+
+    def status() -> str:
+        return words(bench("status", "--plugin", plugin))
+
+    until(lambda: ("1 done" in status() and "1 failed" in status()) or status(), 120)
+    assert "shy: not allowed yet" in status()
+    assert "not allowed yet" in words(bench("logs", "shy"))
+    left = words(bench("submit", "--method", "shy", *ask, "--local"))
+    assert left.startswith("0 jobs submitted; left alone: 1 failed; `bench retry`")
+    (tmp_path / "allowed").touch()
+    assert "1 jobs submitted" in words(bench("retry", "--method", "shy", *ask, "--local"))
+    until(lambda: "2 done" in status() or status(), 120)
+    assert len(list((results / ".jobs" / "batches").iterdir())) == 3  # old logs are kept
+    table = words(bench("table", "--dataset", "walkers:tiny", "--plugin", plugin, "--format", "csv"))
+    assert "walkers:tiny,mean,1," in table
+    assert "walkers:tiny,shy,1," in table
+
+    # The code that ran is the copy that was submitted, and the record names where it came from.
+    (copy,) = (results / ".jobs" / "code").iterdir()
+    commit = json.loads((copy / "commit.json").read_text())
+    assert [record["environment"]["git"] for record in records.finished(results)] == [commit, commit]
+    said = words(bench("clean"))
+    assert f"would remove: {copy}" in said
+    assert copy.exists()
+    words(bench("clean", "--yes"))
+    assert not copy.exists()
+    assert "2 done" in status()
+
+
+def test_two_submissions_at_the_same_moment_make_one_job_each(bench, until, results):
+    ask = ["submit", "--method", "mean", *TINY, "--seeds", "2", "--local", "--max-parallel", "1"]
+    both = [
+        subprocess.Popen([sys.executable, "-m", "benchmarks.cli", *ask], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = sorted(each.communicate()[0].partition(";")[0] for each in both)
+    assert said == ["0 jobs submitted", "2 jobs submitted"]
+    assert len((results / ".jobs" / "ledger.jsonl").read_text().splitlines()) == 2
+    assert "jobs cancelled" in words(bench("cancel", "--all"))
+    until(lambda: ("queued" not in (said := words(bench("status"))) and "running" not in said) or said, 60)
+
+
+def test_mistakes_are_one_line(bench):
+    for ask, said in (
+        (("submit",), "name a SUITE"),
+        (("submit", "--method", "mean"), "add --dataset"),
+        (("submit", "table4", "--dataset", "walkers", "--time", "4h"), "--time 4h: not a time"),
+        (("logs", "nothing"), "nothing that was submitted"),
+        (("cancel",), "or --all"),
+    ):
+        answer = bench(*ask)
+        assert answer.returncode == 2
+        (line,) = answer.stderr.strip().splitlines()
+        assert said in line
