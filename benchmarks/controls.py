@@ -54,6 +54,13 @@ def judge(found: Sequence[Record]) -> list[str]:
     return failures
 
 
+def standing(found: Sequence[Record]) -> str:
+    """What is wrong with the controls among these records, or that they were not run, on one line; empty: all hold."""
+    if not any(experiment_of(record).test == DATASET for record in found):
+        return "not run (bench suite run controls)"
+    return "; ".join(judge(found))
+
+
 def r1(record: Record) -> float:
     """In percent, under the record's first protocol, before batch normalisation."""
     return 100 * float(next(row["R1"] for row in record["metrics"] if row["feature"] == "before"))

@@ -319,6 +319,30 @@ def exported(file: Path) -> list[Record]:
         raise UserError(f"{file}: not a file that `bench records export` wrote ({type(error).__name__})") from error
 
 
+def merge(file: Path, place: Path) -> tuple[int, int]:
+    """Lay the runs of a file that `export` wrote below `place`; how many, and how many were there before.
+
+    They have neither weights nor curves.
+
+    Raises:
+        UserError: as `exported`; or a run's name is a path.
+    """
+    found = exported(file)
+    rows = dict(iter(pd.read_parquet(file).groupby("run")))
+    missing = [record for record in found if read(_inside(place, record["name"], file)) is None]
+    for record in missing:
+        folder = _inside(place, record["name"], file)
+        with folder.lock():
+            write(folder, record, rows[record["name"]].drop(columns="run"))
+    return len(missing), len(found) - len(missing)
+
+
+def _inside(place: Path, name: str, file: Path) -> RunFolder:
+    if name != Path(name).name:
+        raise UserError(f"{file}: {name!r} is not the name of a run")
+    return RunFolder(place / name)
+
+
 def discard(folder: RunFolder) -> None:
     """Forget a run's results, so that it runs anew; the record goes first, so that no half of it is ever seen."""
     for file in (folder.record, folder.queries, folder.weights, folder.checkpoint, folder.curves, folder.log):

@@ -33,13 +33,21 @@ def check_choices(style: str, feature: str) -> None:
 
 
 def print_tables(
-    found: list[dict], protocol: str | None = None, style: str = "terminal", feature: str = "before"
+    found: list[dict],
+    protocol: str | None = None,
+    style: str = "terminal",
+    feature: str = "before",
+    *,
+    from_file: bool = False,
 ) -> None:
-    """The tables of the records, under the protocol named or each data set's first."""
+    """The tables of the records, under the protocol named or each data set's first.
+
+    Those of a file are shown as they are, whatever code and data are here; those of the results here may be stale.
+    """
     from benchmarks.reporting.table import page, tables
 
     check_choices(style, feature)
-    made = tables(found, protocol, digests_at_hand(found), feature)
+    made = tables(found, protocol, None if from_file else digests_at_hand(found), feature)
     if not made:
         raise UserError(f"--protocol {protocol}: none of the runs has it")
     print(page(made, style))

@@ -93,7 +93,7 @@ def table(
         return
     wanted = dataset[0] if dataset else None
     try:
-        print_tables(_finished(wanted, file), protocol, style, feature)
+        print_tables(_finished(wanted, file), protocol, style, feature, from_file=file is not None)
     finally:
         for begun in [] if file else records.unfinished(records.results()):
             if wanted in (None, begun.experiment.test):
@@ -105,17 +105,22 @@ def verdict(
     dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
     protocol: Protocol = None,
     style: Annotated[str, typer.Option("--format", help="terminal, github, latex, html or csv")] = "terminal",
-    file: Annotated[Path | None, typer.Option("--from", help="A file of `bench records export`.")] = None,
+    files: Annotated[
+        list[Path], typer.Option("--from", help="A file of `bench records export`; several together.")
+    ] = [],
     plugin: Plugin = [],
 ) -> None:
     """The paper's claims one by one: the effect, its interval, the paper's, and what may be said of it."""
     check_choices(style, "before")
-    from benchmarks import records
+    from benchmarks import controls, records
     from benchmarks.reporting.grid import page
     from benchmarks.reporting.queries import Results
     from benchmarks.reporting.verdict import grids, judge
 
-    judged = judge(_finished(dataset, file), Results(file or records.results()), protocol)
+    everything = [record for file in files for record in _finished(None, file)] or _finished(None)
+    found = [record for record in everything if dataset in (None, record["experiment"]["test"])]
+    results = Results(*(files or [records.results()]))
+    judged = judge(found, results, protocol, controls.standing(everything))
     print(page(list(grids(judged)), style))
 
 
@@ -159,12 +164,24 @@ def export(
     to: Annotated[Path, typer.Argument(metavar="FILE", help="The parquet file to write.")],
     dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
 ) -> None:
-    """Write the finished runs, results a query included, to one file."""
+    """Write the finished runs, results a query included, to one file. Of one suite: `bench suite export`."""
     from benchmarks import records
 
     found = _finished(dataset)
     records.export([(records.RunFolder(records.results() / record["name"]), record) for record in found], to)
     print(f"{to}: {len(found)} runs")
+
+
+@records_verbs.command()
+def merge(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of `bench records export`.")],
+) -> None:
+    """Put a co-author's runs beside your own. Those that are here already are left as they are."""
+    from benchmarks import records
+
+    for file in files:
+        added, kept = records.merge(file, records.results())
+        print(f"{file}: {added} runs added to {records.results()}, {kept} were there")
 
 
 def _finished(dataset: str | None, file: Path | None = None) -> list[dict]:

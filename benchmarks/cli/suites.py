@@ -134,6 +134,30 @@ def run(
     raise typer.Exit(0 if words[DONE] == len(planned) else 1)
 
 
+@verbs.command()
+def export(
+    name: Name,
+    to: Annotated[Path, typer.Argument(metavar="FILE", help="The parquet file to write.")],
+    dataset: Datasets = [],
+    seeds: Seeds = 3,
+    quick: Quick = False,
+    recipe: Recipe = None,
+    change: Change = [],
+    root: Root = None,
+    plugin: Plugin = [],
+) -> None:
+    """Write a suite's finished runs, results a query included, to one file, to share: `bench table SUITE --from FILE`."""
+    from benchmarks import records
+    from benchmarks.suites.states import DONE
+
+    planned, states = _looked(*chosen(name, dataset, seeds, quick, recipe, change, root, plugin), root)
+    done = [state.record for state in states if state.word == DONE and state.record is not None]
+    if not done:
+        raise UserError(f"no finished and current runs of {name} in {records.results()}; `bench plan {name}` says why")
+    records.export([(records.RunFolder(records.results() / record["name"]), record) for record in done], to)
+    print(f"{to}: {len(done)} of {len(planned)} runs")
+
+
 @plan_verbs.command()
 def plan(
     name: Name,

@@ -13,20 +13,22 @@ METRICS = ("mAP", "R1")
 
 
 class Results:
-    """Where results a query lie: a folder of runs, or a file of `bench records export`. What was read is kept."""
+    """Where results a query lie: folders of runs, or files of `bench records export`. What was read is kept."""
 
-    def __init__(self, source: Path) -> None:
-        self.source = source
+    def __init__(self, *sources: Path) -> None:
+        self.sources = sources
         self._kept: dict[str, pd.DataFrame] = {}
 
     def of(self, record: Record) -> pd.DataFrame:
         """The rows of one run: protocol, feature, query, pid, camid, average_precision, first_hit_rank."""
         name = str(record["name"])
-        if not self._kept and self.source.is_file():
-            everything = pq.read_table(self.source).to_pandas()
-            self._kept = {str(run): rows for run, rows in everything.groupby("run")}
+        if not self._kept:
+            for file in filter(Path.is_file, self.sources):
+                everything = pq.read_table(file).to_pandas()
+                self._kept |= {str(run): rows for run, rows in everything.groupby("run")}
         if name not in self._kept:
-            self._kept[name] = pd.read_parquet(RunFolder(self.source / name).queries)
+            folders = (RunFolder(source / name) for source in self.sources)
+            self._kept[name] = pd.read_parquet(next(each.queries for each in folders if each.queries.exists()))
         return self._kept[name]
 
 

@@ -113,7 +113,6 @@ SHARED: dict[str, Callable[[Record], Any]] = {
     "epochs": lambda record: record["experiment"]["settings"].get("epochs"),
     "backbone": lambda record: record["experiment"]["settings"].get("backbone"),
     "processor": lambda record: record["environment"]["gpu"] or record["environment"]["cpu"],
-    "code": lambda record: str(record["code"])[:8],
 }
 
 
@@ -130,8 +129,17 @@ def _notes(
         shared = {key: sorted({str(value(run)) for run in runs}) for key, value in SHARED.items()}
         made = [f"{key} {', '.join(found)}{' (MIXED)' * (len(found) > 1)}" for key, found in shared.items()]
         drawn = {key: sorted({run["experiment"][key] for run in runs}) for key in ("seed", "split")}
-        notes.append("; ".join([*(f"{key}s {', '.join(map(str, each))}" for key, each in drawn.items()), *made]))
+        notes.append(
+            "; ".join([*(f"{key}s {', '.join(map(str, each))}" for key, each in drawn.items()), *made, _code(runs)])
+        )
     return notes
+
+
+def _code(runs: Sequence[Record]) -> str:
+    """The digests of the code; a baseline's own file is in its digest, so that it is one a baseline that must not differ."""
+    each = {(run["experiment"]["method"].partition("+")[0], str(run["code"])[:8]) for run in runs}
+    mixed = len(each) > len({baseline for baseline, _ in each})
+    return f"code {', '.join(sorted({code for _, code in each}))}{' (MIXED)' * mixed}"
 
 
 def counted(suite: Suite, choice: Choice, root: Path | None = None) -> list[Grid]:

@@ -224,6 +224,28 @@ def test_records_are_exported_and_tabulated_from_the_file(bench, finished, tmp_p
     assert "other.parquet: not a file that" in bench("table", "--from", tmp_path / "other.parquet").err
 
 
+def test_a_file_of_runs_is_merged_into_other_results_once(bench, finished, tmp_path, monkeypatch):
+    file = tmp_path / "shared.parquet"
+    assert bench("records", "export", file).status == 0
+    tables = bench("table", "--format", "csv").out
+    monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / "mine"))
+    assert "1 runs added" in bench("records", "merge", file).out
+    assert f"0 runs added to {tmp_path / 'mine'}, 1 were there" in bench("records", "merge", file).out
+    assert bench("table", "--format", "csv").out == tables
+    assert bench("records", "export", tmp_path / "again.parquet").status == 0
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "again.parquet"), pd.read_parquet(file))
+
+
+def test_a_merged_file_writes_nowhere_but_below_the_results(bench, finished, tmp_path, monkeypatch):
+    away = {**records.read(finished[0]), "name": "../away"}
+    records.export([(finished[0], away)], tmp_path / "bad.parquet")
+    monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / "mine"))
+    answer = bench("records", "merge", tmp_path / "bad.parquet")
+    assert answer.status == 2
+    assert "'../away' is not the name of a run" in answer.err
+    assert not (tmp_path / "away").exists()
+
+
 def test_a_plugin_adds_a_baseline_and_a_data_set(bench, tmp_path, monkeypatch):
     import cv2
 

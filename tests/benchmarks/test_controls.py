@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import controls
-from benchmarks.controls import CHANCE, DATASET, judge
+from benchmarks.controls import CHANCE, DATASET, judge, standing
 from benchmarks.data import JUNK, walkers
 
 
@@ -22,6 +22,12 @@ def record(method: str, r1: float, shuffle: str = "none", dataset: str = DATASET
 
 
 GOOD = [record("mean", 0.0), record("cnn3d", 61.7), record("cnn3d", 0.0, "both")]
+
+
+def test_controls_that_were_not_run_are_said_to_be_missing():
+    assert "not run" in standing([record("mean", 80.0, dataset="walkers")])
+    assert standing(GOOD) == ""
+    assert "cnn3d reaches R1 3.0" in standing([record("cnn3d", 3.0)])
 
 
 def test_chance_is_that_of_drawing_lots():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from benchmarks import controls
 from benchmarks.records import Record
 from benchmarks.reporting import figures
 from benchmarks.reporting import verdict as judging
@@ -91,7 +92,8 @@ def _mean(values: list[float | None]) -> float:
 
 def verdict(runs: Sequence[Found]) -> list[Claim]:
     """The paper's claims one by one, as `bench verdict` judges them."""
-    judged = judging.judge([run.record for run in runs], _Results(runs))
+    found = [run.record for run in runs]
+    judged = judging.judge(found, _Results(runs), controls=controls.standing(found))
     rows = [(grid.title, row) for grid in judging.grids(judged) for row in grid.rows]
     return [
         Claim(text, place, said, str(each.word), effect, interval, paper, inside, count, each.missing)

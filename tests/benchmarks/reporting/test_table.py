@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import records
+from benchmarks import documents, records
 from benchmarks.experiment import Experiment, code_digest
-from benchmarks.reporting import documents
 from benchmarks.reporting.table import page, tables
 
 HOUSE = Path(__file__).parents[3]
@@ -172,7 +171,7 @@ def test_every_figure_in_the_documents_is_rendered_from_its_record():
     for file in [HOUSE / "README.md", *(HOUSE / "docs").glob("*.md")]:
         text = file.read_text()
         found += len(documents.BLOCK.findall(text))
-        assert documents.rendered(text, HOUSE) == text, f"python -m benchmarks.reporting.documents {file.name}"
+        assert documents.rendered(text, HOUSE) == text, f"python -m benchmarks.documents {file.name}"
     assert found
 
 

@@ -151,6 +151,17 @@ def test_a_suite_runs_what_is_missing_and_nothing_else(bench, results):
     assert {file: file.stat().st_mtime_ns for file in results.glob("*/record.json")} == written
 
 
+def test_a_suite_is_exported_and_tabulated_from_the_file(bench, results, tmp_path):
+    assert bench("suite", "export", "fig3b", tmp_path / "none.parquet", *TINY, "--seeds", 1).status == 2
+    bench("suite", "run", "fig3b", *TINY, "--seeds", 1)
+    bench("run", "--method", "max", "--dataset", "walkers:tiny", "--epochs", 0)
+    file = tmp_path / "fig3b.parquet"
+    assert "6 of 6 runs" in bench("suite", "export", "fig3b", file, *TINY, "--seeds", 1).out
+    asked = ("table", "fig3b", *TINY, "--seeds", 1)
+    assert bench(*asked, "--from", file).out == bench(*asked).out
+    assert "undecided" in bench("verdict", "--from", file, "--from", file).out
+
+
 def test_a_suite_goes_on_after_a_failed_run_and_a_plugin_adds_one(bench, results, tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(
