@@ -2,7 +2,7 @@
 PYTHON ?= python3
 TOX = .venv/bin/tox
 
-.PHONY: demo test lint types speed
+.PHONY: demo test lint types speed cluster-test
 demo lint types speed: $(TOX)
 	$(TOX) run -e bench,$@
 test: $(TOX)
@@ -12,3 +12,5 @@ $(TOX): constraints.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet -c constraints.txt tox
 	touch $@
+cluster-test: $(TOX)
+	$(TOX) run -e bench,cluster

@@ -61,6 +61,7 @@ class Attempt:
             self.command,
             env={**os.environ, **self.environment},
             preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN),
+            process_group=0,
         )
         self.child = child.pid
         try:
@@ -69,6 +70,9 @@ class Attempt:
         except KeyboardInterrupt:
             self._stop()
             raise
+        with suppress(ProcessLookupError):
+            # Workers outlive a process that was killed for a few seconds, and hold what it had locked.
+            os.killpg(child.pid, signal.SIGKILL)
         return child.wait()
 
     def _stop(self) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ class Resources:
         max_parallel: how many jobs of an array run at once.
         sbatch: further options, each "name=value", without the dashes.
         setup: lines of shell before the command: modules, a container.
+        scratch: a folder on a node's own disk; variables in it are the job's.
     """
 
     partition: str | None = None
@@ -39,6 +40,7 @@ class Resources:
     max_parallel: int = 64
     sbatch: tuple[str, ...] = ()
     setup: tuple[str, ...] = ()
+    scratch: str | None = None
 
     @property
     def processes(self) -> int:
@@ -58,8 +60,13 @@ class Resources:
         days, hours, minutes, seconds, alone = (int(part or 0) for part in matched.groups())
         return max(alone or (days * 24 + hours) * 60 + minutes + (seconds + 59) // 60, 1)
 
-    def parameters(self, name: str) -> dict[str, Any]:
-        """As submitit's Slurm executor takes them."""
+    def parameters(self, name: str, after: Sequence[str] = ()) -> dict[str, Any]:
+        """As submitit's Slurm executor takes them.
+
+        Args:
+            name: the jobs'.
+            after: jobs that must be over first.
+        """
         known = {
             "partition": self.partition,
             "account": self.account,
@@ -68,7 +75,9 @@ class Resources:
             "gpus_per_node": self.gpus or None,
             "mem": f"{round(self.memory * 1024)}MB" if self.memory else None,
             "setup": list(self.setup) or None,
-            "additional_parameters": dict(_pair(text) for text in self.sbatch) or None,
+            "additional_parameters": dict(_pair(text) for text in self.sbatch)
+            | ({"dependency": ":".join(("afterany", *after))} if after else {})
+            or None,
         }
         return {key: value for key, value in known.items() if value is not None} | {
             "job_name": name,

@@ -12,17 +12,41 @@ from .attempt import Attempt
 from .ledger import Entry, Ledger, Task, now
 from .resources import Resources
 
+ARRAY = 1000  # jobs: what Slurm takes where a site leaves MaxArraySize alone
 MAX_TIMEOUTS = 1000  # a run that needs many limits' time is no fault; one that fails by itself is never queued again
 
 
 def submit(
-    tasks: Sequence[Task], ledger: Ledger, resources: Resources, environment: Mapping[str, str], name: str, local: bool
+    tasks: Sequence[Task],
+    ledger: Ledger,
+    resources: Resources,
+    environment: Mapping[str, str],
+    name: str,
+    local: bool,
+    after: Sequence[str] = (),
 ) -> list[Entry]:
-    """Submit tasks as one job array (or on this machine) and note them in the ledger, whose lock the caller holds.
+    """Submit tasks as job arrays (or on this machine) and note them in the ledger, whose lock the caller holds.
+
+    after: jobs on the cluster that must be over first.
 
     Raises:
         JobError: what sbatch said where it refused; nothing is left behind then.
     """
+    arrays = (tasks[first : first + ARRAY] for first in range(0, len(tasks), ARRAY))
+    return [
+        entry for each in arrays for entry in _submit_array(each, ledger, resources, environment, name, local, after)
+    ]
+
+
+def _submit_array(
+    tasks: Sequence[Task],
+    ledger: Ledger,
+    resources: Resources,
+    environment: Mapping[str, str],
+    name: str,
+    local: bool,
+    after: Sequence[str],
+) -> list[Entry]:
     import submitit
     from submitit.core.utils import FailedJobError
 
@@ -42,7 +66,7 @@ def submit(
             )
         else:
             executor = submitit.SlurmExecutor(folder, max_num_timeout=MAX_TIMEOUTS)
-            executor.update_parameters(**resources.parameters(name))
+            executor.update_parameters(**resources.parameters(name, after))
         jobs = executor.submit_array(attempts)  # a job each; an array where there are several
     except (FailedJobError, RuntimeError, ValueError) as error:
         shutil.rmtree(folder)

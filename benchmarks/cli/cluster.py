@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,12 +17,13 @@ from baselines.registry import nearest
 from slurm import JobError
 
 from .options import Plugin, Root
+from .printing import jobs_of
 from .suites import Change, Datasets, Quick, Recipe, Seeds, chosen, title_of
 
 if TYPE_CHECKING:
     from benchmarks.suites.states import State
     from benchmarks.suites.suite import Choice, Planned, Suite
-    from slurm.ledger import Entry, Ledger
+    from slurm.ledger import Entry, Ledger, Task
 
 verbs = typer.Typer()
 
@@ -148,9 +150,41 @@ def _submit(
             for each, _ in pairs
         ]
         if tasks:
-            submit_tasks(tasks, ledger, resources, _environment(ledger), f"bench-{name}", local)
+            environment = _environment(ledger)
+            after = []
+            if resources.scratch and not local:
+                environment["BENCH_SCRATCH"] = resources.scratch
+                packing = _packing([each for each, _ in pairs], root)
+                under_way = {each.key: each.job for each in ledger.entries().values() if each.job in known}
+                lone = replace(resources, gpus=0, nodes=1)
+                needed = [task for task in packing if task.key not in under_way]
+                if needed:
+                    submit_tasks(needed, ledger, lone, environment, "bench-pack", local)
+                now = ledger.entries()
+                after = [now[task.key].job for task in packing]
+            submit_tasks(tasks, ledger, resources, environment, f"bench-{name}", local, after)
     print(f"{len(tasks)} jobs submitted; {_left_alone(states, wanted)}")
     print(f"results in {records.results()}; `bench status{' ' + name if name in _suites() else ''}` shows how they do")
+
+
+PACK = "pack "  # begins the key of a job that packs a data set; its name follows
+
+
+def _packing(planned: "Sequence[Planned]", root: Path | None) -> "list[Task]":
+    """What packs the real data sets among those of the experiments, where they are not packed."""
+    from slurm.ledger import Task
+
+    names = dict.fromkeys(name for each in planned for name in (each.experiment.dataset, each.experiment.test))
+    options = ("--root", str(root.absolute())) if root else ()
+    program = (sys.executable, "-m", "benchmarks.cli", "data", "pack")
+    return [Task(PACK + name, PACK + name, (*program, name, *options)) for name in names if not _packed(name)]
+
+
+def _packed(name: str) -> bool:
+    from benchmarks.data import packs
+    from benchmarks.data.loading import comes_packed, known_digests
+
+    return comes_packed(name) or any(packs.find(name, digest) for digest in known_digests(name, 0))
 
 
 def _suites() -> list[str]:
@@ -199,29 +233,13 @@ def _looked(
 ) -> "tuple[list[Planned], list[State], dict[str, Any] | None]":
     """The experiments, their states by records and queue, and the jobs that are not over (None: no answer)."""
     from benchmarks import records
-    from benchmarks.suites.queued import with_queue
+    from benchmarks.suites.queued import with_jobs
     from benchmarks.suites.states import here
     from benchmarks.suites.suite import experiments
 
     planned = list(experiments(*asked))
-    entries = ledger.entries()
-    jobs = _jobs(entries)
-    by_records = here(records.results(), root)(planned)
-    states = [
-        with_queue(state, entries.get(each.experiment.question), jobs, ledger.place)
-        for each, state in zip(planned, by_records, strict=True)
-    ]
-    return planned, states, jobs
-
-
-def _jobs(entries: "dict[str, Entry]") -> dict[str, Any] | None:
-    from slurm.queue import live
-
-    try:
-        return dict(live(entries.values()))
-    except JobError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return None
+    jobs = jobs_of(ledger)
+    return planned, with_jobs(here(records.results(), root), ledger, jobs)(planned), jobs
 
 
 @verbs.command()
@@ -266,10 +284,11 @@ def _submitted(ledger: "Ledger") -> "list[tuple[str, State]]":
     """Everything in the ledger, with its state."""
     from benchmarks import records
     from benchmarks.suites.queued import with_queue
-    from benchmarks.suites.states import State, by_question
+    from benchmarks.suites.states import DONE, State, by_question
 
     entries = ledger.entries()
-    jobs, known = _jobs(entries), by_question(records.results())
+    jobs, known = jobs_of(ledger), by_question(records.results())
+    known |= {key: State(DONE) for key in entries if key.startswith(PACK) and _packed(key.removeprefix(PACK))}
     return [
         (entry.title, with_queue(known.get(key, State("not run")), entry, jobs, ledger.place))
         for key, entry in entries.items()
@@ -324,8 +343,6 @@ def cancel(
     everything: Annotated[bool, typer.Option("--all", help="Every job that was submitted and is not over.")] = False,
 ) -> None:
     """End jobs that are queued or running; what they have done stays, and `bench submit` goes on from there."""
-    from dataclasses import replace
-
     from benchmarks import records
     from slurm import queue
     from slurm.ledger import Ledger, now
@@ -362,7 +379,7 @@ def clean(
         for file in (records.RunFolder(record.parent).checkpoint, records.RunFolder(record.parent).failure)
         if file.exists() and not records.RunFolder(record.parent).held
     ]
-    jobs = _jobs(ledger.entries())
+    jobs = jobs_of(ledger)
     if jobs == {}:
         found += list((ledger.place / "code").glob("*")) + list((ledger.place / "code").glob(".half-*"))
     for file in found:

@@ -1,4 +1,4 @@
-"""Verbs on data sets: stats, verify, import, export."""
+"""Verbs on data sets: stats, verify, pack, import, export."""
 
 import re
 import shlex
@@ -50,6 +50,19 @@ def verify(dataset: DatasetArgument, split: Split = 0, root: Root = None, plugin
         print(finding)
     print(f"{dataset}: {verdict(loaded, found)}")
     raise typer.Exit(1 if found else 0)
+
+
+@verbs.command()
+def pack(dataset: DatasetArgument, root: Root = None, plugin: Plugin = []) -> None:
+    """Put a data set's frames into a few large files in BENCH_CACHE, which all runs then read; stopped, it goes on."""
+    first_line(dataset)
+    from benchmarks.data.loading import pack as write
+    from benchmarks.progress import reporting
+
+    with reporting() as report:
+        folder = write(dataset, root, lambda done, total: report("pack", done, total, dataset))
+    size = sum(file.stat().st_size for file in folder.glob("*.arrow"))
+    print(f"{folder}: {size / 1e9:.2f} GB")
 
 
 @verbs.command("import")

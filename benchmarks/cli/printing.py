@@ -1,5 +1,6 @@
 """Finished runs on the screen, as several verbs print them."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,8 @@ from baselines.errors import UserError
 
 if TYPE_CHECKING:
     from benchmarks.suites.suite import Choice, Suite
+    from slurm.ledger import Ledger
+    from slurm.queue import Live
 
 
 def digests_at_hand(found: list[dict]) -> dict[str, set[str]]:
@@ -19,6 +22,18 @@ def digests_at_hand(found: list[dict]) -> dict[str, set[str]]:
     }
     known = {f"{name}/{split}": known_digests(name, split) for name, split in wanted}
     return {key: digests for key, digests in known.items() if digests}
+
+
+def jobs_of(ledger: "Ledger") -> "dict[str, Live] | None":
+    """The jobs of a ledger that are not over; None, with a line on the screen, where the queue does not answer."""
+    from slurm import JobError
+    from slurm.queue import live
+
+    try:
+        return live(ledger.entries().values())
+    except JobError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return None
 
 
 def check_choices(style: str, feature: str) -> None:
@@ -68,9 +83,16 @@ def suite_page(
     from benchmarks import records
     from benchmarks.reporting.grid import page
     from benchmarks.reporting.suite_table import counted, grids
-    from benchmarks.suites.states import from_records, here
+    from benchmarks.suites.queued import with_jobs
+    from benchmarks.suites.states import Look, from_records, here
+    from slurm.ledger import Ledger
 
     if suite.paper == "table1":
         return page(counted(suite, choice, root), style)
-    look = partial(from_records, found=records.exported(file)) if file else here(records.results(), root)
+    look: Look
+    if file:
+        look = partial(from_records, found=records.exported(file))
+    else:
+        ledger = Ledger(records.results())
+        look = with_jobs(here(records.results(), root), ledger, jobs_of(ledger))
     return page(grids(suite, choice, look, protocol, feature), style)

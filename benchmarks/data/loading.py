@@ -21,7 +21,7 @@ from baselines.errors import UserError
 from baselines.registry import nearest
 from benchmarks.whole import whole, whole_folder, write_whole
 
-from . import DATASETS, cache, family, imported, imported_folder
+from . import DATASETS, cache, family, imported, imported_folder, packs
 from . import table as tables
 from .dataset import Dataset
 from .stores import PACK, FolderStore, PackedStore, Store, write_pack
@@ -109,9 +109,14 @@ def find_root(name: str, root: Path | None = None) -> Path:
     return root
 
 
+def comes_packed(name: str) -> bool:
+    """Whether a data set is drawn or imported; the frames of others lie in folders of files."""
+    return family(name).startswith("walkers") or name in imported()
+
+
 def absent(name: str, root: Path | None = None) -> str | None:
     """Why a data set cannot be read here; None where it can, or is drawn."""
-    if family(name).startswith("walkers") or name in imported():
+    if comes_packed(name):
         return None
     try:
         find_root(name, root)
@@ -130,7 +135,7 @@ def load(
         split: 0 to splits - 1.
         root: the data set's folder, where it is not below BENCH_DATA.
         progress: called with (done, total) frames while a data set is drawn, or its files are looked at for the first time.
-        fresh: read a real data set's folders again although an index of them is at hand.
+        fresh: read a real data set's folders again although an index of them, or a pack, is at hand.
 
     Raises:
         UserError: unknown name or split, missing root, wrong structure.
@@ -145,7 +150,22 @@ def load(
         return _packed(name, _draw(name, progress), found)
     place = find_root(name, root)
     table, digest = _index(name, split, place, found, fresh, progress)
-    return Data(name, split, table, FolderStore(place), digest, found, place)
+    pack = None if fresh else packs.find(name, digest)
+    return Data(name, split, table, packs.opened(pack) if pack else FolderStore(place), digest, found, place)
+
+
+def pack(name: str, root: Path | None = None, progress: Progress | None = None) -> Path:
+    """Pack the frames of all splits of a real data set; the pack's folder. What an interruption left is gone on with.
+
+    Raises:
+        UserError: as `load`; or a data set that is packed as it comes.
+    """
+    found = definition(name)
+    if comes_packed(name):
+        raise UserError(f"{name} is drawn or imported, and packed as it is")
+    splits = [load(name, split, root, progress, fresh=True) for split in range(found.splits)]
+    tables = {each.digest: [frame for frames in each.table.frames for frame in frames] for each in splits}
+    return packs.write(name, tables, FolderStore(splits[0].root), progress)
 
 
 def _packed(name: str, folder: Path, found: Dataset) -> Data:

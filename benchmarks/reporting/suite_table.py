@@ -9,14 +9,12 @@ import pandas as pd
 
 from benchmarks.data.loading import absent, definition, load
 from benchmarks.records import Record
-from benchmarks.suites.states import DONE, State
-from benchmarks.suites.suite import Choice, Place, Planned, Row, Suite, of_row, places
+from benchmarks.suites.states import DONE, Look, State
+from benchmarks.suites.suite import Choice, Place, Row, Suite, of_row, places
 
 from . import paper
 from .grid import Grid
 from .table import cell, percent
-
-Look = Callable[[Sequence[Planned]], list[State]]
 
 
 def grids(suite: Suite, choice: Choice, look: Look, protocol: str | None = None, feature: str = "before") -> list[Grid]:

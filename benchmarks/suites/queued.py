@@ -1,15 +1,29 @@
 """Where experiments stand when they were submitted: their own records first, the queue second."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from slurm.ledger import Entry
+from slurm.ledger import Entry, Ledger
 from slurm.queue import Live
 
-from .states import DONE, State
+from .states import DONE, Look, State
+from .suite import Planned
 
 BUSY = ("queued", "running", "preempted")  # not to be submitted again
+
+
+def with_jobs(look: Look, ledger: Ledger, jobs: Mapping[str, Live] | None) -> Look:
+    """A function as `states.here` gives it, whose states are mended by what the queue said of the jobs (None: nothing)."""
+    entries = ledger.entries()
+
+    def mended(planned: Sequence[Planned]) -> list[State]:
+        return [
+            with_queue(state, entries.get(each.experiment.question), jobs, ledger.place)
+            for each, state in zip(planned, look(planned), strict=True)
+        ]
+
+    return mended
 
 
 def with_queue(state: State, entry: Entry | None, jobs: Mapping[str, Live] | None, place: Path) -> State:

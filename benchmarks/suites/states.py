@@ -29,6 +29,9 @@ class State:
         return f"{self.word}: {self.detail}" if self.detail else self.word
 
 
+Look = Callable[[Sequence[Planned]], list[State]]  # gives the states of planned experiments
+
+
 def states(
     planned: Sequence[Planned],
     found: Sequence[Record],
@@ -81,7 +84,7 @@ def from_records(planned: Sequence[Planned], found: Sequence[Record]) -> list[St
     return [known.get(each.experiment.question, State("not run")) for each in planned]
 
 
-def here(place: Path, root: Path | None = None) -> Callable[[Sequence[Planned]], list[State]]:
+def here(place: Path, root: Path | None = None) -> Look:
     """A function that gives the states of planned experiments in the results below `place`, which is read once."""
     found, begun = records.finished(place), records.unfinished(place)
     digests: dict[str, set[str]] = {}

@@ -43,6 +43,12 @@ if len(lives.read_text()) < 3: os.kill(os.getpid(), 9)
     assert (tmp_path / "lives").read_text() == "x"
 
 
+def test_what_waits_for_another_job_says_so_to_sbatch():
+    said = resources.Resources(sbatch=("exclusive",)).parameters("name", ["12", "13_2"])["additional_parameters"]
+    assert said == {"exclusive": True, "dependency": "afterany:12:13_2"}
+    assert "additional_parameters" not in resources.Resources().parameters("name")
+
+
 def test_checkpoint_lets_the_command_save_its_state_and_what_is_queued_again_runs_it_anew(tmp_path):
     saves = f"""
 import pathlib, signal, sys, time

@@ -1,0 +1,282 @@
+"""A real Slurm, from `bench submit` to the record: preemption, limits, requeue, dead nodes and processes, two at once.
+
+`make cluster-test` runs these; where Slurm's programs are lacking they are skipped. One cluster serves all. Training waits a
+moment each step, so that there is time for things to happen to it.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load
+
+from benchmarks import records
+from slurm.local_cluster import __main__ as local
+
+pytestmark = [
+    pytest.mark.skipif(
+        bool(local.lacking()), reason=f"NOT TESTED ON SLURM: not installed: {', '.join(local.lacking())}"
+    ),
+    pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED ON SLURM: the test's cluster is started by root"),
+]
+
+SLOW = '''
+import os, time
+from baselines.baseline import Baseline
+from baselines.mean import Mean
+from baselines.errors import UserError
+from baselines.registry import register
+
+@register("slow")
+class Slow(Mean, Baseline):
+    """Mean, that takes its time in training."""
+    def forward(self, clips):
+        if self.training:
+            time.sleep(float(os.environ.get("SLOW", "0.5")))
+        return super().forward(clips)
+
+@register("faulty")
+class Faulty(Mean, Baseline):
+    """Mean, that does not."""
+    def forward(self, clips):
+        raise UserError("faulty: bad data")
+'''
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """The cluster's folder; its environment is this process's until the end."""
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        root = Path(folder)  # munge refuses pytest's folders, which are nobody else's to enter
+        for name in [name for name in os.environ if name.startswith(("SLURM_", "SBATCH_", "SRUN_"))]:
+            patch.delenv(name)
+        for name in ("SLURM_CONF", "MASTER_ADDR", "PATH"):
+            patch.setenv(name, os.environ.get(name, ""))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        local.up(root)
+        yield root
+        local.down(root)
+
+
+@pytest.fixture
+def plugin(tmp_path):
+    file = tmp_path / "slow.py"
+    file.write_text(SLOW)
+    return file
+
+
+@pytest.fixture
+def ask(plugin):
+    """The words of an experiment that trains for so many epochs, of one step each."""
+
+    def words(method: str, epochs: int, seeds: int = 1) -> list[str]:
+        size = ("--set", "height=32", "--set", "width=16", "--set", "threads=1", "--set", "lr_step=99")
+        which = ("--method", method, "--dataset", "walkers:tiny", "--recipe", "small", "--seeds", str(seeds))
+        return [*which, *size, "--set", f"epochs={epochs}", "--plugin", str(plugin)]
+
+    return words
+
+
+@pytest.fixture
+def submit(cluster, bench):
+    """Submit, and give the jobs' numbers."""
+
+    def call(*words: object, verb: str = "submit") -> list[str]:
+        answer = bench(verb, *words, "--cpus", 1)
+        assert answer.returncode == 0, answer.stderr
+        return [line.split("|")[0] for line in _asked("squeue", "--noheader", "--array", "--format=%i|%j").splitlines()]
+
+    return call
+
+
+@pytest.fixture
+def status(bench, plugin):
+    def call() -> str:
+        answer = bench("status", "--plugin", plugin)
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout
+
+    return call
+
+
+def _asked(*words: str) -> str:
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture
+def undisturbed(bench, ask, results, monkeypatch, tmp_path):
+    """The bytes of the weights of the same run, that nothing happened to."""
+
+    def run(epochs: int) -> bytes:
+        monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / "undisturbed"))
+        monkeypatch.setenv("SLOW", "0")
+        words = ask("slow", epochs)
+        del words[words.index("--seeds") : words.index("--seeds") + 2]
+        answer = bench("run", *words)
+        monkeypatch.setenv("BENCH_RESULTS", str(results))
+        assert answer.returncode == 0, answer.stderr
+        (weights,) = (tmp_path / "undisturbed").glob("*/model.safetensors")
+        return weights.read_bytes()
+
+    return run
+
+
+def weights(results: Path) -> bytes:
+    (file,) = results.glob("*/model.safetensors")
+    assert len(records.finished(results)) == 1
+    return file.read_bytes()
+
+
+def epochs_begun(results: Path) -> int:
+    """Epochs whose end was written down."""
+    return sum(len(file.read_text().splitlines()) for file in results.glob("*/curves.jsonl"))
+
+
+def test_an_array_runs_so_many_at_once_and_is_not_submitted_twice(submit, bench, status, until, results, ask):
+    words = (*ask("slow", 2, seeds=12), "--max-parallel", 4)
+    assert len(submit(*words)) == 12
+    seen = [0]
+
+    def over() -> object:
+        seen[0] = max(seen[0], len(_asked("squeue", "--noheader", "--array", "--states=RUNNING").splitlines()))
+        return "12 done" in (said := status()) or said
+
+    assert bench("submit", *words).stdout.startswith("0 jobs submitted; left alone: ")
+    until(over)
+    assert 1 < seen[0] <= 4
+    assert bench("submit", *words).stdout.startswith("0 jobs submitted; left alone: 12 done")
+    assert "slow,12," in bench("table", "--dataset", "walkers:tiny", "--plugin", words[-3], "--format", "csv").stdout
+
+
+def _requeue(job: str, cluster: Path, results: Path) -> None:
+    _asked("scontrol", "requeue", job)
+
+
+def _preempt(job: str, cluster: Path, results: Path) -> None:
+    """Somebody more important needs all nodes for a few seconds."""
+    _asked("sbatch", "--partition=high", "--nodes=3", "--exclusive", "--output=/dev/null", "--wrap=sleep 3")
+
+
+def _kill_the_run(job: str, cluster: Path, results: Path) -> None:
+    """As a kernel short of memory does; its last checkpoint is what a signal before that left, or none."""
+    asked = _asked("pgrep", "-f", f"benchmarks.cli run .*{results.parent}")
+    os.kill(int(asked.split()[0]), signal.SIGKILL)
+
+
+def _kill_the_node(job: str, cluster: Path, results: Path) -> None:
+    node = _asked("squeue", "--noheader", f"--job={job}", "--format=%N").strip()
+    local.stop(cluster, f"slurmd-{node}", signal.SIGKILL)
+
+
+def _restart_the_controller(job: str, cluster: Path, results: Path) -> None:
+    local.stop(cluster, "slurmctld")
+    local.start_control(cluster)
+
+
+@pytest.mark.parametrize("mishap", [_requeue, _preempt, _kill_the_run, _restart_the_controller, _kill_the_node])
+def test_after_a_mishap_a_run_ends_with_the_bits_of_an_undisturbed_one(
+    submit, status, until, results, ask, cluster, undisturbed, mishap
+):
+    (job,) = submit(*ask("slow", 16))
+    until(lambda: epochs_begun(results) >= 3 or status(), 90)
+    mishap(job, cluster, results)
+    until(lambda: "1 done" in (said := status()) or said, 240)
+    for number in range(1, local.NODES + 1):
+        if not (cluster / "pid" / f"slurmd-n{number}").exists():
+            local.start_node(cluster, number)
+    assert weights(results) == undisturbed(16)
+
+
+def test_a_run_longer_than_its_time_limit_goes_on_in_another_job(submit, status, until, results, ask, undisturbed):
+    submit(*ask("slow", 150), "--time", "1")  # 75 seconds of training alone; Slurm counts in minutes
+    until(lambda: "1 done" in (said := status()) or said, 400)
+    assert weights(results) == undisturbed(150)
+
+
+def test_a_run_at_fault_fails_once_with_its_line_and_the_rest_goes_on(submit, bench, status, until, ask):
+    submit(*ask("faulty", 2))
+    submit(*ask("slow", 2))
+    until(lambda: ("1 done" in (said := status()) and "1 failed" in said) or said)
+    assert "faulty: bad data" in status()
+    assert not _asked("squeue", "--noheader").strip()
+    assert bench("submit", *ask("faulty", 2)).stdout.startswith("0 jobs submitted; left alone: 1 failed")
+
+
+def test_what_slurm_refuses_is_one_line_and_leaves_nothing(cluster, bench, results, ask):
+    answer = bench("submit", *ask("slow", 2), "--partition", "nowhere")
+    assert answer.returncode == 2
+    assert "invalid partition" in answer.stderr.strip().splitlines()[-1]
+    assert not list((results / ".jobs" / "batches").iterdir())
+    assert "nothing was submitted" in bench("status").stdout
+
+
+def test_two_who_submit_at_the_same_moment_submit_once(cluster, status, until, ask):
+    program = [sys.executable, "-m", "benchmarks.cli", "submit", *ask("slow", 2, seeds=2)]
+    both = [subprocess.Popen(program, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert sorted(each.communicate()[0][:16] for each in both) == ["0 jobs submitted", "2 jobs submitted"]
+    until(lambda: "2 done" in (said := status()) or said)
+
+
+def test_with_no_queue_to_ask_records_still_tell_and_nothing_is_submitted(cluster, submit, bench, status, until, ask):
+    submit(*ask("slow", 2))
+    until(lambda: "1 done" in (said := status()) or said)
+    local.stop(cluster, "slurmctld")
+    try:
+        assert "1 done" in status()
+        answer = bench("submit", *ask("slow", 3))
+        assert answer.returncode == 2
+        assert "the queue does not answer" in answer.stderr
+    finally:
+        local.start_control(cluster)
+        until(lambda: subprocess.run(["scontrol", "ping"], capture_output=True).returncode == 0)
+
+
+def test_a_cluster_without_accounting_is_enough(cluster, submit, bench, status, until, ask):
+    local.stop(cluster, "slurmdbd")
+    try:
+        submit(*ask("slow", 2))
+        until(lambda: "1 done" in (said := status()) or said)
+        assert "slow,1," in bench("table", "--plugin", ask("slow", 2)[-1], "--format", "csv").stdout
+    finally:
+        local.start(cluster, "slurmdbd", "slurmdbd", "-D")
+
+
+def test_what_waits_for_a_data_set_to_be_packed_reads_it_from_the_nodes_disk(
+    cluster, submit, bench, status, until, results, ask, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    assert bench("data", "export", "walkers:tiny", "--layout", "mars", "--to", tmp_path / "mars").returncode == 0
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    monkeypatch.setenv("BENCH_SITE", str(tmp_path / "site.toml"))
+    (tmp_path / "site.toml").write_text(f'scratch = "{tmp_path}/node"\n')
+    words = ask("slow", 2)
+    words[words.index("walkers:tiny")] = "mars"
+    submit(*words)
+    until(lambda: "2 done" in (said := status()) or said)
+    assert "pack mars" in status()
+    (pack,) = (tmp_path / "node" / "afa-bench").glob("mars-*/*.arrow")
+    assert pack.stat().st_size > 10_000
+
+
+def test_two_nodes_train_what_one_process_trains(submit, status, until, results, ask, undisturbed):
+    submit(*ask("slow", 3), "--nodes", 2)
+    until(lambda: "1 done" in (said := status()) or said)
+    (record,) = records.finished(results)
+    assert record["environment"]["processes"] == 2
+    # Adam's first steps have one size whatever the gradient's, and make a step of the rounding of those that are next to
+    # nothing. Three steps of another batch, or of statistics of half of it, are another weight altogether.
+    two, one = load(weights(results)), load(undisturbed(3))
+    for name, weight in one.items():
+        assert (two[name] - weight).float().norm() <= 1e-2 * weight.float().norm(), name
+
+
+def test_what_is_cancelled_is_submitted_again(submit, bench, status, until, results, ask):
+    submit(*ask("slow", 200))
+    until(lambda: epochs_begun(results) >= 1 or status())
+    assert "1 jobs cancelled" in bench("cancel", "slow").stdout
+    until(lambda: "1 stopped" in (said := status()) or said)
+    assert bench("submit", *ask("slow", 200), "--dry-run").stdout.count("1 jobs") == 1
