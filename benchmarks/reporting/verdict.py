@@ -1,7 +1,7 @@
 """The paper's claims, judged one by one by what was measured; no more is said than the data do."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from .table import ATTACHED
 
 TEST_TO_TRAIN = 1.0  # of iLIDS-VID and PRID-2011, half for test in each split
 TUNED = "tuning_trials"
+NOT_RUN = "not run"
 # On drawn data a generator decides, and nothing is said of people.
 IN_THIS_WORLD = {
     Verdict.SUPPORTED: "holds in this world",
@@ -32,15 +33,26 @@ IN_THIS_WORLD = {
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim at one place. interval: of the effect, in fractions; missing: why it is undecided; paper: its effect."""
+    """A claim at one place. interval: of the effect, in fractions; reasons: why it is undecided; paper: its effect."""
 
     claim: Claim
     place: tuple[str, str]
     interval: Interval | None
     word: Verdict
-    missing: str
+    reasons: tuple[str, ...]
     runs: int
     paper: float | None
+
+    @property
+    def title(self) -> str:
+        """The place, for readers."""
+        train, test = self.place
+        return train if train == test else f"{train} to {test}"
+
+    @property
+    def missing(self) -> str:
+        """What must be there before a verdict may be given; empty if nothing is missing."""
+        return "; ".join(self.reasons)
 
     @property
     def said(self) -> str:
@@ -81,12 +93,12 @@ def _judge(
     printed = _printed(claim, place)
     arms = _fullest(claim, found)
     if isinstance(arms, str):
-        return Judged(claim, place, None, Verdict.UNDECIDED, f"{arms} (suite {claim.suite})", 0, printed)
+        return Judged(claim, place, None, Verdict.UNDECIDED, (f"{arms} (suite {claim.suite})",), 0, printed)
     protocol = protocol or arms[0][0]["metrics"][0]["protocol"]
     tables = [values(runs, results, METRIC, protocol) for runs in arms]
     pids = tables[0][1]
     if any(table.shape != tables[0][0].shape for table, _ in tables):
-        return Judged(claim, place, None, Verdict.UNDECIDED, "the runs were not asked the same queries", 0, printed)
+        return Judged(claim, place, None, Verdict.UNDECIDED, ("the runs were not asked the same queries",), 0, printed)
     above, below = (
         sum(
             sign * arm.weight * table
@@ -110,8 +122,8 @@ def _interval(above: np.ndarray, below: np.ndarray, pids: np.ndarray, runs: Sequ
     return over_splits(np.array([each[splits == split].mean() for split in np.unique(splits)]), TEST_TO_TRAIN)
 
 
-def _lacking(claim: Claim, arms: Sequence[Sequence[Record]], controls: str | None) -> str:
-    """What is missing before a verdict may be given; empty if nothing is."""
+def _lacking(claim: Claim, arms: Sequence[Sequence[Record]], controls: str | None) -> tuple[str, ...]:
+    """What is missing before a verdict may be given."""
     runs = len(arms[0])
     tuned = {experiment_of(run).settings.get(TUNED, 0) for runs in arms for run in runs}
     reasons = []
@@ -121,7 +133,7 @@ def _lacking(claim: Claim, arms: Sequence[Sequence[Record]], controls: str | Non
         reasons.append(f"controls: {controls}")
     if "tuning" in claim.needs and (len(tuned) > 1 or tuned == {0}):
         reasons.append("unequal tuning: `bench tune` each method with the same --trials")
-    return "; ".join(reasons)
+    return tuple(reasons)
 
 
 def _fullest(claim: Claim, found: Sequence[Record]) -> list[list[Record]] | str:
@@ -146,7 +158,7 @@ def _fullest(claim: Claim, found: Sequence[Record]) -> list[list[Record]] | str:
         return best
     names = [" ".join((claim.arms[number].method, *claim.arms[number].changes)) for number in sorted(lacking)]
     return (
-        f"not run: {', '.join(names)}"
+        f"{NOT_RUN}: {', '.join(names)}"
         if names
         else "no seed has run on all sides with the same settings, code and processor"
     )
@@ -190,7 +202,7 @@ def _holm(judged: list[Judged]) -> list[Judged]:
     for number, p in zip(tested, adjusted, strict=True):
         if judged[number].word in (Verdict.SUPPORTED, Verdict.CONTRADICTED) and p >= ALPHA:
             reason = f"p {p:.2f} among {len(tested)} claims (Holm)"
-            judged[number] = replace(judged[number], word=Verdict.UNDECIDED, missing=reason)
+            judged[number] = replace(judged[number], word=Verdict.UNDECIDED, reasons=(reason,))
     return judged
 
 
@@ -201,16 +213,27 @@ def grids(judged: Sequence[Judged]) -> Iterator[Grid]:
     """A table a place."""
     for place in dict.fromkeys(each.place for each in judged):
         here = [each for each in judged if each.place == place]
-        title = place[0] if place[0] == place[1] else f"{place[0]} to {place[1]}"
         notes = [
             f"effects in points of {METRIC}; intervals are for methods: other seeds and other people; a difference within "
             f"±{100 * MARGIN:g} is negligible; Holm's correction over the claims tested here"
         ]
-        notes += [f"{each.claim.text}: {each.missing}" for each in here if each.missing]
-        yield Grid(title, HEAD, [_row(each) for each in here], notes)
+        asked = [each for each in here if not each.missing.startswith(NOT_RUN)]
+        notes += _together((reason, each.claim.text) for each in asked for reason in each.reasons)
+        lone = (each for each in here if each not in asked)
+        notes += _together((f"{NOT_RUN}, suite {each.claim.suite}", each.claim.text) for each in lone)
+        yield Grid(here[0].title, HEAD, [row(each) for each in asked], notes)
 
 
-def _row(each: Judged) -> list[str]:
+def _together(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """A line a reason, with all the claims that it holds for."""
+    claims: dict[str, list[str]] = {}
+    for reason, claim in pairs:
+        claims.setdefault(reason, []).append(claim)
+    return [f"{reason}: {'; '.join(each)}" for reason, each in claims.items()]
+
+
+def row(each: Judged) -> list[str]:
+    """The cells below HEAD."""
     if each.interval is None:
         effect = span = inside = ""
     else:

@@ -94,10 +94,10 @@ def verdict(runs: Sequence[Found]) -> list[Claim]:
     """The paper's claims one by one, as `bench verdict` judges them."""
     found = [run.record for run in runs]
     judged = judging.judge(found, _Results(runs), controls=controls.standing(found))
-    rows = [(grid.title, row) for grid in judging.grids(judged) for row in grid.rows]
     return [
         Claim(text, place, said, str(each.word), effect, interval, paper, inside, count, each.missing)
-        for each, (place, (text, count, effect, interval, paper, inside, said)) in zip(judged, rows, strict=True)
+        for each in judged
+        for place, (text, count, effect, interval, paper, inside, said) in [(each.title, judging.row(each))]
     ]
 
 

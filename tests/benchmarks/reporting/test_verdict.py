@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.reporting import verdict
 from benchmarks.reporting.verdict import grids, judge
 from benchmarks.suites.claims import CLAIMS
 from benchmarks.suites.suite import Choice, Row, Suite, experiments
@@ -128,3 +129,20 @@ def test_the_table_shows_effect_interval_and_whether_the_papers_effect_lies_insi
     assert row["paper"] == "+2.8"
     low, high = (float(each) for each in row["95% interval"].split(" to "))
     assert row["inside"] == ("yes" if low <= 2.8 <= high else "no")
+
+
+def test_claims_that_were_not_run_stand_below_the_table_by_suite():
+    [grid] = grids(judge(*world({"a": 0.0, "b": 0.06, "c": 0.0})))
+    assert "AFA helps qan" not in {row[0] for row in grid.rows}
+    [note] = [note for note in grid.notes if note.startswith("not run, suite table4")]
+    assert "AFA helps qan" in note
+
+
+def test_what_is_significant_alone_but_not_among_several_is_undecided():
+    helps = judged({"a": 0.0, "b": 0.06, "c": 0.12})["AFA helps mean"]
+    p = (0.03, 0.04, 0.2)  # by Holm 3 x 0.03, 2 x 0.04 (or the former), 0.2
+    three = verdict._holm([replace(helps, interval=replace(helps.interval, p=each)) for each in p])
+    assert [each.said for each in three] == ["UNDECIDED"] * 3
+    assert three[0].missing == "p 0.09 among 3 claims (Holm)"
+    one = verdict._holm([replace(helps, interval=replace(helps.interval, p=0.03))])
+    assert one[0].said == "SUPPORTED"
