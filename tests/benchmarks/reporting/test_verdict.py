@@ -1,6 +1,7 @@
 """A verdict says no more than the data: worked from records whose effects are known."""
 
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -141,8 +142,8 @@ def test_claims_that_were_not_run_stand_below_the_table_by_suite():
 def test_what_is_significant_alone_but_not_among_several_is_undecided():
     helps = judged({"a": 0.0, "b": 0.06, "c": 0.12})["AFA helps mean"]
     p = (0.03, 0.04, 0.2)  # by Holm 3 x 0.03, 2 x 0.04 (or the former), 0.2
-    three = verdict._holm([replace(helps, interval=replace(helps.interval, p=each)) for each in p])
+    three = verdict._holm([replace(helps, interval=SimpleNamespace(p=each)) for each in p])
     assert [each.said for each in three] == ["UNDECIDED"] * 3
     assert three[0].missing == "p 0.09 among 3 claims (Holm)"
-    one = verdict._holm([replace(helps, interval=replace(helps.interval, p=0.03))])
+    one = verdict._holm([replace(helps, interval=SimpleNamespace(p=0.03))])
     assert one[0].said == "SUPPORTED"
