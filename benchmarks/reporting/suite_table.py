@@ -14,7 +14,7 @@ from benchmarks.suites.suite import Choice, Place, Row, Suite, of_row, places
 
 from . import paper
 from .grid import Grid
-from .table import cell, percent
+from .table import cell, drawn, percent
 
 
 def grids(suite: Suite, choice: Choice, look: Look, protocol: str | None = None, feature: str = "before") -> list[Grid]:
@@ -126,10 +126,7 @@ def _notes(
     if runs:
         shared = {key: sorted({str(value(run)) for run in runs}) for key, value in SHARED.items()}
         made = [f"{key} {', '.join(found)}{' (MIXED)' * (len(found) > 1)}" for key, found in shared.items()]
-        drawn = {key: sorted({run["experiment"][key] for run in runs}) for key in ("seed", "split")}
-        notes.append(
-            "; ".join([*(f"{key}s {', '.join(map(str, each))}" for key, each in drawn.items()), *made, _code(runs)])
-        )
+        notes.append("; ".join([drawn(runs), *made, _code(runs)]))
     return notes
 
 

@@ -129,8 +129,10 @@ def percent(fraction: float | None) -> float | None:
 
 def _common(settings: list[dict[str, Any]]) -> set[str]:
     """The settings that all runs of a table share."""
-    keys = set(settings[0]) if settings else set()
-    return {key for key in keys if len({json.dumps(each.get(key)) for each in settings}) == 1}
+    if not settings:
+        return set()
+    first = settings[0]
+    return {key for key in first if all(each.get(key) == first[key] for each in settings)}
 
 
 def _shared(experiments: list[Experiment], common: set[str]) -> set[str]:
@@ -199,7 +201,7 @@ def _notes(rows: list[Row], protocol: str, feature: str, common: dict[str, Any],
     notes = [
         f"protocol {protocol}; percent; mean ± standard deviation over runs; feature {feature} batch normalisation",
         "M params: without the classifier; G MAC: multiply-adds a frame; frames/s: at test; means over runs",
-        f"recipe {over('recipe')}; seeds {over('seed')}; splits {over('split')}; {', '.join(sorted(precision))}; "
+        f"recipe {over('recipe')}; {drawn(runs)}; {', '.join(sorted(precision))}; "
         f"{'; '.join(sorted(place))}; code {', '.join(sorted({run['code'][:8] for run in runs}))}",
     ]
     if {"backbone", "height", "width", "clip_frames", "epochs", "weights"} <= common.keys():
@@ -215,6 +217,16 @@ def _notes(rows: list[Row], protocol: str, feature: str, common: dict[str, Any],
         notes.append(f"queries without a match, left out: {', '.join(str(count) for count in sorted(unmatched))}")
     notes += sorted({f"* stale: {row.stale}" for row in rows if row.stale})
     return notes
+
+
+def drawn(runs: Sequence[Record]) -> str:
+    """Which seeds and splits the runs have; many in a row by the first and the last."""
+    return "; ".join(f"{key}s {_ranges(sorted({run['experiment'][key] for run in runs}))}" for key in ("seed", "split"))
+
+
+def _ranges(numbers: list[int]) -> str:
+    whole = len(numbers) > 3 and numbers[-1] - numbers[0] == len(numbers) - 1
+    return f"{numbers[0]} to {numbers[-1]}" if whole else ", ".join(map(str, numbers))
 
 
 def cell(values: list[float | None]) -> str:

@@ -166,6 +166,16 @@ def test_a_long_label_is_broken_at_a_terminal_and_loses_nothing():
     assert all(key in text for key in values)
 
 
+def test_many_seeds_stand_below_the_table_by_the_first_and_the_last():
+    def seeds(*numbers):
+        (table,) = tables([record(seed=number) for number in numbers], None, None)
+        return next(note for note in table.notes if "seeds" in note)
+
+    assert "seeds 0, 1, 2;" in seeds(0, 1, 2)
+    assert "seeds 0 to 9;" in seeds(*range(10))
+    assert "seeds 0, 1, 2, 4;" in seeds(0, 1, 2, 4)
+
+
 def test_every_figure_in_the_documents_is_rendered_from_its_record():
     found = 0
     for file in [HOUSE / "README.md", *(HOUSE / "docs").glob("*.md")]:
