@@ -14,6 +14,7 @@ import shlex
 import sys
 from pathlib import Path
 
+HOUSE = Path(__file__).parents[1]  # from where the commands are called
 BLOCK = re.compile(r"(<!-- bench (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -33,4 +34,4 @@ def rendered(text: str, root: Path) -> str:
 if __name__ == "__main__":
     for name in sys.argv[1:]:
         file = Path(name)
-        file.write_text(rendered(file.read_text(), file.parent.absolute()))
+        file.write_text(rendered(file.read_text(), HOUSE))

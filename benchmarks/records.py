@@ -184,12 +184,16 @@ def finished(place: Path) -> list[Record]:
 
 
 class Begun(NamedTuple):
-    """A run that was begun and is not finished. state: "running", "failed" or "stopped"; detail: how far, or the error."""
+    """A run that was begun and is not finished.
+
+    state: "running", "failed" or "stopped"; detail: how far, or the error; share: of its epochs that have ended.
+    """
 
     folder: RunFolder
     experiment: Experiment
     state: str
     detail: str
+    share: float = 0.0
 
     def __str__(self) -> str:
         return f"{self.folder.path.name}, {self.state}: {self.detail}"
@@ -205,23 +209,26 @@ def unfinished(place: Path) -> list[Begun]:
         begun = json.loads(file.read_text())
         del begun["code"]
         experiment = Experiment(**begun)
+        detail, share = _progress(folder, experiment)
         if folder.held:
-            state, detail = "running", _progress(folder, experiment)
+            state = "running"
         elif folder.failure.exists():
             state, detail = "failed", folder.failure.read_text()
         else:
-            state, detail = "stopped", _progress(folder, experiment)
-        found.append(Begun(folder, experiment, state, detail))
+            state = "stopped"
+        found.append(Begun(folder, experiment, state, detail, share))
     return found
 
 
-def _progress(folder: RunFolder, experiment: Experiment) -> str:
+def _progress(folder: RunFolder, experiment: Experiment) -> tuple[str, float]:
+    """How far a run has come, in words and as a share of its epochs."""
     curve = folder.curves.read_text().split("\n")[:-1] if folder.curves.exists() else []  # lines that are whole
     if folder.weights.exists():
-        return "trained, not evaluated"
+        return "trained, not evaluated", 1.0
     if curve:
-        return f"epoch {json.loads(curve[-1])['epoch']} of {experiment.settings['epochs']}"
-    return "no epoch ended"
+        epoch, epochs = json.loads(curve[-1])["epoch"], experiment.settings["epochs"]
+        return f"epoch {epoch} of {epochs}", epoch / epochs
+    return "no epoch ended", 0.0
 
 
 def find(run: str, place: Path) -> tuple[RunFolder, Record]:

@@ -14,7 +14,7 @@ from benchmarks.suites.suite import Choice, Place, Row, Suite, of_row, places
 
 from . import paper
 from .grid import Grid
-from .table import cell, drawn, percent
+from .table import PRICED, PRICES, cell, drawn, percent, priced_cells, prices
 
 
 def grids(suite: Suite, choice: Choice, look: Look, protocol: str | None = None, feature: str = "before") -> list[Grid]:
@@ -38,6 +38,7 @@ def _grid(suite: Suite, choice: Choice, place: Place, look: Look, protocol: str 
     head = ["method", "runs"]
     for metric in metrics:
         head += [metric, *(["paper"] if printed else []), *(["Δ"] if comparable else [])]
+    head += PRICES
     body, used, measured = [], [], []
     for label in labels:
         row = ours.get(label)
@@ -57,7 +58,7 @@ def _grid(suite: Suite, choice: Choice, place: Place, look: Look, protocol: str 
             cells += [f"{ref:.1f}" if ref == ref else ""] if printed else []
             if comparable:
                 cells.append(f"{mean - ref:+.1f}" if mean is not None and ref == ref else "")
-        body.append(cells)
+        body.append(cells + (priced_cells(prices(runs)) if runs else [""] * len(PRICES)))
     step = 1 + bool(printed) + comparable
     bold = {(row, 2 + step * column) for column in range(len(metrics)) for row in _best(measured, column)}
     title = place[0] if place[0] == place[1] else f"{place[0]} to {place[1]}"
@@ -126,7 +127,7 @@ def _notes(
     if runs:
         shared = {key: sorted({str(value(run)) for run in runs}) for key, value in SHARED.items()}
         made = [f"{key} {', '.join(found)}{' (MIXED)' * (len(found) > 1)}" for key, found in shared.items()]
-        notes.append("; ".join([drawn(runs), *made, _code(runs)]))
+        notes += [PRICED, "; ".join([drawn(runs), *made, _code(runs)])]
     return notes
 
 

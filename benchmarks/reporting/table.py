@@ -18,6 +18,7 @@ from .grid import Grid
 FEATURES = ("before", "after")
 COLUMNS = (*(f"R{rank}" for rank in RANKS), "mAP")
 PRICES = {"M params": "{:.2f}", "G MAC": "{:.3g}", "frames/s": "{:.0f}"}
+PRICED = "M params: without the classifier; G MAC: multiply-adds a frame; frames/s: at test; means over runs"
 HEAD = ("method", "runs", *COLUMNS, *PRICES)
 
 
@@ -101,9 +102,7 @@ def _table(
             label = f"{label.removesuffix(')')}, {first.identity[:10]})"
         values = {column: [percent(metrics[column]) for _, metrics in found] for column in COLUMNS}
         runs = [record for record, _ in found]
-        priced = [_prices(run) for run in runs]
-        prices = {column: [each[column] for each in priced if column in each] for column in PRICES}
-        made.append(Row(label, runs, values, prices, reason))
+        made.append(Row(label, runs, values, prices(runs), reason))
     made.sort(key=lambda row: row.label)
     title = dataset if dataset == test else f"{dataset} to {test}"
     settings = {key: ours[0]["experiment"]["settings"][key] for key in common}
@@ -113,6 +112,17 @@ def _table(
 def _find(record: Record, protocol: str, feature: str) -> dict[str, Any] | None:
     wanted = (protocol, feature)
     return next((row for row in record["metrics"] if (row["protocol"], row["feature"]) == wanted), None)
+
+
+def prices(runs: Sequence[Record]) -> dict[str, list[float]]:
+    """What each run costs, by the names of PRICES; runs of which it is not known are left out."""
+    priced = [_prices(run) for run in runs]
+    return {column: [each[column] for each in priced if column in each] for column in PRICES}
+
+
+def priced_cells(prices: dict[str, list[float]]) -> list[str]:
+    """The means, a dash where nothing is known."""
+    return [form.format(np.mean(prices[column])) if prices[column] else "-" for column, form in PRICES.items()]
 
 
 def _prices(run: Record) -> dict[str, float]:
@@ -200,7 +210,7 @@ def _notes(rows: list[Row], protocol: str, feature: str, common: dict[str, Any],
     unmatched = {metrics["unmatched"] for run in runs if (metrics := _find(run, protocol, feature))}
     notes = [
         f"protocol {protocol}; percent; mean ± standard deviation over runs; feature {feature} batch normalisation",
-        "M params: without the classifier; G MAC: multiply-adds a frame; frames/s: at test; means over runs",
+        PRICED,
         f"recipe {over('recipe')}; {drawn(runs)}; {', '.join(sorted(precision))}; "
         f"{'; '.join(sorted(place))}; code {', '.join(sorted({run['code'][:8] for run in runs}))}",
     ]
@@ -249,10 +259,7 @@ def _body(table: Table) -> list[list[str]]:
             row.label + ("*" if row.stale else ""),
             str(len(row.runs)),
             *(cell(row.values[column]) for column in COLUMNS),
-            *(
-                form.format(np.mean(row.prices[column])) if row.prices[column] else "-"
-                for column, form in PRICES.items()
-            ),
+            *priced_cells(row.prices),
         ]
         for row in table.rows
     ]

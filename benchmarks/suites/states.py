@@ -9,6 +9,7 @@ from benchmarks.data.loading import absent as why_absent
 from benchmarks.data.loading import known_digests
 from benchmarks.records import Record, experiment_of
 
+from .estimate import seconds, spelled
 from .suite import Planned
 
 DONE = "done"
@@ -56,7 +57,7 @@ def _known(
     """The state of each experiment of which something lies on disk, by its question."""
     known: dict[str, State] = {}
     for each in begun:
-        known[each.experiment.question] = State(each.state, each.detail)
+        known[each.experiment.question] = State(each.state, each.detail + _time_left(each, found))
     for record in sorted(found, key=lambda record: str(record["finished"])):
         reasons = records.stale(record, dict(digests))
         question = experiment_of(record).question
@@ -64,6 +65,11 @@ def _known(
         if state.word == DONE or question not in known or known[question].word == "stale":
             known[question] = state
     return known
+
+
+def _time_left(begun: records.Begun, found: Sequence[Record]) -> str:
+    span = seconds(begun.experiment, found) if begun.state == "running" else None
+    return "" if span is None else f", about {spelled(span * (1 - begun.share))} left"
 
 
 def by_question(place: Path) -> dict[str, State]:

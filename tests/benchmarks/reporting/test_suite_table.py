@@ -19,6 +19,8 @@ def measured(planned, r1, m_ap, **environment):
         "experiment": asdict(experiment),
         "metrics": [{**row, "queries": 10, "unmatched": 0}],
         "environment": {"gpu": None, "cpu": "a CPU", **environment},
+        "cost": {"parameters": 23_510_000, "multiply_adds": 4_050_000_000},
+        "phases": {"extract": {"per_second": 500.0 + 1000 * (r1 - 0.8)}},
         "code": "c0de",
         "name": experiment.name,
         "finished": "2026",
@@ -76,6 +78,12 @@ def test_a_figure_is_mean_and_deviation_beside_the_papers_and_the_difference(mar
     assert [cells(mars, "ResNet-50 (", each) for each in ("runs", "R1")] == ["2/2", "89.0 ± 1.4"]
     row = next(row for row in mars.rows if row[0].startswith("ResNet-50 ("))
     assert row[2:5] == ["89.0 ± 1.4", "88.1", "+0.9"]
+
+
+def test_what_a_method_costs_stands_beside_its_accuracy(mars):
+    costs = ("M params", "G MAC", "frames/s")
+    assert [cells(mars, "ResNet-50 (", each) for each in costs] == ["23.51", "4.05", "590"]
+    assert [cells(mars, "L_tri only", each) for each in costs] == ["", "", ""]
 
 
 def test_an_empty_cell_says_why(mars):

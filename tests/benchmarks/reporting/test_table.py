@@ -178,11 +178,14 @@ def test_many_seeds_stand_below_the_table_by_the_first_and_the_last():
 
 def test_every_figure_in_the_documents_is_rendered_from_its_record():
     found = 0
+    drawn = {file: file.read_bytes() for file in (HOUSE / "results" / "figures").iterdir()}
     for file in [HOUSE / "README.md", *(HOUSE / "docs").glob("*.md")]:
         text = file.read_text()
         found += len(documents.BLOCK.findall(text))
         assert documents.rendered(text, HOUSE) == text, f"python -m benchmarks.documents {file.name}"
     assert found
+    assert drawn
+    assert {file: file.read_bytes() for file in (HOUSE / "results" / "figures").iterdir()} == drawn
 
 
 def test_an_export_gives_back_the_records(tmp_path, bench, results):

@@ -140,6 +140,22 @@ def test_the_time_left_follows_from_recorded_frames_a_second():
     assert [spelled(each) for each in (45, 750, 12_000, 190_000)] == ["45 s", "12 min", "3 h 20 min", "2 d 4 h"]
 
 
+def test_a_run_under_way_says_what_it_still_takes_by_runs_like_it():
+    each, like = planned("table4", datasets=("walkers",), seeds=2)[::6]
+    settings = each.experiment.settings
+    frames = (
+        100 * settings["epochs"] * settings["clip_frames"]
+    )  # 100 clips an epoch, at half as many frames/s: 2 s an epoch
+    phases = {"train": {"items": frames, "per_second": 50 * settings["clip_frames"]}}
+    phases["extract"] = {"items": 0, "per_second": 1.0}
+    done = {"experiment": asdict(like.experiment), "phases": phases, "finished": "2026", "code": "c"}
+    begun = records.Begun(records.RunFolder(None), each.experiment, "running", "epoch 10 of 40", 10 / 40)
+    (state,) = states([each], [done], [begun], {}, {})
+    assert state.detail == "epoch 10 of 40, about 60 s left"
+    (alone,) = states([each], [], [begun], {}, {})
+    assert alone.detail == "epoch 10 of 40"
+
+
 def test_a_suite_runs_what_is_missing_and_nothing_else(bench, results):
     first = bench("suite", "run", "fig3b", *TINY, "--seeds", 1)
     assert first.status == 0, first.err
