@@ -199,16 +199,20 @@ class Begun(NamedTuple):
         return f"{self.folder.path.name}, {self.state}: {self.detail}"
 
 
+def begun(place: Path) -> Iterator[tuple[RunFolder, Experiment]]:
+    """The experiments that were begun below `place`, finished or not, by name."""
+    for file in sorted(place.glob("*/experiment.json")):
+        said = json.loads(file.read_text())
+        del said["code"]
+        yield RunFolder(file.parent), Experiment(**said)
+
+
 def unfinished(place: Path) -> list[Begun]:
     """The runs below `place` that were begun and are not finished, by name."""
     found = []
-    for file in sorted(place.glob("*/experiment.json")):
-        folder = RunFolder(file.parent)
+    for folder, experiment in begun(place):
         if folder.record.exists():
             continue
-        begun = json.loads(file.read_text())
-        del begun["code"]
-        experiment = Experiment(**begun)
         detail, share = _progress(folder, experiment)
         if folder.held:
             state = "running"

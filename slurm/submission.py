@@ -32,24 +32,12 @@ def submit(
     Raises:
         JobError: what sbatch said where it refused; nothing is left behind then.
     """
-    arrays = (tasks[first : first + ARRAY] for first in range(0, len(tasks), ARRAY))
-    return [
-        entry for each in arrays for entry in _submit_array(each, ledger, resources, environment, name, local, after)
-    ]
-
-
-def _submit_array(
-    tasks: Sequence[Task],
-    ledger: Ledger,
-    resources: Resources,
-    environment: Mapping[str, str],
-    name: str,
-    local: bool,
-    after: Sequence[str],
-) -> list[Entry]:
     import submitit
     from submitit.core.utils import FailedJobError
 
+    if len(tasks) > ARRAY:
+        parts = (tasks[:ARRAY], tasks[ARRAY:])
+        return [entry for part in parts for entry in submit(part, ledger, resources, environment, name, local, after)]
     batches = ledger.place / "batches"
     batches.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=batches, prefix=now().replace(":", "") + "-"))

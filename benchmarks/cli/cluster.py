@@ -14,6 +14,7 @@ import typer
 
 from baselines.errors import UserError
 from baselines.registry import nearest
+from benchmarks.suites import SUITES
 from slurm import JobError
 
 from .options import Plugin, Root
@@ -164,7 +165,9 @@ def _submit(
                 after = [now[task.key].job for task in packing]
             submit_tasks(tasks, ledger, resources, environment, f"bench-{name}", local, after)
     print(f"{len(tasks)} jobs submitted; {_left_alone(states, wanted)}")
-    print(f"results in {records.results()}; `bench status{' ' + name if name in _suites() else ''}` shows how they do")
+    print(
+        f"results in {records.results()}; `bench status{' ' + name if name in SUITES.entries else ''}` shows how they do"
+    )
 
 
 PACK = "pack "  # begins the key of a job that packs a data set; its name follows
@@ -185,12 +188,6 @@ def _packed(name: str) -> bool:
     from benchmarks.data.loading import comes_packed, known_digests
 
     return comes_packed(name) or any(packs.find(name, digest) for digest in known_digests(name, 0))
-
-
-def _suites() -> list[str]:
-    from benchmarks.suites import SUITES
-
-    return list(SUITES.entries)
 
 
 def _hours(missing: "Sequence[Planned]", gpus: int) -> str:
@@ -302,14 +299,9 @@ def _named(text: str, ledger: "Ledger") -> "list[Entry]":
         UserError: none.
     """
     from benchmarks import records
-    from benchmarks.experiment import Experiment
 
     entries = ledger.entries()
-    names = {}
-    for file in records.results().glob("*/experiment.json"):
-        said = json.loads(file.read_text())
-        del said["code"]
-        names[Experiment(**said).question] = file.parent.name
+    names = {begun.question: folder.path.name for folder, begun in records.begun(records.results())}
     found = [
         entry
         for key, entry in entries.items()
