@@ -1,4 +1,4 @@
-"""`flow` and `flow-only`: a second network of the same kind looks at the optical flow between neighbouring frames.
+"""`flow` and `flow-only`: a second network of the same kind looks at the optical flow around each frame.
 
 Two streams as Simonyan and Zisserman (2014) have them, fused at every time step as the paper's iLIDS-VID row needs it; what
 the paper leaves open about the fusion stands in docs/paper-notes.md.
@@ -7,7 +7,8 @@ the paper leaves open about the fusion stands in docs/paper-notes.md.
 import copy
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from afa import VideoFeatures, disentangle
 
@@ -17,22 +18,30 @@ from .registry import register
 
 # Flow enters in these units, by which it is about as large as normalised pixels: a hundredth of the image's height a frame.
 UNIT = 0.01
+STACK = 5  # fields of flow that a time step sees, itself in the middle, as Wang et al. (2016) have them
 
 
 @register("flow-only")
 class FlowOnly(Baseline):
-    """The backbone on flow images alone: each time step is the motion from a frame to the next."""
+    """The backbone on stacks of flow alone: each time step is how things move around it."""
 
     uses_flow = True
 
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__(backbone)
+        _widen(backbone, 2 * STACK)
+
     def forward(self, clips: Clips) -> VideoFeatures:
         assert clips.flow is not None
-        return disentangle(self.embed(flow_images(clips.flow)))
+        return disentangle(self.embed(stacks(clips.flow)))
 
 
 @register("flow")
 class TwoStreams(Baseline):
-    """Appearance and flow, each by a backbone of its own; a time step's embedding is both, one after the other."""
+    """Appearance and flow, each by a backbone of its own; a time step's embedding is both, one after the other.
+
+    Each is divided by its root mean square over the channels, so that neither drowns the other.
+    """
 
     uses_flow = True
 
@@ -42,12 +51,27 @@ class TwoStreams(Baseline):
         self.channels = 2 * backbone.channels
 
     def forward(self, clips: Clips) -> VideoFeatures:
-        return disentangle(torch.cat([self.embed(clips.frames), self.motion(clips).frames], dim=2))
+        streams = (self.embed(clips.frames), self.motion(clips).frames)
+        return disentangle(torch.cat([F.rms_norm(each, each.shape[-1:]) for each in streams], dim=2))
 
 
-def flow_images(flow: Tensor) -> Tensor:
-    """Flow (B, T, 2, H, W) in pixels a frame as images (B, T, 3, H, W) of u, v and speed (Gkioxari and Malik, 2015), so that
-    a backbone and its ImageNet weights take them as they are."""
-    scaled = flow / (UNIT * flow.shape[-2])
-    speed = scaled.square().sum(dim=2, keepdim=True).sqrt()
-    return torch.cat([scaled, speed], dim=2)
+def stacks(flow: Tensor) -> Tensor:
+    """Flow (B, T, 2, H, W) in pixels a frame as what each time step sees, (B, T, 2 STACK, H, W): the fields from
+    STACK // 2 before it to as many after it, in UNITs. Beyond a clip's ends its first and last are repeated."""
+    steps = flow.shape[1]
+    offsets = torch.arange(STACK) - STACK // 2
+    around = (torch.arange(steps).unsqueeze(1) + offsets).clamp(0, steps - 1)  # (T, STACK)
+    return (flow / (UNIT * flow.shape[-2]))[:, around].flatten(2, 3)
+
+
+def _widen(backbone: Backbone, channels: int) -> None:
+    """Let the first convolution of a backbone for images take `channels` channels, in place.
+
+    What is the same in all of them goes through its own weights as a grey picture did, so that ImageNet weights mean what they
+    meant (Wang et al., 2016); how they differ is answered by weights drawn anew.
+    """
+    first = next(module for module in backbone.modules() if isinstance(module, nn.Conv2d))
+    anew = first.weight.detach().new_empty(first.out_channels, channels, *first.kernel_size)
+    nn.init.kaiming_uniform_(anew, a=5**0.5)  # as torch starts any convolution
+    alike = first.weight.detach().sum(dim=1, keepdim=True) / channels
+    first.in_channels, first.weight = channels, nn.Parameter(alike + anew - anew.mean(dim=1, keepdim=True))

@@ -25,6 +25,7 @@ from .stores import PackedStore, Store, write_pack
 Pixels = NDArray[np.uint8]
 LIMIT = 20 / 256  # 20 pixels of a 256 pixels tall frame, the bound of Wang et al. (2016)
 REST = 128
+SMALL = 128  # pixels of height, below which the search goes on to the full resolution
 QUALITY = 95  # of the JPEG in which a flow image is kept: a tenth of the raw bytes
 SHARD = 4096  # frames a file: what an interruption costs
 
@@ -43,8 +44,14 @@ def between(frames: Pixels, settings: Settings) -> Pixels:
 def _search(frames: Pixels) -> NDArray[np.float32]:
     """Dense inverse search (Kroeger et al., 2016) at its medium setting: (T - 1, H, W, 2), in pixels."""
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search.setFinestScale(_finest_scale(frames.shape[1]))
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     return np.stack([search.calc(first, second, None) for first, second in pairwise(grey)])
+
+
+def _finest_scale(height: int) -> int:
+    """The setting searches to half the picture's resolution (scale 1), in which a limb in a small picture is a pixel wide."""
+    return 1 if height >= SMALL else 0
 
 
 def to_pixels(flow: Tensor) -> Tensor:
@@ -66,7 +73,7 @@ def flow_store(data: Data, settings: Settings, progress: Callable[[int, int], No
     """
     height, width = settings.height, settings.width
     learned = settings.flow == "raft"
-    kind = f"raft-{raft.flow_digest(settings)[:12]}" if learned else "dis"
+    kind = f"raft-{raft.flow_digest(settings)[:12]}" if learned else f"dis{_finest_scale(height)}"
     folder = cache() / "flow" / f"{data.name.replace(':', '.')}-{data.digest[:12]}-{height}x{width}-{kind}"
     shards = list(_shards(data))
     files = [folder / f"{number:05d}.arrow" for number in range(len(shards))]

@@ -220,6 +220,32 @@ def test_a_3d_network_sees_the_order_of_frames_and_the_mean_does_not(backbone):
     assert not torch.allclose(one, other, rtol=1e-2)
 
 
+def test_a_time_step_of_flow_sees_the_two_fields_before_and_after_it():
+    torch.manual_seed(0)
+    model = BASELINES.get("flow-only")(build_backbone("small", "none")[0]).eval()
+    flow = torch.randn(1, 9, 2, 64, 32, generator=torch.Generator().manual_seed(1))
+    changed = flow.clone()
+    changed[:, 4] += 1
+    with torch.no_grad():
+        before, after = (model(Clips(torch.empty(1, 9, 3, 64, 32), each)).frames[0] for each in (flow, changed))
+    differs = (before - after).abs().amax(dim=1) > 1e-6
+    assert differs.tolist() == [2 <= step <= 6 for step in range(9)]
+
+
+@pytest.mark.parametrize("backbone", ["small", "resnet18", "mobilenet_v2"])
+def test_a_stack_of_flow_without_differences_goes_through_the_image_networks_weights_as_a_grey_picture(backbone):
+    from baselines.flow import UNIT
+
+    torch.manual_seed(0)
+    image = build_backbone(backbone, "none")[0].double()
+    grey = torch.randn(1, 1, 1, 64, 32, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    with torch.no_grad():
+        expected = BASELINES.get("mean")(image).eval()(Clips(grey.expand(-1, -1, 3, -1, -1))).coherence
+        flow = grey.expand(-1, 4, 2, -1, -1) * UNIT * 64
+        found = BASELINES.get("flow-only")(image).double().eval()(Clips(torch.empty(1, 4, 3, 64, 32), flow)).coherence
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
+
+
 def test_a_video_network_is_refused_by_baselines_of_images():
     with pytest.raises(UserError, match="Mean cannot take; --method cnn3d does"):
         BASELINES.get("mean")(build_backbone("r3d18", "none")[0])

@@ -33,6 +33,17 @@ def test_a_picture_that_is_moved_has_that_flow(right, down):
     torch.testing.assert_close(inner, torch.tensor([[right, down]] * 3).float(), rtol=0, atol=0.3)
 
 
+def test_a_limb_that_moves_in_a_small_picture_drags_nothing_along():
+    def frame(k: int) -> np.ndarray:
+        picture = texture(64, 32)
+        picture[20:50, 10 + 2 * k : 14 + 2 * k] = 240
+        return picture
+
+    right = to_pixels(torch.from_numpy(between(np.stack([frame(0), frame(1)]), SETTINGS)))[0, 0]
+    assert right[24:46, 10:14].mean() == pytest.approx(2, abs=0.1)
+    assert right[24:46, 20:].abs().mean() < 0.1
+
+
 def test_rest_is_nought_and_the_last_flow_is_repeated():
     still = np.stack([texture(64, 32)] * 2)
     assert (to_pixels(torch.from_numpy(between(still, SETTINGS))) == 0).all()
