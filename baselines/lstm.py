@@ -2,7 +2,8 @@
 
 from typing import ClassVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from afa import VideoFeatures, disentangle
 
@@ -11,23 +12,37 @@ from .baseline import Baseline, Clips
 from .registry import register
 
 WIDTH = 512  # of the recurrent layer, as in Gao and Nevatia (2018)
-DROPOUT = 0.6  # on its input, as in McLaughlin et al. (2016)
+DROPOUT = 0.6  # on the embeddings, as in McLaughlin et al. (2016)
 
 
 class _Recurrent(Baseline):
-    """Embeddings, dropout, one recurrent layer; the output at each time step is that step's embedding."""
+    """Embeddings, dropout, one recurrent layer; the output at each time step is that step's embedding.
+
+    Beside an embedding the layer is given `change` of it. What stays over a clip is much larger than what moves, and an LSTM on
+    embeddings alone was seen to learn nothing where only motion tells people apart.
+    """
 
     layer: ClassVar[type[nn.LSTM | nn.GRU | nn.RNN]]
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone)
         self.dropout = nn.Dropout(DROPOUT)
-        self.recurrent = self.layer(backbone.channels, WIDTH, batch_first=True)
+        self.recurrent = self.layer(2 * backbone.channels, WIDTH, batch_first=True)
         self.channels = WIDTH
 
     def forward(self, clips: Clips) -> VideoFeatures:
-        outputs, _ = self.recurrent(self.dropout(self.embed(clips.frames)))
+        frames = self.embed(clips.frames)
+        outputs, _ = self.recurrent(torch.cat([self.dropout(frames), change(frames)], dim=2))
         return disentangle(outputs)
+
+
+def change(frames: Tensor) -> Tensor:
+    """How each embedding differs from its clip's mean, (B, T, D), every channel in units of its deviation over the clip.
+
+    How large a motion looks depends on the camera, and its rhythm does not.
+    """
+    motion = disentangle(frames).motion
+    return motion * (motion.square().mean(dim=1, keepdim=True) + 1e-5).rsqrt()
 
 
 @register("lstm")

@@ -249,3 +249,16 @@ def test_a_stack_of_flow_without_differences_goes_through_the_image_networks_wei
 def test_a_video_network_is_refused_by_baselines_of_images():
     with pytest.raises(UserError, match="Mean cannot take; --method cnn3d does"):
         BASELINES.get("mean")(build_backbone("r3d18", "none")[0])
+
+
+@pytest.mark.parametrize("steps", [1, 6])
+def test_change_is_the_rhythm_of_an_embedding_and_neither_its_level_nor_its_size(steps):
+    from baselines.lstm import change
+
+    frames = torch.randn(2, steps, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = change(frames)
+    assert found.isfinite().all()
+    torch.testing.assert_close(change(7 * frames + 3), found, rtol=0, atol=1e-4)
+    torch.testing.assert_close(found.mean(dim=1), torch.zeros(2, 5, dtype=torch.float64))
+    if steps > 1:
+        torch.testing.assert_close(found.square().mean(dim=1), torch.ones(2, 5, dtype=torch.float64), rtol=0, atol=1e-3)
