@@ -47,7 +47,7 @@ def with_queue(state: State, entry: Entry | None, jobs: Mapping[str, Live] | Non
             return state
         return State("failed", _last_line(place / entry.folder, entry) or "its job ended without a word")
     if job.word == "running":
-        return State("running" if entry.cluster == "slurm" else "queued", state.detail or "its job has begun")
+        return State("running", state.detail or "its job has begun")
     begun = state.word == "stopped"
     return State("preempted" if begun else "queued", "; ".join(filter(None, (state.detail * begun, job.why))))
 

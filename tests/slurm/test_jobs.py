@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from slurm import JobError, attempt, queue, resources
 from slurm.attempt import Attempt
 from slurm.ledger import Entry, Ledger
 from slurm.snapshot import snapshot
-from slurm.submission import script
+from slurm.submission import lanes_here, script
 
 
 def python(program: str) -> tuple[str, ...]:
@@ -69,7 +70,7 @@ while True: time.sleep(0.01)
 
     watcher = threading.Thread(target=time_limit)
     watcher.start()
-    assert made._run() == 130
+    assert made._run({}) == 130
     watcher.join()
     assert (tmp_path / "state").read_text() == "saved"
     again[0].function()
@@ -77,7 +78,7 @@ while True: time.sleep(0.01)
 
 
 def test_a_time_limits_signal_does_not_end_the_command():
-    assert Attempt(python("import os, signal; os.kill(os.getpid(), signal.SIGUSR2)"), {})._run() == 0
+    assert Attempt(python("import os, signal; os.kill(os.getpid(), signal.SIGUSR2)"), {})._run({}) == 0
 
 
 def test_environment_is_added_to(tmp_path):
@@ -142,15 +143,23 @@ def test_a_queue_that_does_not_answer_says_so_in_one_line(programs):
         queue.live([entry("a")])
 
 
-def test_jobs_of_this_machine_are_told_by_their_processes():
-    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60) # submitit"])
-    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])  # the number was given away
+def test_jobs_of_this_machine_are_told_by_their_processes_and_run_once_their_command_does(until):
+    sleeps = "import time; time.sleep(60)"
+    starts = "import subprocess, sys; subprocess.run([sys.executable, '-c', {!r}]) # submitit"
+    waiting = starts.format(sleeps)  # for a lane: what submitit started has started nothing
+    running = starts.format(starts.format(sleeps))
+    other = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {sleeps!r}])"  # the number was given away
+    programs = [
+        subprocess.Popen([sys.executable, "-c", text], start_new_session=True) for text in (waiting, running, other)
+    ]
+    asked = [entry(key, str(each.pid), "local") for key, each in zip("abc", programs, strict=True)]
+    first, second, _ = (each.job for each in asked)
     try:
-        asked = [entry("a", str(sleeper.pid), "local"), entry("b", str(other.pid), "local")]
-        assert list(queue.live(asked)) == [str(sleeper.pid)]
+        wanted = {first: ("queued", "", "no lane is free"), second: ("running", "", "")}
+        until(lambda: (found := queue.live(asked)) == wanted or found, 30)
     finally:
-        for each in (sleeper, other):
-            each.kill()
+        for each in programs:
+            os.killpg(each.pid, signal.SIGKILL)
             each.wait()
     assert queue.live(asked) == {}
 
@@ -216,13 +225,37 @@ def test_a_snapshot_is_of_the_contents_and_made_once(tmp_path):
     assert not list((tmp_path / "code").glob(".half-*"))
 
 
-def test_only_so_many_attempts_run_at_once(tmp_path):
+def test_only_so_many_attempts_run_at_once_and_each_knows_its_lane(tmp_path):
     log = f"pathlib.Path({str(tmp_path)!r}, 'log').open('a').write"
-    program = python(f"import time, pathlib; {log}('+'); time.sleep(0.2); {log}('-')")
-    threads = [threading.Thread(target=Attempt(program, {}, tmp_path, 1)) for _ in range(3)]
+    program = python(f"import os, time, pathlib; {log}(os.environ['GPU'] + '+'); time.sleep(0.2); {log}('-')")
+    lanes = {tmp_path / "lane": {"GPU": "7"}}
+    threads = [threading.Thread(target=Attempt(program, {"GPU": ""}, lanes)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (tmp_path / "log").read_text() == "+-+-+-"
+    assert (tmp_path / "log").read_text() == "7+-7+-7+-"
     assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
+
+
+def lanes(place, **asked) -> dict[str, dict[str, str]]:
+    return {file.name: besides for file, besides in lanes_here(place, resources.Resources(**asked)).items()}
+
+
+def test_a_machine_has_a_lane_for_each_gpu_or_for_its_cores(tmp_path, programs, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    programs("nvidia-smi", "printf 'GPU 0: X (UUID: a)\nGPU 1: X (UUID: b)\n'")
+    assert lanes(tmp_path, gpus=1) == {"gpu0": {"CUDA_VISIBLE_DEVICES": "0"}, "gpu1": {"CUDA_VISIBLE_DEVICES": "1"}}
+    assert list(lanes(tmp_path, gpus=1, max_parallel=1)) == ["gpu0"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    assert lanes(tmp_path, gpus=1) == {"gpu3": {"CUDA_VISIBLE_DEVICES": "3"}}
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
+    assert lanes(tmp_path, cpus=2) == {"cpu0": {}, "cpu1": {}, "cpu2": {}}
+    assert list(lanes(tmp_path, cpus=99)) == ["cpu0"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(JobError, match="no GPU here"):
+        lanes(tmp_path, gpus=1)
+    with pytest.raises(JobError, match="torchrun"):
+        lanes(tmp_path, gpus=2)
+    with pytest.raises(JobError, match="torchrun"):
+        lanes(tmp_path, nodes=2)
