@@ -29,7 +29,7 @@ def snapshot(packages: Sequence[Path], notes: Mapping[str, str], to: Path) -> Pa
     half.chmod(to.stat().st_mode)
     for name, file in files.items():
         (half / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(file, half / name)
+        shutil.copyfile(file, half / name)  # with this process's umask, and not the file's mode
     for name, text in notes.items():
         (half / name).parent.mkdir(parents=True, exist_ok=True)
         (half / name).write_text(text, encoding="utf-8")

@@ -2,16 +2,20 @@
 
 import fcntl
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from benchmarks import records
 from slurm import JobError, attempt, queue, resources
 from slurm.attempt import Attempt
 from slurm.ledger import Entry, Ledger
@@ -259,3 +263,36 @@ def test_a_machine_has_a_lane_for_each_gpu_or_for_its_cores(tmp_path, programs, 
         lanes(tmp_path, gpus=2)
     with pytest.raises(JobError, match="torchrun"):
         lanes(tmp_path, nodes=2)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
+def test_two_users_of_a_group_submit_and_run_in_one_folder():
+    group = 54321
+    pd.DataFrame().to_parquet()  # loads what those users may not be allowed to read
+
+    def use(place: Path, user: int) -> None:
+        os.setgroups([group])
+        os.setgid(group)
+        os.setuid(user)
+        os.umask(0o002)
+        ledger, run = Ledger(place), records.RunFolder(place / "run")
+        with ledger.lock():
+            ledger.add([entry(str(user))])
+            snapshot([], {"note": ""}, ledger.place / "code")
+        Attempt(("true",), {}, lanes_here(ledger.place, resources.Resources(max_parallel=1)))()
+        with run.lock():
+            records.discard(run)
+            run.curves.open("a").close()
+            records.write(run, {"by": user}, pd.DataFrame({"query": [user]}))
+
+    with tempfile.TemporaryDirectory() as folder:  # others may enter it, unlike pytest's
+        place = Path(folder)
+        os.chown(place, -1, group)
+        place.chmod(0o2775)
+        for user in (60001, 60002, 60001):
+            process = multiprocessing.get_context("fork").Process(target=use, args=(place, user))
+            process.start()
+            process.join()
+            assert process.exitcode == 0
+            assert json.loads((place / "run/record.json").read_text()) == {"by": user}
+        assert set(Ledger(place).entries()) == {"60001", "60002"}

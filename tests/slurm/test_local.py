@@ -1,12 +1,28 @@
 """`bench submit --local` and the verbs on jobs, on this machine's own processes."""
 
 import json
+import os
+import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 from benchmarks import records
 
 TINY = ("--dataset", "walkers:tiny", "--quick", "--set", "epochs=1", "--set", "height=32", "--set", "width=16")
+
+
+@pytest.fixture
+def group_place(results) -> Iterator[Path]:
+    """The results' folder as a group shares it: what is made in it is the group's, who may write it too."""
+    results.mkdir()
+    results.chmod(0o2770)
+    mask = os.umask(0o007)
+    yield results
+    os.umask(mask)
 
 
 def words(answer: subprocess.CompletedProcess) -> str:
@@ -14,7 +30,8 @@ def words(answer: subprocess.CompletedProcess) -> str:
     return answer.stdout
 
 
-def test_from_submit_to_table_and_what_fails_is_told_and_tried_again(bench, until, results, tmp_path):
+def test_from_submit_to_table_and_what_fails_is_told_and_tried_again(bench, until, group_place, tmp_path):
+    results = group_place
     plugin = tmp_path / "shy.py"
     plugin.write_text(f'''
 import pathlib
@@ -62,6 +79,19 @@ class Shy(Mean, Baseline):
     (copy,) = (results / ".jobs" / "code").iterdir()
     commit = json.loads((copy / "commit.json").read_text())
     assert [record["environment"]["git"] for record in records.finished(results)] == [commit, commit]
+    made = list(results.rglob("*"))
+    assert {
+        "ledger.jsonl",
+        "lock",
+        ".lock",
+        "model.safetensors",
+        "record.json",
+        "queries.parquet",
+        "cpu0",
+        "run.py",
+    } <= {file.name for file in made}
+    assert [file for file in made if not file.stat().st_mode & stat.S_IWGRP] == []
+    assert [file for file in made if file.stat().st_gid != results.stat().st_gid] == []
     said = words(bench("clean"))
     assert f"would remove: {copy}" in said
     assert copy.exists()
