@@ -4,6 +4,7 @@ import fcntl
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -45,6 +46,9 @@ class Attempt:
                 status = self._run(besides)
                 if status != -signal.SIGKILL:
                     break
+        if status < 0:  # it could not say why itself
+            times = f" {DEATHS} times" if status == -signal.SIGKILL else ""
+            print(f"ended by {signal.Signals(-status).name}{times}", file=sys.stderr, flush=True)
         if status in STOPPED:
             # Whoever stopped the command is about to end this job too: preemption, a time limit, scontrol requeue. A job
             # that ends by itself meanwhile is not queued again.
