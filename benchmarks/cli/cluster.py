@@ -174,7 +174,7 @@ def _hours(missing: "Sequence[Planned]", gpus: int) -> str:
     spans = [seconds(each.experiment, found) for each in missing]
     known = [span for span in spans if span is not None]
     if not known:
-        return ", of unknown time: nothing like them has run here"
+        return ", of unknown time: nothing like them has run here" if missing else ""
     total = sum(known) * len(spans) / len(known)
     cost = f", {total * gpus / 3600:.1f} GPU hours" if gpus else ""
     return f", about {spelled(total)} in all{cost}, by recorded frames/s"
@@ -236,7 +236,10 @@ def status(
         print(f"\n{len(rows)} experiments: " + ", ".join(f"{count} {word}" for word, count in counts.most_common()))
         if not watch:
             return
-        time.sleep(5)
+        try:
+            time.sleep(5)
+        except KeyboardInterrupt:
+            return
 
 
 def _submitted(ledger: "Ledger") -> "list[tuple[str, State]]":
@@ -324,16 +327,16 @@ def clean(
     import shutil
 
     from benchmarks import records
+    from benchmarks.whole import leftovers
     from slurm.ledger import Ledger
 
     place = records.results()
     ledger = Ledger(place)
-    found = [
-        file
-        for record in place.glob("*/record.json")
-        for file in (records.RunFolder(record.parent).checkpoint, records.RunFolder(record.parent).failure)
-        if file.exists() and not records.RunFolder(record.parent).held
-    ]
+    found = []
+    for folder in map(records.RunFolder, sorted(place.glob("*/"))):
+        if not folder.held:
+            found += leftovers(folder.path)
+            found += [file for file in (folder.checkpoint, folder.failure) if file.exists() and folder.record.exists()]
     jobs = jobs_of(ledger)
     if jobs == {}:
         found += list((ledger.place / "code").glob("*")) + list((ledger.place / "code").glob(".half-*"))

@@ -92,11 +92,18 @@ class Shy(Mean, Baseline):
     } <= {file.name for file in made}
     assert [file for file in made if not file.stat().st_mode & stat.S_IWGRP] == []
     assert [file for file in made if file.stat().st_gid != results.stat().st_gid] == []
+    # What a killed process leaves behind is cleaned away, and nothing else, and not before it was said.
+    (done, _) = [folder.path for folder, _ in records.begun(results)]
+    halves = [done / ".model.safetensors.4711", done / "checkpoint.pth"]
+    for half in halves:
+        half.touch()
+    kept = {file for file in done.iterdir() if file not in halves}
     said = words(bench("clean"))
-    assert f"would remove: {copy}" in said
+    assert all(f"would remove: {each} " in said for each in (copy, *halves))
     assert copy.exists()
     words(bench("clean", "--yes"))
     assert not copy.exists()
+    assert set(done.iterdir()) == kept
     assert "2 done" in status()
 
 
