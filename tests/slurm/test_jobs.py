@@ -141,6 +141,15 @@ def test_the_queue_tells_waiting_from_running_and_leaves_out_what_is_over(progra
     }
 
 
+def test_the_states_of_slurm_that_are_not_over_are_asked_for_and_told_apart(programs, tmp_path):
+    programs("squeue", f'echo "$@" >{tmp_path}/asked; printf "1|COMPLETING|1|None\\n2|CONFIGURING|1|None\\n"')
+    assert queue.live([entry("a", "1"), entry("b", "2")]) == {"1": ("running", "1", ""), "2": ("queued", "", "")}
+    asked = (tmp_path / "asked").read_text().partition("--states=")[2].split()[0].split(",")
+    # What becomes of a job that is preempted, queued again, or whose node failed; squeue shows the first three by itself.
+    assert {"PENDING", "RUNNING", "COMPLETING", "PREEMPTED", "REQUEUED", "NODE_FAIL"} <= set(asked)
+    assert not {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY"} & set(asked)
+
+
 def test_a_queue_that_does_not_answer_says_so_in_one_line(programs):
     programs("squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
     with pytest.raises(JobError, match="squeue: slurm_load_jobs error: Unable to contact"):
