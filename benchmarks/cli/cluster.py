@@ -282,16 +282,15 @@ def _named(text: str, ledger: "Ledger") -> "list[Entry]":
 
 @verbs.command()
 def logs(run: Annotated[str, typer.Argument(metavar="RUN", help="Part of its title or name, or its job.")]) -> None:
-    """What the job of an experiment printed and complained, of its last submission."""
+    """What the processes of an experiment's job printed and complained, of its last submission."""
     from benchmarks import records
     from slurm.ledger import Ledger
 
     ledger = Ledger(records.results())
     for entry in _named(run, ledger):
         print(f"== {entry.title}, job {entry.job or 'cancelled'}, submitted {entry.time}")
-        for name in entry.logs:
-            file = ledger.place / entry.folder / name
-            if file.exists() and file.stat().st_size:
+        for file in entry.logs(ledger.place):
+            if file.stat().st_size:
                 print(f"-- {file}\n{file.read_text(errors='replace')}", end="")
 
 

@@ -46,18 +46,17 @@ def with_queue(state: State, entry: Entry | None, jobs: Mapping[str, Live] | Non
     if job is None:
         if state.word in ("failed", "stale"):
             return state
-        return State("failed", _last_line(place / entry.folder, entry) or "its job ended without a word")
+        return State("failed", _last_line(entry.logs(place)) or "its job ended without a word")
     if job.word == "running":
         return State("running", state.detail or "its job has begun")
     begun = state.word == "stopped"
     return State("preempted" if begun else "queued", "; ".join(filter(None, (state.detail * begun, job.why))))
 
 
-def _last_line(folder: Path, entry: Entry) -> str:
+def _last_line(logs: Sequence[Path]) -> str:
     """The last thing that a job's command complained of, or the job itself: what stands before submitit's own report."""
-    for name in reversed(entry.logs):
-        file = folder / name
-        lines = file.read_text(errors="replace").splitlines() if file.exists() else []
+    for file in reversed(logs):
+        lines = file.read_text(errors="replace").splitlines()
         ends = [number for number, line in enumerate(lines) if line.startswith("submitit ERROR")]
         said = [line for line in lines[: ends[-1] if ends else None] if line.strip()]
         if said:

@@ -108,6 +108,14 @@ def test_the_ledger_keeps_the_last_event_and_survives_a_line_cut_off(tmp_path):
     assert {key: each.job for key, each in ledger.entries().items()} == {"a": "7_3", "b": "2"}
 
 
+def test_the_logs_of_a_job_are_those_of_all_its_processes_and_of_no_other_job(tmp_path):
+    ours = entry("a", "7_1")
+    (tmp_path / ours.folder).mkdir(parents=True)
+    for name in ("7_1_0_log.err", "7_1_0_log.out", "7_1_1_log.err", "7_11_0_log.err", "7_1_submitted.pkl"):
+        (tmp_path / ours.folder / name).touch()
+    assert [file.name for file in ours.logs(tmp_path)] == ["7_1_0_log.out", "7_1_0_log.err", "7_1_1_log.err"]
+
+
 def test_the_ledgers_lock_is_the_kernels(tmp_path):
     ledger = Ledger(tmp_path)
     with ledger.lock(), open(ledger.place / "lock") as other, pytest.raises(BlockingIOError):
