@@ -12,7 +12,6 @@ what all of them computed alike, and however uneven the shares are.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -24,36 +23,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from afa import VideoFeatures
 from baselines.errors import UserError
 
-from . import launch
 from .data.clips import share
 
 T = TypeVar("T")
-PATIENCE = timedelta(hours=1)  # for the others, of whom the first may be reading a large data set
-
-
-@contextmanager
-def group() -> Iterator[None]:
-    """Be one of the processes that torchrun or srun started, for the time of the block; nothing where there is one alone.
-
-    NCCL between GPUs, gloo between CPUs and for what is said in Python.
-    """
-    place = launch.place()
-    if place.world == 1 or dist.is_initialized():
-        yield
-        return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(place.local % torch.cuda.device_count())
-    dist.init_process_group(
-        "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
-        init_method=place.address,
-        rank=place.rank,
-        world_size=place.world,
-        timeout=PATIENCE,
-    )
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
 
 
 def rank() -> int:

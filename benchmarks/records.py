@@ -110,8 +110,13 @@ class RunFolder:
             self.failure.unlink(missing_ok=True)
             try:
                 yield
+            except UserError as error:
+                write_whole(
+                    self.failure, str(error).strip().splitlines()[-1]
+                )  # of a worker's, the line below its traceback
+                raise
             except Exception as error:
-                write_whole(self.failure, str(error).strip().splitlines()[-1] if str(error) else type(error).__name__)
+                write_whole(self.failure, f"{type(error).__name__}: {error}".splitlines()[0])
                 raise
 
     @property

@@ -5,6 +5,7 @@ A recipe is a TOML file with every setting, or with `extends = "NAME"` and what 
 """
 
 import inspect
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -248,3 +249,8 @@ def read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any
     if not isinstance(base, str):
         raise UserError(f"recipe {file}: extends takes a recipe's name or a TOML file in quotes, not {base!r}")
     return {**read_recipe(base, (*extended_by, str(file))), **values}
+
+
+def flattened(recipe: str) -> str:
+    """A recipe with what it extends, as the text of one TOML file."""
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in read_recipe(recipe).items())

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from baselines.errors import UserError
 
-from . import distributed
+from . import distributed, launch
 from .data.clips import Batch, TrainingBatches
 from .model import ReidModel
 from .settings import Settings
@@ -334,6 +334,7 @@ def train(
             custom_hooks=[written, saved],
             load_from=str(checkpoint) if resume else None,
             resume=resume,
+            launcher=launch.place().launcher if distributed.world() > 1 else "none",
             randomness={"seed": 0},  # nothing draws from it
             experiment_name=folder.name,
             log_file=log,

@@ -1,6 +1,7 @@
 """Files and folders that are there whole or not at all."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,11 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         half.rename(folder)
     finally:
         shutil.rmtree(half, ignore_errors=True)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """What killed processes left half-written in `folder`, and what living ones are writing there now."""
+    return [half for half in sorted(folder.glob(".*")) if re.fullmatch(r"\..+\.\d+(\.half)?", half.name)]
 
 
 def _umask() -> int:

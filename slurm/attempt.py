@@ -4,6 +4,7 @@ import fcntl
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,14 +22,17 @@ class Attempt:
 
     Args:
         command, environment: the words, and what is added to the job's own environment.
-        lanes, parallel: where there is no scheduler: a folder, and how many attempts that share it may run at once.
+        lanes: where there is no scheduler: files of which one is locked while the command runs, so that no more run at once,
+            and what the environment says besides in that one.
     """
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], lanes: Path | None = None, parallel: int = 1
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        lanes: Mapping[Path, Mapping[str, str]] | None = None,
     ) -> None:
-        self.command, self.environment = tuple(command), dict(environment)
-        self.lanes, self.parallel = lanes, parallel
+        self.command, self.environment, self.lanes = tuple(command), dict(environment), lanes
         self.child: int | None = None
 
     def __call__(self) -> None:
@@ -37,11 +41,14 @@ class Attempt:
         Raises:
             RuntimeError: the command failed, or was stopped and nobody ended this job.
         """
-        with self._lane():
+        with self._lane() as besides:
             for _ in range(DEATHS):
-                status = self._run()
+                status = self._run(besides)
                 if status != -signal.SIGKILL:
                     break
+        if status < 0:  # it could not say why itself
+            times = f" {DEATHS} times" if status == -signal.SIGKILL else ""
+            print(f"ended by {signal.Signals(-status).name}{times}", file=sys.stderr, flush=True)
         if status in STOPPED:
             # Whoever stopped the command is about to end this job too: preemption, a time limit, scontrol requeue. A job
             # that ends by itself meanwhile is not queued again.
@@ -55,11 +62,11 @@ class Attempt:
         self.child = None
         return DelayedSubmission(self)
 
-    def _run(self) -> int:
+    def _run(self, besides: Mapping[str, str]) -> int:
         # A time limit's USR2 reaches every process of the job; the command must live to be asked to save its state.
         child = subprocess.Popen(
             self.command,
-            env={**os.environ, **self.environment},
+            env={**os.environ, **self.environment, **besides},
             preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN),
             process_group=0,
         )
@@ -82,18 +89,18 @@ class Attempt:
                 os.waitid(os.P_PID, self.child, os.WEXITED | os.WNOWAIT)
 
     @contextmanager
-    def _lane(self) -> Iterator[None]:
-        """One of `parallel` places; the kernel frees the place of a process that dies."""
+    def _lane(self) -> Iterator[Mapping[str, str]]:
+        """Wait for one of the lanes; the kernel frees that of a process that dies."""
         if self.lanes is None:
-            yield
+            yield {}
             return
         while True:
-            for number in range(self.parallel):
-                with open(self.lanes / f"lane{number}", "w") as file:
+            for file, besides in self.lanes.items():
+                with open(file, "a") as lane:
                     try:
-                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        fcntl.flock(lane, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     except BlockingIOError:
                         continue
-                    yield
+                    yield besides
                     return
             time.sleep(0.5)

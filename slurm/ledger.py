@@ -37,10 +37,10 @@ class Entry:
     folder: str
     time: str
 
-    @property
-    def logs(self) -> tuple[str, str]:
-        """Names of what the job printed and complained, in `folder`: of its first process."""
-        return f"{self.job}_0_log.out", f"{self.job}_0_log.err"
+    def logs(self, place: Path) -> list[Path]:
+        """What the job's processes printed, then what they complained; `place` is the ledger's folder."""
+        kinds = ("out", "err")
+        return [file for kind in kinds for file in sorted((place / self.folder).glob(f"{self.job}_*_log.{kind}"))]
 
 
 class Ledger:

@@ -35,10 +35,14 @@ def live(entries: Iterable[Entry]) -> dict[str, Live]:
     found: dict[str, Live] = {}
     if any(entry.cluster == "slurm" and entry.job for entry in entries):
         found |= parsed(_ask("squeue", "--noheader", "--array", f"--states={STATES}", "--format=%i|%T|%L|%r"))
-    pids = [entry.job for entry in entries if entry.cluster == "local" and entry.job]
+    pids = {entry.job for entry in entries if entry.cluster == "local" and entry.job}
     if pids:
-        said = subprocess.run(["ps", "-o", "pid=,args=", "-p", ",".join(pids)], capture_output=True, text=True).stdout
-        found |= {line.split()[0]: Live("running") for line in said.splitlines() if "submitit" in line}
+        rows = [line.split(None, 2) for line in _ask("ps", "-wweo", "pid=,ppid=,args=").splitlines()]
+        parent = {pid: above for pid, above, *_ in rows}
+        # The job starts submitit, which starts the command once a lane is free.
+        begun = {parent.get(above) for above in parent.values()}
+        jobs = [pid for pid, _, *words in rows if pid in pids and "submitit" in "".join(words)]
+        found |= {job: Live("running") if job in begun else Live("queued", why="no lane is free") for job in jobs}
     wanted = {entry.job for entry in entries}
     return {job: state for job, state in found.items() if job in wanted}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def snapshot(packages: Sequence[Path], notes: Mapping[str, str], to: Path) -> Path:
-    """Copy Python packages and small files of text (by name) into a folder of `to` that is named by their contents.
+    """Copy Python packages and files of text (by their paths in it) into a folder of `to` that is named by their contents.
 
     The same contents are copied once; a copy is there whole or not at all.
     """
@@ -29,8 +29,9 @@ def snapshot(packages: Sequence[Path], notes: Mapping[str, str], to: Path) -> Pa
     half.chmod(to.stat().st_mode)
     for name, file in files.items():
         (half / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(file, half / name)
+        shutil.copyfile(file, half / name)  # with this process's umask, and not the file's mode
     for name, text in notes.items():
+        (half / name).parent.mkdir(parents=True, exist_ok=True)
         (half / name).write_text(text, encoding="utf-8")
     try:
         half.rename(place)

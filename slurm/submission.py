@@ -1,7 +1,10 @@
 """Tasks into jobs: one array on Slurm, or processes in the background of this machine."""
 
+import os
 import shutil
 import signal
+import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,6 +16,7 @@ from .ledger import Entry, Ledger, Task, now
 from .resources import Resources
 
 ARRAY = 1000  # jobs: what Slurm takes where a site leaves MaxArraySize alone
+FOREVER = 5_000_000  # minutes: a limit is for those who wait in a queue, and here waiting for a lane would count
 MAX_TIMEOUTS = 1000  # a run that needs many limits' time is no fault; one that fails by itself is never queued again
 
 
@@ -38,20 +42,18 @@ def submit(
     if len(tasks) > ARRAY:
         parts = (tasks[:ARRAY], tasks[ARRAY:])
         return [entry for part in parts for entry in submit(part, ledger, resources, environment, name, local, after)]
+    lanes = lanes_here(ledger.place, resources) if local else None
     batches = ledger.place / "batches"
     batches.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=batches, prefix=now().replace(":", "") + "-"))
     folder.chmod(batches.stat().st_mode)
-    lanes = folder if local else None
-    attempts = [Attempt(task.command, environment, lanes, resources.max_parallel) for task in tasks]
+    attempts = [Attempt(task.command, environment, lanes) for task in tasks]
     hung_up = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what is started here outlives the terminal
     try:
         executor: submitit.LocalExecutor | submitit.SlurmExecutor
         if local:
             executor = submitit.LocalExecutor(folder, max_num_timeout=MAX_TIMEOUTS)
-            executor.update_parameters(
-                timeout_min=resources.minutes, gpus_per_node=resources.gpus, tasks_per_node=1, nodes=resources.nodes
-            )
+            executor.update_parameters(timeout_min=FOREVER, tasks_per_node=1)
         else:
             executor = submitit.SlurmExecutor(folder, max_num_timeout=MAX_TIMEOUTS)
             executor.update_parameters(**resources.parameters(name, after))
@@ -68,6 +70,38 @@ def submit(
     ]
     ledger.add(entries)
     return entries
+
+
+def lanes_here(place: Path, resources: Resources) -> dict[Path, dict[str, str]]:
+    """Where jobs may run on this machine, each alone: one lane a GPU, or as many as there are cores for.
+
+    All that is submitted on this machine to the ledger below `place` shares them.
+
+    Raises:
+        JobError: more than this machine has, or than a job without a scheduler can use.
+    """
+    if resources.processes * resources.nodes > 1:
+        raise JobError("--local: a job has one GPU at most; torchrun trains one experiment with several (README)")
+    if resources.gpus:
+        lanes = {f"gpu{number}": {"CUDA_VISIBLE_DEVICES": number} for number in gpus_here()}
+        if not lanes:
+            raise JobError("--local --gpus 1: nvidia-smi shows no GPU here; --gpus 0 runs on the processor")
+    else:
+        lanes = {f"cpu{number}": {} for number in range(max(len(os.sched_getaffinity(0)) // resources.cpus, 1))}
+    folder = place / "lanes" / socket.gethostname()
+    folder.mkdir(parents=True, exist_ok=True)
+    return {folder / name: besides for name, besides in list(lanes.items())[: resources.max_parallel]}
+
+
+def gpus_here() -> list[str]:
+    """The GPUs of this machine that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        return [name for name in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if name]
+    try:
+        listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True)
+    except FileNotFoundError:
+        return []
+    return [str(number) for number, _ in enumerate(line for line in listed.stdout.splitlines() if line[:4] == "GPU ")]
 
 
 def script(count: int, resources: Resources, name: str) -> str:

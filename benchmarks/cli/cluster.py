@@ -1,8 +1,5 @@
 """Verbs on jobs: submit, status, logs, cancel, retry, clean."""
 
-import json
-import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -24,7 +21,7 @@ from .suites import Change, Datasets, Quick, Recipe, Seeds, chosen, title_of
 if TYPE_CHECKING:
     from benchmarks.suites.states import State
     from benchmarks.suites.suite import Choice, Planned, Suite
-    from slurm.ledger import Entry, Ledger, Task
+    from slurm.ledger import Entry, Ledger
 
 verbs = typer.Typer()
 
@@ -43,7 +40,6 @@ Time = Annotated[str | None, typer.Option(help="Limit of a job: H:MM:SS, D-HH:MM
 Nodes = Annotated[int | None, typer.Option(min=1, help="Of a job; more than one train one experiment together.")]
 Parallel = Annotated[int | None, typer.Option("--max-parallel", min=1, help="Jobs at once.")]
 Sbatch = Annotated[list[str], typer.Option("--sbatch", metavar="NAME=VALUE", help="One more option of sbatch.")]
-PASSED_ON = ("BENCH_DATA", "BENCH_CACHE", "TORCH_HOME")
 
 
 def _submission(*wanted: str) -> Callable[..., None]:
@@ -119,6 +115,7 @@ def _submit(
     *wanted: str,
 ) -> None:
     from benchmarks import records
+    from benchmarks.suites.jobs import freeze, packing, variables
     from slurm.ledger import Ledger, Task
     from slurm.resources import resolve
     from slurm.submission import script
@@ -146,48 +143,26 @@ def _submit(
         for _, state in pairs:
             if state.record is not None:  # stale: a job that is queued again must not forget what it has done since
                 records.discard(records.RunFolder(records.results() / state.record["name"]))
-        tasks = [
-            Task(each.experiment.question, title_of(each), (sys.executable, "-m", "benchmarks.cli", *each.arguments))
-            for each, _ in pairs
-        ]
-        if tasks:
-            environment = _environment(ledger)
-            after = []
+        missing = [each for each, _ in pairs]
+        if missing:
+            frozen = freeze(missing, ledger.place / "code")
+            environment, after = variables(frozen.folder), []
             if resources.scratch and not local:
                 environment["BENCH_SCRATCH"] = resources.scratch
-                packing = _packing([each for each, _ in pairs], root)
+                packs = packing(missing, frozen, root)
                 under_way = {each.key: each.job for each in ledger.entries().values() if each.job in known}
                 lone = replace(resources, gpus=0, nodes=1)
-                needed = [task for task in packing if task.key not in under_way]
+                needed = [task for task in packs if task.key not in under_way]
                 if needed:
                     submit_tasks(needed, ledger, lone, environment, "bench-pack", local)
                 now = ledger.entries()
-                after = [now[task.key].job for task in packing]
+                after = [now[task.key].job for task in packs]
+            tasks = [Task(each.experiment.question, title_of(each), frozen.command(each.arguments)) for each in missing]
             submit_tasks(tasks, ledger, resources, environment, f"bench-{name}", local, after)
-    print(f"{len(tasks)} jobs submitted; {_left_alone(states, wanted)}")
+    print(f"{len(pairs)} jobs submitted; {_left_alone(states, wanted)}")
     print(
         f"results in {records.results()}; `bench status{' ' + name if name in SUITES.entries else ''}` shows how they do"
     )
-
-
-PACK = "pack "  # begins the key of a job that packs a data set; its name follows
-
-
-def _packing(planned: "Sequence[Planned]", root: Path | None) -> "list[Task]":
-    """What packs the real data sets among those of the experiments, where they are not packed."""
-    from slurm.ledger import Task
-
-    names = dict.fromkeys(name for each in planned for name in (each.experiment.dataset, each.experiment.test))
-    options = ("--root", str(root.absolute())) if root else ()
-    program = (sys.executable, "-m", "benchmarks.cli", "data", "pack")
-    return [Task(PACK + name, PACK + name, (*program, name, *options)) for name in names if not _packed(name)]
-
-
-def _packed(name: str) -> bool:
-    from benchmarks.data import packs
-    from benchmarks.data.loading import comes_packed, known_digests
-
-    return comes_packed(name) or any(packs.find(name, digest) for digest in known_digests(name, 0))
 
 
 def _hours(missing: "Sequence[Planned]", gpus: int) -> str:
@@ -199,7 +174,7 @@ def _hours(missing: "Sequence[Planned]", gpus: int) -> str:
     spans = [seconds(each.experiment, found) for each in missing]
     known = [span for span in spans if span is not None]
     if not known:
-        return ", of unknown time: nothing like them has run here"
+        return ", of unknown time: nothing like them has run here" if missing else ""
     total = sum(known) * len(spans) / len(known)
     cost = f", {total * gpus / 3600:.1f} GPU hours" if gpus else ""
     return f", about {spelled(total)} in all{cost}, by recorded frames/s"
@@ -210,19 +185,6 @@ def _left_alone(states: "Sequence[State]", wanted: Sequence[str]) -> str:
     words = ", ".join(f"{count} {word}" for word, count in counts.items())
     again = "; `bench retry` submits failed ones again" if counts["failed"] else ""
     return f"left alone: {words}{again}" if words else "nothing left alone"
-
-
-def _environment(ledger: "Ledger") -> dict[str, str]:
-    """What a job's command needs to know of this process, and a copy of this code to run."""
-    from benchmarks import environment, records
-    from slurm.snapshot import snapshot
-
-    house = Path(__file__).parents[2]
-    packages = [house / name for name in ("afa", "baselines", "benchmarks", "slurm")]
-    notes = {environment.COMMIT: json.dumps(environment.git())}
-    code = snapshot(packages, notes, ledger.place.absolute() / "code")
-    kept = {name: str(Path(os.environ[name]).absolute()) for name in PASSED_ON if os.environ.get(name)}
-    return {**kept, "BENCH_RESULTS": str(records.results().absolute()), "PYTHONPATH": str(code)}
 
 
 def _looked(
@@ -274,18 +236,22 @@ def status(
         print(f"\n{len(rows)} experiments: " + ", ".join(f"{count} {word}" for word, count in counts.most_common()))
         if not watch:
             return
-        time.sleep(5)
+        try:
+            time.sleep(5)
+        except KeyboardInterrupt:
+            return
 
 
 def _submitted(ledger: "Ledger") -> "list[tuple[str, State]]":
     """Everything in the ledger, with its state."""
     from benchmarks import records
+    from benchmarks.suites.jobs import PACK, packed
     from benchmarks.suites.queued import with_queue
     from benchmarks.suites.states import DONE, State, by_question
 
     entries = ledger.entries()
     jobs, known = jobs_of(ledger), by_question(records.results())
-    known |= {key: State(DONE) for key in entries if key.startswith(PACK) and _packed(key.removeprefix(PACK))}
+    known |= {key: State(DONE) for key in entries if key.startswith(PACK) and packed(key.removeprefix(PACK))}
     return [
         (entry.title, with_queue(known.get(key, State("not run")), entry, jobs, ledger.place))
         for key, entry in entries.items()
@@ -316,16 +282,15 @@ def _named(text: str, ledger: "Ledger") -> "list[Entry]":
 
 @verbs.command()
 def logs(run: Annotated[str, typer.Argument(metavar="RUN", help="Part of its title or name, or its job.")]) -> None:
-    """What the job of an experiment printed and complained, of its last submission."""
+    """What the processes of an experiment's job printed and complained, of its last submission."""
     from benchmarks import records
     from slurm.ledger import Ledger
 
     ledger = Ledger(records.results())
     for entry in _named(run, ledger):
         print(f"== {entry.title}, job {entry.job or 'cancelled'}, submitted {entry.time}")
-        for name in entry.logs:
-            file = ledger.place / entry.folder / name
-            if file.exists() and file.stat().st_size:
+        for file in entry.logs(ledger.place):
+            if file.stat().st_size:
                 print(f"-- {file}\n{file.read_text(errors='replace')}", end="")
 
 
@@ -361,16 +326,16 @@ def clean(
     import shutil
 
     from benchmarks import records
+    from benchmarks.whole import leftovers
     from slurm.ledger import Ledger
 
     place = records.results()
     ledger = Ledger(place)
-    found = [
-        file
-        for record in place.glob("*/record.json")
-        for file in (records.RunFolder(record.parent).checkpoint, records.RunFolder(record.parent).failure)
-        if file.exists() and not records.RunFolder(record.parent).held
-    ]
+    found = []
+    for folder in map(records.RunFolder, sorted(place.glob("*/"))):
+        if not folder.held:
+            found += leftovers(folder.path)
+            found += [file for file in (folder.checkpoint, folder.failure) if file.exists() and folder.record.exists()]
     jobs = jobs_of(ledger)
     if jobs == {}:
         found += list((ledger.place / "code").glob("*")) + list((ledger.place / "code").glob(".half-*"))

@@ -36,7 +36,7 @@ def run(
 ) -> None:
     """Train and evaluate one experiment, or show its result if it has run already."""
     first_line(f"{method} on {dataset}, seed {seed}")
-    from benchmarks import distributed, records
+    from benchmarks import distributed, launch, records
     from benchmarks.data.loading import load
     from benchmarks.progress import reporting
     from benchmarks.run import evaluate_elsewhere, plan
@@ -44,7 +44,7 @@ def run(
 
     short = {"backbone": backbone, "weights": weights, "epochs": epochs}
     changes = [f"{key}={value}" for key, value in short.items() if value is not None] + change
-    with distributed.group(), reporting() as report:
+    with launch.group(), reporting() as report:
         experiment, settings, loaded = plan(
             method, dataset, recipe=recipe, changes=changes, seed=seed, split=split, root=root, report=report
         )

@@ -40,24 +40,25 @@ def with_queue(state: State, entry: Entry | None, jobs: Mapping[str, Live] | Non
             return replace(state, detail=f"{state.detail}; {jobs[entry.job].left} of the time limit left")
         return state
     if jobs is None:
-        return State("queued", "the queue does not answer")
+        word = "queued" if state.word == "not run" else state.word
+        return replace(state, word=word, detail="; ".join(filter(None, (state.detail, "the queue does not answer"))))
     job = jobs.get(entry.job)
     if job is None:
-        if state.word == "failed":
+        if state.word in ("failed", "stale"):
             return state
-        return State("failed", _last_line(place / entry.folder, entry) or "its job ended without a word")
+        return State("failed", _last_line(entry.logs(place)) or "its job ended without a word")
     if job.word == "running":
-        return State("running" if entry.cluster == "slurm" else "queued", state.detail or "its job has begun")
+        return State("running", state.detail or "its job has begun")
     begun = state.word == "stopped"
     return State("preempted" if begun else "queued", "; ".join(filter(None, (state.detail * begun, job.why))))
 
 
-def _last_line(folder: Path, entry: Entry) -> str:
-    """The last thing that a job's command complained of, or the job itself."""
-    for name in reversed(entry.logs):
-        file = folder / name
-        lines = file.read_text(errors="replace").splitlines() if file.exists() else []
-        said = [line for line in lines if line.startswith("bench: ")] or [line for line in lines if line.strip()]
+def _last_line(logs: Sequence[Path]) -> str:
+    """The last thing that a job's command complained of, or the job itself: what stands before submitit's own report."""
+    for file in reversed(logs):
+        lines = file.read_text(errors="replace").splitlines()
+        ends = [number for number, line in enumerate(lines) if line.startswith("submitit ERROR")]
+        said = [line for line in lines[: ends[-1] if ends else None] if line.strip()]
         if said:
             return said[-1].removeprefix("bench: ").strip()
     return ""

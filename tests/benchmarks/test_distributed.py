@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -130,7 +131,7 @@ def talk() -> dict[str, object]:
 
 def main(place: Path) -> None:
     torch.set_num_threads(1)
-    with distributed.group():
+    with launch.group():
         made = {method: train(method, STEPS) for method in METHODS}
         made["per frame"] = train("mean+afa", 1, "granularity=frame", "sigma=0.5")
         made["in shares"] = train("mean+afa", 3, "statistics_shares=2")
@@ -225,32 +226,65 @@ def test_shares_are_the_batch_of_one_process_and_each_decodes_its_own_alone(worl
     assert len(sizes) > 1  # some were uneven
 
 
+STEP = {
+    "SLURM_STEP_NUM_TASKS": "2",
+    "SLURM_NTASKS": "2",
+    "SLURM_PROCID": "1",
+    "SLURM_LOCALID": "0",
+    "SLURM_JOB_ID": "7",
+    "SLURM_STEP_ID": "2",
+    "SLURM_NODELIST": "node-[a-b]",
+    "SLURM_STEP_NODELIST": "node-b",
+}
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """Set the environment that a launcher leaves, and no other's."""
+    for name in [name for name in os.environ if name.startswith(("SLURM_", "MASTER_")) or name in TORCHRUN]:
+        monkeypatch.delenv(name)
+    return lambda environment: [monkeypatch.setenv(name, value) for name, value in environment.items()]
+
+
+TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
+
+
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
-        ({}, (0, 1, 0, 1, "env://")),
-        ({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}, (3, 4, 1, 2, "env://")),
-        # srun of two tasks, job 7, step 2; the port follows from both.
-        (
-            {
-                "SLURM_STEP_NUM_TASKS": "2",
-                "SLURM_PROCID": "1",
-                "SLURM_LOCALID": "0",
-                "SLURM_JOB_ID": "7",
-                "SLURM_STEP_ID": "2",
-            },
-            (1, 2, 0, 1, "tcp://node-a:20219"),
-        ),
+        ({}, (0, 1, 1, "none")),
+        (TORCHRUN, (3, 4, 2, "pytorch")),
+        (STEP, (1, 2, 1, "slurm")),
         # A batch script of a job of four tasks is one process.
-        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_JOB_ID": "7"}, (0, 1, 0, 1, "env://")),
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_JOB_ID": "7"}, (0, 1, 1, "none")),
     ],
 )
-def test_the_launcher_says_which_process_this_is(monkeypatch, environment, expected):
-    for name in [name for name in os.environ if name.startswith(("SLURM_", "RANK", "WORLD_SIZE", "MASTER_"))]:
-        monkeypatch.delenv(name)
-    for name, value in {"MASTER_ADDR": "node-a", **environment}.items():
-        monkeypatch.setenv(name, value)
+def test_the_launcher_says_which_process_this_is(said, environment, expected):
+    said(environment)
     assert tuple(launch.place()) == expected
+
+
+def test_on_gpus_mmengines_slurm_launcher_lets_a_step_meet_at_its_own_node_and_port(said, monkeypatch, tmp_path):
+    said(STEP)
+    (tmp_path / "scontrol").write_text('#!/bin/sh\necho "$3"\n')  # as `scontrol show hostnames LIST`, of one node
+    (tmp_path / "scontrol").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    asked = {}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda number: asked.update(gpu=number))
+
+    def join(backend, **_):
+        names = ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE")
+        asked.update(backend=backend, environment=[os.environ[name] for name in names])
+
+    monkeypatch.setattr(torch.distributed, "init_process_group", join)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
+    with mock.patch.dict(os.environ), launch.group():
+        assert asked == {
+            "gpu": 0,
+            "backend": "cpu:gloo,cuda:nccl",
+            "environment": ["node-b", str(20_000 + 7 * 31 + 2), "1", "2"],
+        }
 
 
 # A baseline whose second process gets SIGTERM in the fifth training step, twice.

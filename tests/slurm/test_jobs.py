@@ -2,20 +2,25 @@
 
 import fcntl
 import json
+import multiprocessing
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from benchmarks import records
 from slurm import JobError, attempt, queue, resources
 from slurm.attempt import Attempt
 from slurm.ledger import Entry, Ledger
 from slurm.snapshot import snapshot
-from slurm.submission import script
+from slurm.submission import lanes_here, script
 
 
 def python(program: str) -> tuple[str, ...]:
@@ -69,7 +74,7 @@ while True: time.sleep(0.01)
 
     watcher = threading.Thread(target=time_limit)
     watcher.start()
-    assert made._run() == 130
+    assert made._run({}) == 130
     watcher.join()
     assert (tmp_path / "state").read_text() == "saved"
     again[0].function()
@@ -77,7 +82,7 @@ while True: time.sleep(0.01)
 
 
 def test_a_time_limits_signal_does_not_end_the_command():
-    assert Attempt(python("import os, signal; os.kill(os.getpid(), signal.SIGUSR2)"), {})._run() == 0
+    assert Attempt(python("import os, signal; os.kill(os.getpid(), signal.SIGUSR2)"), {})._run({}) == 0
 
 
 def test_environment_is_added_to(tmp_path):
@@ -101,6 +106,14 @@ def test_the_ledger_keeps_the_last_event_and_survives_a_line_cut_off(tmp_path):
         with open(ledger.file, "a") as file:
             file.write('{"key": "c", "ti')
     assert {key: each.job for key, each in ledger.entries().items()} == {"a": "7_3", "b": "2"}
+
+
+def test_the_logs_of_a_job_are_those_of_all_its_processes_and_of_no_other_job(tmp_path):
+    ours = entry("a", "7_1")
+    (tmp_path / ours.folder).mkdir(parents=True)
+    for name in ("7_1_0_log.err", "7_1_0_log.out", "7_1_1_log.err", "7_11_0_log.err", "7_1_submitted.pkl"):
+        (tmp_path / ours.folder / name).touch()
+    assert [file.name for file in ours.logs(tmp_path)] == ["7_1_0_log.out", "7_1_0_log.err", "7_1_1_log.err"]
 
 
 def test_the_ledgers_lock_is_the_kernels(tmp_path):
@@ -136,21 +149,38 @@ def test_the_queue_tells_waiting_from_running_and_leaves_out_what_is_over(progra
     }
 
 
+def test_the_states_of_slurm_that_are_not_over_are_asked_for_and_told_apart(programs, tmp_path):
+    programs("squeue", f'echo "$@" >{tmp_path}/asked; printf "1|COMPLETING|1|None\\n2|CONFIGURING|1|None\\n"')
+    assert queue.live([entry("a", "1"), entry("b", "2")]) == {"1": ("running", "1", ""), "2": ("queued", "", "")}
+    asked = (tmp_path / "asked").read_text().partition("--states=")[2].split()[0].split(",")
+    # What becomes of a job that is preempted, queued again, or whose node failed; squeue shows the first three by itself.
+    assert {"PENDING", "RUNNING", "COMPLETING", "PREEMPTED", "REQUEUED", "NODE_FAIL"} <= set(asked)
+    assert not {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY"} & set(asked)
+
+
 def test_a_queue_that_does_not_answer_says_so_in_one_line(programs):
     programs("squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
     with pytest.raises(JobError, match="squeue: slurm_load_jobs error: Unable to contact"):
         queue.live([entry("a")])
 
 
-def test_jobs_of_this_machine_are_told_by_their_processes():
-    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60) # submitit"])
-    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])  # the number was given away
+def test_jobs_of_this_machine_are_told_by_their_processes_and_run_once_their_command_does(until):
+    sleeps = "import time; time.sleep(60)"
+    starts = "import subprocess, sys; subprocess.run([sys.executable, '-c', {!r}]) # submitit"
+    waiting = starts.format(sleeps)  # for a lane: what submitit started has started nothing
+    running = starts.format(starts.format(sleeps))
+    other = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {sleeps!r}])"  # the number was given away
+    programs = [
+        subprocess.Popen([sys.executable, "-c", text], start_new_session=True) for text in (waiting, running, other)
+    ]
+    asked = [entry(key, str(each.pid), "local") for key, each in zip("abc", programs, strict=True)]
+    first, second, _ = (each.job for each in asked)
     try:
-        asked = [entry("a", str(sleeper.pid), "local"), entry("b", str(other.pid), "local")]
-        assert list(queue.live(asked)) == [str(sleeper.pid)]
+        wanted = {first: ("queued", "", "no lane is free"), second: ("running", "", "")}
+        until(lambda: (found := queue.live(asked)) == wanted or found, 30)
     finally:
-        for each in (sleeper, other):
-            each.kill()
+        for each in programs:
+            os.killpg(each.pid, signal.SIGKILL)
             each.wait()
     assert queue.live(asked) == {}
 
@@ -216,13 +246,70 @@ def test_a_snapshot_is_of_the_contents_and_made_once(tmp_path):
     assert not list((tmp_path / "code").glob(".half-*"))
 
 
-def test_only_so_many_attempts_run_at_once(tmp_path):
+def test_only_so_many_attempts_run_at_once_and_each_knows_its_lane(tmp_path):
     log = f"pathlib.Path({str(tmp_path)!r}, 'log').open('a').write"
-    program = python(f"import time, pathlib; {log}('+'); time.sleep(0.2); {log}('-')")
-    threads = [threading.Thread(target=Attempt(program, {}, tmp_path, 1)) for _ in range(3)]
+    program = python(f"import os, time, pathlib; {log}(os.environ['GPU'] + '+'); time.sleep(0.2); {log}('-')")
+    lanes = {tmp_path / "lane": {"GPU": "7"}}
+    threads = [threading.Thread(target=Attempt(program, {"GPU": ""}, lanes)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (tmp_path / "log").read_text() == "+-+-+-"
+    assert (tmp_path / "log").read_text() == "7+-7+-7+-"
     assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
+
+
+def lanes(place, **asked) -> dict[str, dict[str, str]]:
+    return {file.name: besides for file, besides in lanes_here(place, resources.Resources(**asked)).items()}
+
+
+def test_a_machine_has_a_lane_for_each_gpu_or_for_its_cores(tmp_path, programs, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    programs("nvidia-smi", "printf 'GPU 0: X (UUID: a)\nGPU 1: X (UUID: b)\n'")
+    assert lanes(tmp_path, gpus=1) == {"gpu0": {"CUDA_VISIBLE_DEVICES": "0"}, "gpu1": {"CUDA_VISIBLE_DEVICES": "1"}}
+    assert list(lanes(tmp_path, gpus=1, max_parallel=1)) == ["gpu0"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    assert lanes(tmp_path, gpus=1) == {"gpu3": {"CUDA_VISIBLE_DEVICES": "3"}}
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
+    assert lanes(tmp_path, cpus=2) == {"cpu0": {}, "cpu1": {}, "cpu2": {}}
+    assert list(lanes(tmp_path, cpus=99)) == ["cpu0"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(JobError, match="no GPU here"):
+        lanes(tmp_path, gpus=1)
+    with pytest.raises(JobError, match="torchrun"):
+        lanes(tmp_path, gpus=2)
+    with pytest.raises(JobError, match="torchrun"):
+        lanes(tmp_path, nodes=2)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
+def test_two_users_of_a_group_submit_and_run_in_one_folder():
+    group = 54321
+    pd.DataFrame().to_parquet()  # loads what those users may not be allowed to read
+
+    def use(place: Path, user: int) -> None:
+        os.setgroups([group])
+        os.setgid(group)
+        os.setuid(user)
+        os.umask(0o002)
+        ledger, run = Ledger(place), records.RunFolder(place / "run")
+        with ledger.lock():
+            ledger.add([entry(str(user))])
+            snapshot([], {"note": ""}, ledger.place / "code")
+        Attempt(("true",), {}, lanes_here(ledger.place, resources.Resources(max_parallel=1)))()
+        with run.lock():
+            records.discard(run)
+            run.curves.open("a").close()
+            records.write(run, {"by": user}, pd.DataFrame({"query": [user]}))
+
+    with tempfile.TemporaryDirectory() as folder:  # others may enter it, unlike pytest's
+        place = Path(folder)
+        os.chown(place, -1, group)
+        place.chmod(0o2775)
+        for user in (60001, 60002, 60001):
+            process = multiprocessing.get_context("fork").Process(target=use, args=(place, user))
+            process.start()
+            process.join()
+            assert process.exitcode == 0
+            assert json.loads((place / "run/record.json").read_text()) == {"by": user}
+        assert set(Ledger(place).entries()) == {"60001", "60002"}

@@ -1,12 +1,28 @@
 """`bench submit --local` and the verbs on jobs, on this machine's own processes."""
 
 import json
+import os
+import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 from benchmarks import records
 
 TINY = ("--dataset", "walkers:tiny", "--quick", "--set", "epochs=1", "--set", "height=32", "--set", "width=16")
+
+
+@pytest.fixture
+def group_place(results) -> Iterator[Path]:
+    """The results' folder as a group shares it: what is made in it is the group's, who may write it too."""
+    results.mkdir()
+    results.chmod(0o2770)
+    mask = os.umask(0o007)
+    yield results
+    os.umask(mask)
 
 
 def words(answer: subprocess.CompletedProcess) -> str:
@@ -14,7 +30,8 @@ def words(answer: subprocess.CompletedProcess) -> str:
     return answer.stdout
 
 
-def test_from_submit_to_table_and_what_fails_is_told_and_tried_again(bench, until, results, tmp_path):
+def test_from_submit_to_table_and_what_fails_is_told_and_tried_again(bench, until, group_place, tmp_path):
+    results = group_place
     plugin = tmp_path / "shy.py"
     plugin.write_text(f'''
 import pathlib
@@ -49,7 +66,10 @@ class Shy(Mean, Baseline):
     assert left.startswith("0 jobs submitted; left alone: 1 failed; `bench retry`")
     (tmp_path / "allowed").touch()
     assert "1 jobs submitted" in words(bench("retry", "--method", "shy", *ask, "--local"))
-    until(lambda: "2 done" in status() or status(), 120)
+    text = plugin.read_text()
+    plugin.write_text("an edit that is half done")  # the job runs what was submitted
+    until(lambda: "2 done" in (said := words(bench("status"))) or said, 120)
+    plugin.write_text(text)
     assert len(list((results / ".jobs" / "batches").iterdir())) == 3  # old logs are kept
     table = words(bench("table", "--dataset", "walkers:tiny", "--plugin", plugin, "--format", "csv"))
     assert "walkers:tiny,mean,1," in table
@@ -59,11 +79,31 @@ class Shy(Mean, Baseline):
     (copy,) = (results / ".jobs" / "code").iterdir()
     commit = json.loads((copy / "commit.json").read_text())
     assert [record["environment"]["git"] for record in records.finished(results)] == [commit, commit]
+    made = list(results.rglob("*"))
+    assert {
+        "ledger.jsonl",
+        "lock",
+        ".lock",
+        "model.safetensors",
+        "record.json",
+        "queries.parquet",
+        "cpu0",
+        "run.py",
+    } <= {file.name for file in made}
+    assert [file for file in made if not file.stat().st_mode & stat.S_IWGRP] == []
+    assert [file for file in made if file.stat().st_gid != results.stat().st_gid] == []
+    # What a killed process leaves behind is cleaned away, and nothing else, and not before it was said.
+    (done, _) = [folder.path for folder, _ in records.begun(results)]
+    halves = [done / ".model.safetensors.4711", done / "checkpoint.pth"]
+    for half in halves:
+        half.touch()
+    kept = {file for file in done.iterdir() if file not in halves}
     said = words(bench("clean"))
-    assert f"would remove: {copy}" in said
+    assert all(f"would remove: {each} " in said for each in (copy, *halves))
     assert copy.exists()
     words(bench("clean", "--yes"))
     assert not copy.exists()
+    assert set(done.iterdir()) == kept
     assert "2 done" in status()
 
 

@@ -1,0 +1,61 @@
+"""A sweep of a thousand experiments: planned, submitted as job arrays to a Slurm of this machine, listed and cancelled."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slurm.local_cluster import __main__ as local
+
+pytestmark = [
+    pytest.mark.skipif(
+        bool(local.lacking()), reason=f"NOT MEASURED ON SLURM: not installed: {', '.join(local.lacking())}"
+    ),
+    pytest.mark.skipif(os.geteuid() != 0, reason="NOT MEASURED ON SLURM: the cluster is started by root"),
+]
+
+SWEEP = ("table4", "--dataset", "walkers:tiny", "--quick", "--seeds", "167")  # of six methods
+VERBS = {  # in this order: what is asked for, and what the answer holds
+    "plan": ((), "1002 experiments, 0 done"),
+    "submit": (("--sbatch", "hold"), "1002 jobs submitted"),
+    "status": ((), "1002 experiments: 1002 queued"),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cluster() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        place = Path(folder)
+        for name in ("SLURM_CONF", "MASTER_ADDR", "PATH"):
+            patch.setenv(name, os.environ.get(name, ""))
+        patch.setenv("BENCH_RESULTS", str(place / "runs"))
+        patch.setenv("BENCH_CACHE", str(place / "cache"))
+        local.up(place)
+        yield
+        cancelled = _bench("cancel", "--all")
+        local.down(place)
+        assert "1002 jobs cancelled" in cancelled
+
+
+def _bench(*words: str) -> str:
+    program = [sys.executable, "-m", "benchmarks.cli", *words]
+    return subprocess.run(program, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_sweep_of_a_thousand(benchmark: Any, verb: str) -> None:
+    options, answer = VERBS[verb]
+    assert answer in benchmark.pedantic(_bench, args=(verb, *SWEEP, *options), rounds=1)
+    benchmark.extra_info |= {
+        "what": f"`bench {verb}` of 1,002 experiments",
+        "limit": "a user who waits",
+        "ratio": benchmark.stats.stats.max,
+        "target": 10.0,
+        "better": "at most",
+        "unit": "s",
+    }
