@@ -35,12 +35,22 @@ def batch_hard_soft_margin_triplet(features: Tensor, labels: Tensor) -> Tensor:
         features: (B, D), one vector a clip.
         labels: (B,) identities.
     """
+    return F.softplus(_hardest(features, labels)).mean()
+
+
+def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float) -> Tensor:
+    """The hinge that Eq. 10 prints, max(0, d_positive - d_negative + margin), on the same pairs and distances."""
+    return F.relu(_hardest(features, labels) + margin).mean()
+
+
+def _hardest(features: Tensor, labels: Tensor) -> Tensor:
+    """d_positive - d_negative of each clip, (B,)."""
     # The matrix-product form of the distance has no finite gradient where two clips coincide; the direct form has.
     distances = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
     same = labels.unsqueeze(0) == labels.unsqueeze(1)
     positive = distances.masked_fill(~same, -math.inf).amax(dim=1)
     negative = distances.masked_fill(same, math.inf).amin(dim=1)
-    return F.softplus(positive - negative).mean()
+    return positive - negative
 
 
 def coherence_constraint(motion: Tensor, norm: str = "l2") -> Tensor:

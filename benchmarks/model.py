@@ -1,5 +1,6 @@
 """The one model that is trained: a baseline, AFA where attached, batch normalisation, classifier and losses."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from afa import (
     AdversarialFeatureAugmentation,
     VideoFeatures,
     batch_hard_soft_margin_triplet,
+    batch_hard_triplet,
     coherence_constraint,
     disentangle,
     frame_consensus_cross_entropy,
@@ -90,7 +92,10 @@ class ReidModel(BaseModel):
         weights = features.weights.float() if features.weights is not None else None
         features = VideoFeatures(features.frames.float(), features.coherence.float(), weights)
         features = gather(features, len(labels))
-        terms = {"loss_triplet": batch_hard_soft_margin_triplet(features.coherence, labels)}
+        hard = (
+            partial(batch_hard_triplet, margin=settings.margin) if settings.margin else batch_hard_soft_margin_triplet
+        )
+        terms = {"loss_triplet": hard(features.coherence, labels)}
         if settings.classification != "none":
             augmented = self.augmentation(features, draw)
             if settings.classification == "consensus":

@@ -21,7 +21,7 @@ RECIPES = Path(__file__).parent / "recipes"
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides a run's numbers beside method, data set, seed and split. No defaults: recipes give the values.
+    """Everything that decides a run's numbers beside method, data set, seed and split. Recipes and LATER give the values.
 
     The comment behind a setting is what `bench list` says of it.
     """
@@ -61,6 +61,7 @@ class Settings:
     lambda_: float  # weight of the coherence constraint, Eq. 11
     granularity: Literal["batch", "clip", "frame"]  # for what one factor of noise is drawn
     coherence_norm: Literal["l2", "mse"]  # how Eq. 11 is read: mse is about 1,200 times smaller
+    margin: float  # of the triplet loss, a hinge; 0: the paper's soft margin
     # selection and evaluation
     holdout: float  # share of the TRAINING identities held out for validation
     tuning_trials: int  # of `bench tune`, which chose some of these settings; 0: nobody searched
@@ -76,13 +77,21 @@ class Settings:
 
 
 FILES = ("weights", "flow_weights")
+
+# Settings younger than the oldest records, each with the value at which it changes nothing. There it is no part of a run's
+# identity, so that a run of before is still found by its name and answers the same question; and there it stands wherever
+# a record or a recipe does not speak of it.
+LATER: dict[str, Any] = {"margin": 0.0}
+
 KEYS = tuple(field.name.rstrip("_") for field in fields(Settings))
 TYPES = {key.rstrip("_"): hint for key, hint in get_type_hints(Settings).items()}
 RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("height", "width", "clip_frames", "spacing", "test_chunk"), (1, 1e6)),
     **dict.fromkeys(("identities", "clips"), (2, 1e6)),  # a triplet needs two identities, and two clips of one
     **dict.fromkeys(("threads", "lr_step", "statistics_shares"), (1, 1e6)),
-    **dict.fromkeys(("tuning_trials", "epochs", "lr", "weight_decay", "lr_gamma", "sigma", "lambda"), (0, 1e9)),
+    **dict.fromkeys(
+        ("tuning_trials", "epochs", "lr", "weight_decay", "lr_gamma", "sigma", "lambda", "margin"), (0, 1e9)
+    ),
     **dict.fromkeys(("flip", "erase"), (0, 1)),
     "holdout": (0, 0.9),
 }
@@ -148,7 +157,7 @@ def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
     Raises:
         UserError: unknown recipe, key or value; the message names it and the nearest right one.
     """
-    values = read_recipe(recipe)
+    values = LATER | read_recipe(recipe)
     missing = [key for key in KEYS if key not in values]
     if missing:
         raise UserError(f'recipe {recipe}: lacks {", ".join(missing)}; give values or extends = "paper"')

@@ -35,6 +35,11 @@ def test_a_plain_baseline_is_triplet_and_cross_entropy_on_the_pooled_feature():
     torch.testing.assert_close(terms["loss_triplet"], afa.batch_hard_soft_margin_triplet(given.coherence, LABELS))
 
 
+def test_a_margin_makes_the_triplet_a_hinge():
+    terms = model("mean", "margin=0.5").losses(features(), LABELS, draw())
+    torch.testing.assert_close(terms["loss_triplet"], afa.batch_hard_triplet(features().coherence, LABELS, 0.5))
+
+
 def test_afa_is_eq_6_of_the_augmented_frames():
     ours, given = model("mean+afa"), features()
     terms = ours.losses(given, LABELS, draw())
