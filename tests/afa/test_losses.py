@@ -60,6 +60,13 @@ def test_consensus_of_one_frame_is_plain_cross_entropy():
     )
 
 
+def test_smoothed_consensus_is_plain_smoothed_cross_entropy_of_the_log_of_the_mean_probability():
+    logits = random(5, 4, 3)
+    consensus = logits.softmax(dim=-1).mean(dim=1).log()
+    expected = torch.nn.functional.cross_entropy(consensus, LABELS, label_smoothing=0.1)
+    torch.testing.assert_close(frame_consensus_cross_entropy(logits, LABELS, 0.1), expected)
+
+
 def test_consensus_stays_finite_where_probabilities_underflow():
     logits = torch.tensor([[[0.0, 1000.0], [0.0, 2000.0]]], requires_grad=True)
     loss = frame_consensus_cross_entropy(logits, torch.tensor([0]))
