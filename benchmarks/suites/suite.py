@@ -1,8 +1,9 @@
 """What a suite is, and the one generator of its experiments. Nothing here runs anything or reads any data."""
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,7 +23,8 @@ class Row:
         label: as the paper spells it, where the paper has it.
         method: BASELINE[+afa|+afa-motion].
         changes: texts key=value, beside the recipe.
-        recipe, protocol: where the row has its own; otherwise the user's, or the data set's.
+        recipe, protocol, feature: where the row has its own; otherwise the user's, or the data set's.
+        expected: what others published of the row on the suite's own data set: metric -> percent.
     """
 
     label: str
@@ -30,6 +32,8 @@ class Row:
     changes: tuple[str, ...] = ()
     recipe: str | None = None
     protocol: str | None = None
+    feature: str | None = None
+    expected: Mapping[str, float] = field(default_factory=dict)
 
 
 class Suite(ABC):
@@ -39,11 +43,13 @@ class Suite(ABC):
         datasets: trained and tested on, unless the user names others.
         metrics: the columns of its table.
         paper: the paper's table beside which the results stand; "" where it has none.
+        tolerance: how far off what its rows expect a figure may be, in points.
     """
 
     datasets: ClassVar[tuple[str, ...]] = ("mars",)
     metrics: ClassVar[tuple[str, ...]] = ("R1", "R5", "R10", "mAP")
     paper: ClassVar[str] = ""
+    tolerance: ClassVar[float] = math.inf
 
     @abstractmethod
     def rows(self, dataset: str) -> Sequence[Row]:
