@@ -105,14 +105,16 @@ def report(
     first_line(f"report in {to}")
     from benchmarks.progress import reporting
     from benchmarks.reporting.report import write
+    from benchmarks.suites.states import from_records
 
-    from .printing import digests_at_hand
+    from .printing import digests_at_hand, look_here
 
     if (to.exists() and not to.is_dir()) or (to.is_dir() and any(to.iterdir()) and not (to / "report.css").exists()):
         raise UserError(
             f"--to {to}: holds something else than a report; name a new folder, or one of an earlier report"
         )
     runs = _chosen([], None, file)
-    digests = None if file else digests_at_hand([run.record for run in runs])
+    found = [run.record for run in runs]
+    digests, look = (None, from_records(found)) if file else (digests_at_hand(found), look_here())
     with reporting() as progress:
-        print(write(runs, to, digests, lambda done, total: progress("report", done, total, "runs")))
+        print(write(runs, to, digests, look, lambda done, total: progress("report", done, total, "runs")))

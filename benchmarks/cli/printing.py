@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from baselines.errors import UserError
 
 if TYPE_CHECKING:
+    from benchmarks.suites.states import Look
     from benchmarks.suites.suite import Choice, Suite
     from slurm.ledger import Ledger
     from slurm.queue import Live
@@ -78,21 +79,23 @@ def suite_page(
     style: str,
 ) -> str:
     """A suite's table: from an exported file's records, or from the results here and what is under way."""
-    from functools import partial
-
     from benchmarks import records
     from benchmarks.reporting.grid import page
     from benchmarks.reporting.suite_table import counted, grids
-    from benchmarks.suites.queued import with_jobs
-    from benchmarks.suites.states import Look, from_records, here
-    from slurm.ledger import Ledger
+    from benchmarks.suites.states import from_records
 
     if suite.paper == "table1":
         return page(counted(suite, choice, root), style)
-    look: Look
-    if file:
-        look = partial(from_records, found=records.exported(file))
-    else:
-        ledger = Ledger(records.results())
-        look = with_jobs(here(records.results(), root), ledger, jobs_of(ledger))
+    look = from_records(records.exported(file)) if file else look_here(root)
     return page(grids(suite, choice, look, protocol, feature), style)
+
+
+def look_here(root: Path | None = None) -> "Look":
+    """A function that gives the states of planned experiments in the results here, and in the queue."""
+    from benchmarks import records
+    from benchmarks.suites.queued import with_jobs
+    from benchmarks.suites.states import here
+    from slurm.ledger import Ledger
+
+    ledger = Ledger(records.results())
+    return with_jobs(here(records.results(), root), ledger, jobs_of(ledger))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,13 @@ def grids(suite: Suite, choice: Choice, look: Look, protocol: str | None = None,
         protocol: in place of the data set's first, for rows without their own.
         feature: "before" or "after" batch normalisation, likewise.
     """
-    return [_grid(suite, choice, place, look, protocol, feature) for place in places(suite, choice)]
+    return [
+        grid(suite, place, measured(suite, choice, place, look, protocol, feature)) for place in places(suite, choice)
+    ]
 
 
 @dataclass(frozen=True)
-class _Line:
+class Line:
     """A row as it was measured: values and printed figures by metric in percent, the latter NaN where there is none.
 
     row: None of a system that is not built here; view: the protocol and the feature under which it stands.
@@ -41,72 +44,99 @@ class _Line:
     row: Row | None
     view: tuple[str, str]
     states: list[State]
-    values: list[list[float | None]]
-    printed: list[float]
+    values: dict[str, list[float | None]]
+    printed: dict[str, float]
 
     @property
     def runs(self) -> list[Record]:
         return _finished(self.states)
 
     @property
-    def means(self) -> list[float]:
+    def means(self) -> dict[str, float]:
         """NaN where nothing was measured."""
-        return [
-            float(np.mean(known)) if (known := [v for v in each if v is not None]) else math.nan for each in self.values
-        ]
+        known = {metric: [value for value in each if value is not None] for metric, each in self.values.items()}
+        return {metric: float(np.mean(each)) if each else math.nan for metric, each in known.items()}
 
     @property
-    def off(self) -> list[float]:
+    def off(self) -> dict[str, float]:
         """How far from what was printed."""
-        return [mean - printed for mean, printed in zip(self.means, self.printed, strict=True)]
+        return {metric: mean - self.printed[metric] for metric, mean in self.means.items()}
 
 
-def _grid(suite: Suite, choice: Choice, place: Place, look: Look, protocol: str | None, feature: str) -> Grid:
+def measured(
+    suite: Suite, choice: Choice, place: Place, look: Look, protocol: str | None = None, feature: str = "before"
+) -> list[Line]:
+    """The rows of a suite's table at one place; the arguments are those of `grids`."""
     protocol = protocol or definition(place[1]).protocols[0]
     printed = _printed(suite, place)
     rows = {row.label: row for row in suite.rows(place[0])}
-    comparable = bool(printed) and place in _places(suite)
-    metrics = [each for each in suite.metrics if not comparable or any(each in row for row in printed.values())]
+    planned = {label: of_row(row, place, choice) for label, row in rows.items()}
+    states = iter(look([each for row in planned.values() for each in row]))
+    found = {label: list(islice(states, len(row))) for label, row in planned.items()}
+    shown = [
+        each for each in suite.metrics if not _comparable(suite, place) or any(each in row for row in printed.values())
+    ]
     lines = []
     for label in dict.fromkeys([*printed, *rows]):
-        row = rows.get(label)
+        row, here = rows.get(label), found.get(label, [])
         view = ((row and row.protocol) or protocol, (row and row.feature) or feature)
-        states = look(of_row(row, place, choice)) if row else []
-        values = [_values(_finished(states), metric, *view) for metric in metrics]
-        told = [printed.get(label, {}).get(metric, math.nan) for metric in metrics]
-        lines.append(_Line(label, row, view, states, values, told))
-    beside = [_teller(suite)] * bool(printed) + ["Δ"] * comparable
+        values = {metric: _values(_finished(here), metric, *view) for metric in shown}
+        told = {metric: printed.get(label, {}).get(metric, math.nan) for metric in shown}
+        lines.append(Line(label, row, view, here, values, told))
+    return lines
+
+
+def grid(suite: Suite, place: Place, lines: Sequence[Line]) -> Grid:
+    """The rows as a table with what must be said of it."""
+    printed, comparable, metrics = (
+        bool(_printed(suite, place)),
+        _comparable(suite, place),
+        list(lines[0].values) if lines else [],
+    )
+    beside = [_teller(suite)] * printed + ["Δ"] * comparable
     bound = [f"within {suite.tolerance:g}"] * (comparable and suite.tolerance < math.inf)
     head = ["method", "runs", *(each for metric in metrics for each in (metric, *beside)), *bound, *PRICES]
-    body = [_cells(line, bool(printed), comparable) for line in lines]
-    within = [_within(line, suite.tolerance) for line in lines]
-    for line, cells, word in zip(lines, body, within, strict=True):
-        cells += [*([word] * len(bound)), *(priced_cells(prices(line.runs)) if line.runs else [""] * len(PRICES))]
+    body = [
+        [
+            *_cells(line, printed, comparable),
+            *([_within(line, suite.tolerance)] * len(bound)),
+            *(priced_cells(prices(line.runs)) if line.runs else [""] * len(PRICES)),
+        ]
+        for line in lines
+    ]
     bold = {
         (row, 2 + (1 + len(beside)) * column)
-        for column in range(len(metrics))
-        for row in _best([line.means[column] for line in lines])
+        for column, metric in enumerate(metrics)
+        for row in _best([line.means[metric] for line in lines])
     }
-    title = place[0] if place[0] == place[1] else f"{place[0]} to {place[1]}"
-    off = [line.label for line, word in zip(lines, within, strict=True) if bound and word == "NO"]
-    notes = [*_views(lines), *_warned(suite, off)]
+    notes = _views(lines)
+    off = [line.label for line in lines if comparable and _within(line, suite.tolerance) == "NO"]
+    if off:
+        notes.append(f"OFF BY MORE THAN {suite.tolerance:g}, AND SO THIS HARNESS IS WRONG SOMEWHERE: {'; '.join(off)}")
     if printed and not comparable:
         where = " to ".join(dict.fromkeys(_places(suite)[-1]))
         whose = "its" if suite.paper else "published"
         notes.append(f"{_teller(suite)}: {whose} figures on {where}; no difference is taken between data sets")
-    return Grid(title, head, body, [*notes, *_made(lines)], frozenset(bold))
+    return Grid(" to ".join(dict.fromkeys(place)), head, body, [*notes, *_made(lines)], frozenset(bold))
 
 
-def _cells(line: _Line, printed: bool, comparable: bool) -> list[str]:
+def _comparable(suite: Suite, place: Place) -> bool:
+    """Whether figures were printed of this very place."""
+    return bool(_printed(suite, place)) and place in _places(suite)
+
+
+def _cells(line: Line, printed: bool, comparable: bool) -> list[str]:
     """Label, runs, and for each metric what was measured, what was printed and the difference."""
     row, planned = line.row, len(line.states)
     cells = [line.label if row is None or row.method in (line.label, "") else f"{line.label} ({row.method})"]
     cells.append(f"{len(line.runs)}/{planned}" if planned else "")
     said = _said(row, line.states)
-    for values, told, off in zip(line.values, line.printed, line.off, strict=True):
+    for metric, values in line.values.items():
         cells.append(cell(values) if values else said)
         said = "" if not values else said  # the reason stands once
-        cells += [_figure(told, "{:.1f}")] * printed + [_figure(off, "{:+.1f}")] * comparable
+        cells += [_figure(line.printed[metric], "{:.1f}")] * printed + [
+            _figure(line.off[metric], "{:+.1f}")
+        ] * comparable
     return cells
 
 
@@ -119,16 +149,10 @@ def _teller(suite: Suite) -> str:
     return "paper" if suite.paper else "expected"
 
 
-def _within(line: _Line, tolerance: float) -> str:
+def _within(line: Line, tolerance: float) -> str:
     """Whether the figures lie as near what was printed as they must; empty where there is none."""
-    off = [abs(each) for each in line.off if not math.isnan(each)]
+    off = [abs(each) for each in line.off.values() if not math.isnan(each)]
     return "" if not off else "yes" if max(off) <= tolerance else "NO"
-
-
-def _warned(suite: Suite, off: Sequence[str]) -> list[str]:
-    if not off:
-        return []
-    return [f"OFF BY MORE THAN {suite.tolerance:g}, AND SO THIS HARNESS IS WRONG SOMEWHERE: {'; '.join(off)}"]
 
 
 def _finished(states: Sequence[State]) -> list[Record]:
@@ -166,6 +190,8 @@ def _said(row: Row | None, states: Sequence[State]) -> str:
     if row is None:
         return "not built here"
     words = pd.Series([state.word for state in states if state.word != DONE], dtype=str).value_counts()
+    if words.empty:
+        return "protocol not computed"
     return ", ".join(word if len(words) == 1 else f"{count} {word}" for word, count in words.items())
 
 
@@ -184,7 +210,7 @@ SHARED: dict[str, Callable[[Record], Any]] = {
 }
 
 
-def _views(lines: Sequence[_Line]) -> list[str]:
+def _views(lines: Sequence[Line]) -> list[str]:
     """Under which protocol and by which feature the rows stand; which rows, where it is not one for all."""
     views: dict[tuple[str, str], list[str]] = {}
     for line in lines:
@@ -196,7 +222,7 @@ def _views(lines: Sequence[_Line]) -> list[str]:
     ]
 
 
-def _made(lines: Sequence[_Line]) -> list[str]:
+def _made(lines: Sequence[Line]) -> list[str]:
     """How the runs were made. Mixed is what differs among rows that do not ask for recipes of their own."""
     runs = [run for line in lines for run in line.runs]
     if not runs:

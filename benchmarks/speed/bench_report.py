@@ -13,6 +13,7 @@ from benchmarks import records
 from benchmarks.records import RunFolder, experiment_of
 from benchmarks.reporting.found import below
 from benchmarks.reporting.report import write
+from benchmarks.suites.states import here
 
 RUNS, LIMIT = 1000, 60.0  # seconds
 MEASURED = Path(__file__).parents[2] / "results" / "measured"
@@ -40,7 +41,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_report(benchmark: Any, runs: Path, tmp_path: Path) -> None:
-    benchmark.pedantic(lambda: write(below(runs), tmp_path, None, lambda *_: None), rounds=1)
+    benchmark.pedantic(lambda: write(below(runs), tmp_path, None, here(runs), lambda *_: None), rounds=1)
     seconds = benchmark.stats.stats.max
     pages = list((tmp_path / "runs").glob("*.html"))
     benchmark.extra_info |= {

@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -134,11 +135,14 @@ def of_row(row: Row, place: Place, choice: Choice) -> list[Planned]:
     return [_plan(row, place, seed, split, choice) for seed in range(choice.seeds) for split in splits]
 
 
+_resolved = cache(resolve)  # once a row, and not once for each of its seeds and splits
+
+
 def _plan(row: Row, place: Place, seed: int, split: int, choice: Choice) -> Planned:
     train, test = place
     recipe = row.recipe or choice.recipe or ("small" if choice.quick else definition(train).recipe)
     changes = (*(QUICK if choice.quick else ()), *choice.changes, *row.changes)
-    settings = resolve(recipe, row.method, changes)
+    settings = _resolved(recipe, row.method, changes)
     label = Path(recipe).stem if recipe.endswith(".toml") else recipe
     test_split = split if test == train else 0
     experiment = Experiment(row.method, train, test, settings.recorded(), seed, split, "", "", "", label, test_split)
