@@ -354,7 +354,7 @@ def _id(name: str) -> str:
 
 
 def _key(name: str) -> str:
-    return name.replace(" ", "_")
+    return name.replace(" ", "-")
 
 
 def _text(value: Any) -> str:

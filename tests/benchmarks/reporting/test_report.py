@@ -238,8 +238,10 @@ def test_sorting_filters_and_the_keyboard(site, browse):
     methods = column(browser, "main", names.index("method") + 1)
     assert methods == ["qan+afa"] * 3
     assert browser.find_element("css selector", "[role=status]").text == "3 rows"
-    Select(browser.find_element("name", "data_set")).select_by_visible_text("mars")
+    Select(browser.find_element("name", "data-set")).select_by_visible_text("mars")
     assert column(browser, "main", 1) == []
+    Select(browser.find_element("name", "baseline")).select_by_visible_text("every baseline")
+    assert column(browser, "main", names.index("data set") + 1) == ["mars"]
 
     browser.get((site / "tables.html").as_uri())
     tables = browser.find_elements("css selector", "section.table")
