@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from baselines.errors import UserError
 
 if TYPE_CHECKING:
+    from benchmarks.reporting.found import Found
     from benchmarks.suites.states import Look
     from benchmarks.suites.suite import Choice, Suite
     from slurm.ledger import Ledger
@@ -23,6 +24,28 @@ def digests_at_hand(found: list[dict]) -> dict[str, set[str]]:
     }
     known = {f"{name}/{split}": known_digests(name, split) for name, split in wanted}
     return {key: digests for key, digests in known.items() if digests}
+
+
+def runs_found(names: list[str], dataset: str | None, files: list[Path]) -> "list[Found]":
+    """The runs that a command names: all that are finished, or those of files; of one data set, of those names.
+
+    Raises:
+        UserError: there are none.
+    """
+    from benchmarks import records
+    from benchmarks.reporting.found import Found, below, in_file
+
+    if names and not files:
+        found = [Found(record, folder) for folder, record in (records.find(name, records.results()) for name in names)]
+    else:
+        found = [run for file in files for run in in_file(file)] if files else below(records.results())
+        wanted = {run.name for run in found for name in names if run.name.startswith(name) or run.name.endswith(name)}
+        found = [run for run in found if not names or run.name in wanted]
+    found = [run for run in found if dataset in (None, run.experiment.test)]
+    if not found:
+        place = ", ".join(map(str, files)) or records.results()
+        raise UserError(f"no finished runs {' or '.join(names)} in {place}{f' on {dataset}' if dataset else ''}")
+    return found
 
 
 def jobs_of(ledger: "Ledger") -> "dict[str, Live] | None":

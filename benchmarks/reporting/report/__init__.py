@@ -43,7 +43,7 @@ def write(
             for name in gallery.files(strips):
                 shutil.copy(run.folder.gallery / name, to / "runs" / run.name)
         reasons = [] if digests is None else records.stale(run.record, digests)
-        _write(to / "runs" / f"{run.name}.html", pages.one_run(run.held(), strips, reasons))
+        _write(to / "runs" / f"{run.name}.html", pages.one_run(run, strips, reasons))
         progress(done, len(runs))
     sections = [*contents.suite_tables(runs, look), *contents.result_tables(runs, digests)]
     drawn = contents.drawn_figures(runs)

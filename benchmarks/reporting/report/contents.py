@@ -12,10 +12,9 @@ import pandas as pd
 from baselines.errors import UserError
 from benchmarks import controls
 from benchmarks.data.loading import definition, known_digests
-from benchmarks.records import Record, experiment_of
+from benchmarks.records import experiment_of
 from benchmarks.reporting import figures, suite_table
 from benchmarks.reporting.found import Found
-from benchmarks.reporting.queries import Results
 from benchmarks.reporting.table import COLUMNS, Table, cell, tables
 from benchmarks.reporting.verdict import Judged, judge
 from benchmarks.settings import split_method
@@ -164,18 +163,7 @@ def _mean(values: list[float | None]) -> float:
 
 def verdict(runs: Sequence[Found]) -> list[Judged]:
     """The paper's claims one by one, as `bench verdict` judges them."""
-    found = [run.record for run in runs]
-    return judge(found, _Results(runs), controls=controls.standing(found))
-
-
-class _Results(Results):
-    """Results a query of the runs of a report, wherever they come from."""
-
-    def __init__(self, runs: Sequence[Found]) -> None:
-        self.runs = {run.name: run for run in runs}
-
-    def of(self, record: Record) -> pd.DataFrame:
-        return self.runs[record["name"]].all_queries()
+    return judge(runs, controls=controls.standing([run.record for run in runs]))
 
 
 def drawn_figures(runs: Sequence[Found]) -> list[figures.Figure]:

@@ -120,7 +120,7 @@ def test_no_page_of_thousands_of_runs_is_over_2_mb(finish, results):
         runs.append(Found({**record, "name": f"{number:05}" * 20, "experiment": experiment}, rows=rows))
     sections = contents.result_tables(runs)
     places = [{**record["experiment"], "dataset": f"d{number}", "test": f"d{number}"} for number in range(30)]
-    claims = judge([{**record, "experiment": experiment} for experiment in places], None)
+    claims = judge([Found({**record, "experiment": experiment}, rows=rows) for experiment in places])
     wide = [replace(each, frame=pd.concat([each.frame, each.frame.add_suffix(" again")], axis=1)) for each in sections]
     made = [pages.all_tables(wide), pages.overview(runs, claims, sections, []), *pages.all_runs(runs).values()]
     made.append(pages.one_run(Found(record, records.RunFolder(results / record["name"])), None, []))
