@@ -5,6 +5,7 @@ from .features import VideoFeatures, disentangle
 from .losses import (
     afa_loss,
     batch_hard_soft_margin_triplet,
+    batch_hard_triplet,
     coherence_constraint,
     frame_consensus_cross_entropy,
 )
@@ -14,6 +15,7 @@ __all__ = [
     "VideoFeatures",
     "afa_loss",
     "batch_hard_soft_margin_triplet",
+    "batch_hard_triplet",
     "coherence_constraint",
     "disentangle",
     "frame_consensus_cross_entropy",

@@ -11,7 +11,7 @@ from .features import VideoFeatures
 NORMS = ("l2", "mse")
 
 
-def frame_consensus_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def frame_consensus_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Cross-entropy of the class probabilities averaged over a clip's frames (Eq. 7-9, with the minus that Eq. 9 lacks).
 
     The average is taken BEFORE the logarithm and computed in log space: log mean_t p = logsumexp_t(log p) - log T.
@@ -19,10 +19,12 @@ def frame_consensus_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     Args:
         logits: (B, T, K) scores of every frame.
         labels: (B,) class indices.
+        label_smoothing: the share of the target that goes to all K classes alike; the paper's is 0.
     """
     steps = logits.shape[1]
     consensus = torch.logsumexp(F.log_softmax(logits, dim=-1), dim=1) - math.log(steps)
-    return F.nll_loss(consensus, labels)
+    loss = F.nll_loss(consensus, labels)
+    return loss.lerp(-consensus.mean(), label_smoothing) if label_smoothing else loss
 
 
 def batch_hard_soft_margin_triplet(features: Tensor, labels: Tensor) -> Tensor:
@@ -35,12 +37,22 @@ def batch_hard_soft_margin_triplet(features: Tensor, labels: Tensor) -> Tensor:
         features: (B, D), one vector a clip.
         labels: (B,) identities.
     """
+    return F.softplus(_hardest(features, labels)).mean()
+
+
+def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float) -> Tensor:
+    """The hinge that Eq. 10 prints, max(0, d_positive - d_negative + margin), on the same pairs and distances."""
+    return F.relu(_hardest(features, labels) + margin).mean()
+
+
+def _hardest(features: Tensor, labels: Tensor) -> Tensor:
+    """d_positive - d_negative of each clip, (B,)."""
     # The matrix-product form of the distance has no finite gradient where two clips coincide; the direct form has.
     distances = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
     same = labels.unsqueeze(0) == labels.unsqueeze(1)
     positive = distances.masked_fill(~same, -math.inf).amax(dim=1)
     negative = distances.masked_fill(same, math.inf).amin(dim=1)
-    return F.softplus(positive - negative).mean()
+    return positive - negative
 
 
 def coherence_constraint(motion: Tensor, norm: str = "l2") -> Tensor:

@@ -47,12 +47,13 @@ def _video_resnet(model: Any) -> Backbone:
     return Backbone(early, model.layer4, 256, model.fc.in_features, video=True)
 
 
-def _resnet(model: Any) -> Backbone:
-    """Last stage with stride 1 instead of 2 (section 3.3), so that the map keeps its resolution."""
+def _resnet(model: Any, last_stride: int) -> Backbone:
+    """Last stage with stride 1 instead of 2 (section 3.3), so that the map keeps its resolution; or as it was."""
     last = model.layer4[0]
-    last.downsample[0].stride = (1, 1)
-    for convolution in (last.conv1, last.conv2):  # ResNet-18 strides in the first, ResNet-50 in the second
-        convolution.stride = (1, 1)
+    if last_stride == 1:
+        last.downsample[0].stride = (1, 1)
+        for convolution in (last.conv1, last.conv2):  # ResNet-18 strides in the first, ResNet-50 in the second
+            convolution.stride = (1, 1)
     early = nn.Sequential(model.conv1, model.bn1, model.relu, model.maxpool, model.layer1, model.layer2, model.layer3)
     return Backbone(early, model.layer4, last.downsample[0].in_channels, last.downsample[0].out_channels)
 
@@ -78,7 +79,7 @@ class _Source:
 
     model: str
     weights: str
-    cut: Callable[[Any], Backbone]
+    cut: Callable[..., Backbone]
 
 
 # The ImageNet weights of 2020, which the paper can have used, and not torchvision's later IMAGENET1K_V2. For its video
@@ -91,10 +92,10 @@ TORCHVISION = {
     "r2plus1d18": _Source("r2plus1d_18", "R2Plus1D_18_Weights.KINETICS400_V1", _video_resnet),
 }
 NAMES = (*TORCHVISION, "small")
-VIDEO = ("r3d18", "r2plus1d18")
+RESNETS, VIDEO = ("resnet50", "resnet18"), ("r3d18", "r2plus1d18")
 
 
-def build_backbone(name: str, weights: str) -> tuple[Backbone, str]:
+def build_backbone(name: str, weights: str, last_stride: int = 1) -> tuple[Backbone, str]:
     """A backbone and the digest of its weights.
 
     Args:
@@ -102,6 +103,7 @@ def build_backbone(name: str, weights: str) -> tuple[Backbone, str]:
         weights: "none" (random, from torch's generator), "imagenet" (torchvision's, from its cache or downloaded into it
             by torchvision), or a file: safetensors or a state dict, with torchvision's keys; the
             classifier's may lack.
+        last_stride: of a ResNet's last stage; 2, as it was for ImageNet, is refused of other backbones.
 
     Returns:
         The backbone, and the sha256 of the weights' file, or "none".
@@ -110,6 +112,8 @@ def build_backbone(name: str, weights: str) -> tuple[Backbone, str]:
         UserError: an unknown name, weights that cannot be reached, or a file that does not fit.
     """
     _check(name, weights)
+    if last_stride != 1 and name not in RESNETS:
+        raise UserError(f"last_stride: {last_stride} is for {' and '.join(RESNETS)}, not for {name}; use 1")
     if name == "small":
         backbone = _small()
         if weights == NONE:
@@ -126,7 +130,7 @@ def build_backbone(name: str, weights: str) -> tuple[Backbone, str]:
         file = _imagenet_file(source) if weights == IMAGENET else Path(weights)
         state, digest = load_state(file)
         _fill(model, state, str(file))
-    return source.cut(model), digest
+    return source.cut(model, **({"last_stride": last_stride} if name in RESNETS else {})), digest
 
 
 def _check(name: str, weights: str) -> None:

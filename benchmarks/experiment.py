@@ -11,7 +11,7 @@ from typing import Any
 
 from baselines import BASELINES
 
-from .settings import FILES, split_method
+from .settings import FILES, LATER, split_method
 
 EXTERNAL = "external"  # what stands in the place of a recipe
 HOUSE = Path(__file__).parent.parent
@@ -40,7 +40,7 @@ class Experiment:
     Attributes:
         method: BASELINE[+afa|+afa-motion], or the name of an external method.
         dataset: trained on; `test`: evaluated on, the same unless the evaluation crosses data sets.
-        settings: as `Settings.recorded` has them.
+        settings: as `Settings.recorded` has them; those of LATER that change nothing are no part of the identity.
         seed, split: of the run and of the training set; test_split: of the test set.
         data, test_data, weights: digests of what was read; of an evaluation elsewhere, of the trained model's weights.
         flow_weights: the digest of RAFT's, where they were used.
@@ -86,7 +86,8 @@ class Experiment:
 
 
 def _sha256(parts: dict[str, Any]) -> str:
-    parts = {key: value for key, value in parts.items() if key != "recipe"}
+    settings = {key: value for key, value in parts["settings"].items() if key not in LATER or value != LATER[key]}
+    parts = {key: value for key, value in parts.items() if key != "recipe"} | {"settings": settings}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,5 +1,6 @@
 """The one model that is trained: a baseline, AFA where attached, batch normalisation, classifier and losses."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from afa import (
     AdversarialFeatureAugmentation,
     VideoFeatures,
     batch_hard_soft_margin_triplet,
+    batch_hard_triplet,
     coherence_constraint,
     disentangle,
     frame_consensus_cross_entropy,
@@ -19,7 +21,7 @@ from afa import (
 from baselines.baseline import Baseline, Clips
 from baselines.errors import UserError
 
-from .data.clips import Batch, share
+from .data.clips import ENLARGED, Batch, enlarged, share
 from .data.flow import to_pixels
 from .distributed import gather
 from .settings import Settings
@@ -32,7 +34,7 @@ class ReidModel(BaseModel):
     """Eq. 6 around any baseline, each of its parts set on its own.
 
     - triplet on the coherence, always;
-    - classification "pooled" (the coherence of X'), "consensus" (Eq. 7-9 on X') or "none", behind batch normalisation;
+    - classification "pooled" (the coherence of X'), "consensus" (Eq. 7-9 on X') or "none", behind the neck;
     - the coherence constraint with weight lambda, where lambda is not 0.
 
     Args:
@@ -45,7 +47,7 @@ class ReidModel(BaseModel):
         super().__init__()
         self.baseline, self.settings = baseline, settings
         self.augmentation = AdversarialFeatureAugmentation(settings.sigma, settings.target, settings.granularity)
-        self.neck = nn.BatchNorm1d(baseline.channels)
+        self.neck = nn.BatchNorm1d(baseline.channels) if settings.neck == "bn" else nn.Identity()
         self.classifier = nn.Linear(baseline.channels, classes, bias=False)
         nn.init.normal_(self.classifier.weight, std=0.001)
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
@@ -67,11 +69,12 @@ class ReidModel(BaseModel):
         erase: Tensor | None = None,
         seed: int = 0,
         flow: Tensor | None = None,
+        crop: Tensor | None = None,
         mode: str = "predict",
     ) -> dict[str, Tensor] | VideoFeatures:
         """mode "loss": the terms of the loss. mode "predict": the baseline's VideoFeatures of unaugmented clips."""
-        motion = self.prepare_flow(flow, flip, erase) if flow is not None else None
-        clips = Clips(self.prepare(frames, flip, erase), motion)
+        motion = self.prepare_flow(flow, flip, erase, crop) if flow is not None else None
+        clips = Clips(self.prepare(frames, flip, erase, crop), motion)
         if mode == "predict" or labels is None:
             return checked(self.baseline(clips), self.baseline, clips)
         torch.manual_seed(seed)  # for whatever a baseline draws, dropout among it
@@ -90,27 +93,33 @@ class ReidModel(BaseModel):
         weights = features.weights.float() if features.weights is not None else None
         features = VideoFeatures(features.frames.float(), features.coherence.float(), weights)
         features = gather(features, len(labels))
-        terms = {"loss_triplet": batch_hard_soft_margin_triplet(features.coherence, labels)}
+        hard = (
+            partial(batch_hard_triplet, margin=settings.margin) if settings.margin else batch_hard_soft_margin_triplet
+        )
+        terms = {"loss_triplet": hard(features.coherence, labels)}
         if settings.classification != "none":
             augmented = self.augmentation(features, draw)
             if settings.classification == "consensus":
                 logits = self.classifier(self.normalised(augmented)).unflatten(0, augmented.shape[:2])
-                terms["loss_class"] = frame_consensus_cross_entropy(logits, labels)
+                terms["loss_class"] = frame_consensus_cross_entropy(logits, labels, settings.label_smoothing)
             else:
                 # The motion of X' averages to nothing under the weights that made the coherence.
                 pooled = features.coherence + disentangle(augmented - features.frames, features.weights).coherence
-                terms["loss_class"] = F.cross_entropy(self.classifier(self.normalised(pooled)), labels)
+                logits = self.classifier(self.normalised(pooled))
+                terms["loss_class"] = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
         if settings.lambda_ > 0:
             terms["loss_coherence"] = settings.lambda_ * coherence_constraint(features.motion, settings.coherence_norm)
         return terms
 
     def normalised(self, vectors: Tensor) -> Tensor:
-        """(B, D) or (B, T, D) to (B [* T], D) behind batch normalisation: of all B clips, or of each share of them."""
+        """(B, D) or (B, T, D) to (B [* T], D) behind the neck: with the statistics of all B clips, or of each share of them."""
         shares = self.settings.statistics_shares
         parts = [vectors[share(len(vectors), number, shares)] for number in range(shares)]
         return torch.cat([self.neck(part.flatten(0, -2)) for part in parts])
 
-    def prepare(self, frames: Tensor, flip: Tensor | None = None, erase: Tensor | None = None) -> Tensor:
+    def prepare(
+        self, frames: Tensor, flip: Tensor | None = None, erase: Tensor | None = None, crop: Tensor | None = None
+    ) -> Tensor:
         """uint8 frames (B, T, 3, H, W), on the device of the model, to normalised and augmented floats of that shape.
 
         The erased region is filled with the mean pixel, which is 0 here.
@@ -119,18 +128,22 @@ class ReidModel(BaseModel):
         device = self.pixel_mean.device
         images = frames.to(device, non_blocking=True).flatten(0, 1).float().div_(255)
         images = images.sub_(self.pixel_mean).div_(self.pixel_std).unflatten(0, (batch, steps))
-        _augment(images, flip, erase)
+        _augment(images, flip, erase, crop)
         return images
 
-    def prepare_flow(self, flow: Tensor, flip: Tensor | None = None, erase: Tensor | None = None) -> Tensor:
+    def prepare_flow(
+        self, flow: Tensor, flip: Tensor | None = None, erase: Tensor | None = None, crop: Tensor | None = None
+    ) -> Tensor:
         """uint8 flow (B, T, 2, H, W) to floats in pixels a frame, on the device; a mirrored clip moves the other way.
 
-        In the erased region nothing moves.
+        In the erased region nothing moves, and an enlarged clip moves faster.
         """
         pixels = to_pixels(flow.to(self.pixel_mean.device, non_blocking=True))
-        _augment(pixels, flip, erase)
+        _augment(pixels, flip, erase, crop)
         if flip is not None:
             pixels[:, :, 0] *= torch.where(flip.to(pixels.device), -1.0, 1.0).view(-1, 1, 1, 1)
+        if crop is not None:
+            pixels *= torch.where(crop[:, 0].to(pixels.device) >= 0, ENLARGED, 1.0).view(-1, 1, 1, 1, 1)
         return pixels
 
 
@@ -156,8 +169,13 @@ def checked(features: Any, baseline: Baseline, clips: Clips) -> VideoFeatures:
     return features
 
 
-def _augment(clips: Tensor, flip: Tensor | None, erase: Tensor | None) -> None:
-    """Mirror and erase (B, T, C, H, W) in place: the same for all frames of a clip."""
+def _augment(clips: Tensor, flip: Tensor | None, erase: Tensor | None, crop: Tensor | None) -> None:
+    """Crop, mirror and erase (B, T, C, H, W) in place: the same for all frames of a clip."""
+    height, width = clips.shape[-2:]
+    for clip, (top, left) in enumerate(crop.tolist() if crop is not None else []):
+        if top >= 0:
+            larger = F.interpolate(clips[clip], enlarged(height, width), mode="bilinear")
+            clips[clip] = larger[..., top : top + height, left : left + width]
     if flip is not None and flip.any():
         flipped = flip.to(clips.device)
         clips[flipped] = clips[flipped].flip(-1)
@@ -176,5 +194,9 @@ def build_model(method: str, classes: int, settings: Settings, seed: int) -> tup
 
     kind: Any = BASELINES.get(split_method(method)[0])
     torch.manual_seed(derive("weights", seed))
-    backbone, digest = build_backbone(settings.backbone, settings.weights)
-    return ReidModel(kind(backbone), classes, settings), digest
+    backbone, digest = build_backbone(settings.backbone, settings.weights, settings.last_stride)
+    baseline = kind(backbone)
+    for module in baseline.modules():
+        if isinstance(module, nn.Dropout) and settings.dropout >= 0:
+            module.p = settings.dropout
+    return ReidModel(baseline, classes, settings), digest

@@ -137,7 +137,7 @@ def _look(
     """Frames and weights of the tracklets in `rows`. Weights come from the chunks that made the features."""
     part = table.iloc[rows].reset_index(drop=True)
     chunks = TestChunks(part, store, settings, seed, flow)
-    weights = {row: np.full(len(frames), np.nan) for row, frames in enumerate(part.frames)}
+    weights = {row: np.full(len(frames), np.nan) for row, frames in enumerate(chunks.frames)}
     model.eval()
     for i, (length, places) in enumerate(chunks.batches):
         frames, _, motion = chunks[i]

@@ -19,7 +19,8 @@ from baselines.errors import UserError
 from baselines.registry import nearest
 
 from .evaluation import Ranking, rank
-from .experiment import Experiment, code_digest
+from .experiment import EXTERNAL, Experiment, code_digest
+from .settings import LATER
 from .whole import whole, write_whole
 
 RANKS = (1, 5, 10, 20)
@@ -179,7 +180,14 @@ def _checked(record: Record, file: Path) -> Record:
         raise UserError(
             f"{file}: a record of format {record.get('format')}; this version of bench reads format {FORMAT}"
         )
-    return record
+    return record | {"experiment": _completed(record["experiment"])}
+
+
+def _completed(experiment: dict[str, Any]) -> dict[str, Any]:
+    """An experiment as it was written down, with the settings that came later."""
+    if experiment["recipe"] == EXTERNAL:
+        return experiment
+    return experiment | {"settings": LATER | experiment["settings"]}
 
 
 def finished(place: Path) -> list[Record]:
@@ -209,7 +217,7 @@ def begun(place: Path) -> Iterator[tuple[RunFolder, Experiment]]:
     for file in sorted(place.glob("*/experiment.json")):
         said = json.loads(file.read_text())
         del said["code"]
-        yield RunFolder(file.parent), Experiment(**said)
+        yield RunFolder(file.parent), Experiment(**_completed(said))
 
 
 def unfinished(place: Path) -> list[Begun]:

@@ -19,7 +19,7 @@ from baselines.backbones import file_digest, weights_digest
 from baselines.errors import UserError
 
 from . import distributed, environment, records
-from .data.clips import TrainingBatches
+from .data.clips import TrainingBatches, tested
 from .data.flow import flow_store
 from .data.loading import Data, load
 from .data.raft import flow_digest
@@ -265,7 +265,7 @@ def score(
     clock.start()
     progress = partial(machine.report, "extract", note=data.name)
     features = extract(model, both, data.store, settings, machine.workers, progress, seed, flow)
-    clock.lap("extract", int(both.frames.map(len).sum()))
+    clock.lap("extract", sum(len(tested(frames, settings.test_frames)) for frames in both.frames))
     rows = len(queries)
     rankings = {
         name: rank_features(vectors[:rows], vectors[rows:], queries, gallery, data.protocols, settings.metric)

@@ -22,7 +22,7 @@ RECIPES = Path(__file__).parent / "recipes"
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides a run's numbers beside method, data set, seed and split. No defaults: recipes give the values.
+    """Everything that decides a run's numbers beside method, data set, seed and split. Recipes and LATER give the values.
 
     The comment behind a setting is what `bench list` says of it.
     """
@@ -30,17 +30,22 @@ class Settings:
     # model
     backbone: str  # resnet50 (the paper's), resnet18, mobilenet_v2, small (4 layers); of video: r3d18, r2plus1d18
     weights: str  # none, imagenet, or a safetensors or state-dict file
+    last_stride: int  # of the last stage of a ResNet: 1, or 2 as ImageNet has it
+    dropout: float  # of the baselines that have it, the recurrent ones; -1: as the baseline says
+    neck: Literal["bn", "none"]  # between feature and classifier: batch normalisation, or nothing
     # input
     height: int  # of the frames, in pixels
     width: int  # of the frames, in pixels
     flip: float  # probability of a horizontal flip, a clip
     erase: float  # probability of erasing one region for all frames of a clip
+    crop: float  # probability of enlarging a clip by an eighth and cutting it back at a random place
     # clips
     clip_frames: int  # T, frames a clip
     sampling: Literal["restricted", "consecutive", "even"]  # restricted: one frame of each of T equal parts
     spacing: int  # of frames, where they are consecutive
     shuffle: Literal["none", "train", "test", "both"]  # a control: frames in random order
     test_chunk: int  # at test all frames count, in chunks of at most so many
+    test_frames: int  # 0: all frames, as said; N: of a tracklet the first of each of N equal parts
     # batches
     identities: int  # P, of a batch of P x K clips
     clips: int  # K, of each identity
@@ -62,6 +67,8 @@ class Settings:
     lambda_: float  # weight of the coherence constraint, Eq. 11
     granularity: Literal["batch", "clip", "frame"]  # for what one factor of noise is drawn
     coherence_norm: Literal["l2", "mse"]  # how Eq. 11 is read: mse is about 1,200 times smaller
+    margin: float  # of the triplet loss, a hinge; 0: the paper's soft margin
+    label_smoothing: float  # of the cross-entropy: the share of the target that goes to all identities alike
     # selection and evaluation
     holdout: float  # share of the TRAINING identities held out for validation
     tuning_trials: int  # of `bench tune`, which chose some of these settings; 0: nobody searched
@@ -77,14 +84,26 @@ class Settings:
 
 
 FILES = ("weights", "flow_weights")
+
+# Settings younger than the oldest records, each with the value at which it changes nothing. There it is no part of a run's
+# identity, so that a run of before is still found by its name and answers the same question; and there it stands wherever
+# a record or a recipe does not speak of it.
+LATER: dict[str, Any] = {
+    **{"last_stride": 1, "dropout": -1.0, "neck": "bn", "crop": 0.0, "test_frames": 0},
+    **{"margin": 0.0, "label_smoothing": 0.0},
+}
+
 KEYS = tuple(field.name.rstrip("_") for field in fields(Settings))
 TYPES = {key.rstrip("_"): hint for key, hint in get_type_hints(Settings).items()}
 RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("height", "width", "clip_frames", "spacing", "test_chunk"), (1, 1e6)),
     **dict.fromkeys(("identities", "clips"), (2, 1e6)),  # a triplet needs two identities, and two clips of one
     **dict.fromkeys(("threads", "lr_step", "statistics_shares"), (1, 1e6)),
-    **dict.fromkeys(("tuning_trials", "epochs", "lr", "weight_decay", "lr_gamma", "sigma", "lambda"), (0, 1e9)),
-    **dict.fromkeys(("flip", "erase"), (0, 1)),
+    **dict.fromkeys(("tuning_trials", "test_frames", "epochs", "lr", "weight_decay", "lr_gamma"), (0, 1e9)),
+    **dict.fromkeys(("sigma", "lambda", "margin"), (0, 1e9)),
+    **dict.fromkeys(("flip", "erase", "crop", "label_smoothing"), (0, 1)),
+    "dropout": (-1, 1),
+    "last_stride": (1, 2),
     "holdout": (0, 0.9),
 }
 
@@ -149,7 +168,7 @@ def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
     Raises:
         UserError: unknown recipe, key or value; the message names it and the nearest right one.
     """
-    values = read_recipe(recipe)
+    values = LATER | read_recipe(recipe)
     missing = [key for key in KEYS if key not in values]
     if missing:
         raise UserError(f'recipe {recipe}: lacks {", ".join(missing)}; give values or extends = "paper"')

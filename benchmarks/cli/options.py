@@ -9,7 +9,7 @@ import typer
 
 from baselines import BASELINES
 from baselines.errors import UserError
-from baselines.registry import import_plugin
+from baselines.registry import import_plugin, nearest
 from benchmarks import launch
 from benchmarks.data import DATASETS, family, imported
 from benchmarks.experiment import EXTERNAL
@@ -32,6 +32,15 @@ def _plug_in(files: list[Path]) -> list[Path]:
     return files
 
 
+def _named_protocol(name: str | None) -> str | None:
+    if name is not None:
+        from benchmarks.evaluation import PROTOCOLS
+
+        if name not in PROTOCOLS:
+            raise UserError(f"--protocol: no {name!r}; {nearest(name, list(PROTOCOLS))}")
+    return name
+
+
 Dataset = Annotated[str, typer.Option("--dataset", help="A name from `bench list`.")]
 Root = Annotated[Path | None, typer.Option(help="The data set's folder, where it is not below BENCH_DATA.")]
 Split = Annotated[int, typer.Option(help="Which of the data set's splits, from 0.")]
@@ -41,7 +50,9 @@ Workers = Annotated[
 Plugin = Annotated[
     list[Path], typer.Option(callback=_plug_in, help="A Python file with more baselines, data sets or suites.")
 ]
-Protocol = Annotated[str | None, typer.Option(help="The protocol to show. Default: the data set's first.")]
+Protocol = Annotated[
+    str | None, typer.Option(callback=_named_protocol, help="The protocol to show. Default: the data set's first.")
+]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's name, or the beginning or end of it, or its folder.")]
 DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="A name from `bench list`.")]
 

@@ -2,16 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from baselines.errors import UserError
 
 from .options import Plugin, Protocol, Root, Run, Workers, find_loaded, first_line, machine
-
-if TYPE_CHECKING:
-    from benchmarks.reporting.found import Found
 
 verbs = typer.Typer()
 From = Annotated[
@@ -36,6 +33,8 @@ def figure(
     from benchmarks.reporting.drawing import SUFFIXES, save
     from benchmarks.reporting.found import Found
 
+    from .printing import runs_found
+
     known: dict[str, Callable[[list[Found]], figures.Figure]] = {
         "cmc": partial(figures.cmc, protocol=protocol),
         "training": figures.training,
@@ -46,26 +45,8 @@ def figure(
         raise UserError(f"no figure {name!r}; choose {', '.join(known)}")
     if to.suffix and to.suffix[1:] not in SUFFIXES and not to.is_dir():
         raise UserError(f"--to {to}: end it in .{', .'.join(SUFFIXES)}, or name a folder")
-    for written in save(known[name](_chosen(runs, dataset, file)), to):
+    for written in save(known[name](runs_found(runs, dataset, file)), to):
         print(written)
-
-
-def _chosen(names: list[str], dataset: str | None, files: list[Path]) -> "list[Found]":
-    """The runs that a command names: all that are finished, or those of files; of one data set, of those names."""
-    from benchmarks import records
-    from benchmarks.reporting.found import Found, below, in_file
-
-    if names and not files:
-        found = [Found(record, folder) for folder, record in (records.find(name, records.results()) for name in names)]
-    else:
-        found = [run for file in files for run in in_file(file)] if files else below(records.results())
-        wanted = {run.name for run in found for name in names if run.name.startswith(name) or run.name.endswith(name)}
-        found = [run for run in found if not names or run.name in wanted]
-    found = [run for run in found if dataset in (None, run.record["experiment"]["test"])]
-    if not found:
-        place = ", ".join(map(str, files)) or records.results()
-        raise UserError(f"no finished runs {' or '.join(names)} in {place}{f' on {dataset}' if dataset else ''}")
-    return found
 
 
 @verbs.command()
@@ -105,14 +86,16 @@ def report(
     first_line(f"report in {to}")
     from benchmarks.progress import reporting
     from benchmarks.reporting.report import write
+    from benchmarks.suites.states import from_records
 
-    from .printing import digests_at_hand
+    from .printing import digests_at_hand, look_here, runs_found
 
     if (to.exists() and not to.is_dir()) or (to.is_dir() and any(to.iterdir()) and not (to / "report.css").exists()):
         raise UserError(
             f"--to {to}: holds something else than a report; name a new folder, or one of an earlier report"
         )
-    runs = _chosen([], None, file)
-    digests = None if file else digests_at_hand([run.record for run in runs])
+    runs = runs_found([], None, file)
+    found = [run.record for run in runs]
+    digests, look = (None, from_records(found)) if file else (digests_at_hand(found), look_here())
     with reporting() as progress:
-        print(write(runs, to, digests, lambda done, total: progress("report", done, total, "runs")))
+        print(write(runs, to, digests, look, lambda done, total: progress("report", done, total, "runs")))

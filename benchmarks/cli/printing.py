@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from baselines.errors import UserError
 
 if TYPE_CHECKING:
+    from benchmarks.reporting.found import Found
+    from benchmarks.suites.states import Look
     from benchmarks.suites.suite import Choice, Suite
     from slurm.ledger import Ledger
     from slurm.queue import Live
@@ -22,6 +24,28 @@ def digests_at_hand(found: list[dict]) -> dict[str, set[str]]:
     }
     known = {f"{name}/{split}": known_digests(name, split) for name, split in wanted}
     return {key: digests for key, digests in known.items() if digests}
+
+
+def runs_found(names: list[str], dataset: str | None, files: list[Path]) -> "list[Found]":
+    """The runs that a command names: all that are finished, or those of files; of one data set, of those names.
+
+    Raises:
+        UserError: there are none.
+    """
+    from benchmarks import records
+    from benchmarks.reporting.found import Found, below, in_file
+
+    if names and not files:
+        found = [Found(record, folder) for folder, record in (records.find(name, records.results()) for name in names)]
+    else:
+        found = [run for file in files for run in in_file(file)] if files else below(records.results())
+        wanted = {run.name for run in found for name in names if run.name.startswith(name) or run.name.endswith(name)}
+        found = [run for run in found if not names or run.name in wanted]
+    found = [run for run in found if dataset in (None, run.experiment.test)]
+    if not found:
+        place = ", ".join(map(str, files)) or records.results()
+        raise UserError(f"no finished runs {' or '.join(names)} in {place}{f' on {dataset}' if dataset else ''}")
+    return found
 
 
 def jobs_of(ledger: "Ledger") -> "dict[str, Live] | None":
@@ -78,21 +102,23 @@ def suite_page(
     style: str,
 ) -> str:
     """A suite's table: from an exported file's records, or from the results here and what is under way."""
-    from functools import partial
-
     from benchmarks import records
     from benchmarks.reporting.grid import page
     from benchmarks.reporting.suite_table import counted, grids
-    from benchmarks.suites.queued import with_jobs
-    from benchmarks.suites.states import Look, from_records, here
-    from slurm.ledger import Ledger
+    from benchmarks.suites.states import from_records
 
     if suite.paper == "table1":
         return page(counted(suite, choice, root), style)
-    look: Look
-    if file:
-        look = partial(from_records, found=records.exported(file))
-    else:
-        ledger = Ledger(records.results())
-        look = with_jobs(here(records.results(), root), ledger, jobs_of(ledger))
+    look = from_records(records.exported(file)) if file else look_here(root)
     return page(grids(suite, choice, look, protocol, feature), style)
+
+
+def look_here(root: Path | None = None) -> "Look":
+    """A function that gives the states of planned experiments in the results here, and in the queue."""
+    from benchmarks import records
+    from benchmarks.suites.queued import with_jobs
+    from benchmarks.suites.states import here
+    from slurm.ledger import Ledger
+
+    ledger = Ledger(records.results())
+    return with_jobs(here(records.results(), root), ledger, jobs_of(ledger))

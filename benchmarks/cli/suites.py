@@ -1,5 +1,6 @@
 """Verbs on suites: suite list, show, run, and plan."""
 
+import shlex
 import sys
 import time
 from collections import Counter
@@ -77,11 +78,7 @@ def show(
     plugin: Plugin = [],
 ) -> None:
     """The commands that a suite comes to; what each `bench run` would be."""
-    import shlex
-
-    from benchmarks.suites.suite import experiments
-
-    for planned in experiments(*chosen(name, dataset, seeds, quick, recipe, change, root, plugin)):
+    for planned in _planned(*chosen(name, dataset, seeds, quick, recipe, change, root, plugin)):
         print(shlex.join(("bench", *planned.arguments)))
 
 
@@ -130,7 +127,8 @@ def run(
         for outcome in outcomes:
             if outcome.word != DONE:
                 print(f"  {outcome.word}: {title_of(outcome.planned)}: {outcome.reason}")
-        print(f"results in {records.results()}; `bench table {name}` shows them")
+        asked = shlex.join(sys.argv[sys.argv.index(name) :])
+        print(f"results in {records.results()}; `bench table {asked}` shows them")
     raise typer.Exit(0 if words[DONE] == len(planned) else 1)
 
 
@@ -202,10 +200,18 @@ def plan(
 def _looked(suite: "Suite", choice: "Choice", root: Path | None) -> "tuple[list[Planned], list[State]]":
     from benchmarks import records
     from benchmarks.suites.states import here
+
+    planned = _planned(suite, choice)
+    return planned, here(records.results(), root)(planned)
+
+
+def _planned(suite: "Suite", choice: "Choice") -> "list[Planned]":
     from benchmarks.suites.suite import experiments
 
     planned = list(experiments(suite, choice))
-    return planned, here(records.results(), root)(planned)
+    if not planned:
+        raise UserError("this suite trains nothing; `bench table` shows it")
+    return planned
 
 
 def title_of(planned: "Planned") -> str:

@@ -25,6 +25,7 @@ Indices = NDArray[np.int64]
 
 # Random erasing after Zhong et al. (2017): share of the area and aspect ratio of the region.
 ERASE_AREA, ERASE_ASPECT = (0.02, 0.4), (0.3, 3.3)
+ENLARGED = 1.125  # by what a clip is enlarged before a random crop, as the image code of the field does
 
 
 def clip_positions(length: int, frames: int, sampling: str, spacing: int, draw: np.random.Generator) -> Indices:
@@ -73,6 +74,7 @@ class Batch(NamedTuple):
     labels: (B,) class indices, those of all processes.
     flip: (B,) bool, clips to be mirrored.
     erase: (B, 4) top, left, bottom, right of the region to erase in all frames of a clip; empty where nothing is.
+    crop: (B, 2) top and left, in the enlarged clip, of what is kept of it; -1 where a clip is left as it is.
     seed: what is drawn on the device (the adversarial coefficient, dropout) is drawn from it.
     flow: (B, T, 2, H, W) uint8 (see `flow`), where the baseline uses it.
     """
@@ -81,6 +83,7 @@ class Batch(NamedTuple):
     labels: Tensor
     flip: Tensor
     erase: Tensor
+    crop: Tensor
     seed: int
     flow: Tensor | None = None
 
@@ -134,6 +137,7 @@ class TrainingBatches(Dataset[Batch]):
             labels=torch.from_numpy(np.repeat(np.searchsorted(self.pids, pids), settings.clips)),
             flip=torch.from_numpy(draw.random(clips)[mine] < settings.flip),
             erase=torch.from_numpy(_erasures(clips, settings, draw)[mine]),
+            crop=torch.from_numpy(_crops(clips, settings, draw)[mine]),
             seed=derive("device", self.seed, i),
             flow=flow,
         )
@@ -166,6 +170,26 @@ def _erasures(clips: int, settings: Settings, draw: np.random.Generator) -> Indi
     return regions
 
 
+def enlarged(height: int, width: int) -> tuple[int, int]:
+    """The size of a clip before a random crop."""
+    return round(ENLARGED * height), round(ENLARGED * width)
+
+
+def _crops(clips: int, settings: Settings, draw: np.random.Generator) -> Indices:
+    """(clips, 2): where a clip is cut out of its enlarged self; -1 with probability 1 - crop."""
+    height, width = enlarged(settings.height, settings.width)
+    places = draw.integers(0, (height - settings.height + 1, width - settings.width + 1), (clips, 2))
+    places[draw.random(clips) >= settings.crop] = -1
+    return places
+
+
+def tested(frames: Sequence[str], count: int) -> Sequence[str]:
+    """Those of a tracklet's frames that are tested: the first of each of `count` equal parts, or all."""
+    if count == 0 or len(frames) <= count:
+        return frames
+    return [frames[part * len(frames) // count] for part in range(count)]
+
+
 class Chunks(NamedTuple):
     """Some chunks of test tracklets, all of one length.
 
@@ -180,7 +204,7 @@ class Chunks(NamedTuple):
 
 
 class TestChunks(Dataset[Chunks]):
-    """All frames of all tracklets, in the order of time, in chunks of one length a batch.
+    """The tested frames of all tracklets, in the order of time, in chunks of one length a batch.
 
     A tracklet of n frames becomes ceil(n / test_chunk) chunks as even as can be. Chunks of one length are batched up to
     `budget` frames, so that nothing is padded.
@@ -196,7 +220,7 @@ class TestChunks(Dataset[Chunks]):
         budget: int = 256,
     ) -> None:
         self.store, self.settings, self.seed, self.flow = store, settings, seed, flow
-        self.frames: list[Sequence[str]] = list(tracklets.frames)
+        self.frames = [tested(frames, settings.test_frames) for frames in tracklets.frames]
         self.names: list[str] = list(tracklets.tracklet)
         by_length: dict[int, list[tuple[int, int]]] = {}
         for row, frames in enumerate(self.frames):

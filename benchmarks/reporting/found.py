@@ -3,12 +3,14 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from benchmarks import records
+from benchmarks.experiment import Experiment
 from benchmarks.records import Record, RunFolder
 
 
@@ -29,16 +31,16 @@ class Found:
     def name(self) -> str:
         return str(self.record["name"])
 
+    @property
+    def experiment(self) -> Experiment:
+        return records.experiment_of(self.record)
+
     def queries(self, protocol: str | None = None, feature: str = "before") -> pd.DataFrame:
         """Results a query under one protocol (None: the data set's first): query, pid, camid, average_precision,
         first_hit_rank."""
         rows = self.all_queries()
         protocol = protocol or first_protocol(self.record)
         return rows[(rows.protocol == protocol) & (rows.feature == feature)].reset_index(drop=True)
-
-    def held(self) -> "Found":
-        """The same with its results a query in memory, so that they are read once."""
-        return Found(self.record, self.folder, self.all_queries())
 
     def curves(self) -> pd.DataFrame:
         """Means of the loss terms, a row an epoch; empty where none were kept."""
@@ -53,7 +55,12 @@ class Found:
         if self.folder is None or not self.folder.queries.exists():
             columns = ["protocol", "feature", "query", "pid", "camid", "average_precision", "first_hit_rank"]
             return pd.DataFrame(columns=pd.Index(columns))
-        return pd.read_parquet(self.folder.queries)
+        return _read(self.folder.queries, self.folder.queries.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=64)  # a run is asked for several times in a row
+def _read(file: Path, changed: int) -> pd.DataFrame:  # noqa: ARG001 - another time of change is another table
+    return pd.read_parquet(file)
 
 
 def first_protocol(record: Record) -> str:
@@ -75,6 +82,14 @@ def in_file(file: Path) -> list[Found]:
     found = records.exported(file)
     rows = dict(iter(pd.read_parquet(file).groupby("run")))
     return [Found(record, rows=rows[record["name"]]) for record in found]
+
+
+def fractions(runs: Sequence[Found], metric: str, protocol: str) -> tuple[np.ndarray, np.ndarray]:
+    """As `matrix`: average precision ("mAP"), or whether the first is right ("R1")."""
+    if metric == "mAP":
+        return matrix(runs, "average_precision", protocol)
+    first, pids = matrix(runs, "first_hit_rank", protocol)
+    return np.where(np.isnan(first), np.nan, first == 1), pids
 
 
 def matrix(runs: Sequence[Found], column: str, protocol: str | None = None) -> tuple[np.ndarray, np.ndarray]:

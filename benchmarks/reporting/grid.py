@@ -76,13 +76,14 @@ def _latex(grid: Grid) -> str:
         texts = [_tex(cell) for cell in cells]
         texts = [rf"\textbf{{{text}}}" if (row, column) in grid.bold else text for column, text in enumerate(texts)]
         lines.append(" & ".join(texts) + r" \\")
-    notes = [rf"\\[2pt]\footnotesize {_tex(note)}" for note in grid.notes]
+    notes = [rf"\\[2pt] {_tex(note)}" for note in grid.notes]
     columns = "l" + "r" * (len(grid.head) - 1)
     return "\n".join(
         [
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{_tex(grid.title)}}}",
+            r"\footnotesize\setlength{\tabcolsep}{3pt}",
             rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
             *lines,

@@ -8,21 +8,21 @@ from benchmarks.data.loading import definition
 from benchmarks.suites.states import DONE, State
 from benchmarks.suites.suite import Choice, Planned, Suite, of_row, places
 
-from .queries import METRICS, Results, values
+from .found import Found, fractions
 from .statistics import fewest_units, smallest_difference
 
 
 def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: Sequence[Planned]) -> Iterator[str]:
     """Lines of text, one a place and metric."""
     done = {
-        each.experiment.question: state.record
+        each.experiment.question: Found(state.record, records.RunFolder(records.results() / state.record["name"]))
         for each, state in zip(planned, states, strict=True)
         if state.word == DONE and state.record is not None
     }
     for place in places(suite, choice):
         found = definition(place[1])
         protocol = found.protocols[0]
-        queries = _queries(place[1], protocol, list(done.values()))
+        queries = _queries(place[1], protocol, [run.record for run in done.values()])
         if queries:
             needed = fewest_units()
             yield (
@@ -32,14 +32,13 @@ def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: S
         rows = [
             [done.get(each.experiment.question) for each in of_row(row, place, choice)] for row in suite.rows(place[0])
         ]
-        full = [[record for record in runs if record] for runs in rows if all(runs)]
+        full = [[run for run in runs if run] for runs in rows if all(runs)]
         pair = next(((a, b) for a, b in combinations(full, 2) if len(a) > 1 and a != b), None)
         if pair is None:
-            yield f"{place[1]}: what {choice.seeds} seeds could show is known once two rows have two seeds or more"
+            yield f"{place[1]}: what more seeds could show is known once two rows have two seeds or more"
             continue
-        results = Results(records.results())
-        for metric in METRICS:
-            (ours, pids), (others, _) = (values(runs, results, metric, protocol) for runs in pair)
+        for metric in ("mAP", "R1"):
+            (ours, pids), (others, _) = (fractions(runs, metric, protocol) for runs in pair)
             least = smallest_difference(ours, others, pids, "methods", choice.seeds)
             yield (
                 f"{place[1]}: with {choice.seeds} seeds a true difference of {100 * least:.1f} points of {metric} shows "

@@ -1,6 +1,9 @@
 """A suite's table: the paper's layout row by row, what was measured beside what the paper prints, and why a cell is empty."""
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,47 +25,138 @@ def grids(suite: Suite, choice: Choice, look: Look, protocol: str | None = None,
 
     Args:
         look: gives the states of planned experiments.
-        protocol: in place of the data set's first.
-        feature: "before" or "after" batch normalisation.
+        protocol: in place of the data set's first, for rows without their own.
+        feature: "before" or "after" batch normalisation, likewise.
     """
-    return [_grid(suite, choice, place, look, protocol, feature) for place in places(suite, choice)]
+    return [
+        grid(suite, place, measured(suite, choice, place, look, protocol, feature)) for place in places(suite, choice)
+    ]
 
 
-def _grid(suite: Suite, choice: Choice, place: Place, look: Look, protocol: str | None, feature: str) -> Grid:
+@dataclass(frozen=True)
+class Line:
+    """A row as it was measured: values and printed figures by metric in percent, the latter NaN where there is none.
+
+    row: None of a system that is not built here; view: the protocol and the feature under which it stands.
+    """
+
+    label: str
+    row: Row | None
+    view: tuple[str, str]
+    states: list[State]
+    values: dict[str, list[float | None]]
+    printed: dict[str, float]
+
+    @property
+    def runs(self) -> list[Record]:
+        return _finished(self.states)
+
+    @property
+    def means(self) -> dict[str, float]:
+        """NaN where nothing was measured."""
+        known = {metric: [value for value in each if value is not None] for metric, each in self.values.items()}
+        return {metric: float(np.mean(each)) if each else math.nan for metric, each in known.items()}
+
+    @property
+    def off(self) -> dict[str, float]:
+        """How far from what was printed."""
+        return {metric: mean - self.printed[metric] for metric, mean in self.means.items()}
+
+
+def measured(
+    suite: Suite, choice: Choice, place: Place, look: Look, protocol: str | None = None, feature: str = "before"
+) -> list[Line]:
+    """The rows of a suite's table at one place; the arguments are those of `grids`."""
     protocol = protocol or definition(place[1]).protocols[0]
     printed = _printed(suite, place)
-    ours = {row.label: row for row in suite.rows(place[0])}
-    labels = [*dict.fromkeys([*printed, *ours])]
-    comparable = bool(printed) and place in _places(suite)
-    metrics = [each for each in suite.metrics if not comparable or any(each in row for row in printed.values())]
-    head = ["method", "runs"]
-    for metric in metrics:
-        head += [metric, *(["paper"] if printed else []), *(["Δ"] if comparable else [])]
-    head += PRICES
-    body, used, measured = [], [], []
-    for label in labels:
-        row = ours.get(label)
-        planned = of_row(row, place, choice) if row else []
-        states = look(planned)
-        runs = [state.record for state in states if state.word == DONE and state.record is not None]
-        used += runs
-        values = [_values(runs, metric, row.protocol or protocol if row else protocol, feature) for metric in metrics]
-        measured.append([_mean(each) for each in values])
-        said = _said(row, states)
-        cells = [label if row is None or row.method in (label, "") else f"{label} ({row.method})"]
-        cells.append(f"{len(runs)}/{len(planned)}" if planned else "")
-        for metric, found, mean in zip(metrics, values, measured[-1], strict=True):
-            ref = printed.get(label, {}).get(metric, float("nan"))
-            cells.append(cell(found) if found else said)
-            said = "" if not found else said  # the reason stands once
-            cells += [f"{ref:.1f}" if ref == ref else ""] if printed else []
-            if comparable:
-                cells.append(f"{mean - ref:+.1f}" if mean is not None and ref == ref else "")
-        body.append(cells + (priced_cells(prices(runs)) if runs else [""] * len(PRICES)))
-    step = 1 + bool(printed) + comparable
-    bold = {(row, 2 + step * column) for column in range(len(metrics)) for row in _best(measured, column)}
-    title = place[0] if place[0] == place[1] else f"{place[0]} to {place[1]}"
-    return Grid(title, head, body, _notes(suite, used, protocol, feature, bool(printed), comparable), frozenset(bold))
+    rows = {row.label: row for row in suite.rows(place[0])}
+    planned = {label: of_row(row, place, choice) for label, row in rows.items()}
+    states = iter(look([each for row in planned.values() for each in row]))
+    found = {label: list(islice(states, len(row))) for label, row in planned.items()}
+    shown = [
+        each for each in suite.metrics if not _comparable(suite, place) or any(each in row for row in printed.values())
+    ]
+    lines = []
+    for label in dict.fromkeys([*printed, *rows]):
+        row, here = rows.get(label), found.get(label, [])
+        view = ((row and row.protocol) or protocol, (row and row.feature) or feature)
+        values = {metric: _values(_finished(here), metric, *view) for metric in shown}
+        told = {metric: printed.get(label, {}).get(metric, math.nan) for metric in shown}
+        lines.append(Line(label, row, view, here, values, told))
+    return lines
+
+
+def grid(suite: Suite, place: Place, lines: Sequence[Line]) -> Grid:
+    """The rows as a table with what must be said of it."""
+    printed, comparable, metrics = (
+        bool(_printed(suite, place)),
+        _comparable(suite, place),
+        list(lines[0].values) if lines else [],
+    )
+    beside = [_teller(suite)] * printed + ["Δ"] * comparable
+    bound = [f"within {suite.tolerance:g}"] * (comparable and suite.tolerance < math.inf)
+    head = ["method", "runs", *(each for metric in metrics for each in (metric, *beside)), *bound, *PRICES]
+    body = [
+        [
+            *_cells(line, printed, comparable),
+            *([_within(line, suite.tolerance)] * len(bound)),
+            *(priced_cells(prices(line.runs)) if line.runs else [""] * len(PRICES)),
+        ]
+        for line in lines
+    ]
+    bold = {
+        (row, 2 + (1 + len(beside)) * column)
+        for column, metric in enumerate(metrics)
+        for row in _best([line.means[metric] for line in lines])
+    }
+    notes = _views(lines)
+    off = [line.label for line in lines if comparable and _within(line, suite.tolerance) == "NO"]
+    if off:
+        notes.append(f"OFF BY MORE THAN {suite.tolerance:g}, AND SO THIS HARNESS IS WRONG SOMEWHERE: {'; '.join(off)}")
+    if printed and not comparable:
+        where = " to ".join(dict.fromkeys(_places(suite)[-1]))
+        whose = "its" if suite.paper else "published"
+        notes.append(f"{_teller(suite)}: {whose} figures on {where}; no difference is taken between data sets")
+    return Grid(" to ".join(dict.fromkeys(place)), head, body, [*notes, *_made(lines)], frozenset(bold))
+
+
+def _comparable(suite: Suite, place: Place) -> bool:
+    """Whether figures were printed of this very place."""
+    return bool(_printed(suite, place)) and place in _places(suite)
+
+
+def _cells(line: Line, printed: bool, comparable: bool) -> list[str]:
+    """Label, runs, and for each metric what was measured, what was printed and the difference."""
+    row, planned = line.row, len(line.states)
+    cells = [line.label if row is None or row.method in (line.label, "") else f"{line.label} ({row.method})"]
+    cells.append(f"{len(line.runs)}/{planned}" if planned else "")
+    said = _said(row, line.states)
+    for metric, values in line.values.items():
+        cells.append(cell(values) if values else said)
+        said = "" if not values else said  # the reason stands once
+        cells += [_figure(line.printed[metric], "{:.1f}")] * printed + [
+            _figure(line.off[metric], "{:+.1f}")
+        ] * comparable
+    return cells
+
+
+def _figure(value: float, form: str) -> str:
+    return "" if math.isnan(value) else form.format(value)
+
+
+def _teller(suite: Suite) -> str:
+    """Who printed the figures beside ours: the head of their column."""
+    return "paper" if suite.paper else "expected"
+
+
+def _within(line: Line, tolerance: float) -> str:
+    """Whether the figures lie as near what was printed as they must; empty where there is none."""
+    off = [abs(each) for each in line.off.values() if not math.isnan(each)]
+    return "" if not off else "yes" if max(off) <= tolerance else "NO"
+
+
+def _finished(states: Sequence[State]) -> list[Record]:
+    return [state.record for state in states if state.word == DONE and state.record is not None]
 
 
 def _places(suite: Suite) -> list[Place]:
@@ -70,9 +164,13 @@ def _places(suite: Suite) -> list[Place]:
 
 
 def _printed(suite: Suite, place: Place) -> dict[str, dict[str, float]]:
-    """The paper's rows for this place: label -> metric -> percent. Of a place that it has not, its first place's."""
+    """What was printed of the rows, by the paper or by who expects it: label -> metric -> percent.
+
+    Of a place that the paper has not, its last place's.
+    """
     if not suite.paper:
-        return {}
+        rows = suite.rows(_places(suite)[-1][0])
+        return {row.label: dict(row.expected) for row in rows if row.expected}
     table = paper.read(suite.paper)
     known = [place] if place in _places(suite) else _places(suite)[-1:]
     rows = table[[pair in known for pair in zip(table.train, table.test, strict=True)]]
@@ -87,21 +185,18 @@ def _values(runs: Sequence[Record], metric: str, protocol: str, feature: str) ->
     return [percent(row[metric]) for row in rows]
 
 
-def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
-
-
 def _said(row: Row | None, states: Sequence[State]) -> str:
     """Why there is no figure: the states that are not done, and how many of each where they differ."""
     if row is None:
         return "not built here"
     words = pd.Series([state.word for state in states if state.word != DONE], dtype=str).value_counts()
+    if words.empty:
+        return "protocol not computed"
     return ", ".join(word if len(words) == 1 else f"{count} {word}" for word, count in words.items())
 
 
-def _best(measured: Sequence[Sequence[Any]], column: int) -> list[int]:
-    known = {row: values[column] for row, values in enumerate(measured) if values[column] is not None}
+def _best(means: Sequence[float]) -> list[int]:
+    known = {row: value for row, value in enumerate(means) if not math.isnan(value)}
     return [row for row, value in known.items() if value == max(known.values())] if len(known) > 1 else []
 
 
@@ -115,20 +210,29 @@ SHARED: dict[str, Callable[[Record], Any]] = {
 }
 
 
-def _notes(
-    suite: Suite, runs: Sequence[Record], protocol: str, feature: str, printed: bool, comparable: bool
-) -> list[str]:
-    notes = [
+def _views(lines: Sequence[Line]) -> list[str]:
+    """Under which protocol and by which feature the rows stand; which rows, where it is not one for all."""
+    views: dict[tuple[str, str], list[str]] = {}
+    for line in lines:
+        views.setdefault(line.view, []).append(line.label)
+    return [
         f"protocol {protocol}; percent; mean ± standard deviation over runs; feature {feature} batch normalisation"
+        f"{': ' + '; '.join(labels) if len(views) > 1 else ''}"
+        for (protocol, feature), labels in views.items()
     ]
-    if printed and not comparable:
-        where = " to ".join(dict.fromkeys(_places(suite)[-1]))
-        notes.append(f"paper: its figures on {where}; no difference is taken between data sets")
-    if runs:
-        shared = {key: sorted({str(value(run)) for run in runs}) for key, value in SHARED.items()}
-        made = [f"{key} {', '.join(found)}{' (MIXED)' * (len(found) > 1)}" for key, found in shared.items()]
-        notes += [PRICED, "; ".join([drawn(runs), *made, _code(runs)])]
-    return notes
+
+
+def _made(lines: Sequence[Line]) -> list[str]:
+    """How the runs were made. Mixed is what differs among rows that do not ask for recipes of their own."""
+    runs = [run for line in lines for run in line.runs]
+    if not runs:
+        return []
+    parts = []
+    for key, value in SHARED.items():
+        found = {(line.row and line.row.recipe, str(value(run))) for line in lines for run in line.runs}
+        mixed = len(found) > len({recipe for recipe, _ in found})
+        parts.append(f"{key} {', '.join(sorted({text for _, text in found}))}{' (MIXED)' * mixed}")
+    return [PRICED, "; ".join([drawn(runs), *parts, _code(runs)])]
 
 
 def _code(runs: Sequence[Record]) -> str:

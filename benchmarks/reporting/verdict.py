@@ -9,13 +9,13 @@ import numpy as np
 
 from benchmarks.data import family
 from benchmarks.experiment import Experiment
-from benchmarks.records import Record, experiment_of
+from benchmarks.records import Record
 from benchmarks.settings import resolve
 from benchmarks.suites.claims import ALPHA, CLAIMS, MARGIN, METRIC, Arm, Claim
 
 from . import paper
+from .found import Found, first_protocol, fractions
 from .grid import Grid
-from .queries import Results, values
 from .statistics import Interval, Verdict, difference, holm, over_splits, verdict
 from .table import ATTACHED
 
@@ -60,33 +60,30 @@ class Judged:
         return IN_THIS_WORLD[self.word] if family(self.place[0]).startswith("walkers") else str(self.word)
 
 
-def judge(
-    found: Sequence[Record], results: Results, protocol: str | None = None, controls: str | None = None
-) -> list[Judged]:
+def judge(found: Sequence[Found], protocol: str | None = None, controls: str | None = None) -> list[Judged]:
     """Every claim at every place of the records.
 
     Args:
         protocol: in place of each data set's first.
         controls: what is wrong with the controls in this environment; None: nothing.
     """
-    places = sorted({(each.dataset, each.test) for each in map(experiment_of, found) if not each.external})
+    ours = [run for run in found if not run.experiment.external]
     judged = []
-    for place in places:
-        here = [record for record in found if _place(record) == place and not experiment_of(record).external]
+    for place in sorted({_place(run) for run in ours}):
+        here = [run for run in ours if _place(run) == place]
         claims = [claim for claim in CLAIMS if claim.transfer == (place[0] != place[1])]
-        judged += _holm([_judge(claim, place, here, results, protocol, controls) for claim in claims])
+        judged += _holm([_judge(claim, place, here, protocol, controls) for claim in claims])
     return judged
 
 
-def _place(record: Record) -> tuple[str, str]:
-    return str(record["experiment"]["dataset"]), str(record["experiment"]["test"])
+def _place(run: Found) -> tuple[str, str]:
+    return run.experiment.dataset, run.experiment.test
 
 
 def _judge(
     claim: Claim,
     place: tuple[str, str],
-    found: Sequence[Record],
-    results: Results,
+    found: Sequence[Found],
     protocol: str | None,
     controls: str | None,
 ) -> Judged:
@@ -94,9 +91,11 @@ def _judge(
     arms = _fullest(claim, found)
     if isinstance(arms, str):
         return Judged(claim, place, None, Verdict.UNDECIDED, (f"{arms} (suite {claim.suite})",), 0, printed)
-    protocol = protocol or arms[0][0]["metrics"][0]["protocol"]
-    tables = [values(runs, results, METRIC, protocol) for runs in arms]
+    protocol = protocol or first_protocol(arms[0][0].record)
+    tables = [fractions(runs, METRIC, protocol) for runs in arms]
     pids = tables[0][1]
+    if not pids.size:
+        return Judged(claim, place, None, Verdict.UNDECIDED, (f"the runs have no protocol {protocol}",), 0, printed)
     if any(table.shape != tables[0][0].shape for table, _ in tables):
         return Judged(claim, place, None, Verdict.UNDECIDED, ("the runs were not asked the same queries",), 0, printed)
     above, below = (
@@ -113,19 +112,19 @@ def _judge(
     return Judged(claim, place, interval, word, missing, len(arms[0]), printed)
 
 
-def _interval(above: np.ndarray, below: np.ndarray, pids: np.ndarray, runs: Sequence[Record]) -> Interval:
+def _interval(above: np.ndarray, below: np.ndarray, pids: np.ndarray, runs: Sequence[Found]) -> Interval:
     """Of the difference, for methods: over seeds and identities, or over splits that share people."""
-    splits = np.array([experiment_of(run).split for run in runs])
+    splits = np.array([run.experiment.split for run in runs])
     if len(set(splits)) == 1:
         return difference(above, below, pids, "methods")
     each = np.nanmean(above - below, axis=1)
     return over_splits(np.array([each[splits == split].mean() for split in np.unique(splits)]), TEST_TO_TRAIN)
 
 
-def _lacking(claim: Claim, arms: Sequence[Sequence[Record]], controls: str | None) -> tuple[str, ...]:
+def _lacking(claim: Claim, arms: Sequence[Sequence[Found]], controls: str | None) -> tuple[str, ...]:
     """What is missing before a verdict may be given."""
     runs = len(arms[0])
-    tuned = {experiment_of(run).settings.get(TUNED, 0) for runs in arms for run in runs}
+    tuned = {run.experiment.settings.get(TUNED, 0) for runs in arms for run in runs}
     reasons = []
     if runs < 2:
         reasons.append("one seed says nothing of seeds: two at least")
@@ -136,19 +135,19 @@ def _lacking(claim: Claim, arms: Sequence[Sequence[Record]], controls: str | Non
     return tuple(reasons)
 
 
-def _fullest(claim: Claim, found: Sequence[Record]) -> list[list[Record]] | str:
+def _fullest(claim: Claim, found: Sequence[Found]) -> list[list[Found]] | str:
     """The runs of each arm, paired by seed and split, in the context that has most of them; or what is missing.
 
     A context is all that must be the same on both sides: data, code, processor, and the settings that are not under test.
     """
-    contexts: dict[str, dict[int, dict[tuple[int, int], Record]]] = {}
-    for record in found:
-        experiment = experiment_of(record)
-        context = _context(record, experiment, "tuning" in claim.needs)
+    contexts: dict[str, dict[int, dict[tuple[int, int], Found]]] = {}
+    for run in found:
+        experiment = run.experiment
+        context = _context(run.record, experiment, "tuning" in claim.needs)
         for number, arm in enumerate(claim.arms):
             if _fits(arm, experiment):
-                contexts.setdefault(context, {}).setdefault(number, {})[experiment.seed, experiment.split] = record
-    best: list[list[Record]] = []
+                contexts.setdefault(context, {}).setdefault(number, {})[experiment.seed, experiment.split] = run
+    best: list[list[Found]] = []
     lacking = {number for number in range(len(claim.arms)) if not any(number in arms for arms in contexts.values())}
     for arms in contexts.values():
         common = set.intersection(*(set(arms.get(number, {})) for number in range(len(claim.arms))))
@@ -164,8 +163,8 @@ def _fullest(claim: Claim, found: Sequence[Record]) -> list[list[Record]] | str:
     )
 
 
-def _newest(arms: dict[int, dict[tuple[int, int], Record]]) -> tuple[str]:
-    return (max(str(record["finished"]) for runs in arms.values() for record in runs.values()),)
+def _newest(arms: dict[int, dict[tuple[int, int], Found]]) -> tuple[str]:
+    return (max(str(run.record["finished"]) for runs in arms.values() for run in runs.values()),)
 
 
 def _context(record: Record, experiment: Experiment, tuned: bool) -> str:

@@ -84,10 +84,10 @@ def _nothing(planned: Planned, absent: Mapping[str, str]) -> State:
     return State("not run")
 
 
-def from_records(planned: Sequence[Planned], found: Sequence[Record]) -> list[State]:
-    """The state of each planned experiment by records alone, whatever code made them."""
+def from_records(found: Sequence[Record]) -> Look:
+    """A function that gives the states of planned experiments by records alone, whatever code made them."""
     known = {experiment_of(record).question: State(DONE, record=record) for record in found}
-    return [known.get(each.experiment.question, State("not run")) for each in planned]
+    return lambda planned: [known.get(each.experiment.question, State("not run")) for each in planned]
 
 
 def here(place: Path, root: Path | None = None) -> Look:
@@ -95,14 +95,19 @@ def here(place: Path, root: Path | None = None) -> Look:
     found, begun = records.finished(place), records.unfinished(place)
     digests: dict[str, set[str]] = {}
     reasons: dict[str, str | None] = {}
+    known: dict[str, State] = {}
 
     def look(planned: Sequence[Planned]) -> list[State]:
+        nonlocal known
+        asked_before = len(digests)
         for asked in (each.experiment for each in planned):
             for name, split in ((asked.dataset, asked.split), (asked.test, asked.test_split)):
                 if f"{name}/{split}" not in digests:
                     digests[f"{name}/{split}"] = known_digests(name, split)
                     reasons[name] = why_absent(name, root)
-        at_hand = {key: value for key, value in digests.items() if value}
-        return states(planned, found, begun, at_hand, {name: why for name, why in reasons.items() if why})
+        if len(digests) > asked_before:
+            known = _known(found, begun, {key: value for key, value in digests.items() if value})
+        absent = {name: why for name, why in reasons.items() if why}
+        return [known.get(each.experiment.question) or _nothing(each, absent) for each in planned]
 
     return look

@@ -1,8 +1,10 @@
 """What a suite is, and the one generator of its experiments. Nothing here runs anything or reads any data."""
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,7 +24,8 @@ class Row:
         label: as the paper spells it, where the paper has it.
         method: BASELINE[+afa|+afa-motion].
         changes: texts key=value, beside the recipe.
-        recipe, protocol: where the row has its own; otherwise the user's, or the data set's.
+        recipe, protocol, feature: where the row has its own; otherwise the user's, or the data set's.
+        expected: what others published of the row on the suite's own data set: metric -> percent.
     """
 
     label: str
@@ -30,6 +33,8 @@ class Row:
     changes: tuple[str, ...] = ()
     recipe: str | None = None
     protocol: str | None = None
+    feature: str | None = None
+    expected: Mapping[str, float] = field(default_factory=dict)
 
 
 class Suite(ABC):
@@ -39,11 +44,13 @@ class Suite(ABC):
         datasets: trained and tested on, unless the user names others.
         metrics: the columns of its table.
         paper: the paper's table beside which the results stand; "" where it has none.
+        tolerance: how far off what its rows expect a figure may be, in points.
     """
 
     datasets: ClassVar[tuple[str, ...]] = ("mars",)
     metrics: ClassVar[tuple[str, ...]] = ("R1", "R5", "R10", "mAP")
     paper: ClassVar[str] = ""
+    tolerance: ClassVar[float] = math.inf
 
     @abstractmethod
     def rows(self, dataset: str) -> Sequence[Row]:
@@ -128,11 +135,14 @@ def of_row(row: Row, place: Place, choice: Choice) -> list[Planned]:
     return [_plan(row, place, seed, split, choice) for seed in range(choice.seeds) for split in splits]
 
 
+_resolved = cache(resolve)  # once a row, and not once for each of its seeds and splits
+
+
 def _plan(row: Row, place: Place, seed: int, split: int, choice: Choice) -> Planned:
     train, test = place
     recipe = row.recipe or choice.recipe or ("small" if choice.quick else definition(train).recipe)
     changes = (*(QUICK if choice.quick else ()), *choice.changes, *row.changes)
-    settings = resolve(recipe, row.method, changes)
+    settings = _resolved(recipe, row.method, changes)
     label = Path(recipe).stem if recipe.endswith(".toml") else recipe
     test_split = split if test == train else 0
     experiment = Experiment(row.method, train, test, settings.recorded(), seed, split, "", "", "", label, test_split)

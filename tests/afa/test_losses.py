@@ -1,6 +1,7 @@
 """The terms of Eq. 6-11 against float64 references written out term by term."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch.autograd import gradcheck
 from afa import (
     afa_loss,
     batch_hard_soft_margin_triplet,
+    batch_hard_triplet,
     coherence_constraint,
     disentangle,
     frame_consensus_cross_entropy,
@@ -58,6 +60,13 @@ def test_consensus_of_one_frame_is_plain_cross_entropy():
     )
 
 
+def test_smoothed_consensus_is_plain_smoothed_cross_entropy_of_the_log_of_the_mean_probability():
+    logits = random(5, 4, 3)
+    consensus = logits.softmax(dim=-1).mean(dim=1).log()
+    expected = torch.nn.functional.cross_entropy(consensus, LABELS, label_smoothing=0.1)
+    torch.testing.assert_close(frame_consensus_cross_entropy(logits, LABELS, 0.1), expected)
+
+
 def test_consensus_stays_finite_where_probabilities_underflow():
     logits = torch.tensor([[[0.0, 1000.0], [0.0, 2000.0]]], requires_grad=True)
     loss = frame_consensus_cross_entropy(logits, torch.tensor([0]))
@@ -75,12 +84,14 @@ def test_triplet_of_a_hand_worked_batch():
     features, labels = torch.tensor([[0.0], [3.0], [1.0]]), torch.tensor([0, 0, 1])
     expected = (math.log1p(math.exp(3 - 1)) + math.log1p(math.exp(3 - 2)) + math.log1p(math.exp(0 - 1))) / 3
     assert batch_hard_soft_margin_triplet(features, labels).item() == pytest.approx(expected)
+    assert batch_hard_triplet(features, labels, 0.3).item() == pytest.approx(((3 - 1 + 0.3) + (3 - 2 + 0.3) + 0) / 3)
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0], [0, 0, 1], [0, 1, 2]])
-def test_triplet_gradients_are_finite_where_clips_coincide_or_negatives_lack(labels):
+@pytest.mark.parametrize("triplet", [batch_hard_soft_margin_triplet, partial(batch_hard_triplet, margin=0.3)])
+def test_triplet_gradients_are_finite_where_clips_coincide_or_negatives_lack(labels, triplet):
     features = torch.ones(3, 4, requires_grad=True)
-    loss = batch_hard_soft_margin_triplet(features, torch.tensor(labels))
+    loss = triplet(features, torch.tensor(labels))
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(features.grad).all()

@@ -77,6 +77,14 @@ def test_the_last_stage_of_a_resnet_keeps_the_resolution(backbone, stage):
         assert model(torch.zeros(1, 3, 256, 128)).shape[2:] == stage
 
 
+def test_the_last_stride_may_be_imagenets_and_is_a_resnets_alone():
+    model = build_backbone("resnet18", "none", last_stride=2)[0].eval()
+    with torch.no_grad():
+        assert model(torch.zeros(1, 3, 256, 128)).shape[2:] == (8, 4)
+    with pytest.raises(UserError, match="last_stride: 2 is for resnet50 and resnet18, not for small"):
+        build_backbone("small", "none", last_stride=2)
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 def test_weights_from_a_file_are_torchvisions_and_the_classifier_may_lack(tmp_path, suffix):
     reference = torchvision.models.mobilenet_v2(weights=None).eval()

@@ -501,4 +501,4 @@ def test_table_formats(bench, finished):
     assert bench("table", "--format", "html").out.startswith("<table>")
     assert "--format word" in bench("table", "--format", "word").err
     assert "--feature x" in bench("table", "--feature", "x").err
-    assert "none of the runs has it" in bench("table", "--protocol", "strange").err
+    assert "--protocol: no 'strange'" in bench("table", "--protocol", "strange").err

@@ -1,7 +1,20 @@
-"""What code decides a run's numbers."""
+"""What a run is, whatever settings come later, and what code decides its numbers."""
 
-from benchmarks import experiment
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from benchmarks import experiment, records
 from benchmarks.experiment import Experiment, code_digest
+from benchmarks.records import experiment_of
+from benchmarks.settings import LATER
+from benchmarks.suites import SUITES
+from benchmarks.suites.suite import Choice, experiments
+
+MEASURED = Path(__file__).parents[2] / "results" / "measured"
 
 
 def test_the_digest_follows_what_a_baselines_file_imports(tmp_path, monkeypatch):
@@ -30,3 +43,24 @@ def test_the_digest_follows_what_a_baselines_file_imports(tmp_path, monkeypatch)
     assert digest() != before
     experiment._digest.cache_clear()
     experiment._with_imports.cache_clear()
+
+
+def test_records_older_than_a_setting_are_found_by_name_and_answer_the_question_that_is_asked_now():
+    written = json.loads(pq.read_schema(MEASURED / "table4.parquet").metadata[records.RECORDS])
+    assert not LATER.keys() & written[0]["experiment"]["settings"].keys()
+    found = records.exported(MEASURED / "table4.parquet")
+    assert {experiment_of(record).name for record in found} == {record["name"] for record in written}
+    planned = experiments(SUITES.get("table4")(), Choice(("walkers",), seeds=3, quick=True))
+    assert {each.experiment.question for each in planned} == {experiment_of(record).question for record in found}
+    for record in found:
+        assert LATER.items() <= record["experiment"]["settings"].items()
+
+
+@pytest.mark.parametrize("key", LATER)
+def test_a_later_setting_that_changes_something_is_another_run(key):
+    other = {int: 7, float: 0.7}.get(type(LATER[key]), "other")
+    before = Experiment("mean", "mars", "mars", {"epochs": 2}, 0, 0, "", "", "")
+    neutral, changed = (replace(before, settings={"epochs": 2, key: value}) for value in (LATER[key], other))
+    assert (neutral.identity, neutral.question) == (before.identity, before.question)
+    assert changed.identity != before.identity
+    assert changed.question != before.question

@@ -35,6 +35,23 @@ def test_a_plain_baseline_is_triplet_and_cross_entropy_on_the_pooled_feature():
     torch.testing.assert_close(terms["loss_triplet"], afa.batch_hard_soft_margin_triplet(given.coherence, LABELS))
 
 
+def test_a_margin_makes_the_triplet_a_hinge():
+    terms = model("mean", "margin=0.5").losses(features(), LABELS, draw())
+    torch.testing.assert_close(terms["loss_triplet"], afa.batch_hard_triplet(features().coherence, LABELS, 0.5))
+
+
+def test_without_a_neck_the_classifier_reads_the_feature_itself_and_labels_are_smoothed():
+    ours, given = model("mean", "neck=none", "label_smoothing=0.1"), features()
+    logits = given.coherence @ ours.classifier.weight.T
+    expected = F.cross_entropy(logits, LABELS, label_smoothing=0.1)
+    torch.testing.assert_close(ours.losses(given, LABELS, draw())["loss_class"], expected)
+
+
+def test_dropout_is_the_baselines_unless_it_is_set():
+    assert model("lstm").baseline.dropout.p == 0.6
+    assert model("lstm", "dropout=0").baseline.dropout.p == 0
+
+
 def test_afa_is_eq_6_of_the_augmented_frames():
     ours, given = model("mean+afa"), features()
     terms = ours.losses(given, LABELS, draw())
@@ -83,6 +100,23 @@ def test_pixels_are_normalised_flipped_and_erased_as_the_batch_says():
     untouched[4:10, 2:8] = False
     torch.testing.assert_close(ours[1][..., untouched], plain[1][..., untouched])
     torch.testing.assert_close(ours[2], plain[2])
+
+
+def test_a_cropped_clip_is_a_part_of_its_enlarged_self_and_the_others_are_left_alone():
+    ramp = torch.arange(32, dtype=torch.uint8).view(1, 1, 1, 32, 1).expand(2, 2, 3, 32, 16) * 7
+    crop = torch.tensor([[4, 2], [-1, -1]])
+    ours, flow = model().prepare(ramp, crop=crop), model().prepare_flow(ramp[:, :, :2], crop=crop)
+    plain, still = model().prepare(ramp), model().prepare_flow(ramp[:, :, :2])
+    torch.testing.assert_close(ours[1], plain[1])
+    torch.testing.assert_close(flow[1], still[1])
+    # Row r of the part is at (r + 4 + 1/2) / (9/8) - 1/2 of the whole, where the ramp is linear.
+    rows = torch.arange(27)
+    places = (rows + 4.5) / 1.125 - 0.5
+    step = plain[1, 0, :, 1:2] - plain[1, 0, :, :1]
+    torch.testing.assert_close(ours[0, 0][:, rows], plain[1, 0, :, :1] + step * places.view(-1, 1))
+    torch.testing.assert_close(
+        flow[0, 0, :, 0] / 1.125, still[1, 0, :, 3] + (still[1, 0, :, 4] - still[1, 0, :, 3]) / 2
+    )
 
 
 def test_everything_of_a_batch_goes_to_the_models_device(monkeypatch):

@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks import records
 from benchmarks.reporting import drawing, gallery
 from benchmarks.reporting.found import Found
+from benchmarks.suites.states import Look
 from benchmarks.whole import write_whole
 
 from . import contents, pages
@@ -17,12 +18,17 @@ from .html import ASSETS
 
 
 def write(
-    runs: Sequence[Found], to: Path, digests: dict[str, set[str]] | None, progress: Callable[[int, int], None]
+    runs: Sequence[Found],
+    to: Path,
+    digests: dict[str, set[str]] | None,
+    look: Look,
+    progress: Callable[[int, int], None],
 ) -> Path:
     """Write the site into the folder `to`, over what an earlier report left there; the page to open.
 
     Args:
         digests: of the data at hand, as `records.stale` takes them; None: whether a run is stale is not asked.
+        look: gives the states of planned experiments, for the tables of suites.
         progress: called with (done, total) pages of runs.
     """
     for part in ("runs", "figures"):
@@ -37,9 +43,10 @@ def write(
             for name in gallery.files(strips):
                 shutil.copy(run.folder.gallery / name, to / "runs" / run.name)
         reasons = [] if digests is None else records.stale(run.record, digests)
-        _write(to / "runs" / f"{run.name}.html", pages.one_run(run.held(), strips, reasons))
+        _write(to / "runs" / f"{run.name}.html", pages.one_run(run, strips, reasons))
         progress(done, len(runs))
-    sections, drawn = contents.result_tables(runs, digests), contents.drawn_figures(runs)
+    sections = [*contents.suite_tables(runs, look), *contents.result_tables(runs, digests)]
+    drawn = contents.drawn_figures(runs)
     for figure in drawn:
         drawing.save(figure, to / "figures")
     _write(to / "tables.html", pages.all_tables(sections))

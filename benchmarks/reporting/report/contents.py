@@ -1,21 +1,26 @@
 """What the report says, as plain data: its tables, its verdict and its figures. `pages` makes HTML of it.
 
-To put more into the report, return more from these three functions.
+To put more into the report, return more from the functions here.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain, count, product
 
 import pandas as pd
 
+from baselines.errors import UserError
 from benchmarks import controls
-from benchmarks.records import Record
-from benchmarks.reporting import figures
-from benchmarks.reporting import verdict as judging
+from benchmarks.data.loading import definition, known_digests
+from benchmarks.records import experiment_of
+from benchmarks.reporting import figures, suite_table
 from benchmarks.reporting.found import Found
-from benchmarks.reporting.queries import Results
 from benchmarks.reporting.table import COLUMNS, Table, cell, tables
+from benchmarks.reporting.verdict import Judged, judge
 from benchmarks.settings import split_method
+from benchmarks.suites import SUITES
+from benchmarks.suites.states import Look
+from benchmarks.suites.suite import Choice, Place, Row, Suite, of_row, places
 
 from .html import el
 
@@ -37,20 +42,86 @@ class Section:
     notes: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Claim:
-    """A claim of the paper at one place and what the runs say of it, as text. word: SUPPORTED and so on, for the mark."""
+def suite_tables(runs: Sequence[Found], look: Look) -> list[Section]:
+    """Every suite of which half of the rows have run, as `bench table SUITE` has it: at each place, under each protocol.
 
-    claim: str
-    place: str
-    verdict: str
-    word: str
-    effect: str = ""
-    interval: str = ""
-    paper: str = ""
-    inside: str = ""
-    runs: str = ""
-    note: str = ""
+    The paper's come first, those with most rows before the others. One row of ours alone, beside figures of another data
+    set, is left out.
+    """
+    experiments = [experiment_of(run.record) for run in runs]
+    here = sorted({(each.dataset, each.test) for each in experiments if not each.external})
+    here = [place for place in here if all(map(_known, place))]
+    asked = {each.question for each in experiments}
+    made = []
+    suites = {name: SUITES.get(name)() for name in SUITES.names()}
+    for name, suite in sorted(suites.items(), key=lambda each: (not each[1].paper, -len(_rows(each[1])), each[0])):
+        for place, quick in product(here, (False, True)):
+            seeds = {each.seed for each in experiments if (each.dataset, each.test) == place}
+            choice = Choice(tuple(dict.fromkeys(place)), next(n for n in count() if n not in seeds), quick=quick)
+            if place in places(suite, choice) and _half_run(suite, place, choice, asked):
+                made += _suite_sections(name, place, choice, look)
+    return [*made, *_counted(here)]
+
+
+def _rows(suite: Suite) -> Sequence[Row]:
+    return suite.rows(suite.datasets[0])
+
+
+def _known(dataset: str) -> bool:
+    """Whether a data set's definition is at hand; that of a plug-in or an imported video may not be."""
+    try:
+        definition(dataset)
+    except UserError:
+        return False
+    return True
+
+
+def _counted(here: Sequence[tuple[str, str]]) -> list[Section]:
+    """Table 1, of those of its data sets that were read on this machine."""
+    suite = SUITES.get("table1")()
+    names = [name for name in suite.datasets if name in chain(*here) and known_digests(name, 0)]
+    if not names:
+        return []
+    grids = suite_table.counted(suite, Choice(tuple(names)))
+    rows = [[grid.title, *row] for grid in grids for row in grid.rows]
+    frame = pd.DataFrame(rows, columns=["data set", "what", *grids[0].head[1:]])
+    return [Section("table1", frame, [note for grid in grids for note in grid.notes])]
+
+
+def _half_run(suite: Suite, place: Place, choice: Choice, asked: set[str]) -> bool:
+    rows = suite.rows(place[0])
+    run = [any(each.experiment.question in asked for each in of_row(row, place, choice)) for row in rows]
+    alone = len(rows) == 1 and place not in suite.places(suite.datasets)
+    return bool(rows) and not alone and 2 * sum(run) >= len(rows)
+
+
+def _suite_sections(name: str, place: Place, choice: Choice, look: Look) -> list[Section]:
+    """One a protocol; of a suite whose rows have protocols of their own, one."""
+    suite = SUITES.get(name)()
+    own = all(row.protocol for row in suite.rows(place[0]))
+    made = []
+    for protocol in [None] if own else definition(place[1]).protocols:
+        lines = suite_table.measured(suite, choice, place, look, protocol)
+        if any(line.runs for line in lines) and not any(chain(*(line.values.values() for line in lines))):
+            continue  # what has run has not this protocol
+        grid = suite_table.grid(suite, place, lines)
+        rows: list[list[object]] = []
+        for number, (line, cells) in enumerate(zip(lines, grid.rows, strict=True)):
+            shown = [el("b", text) if (number, column) in grid.bold else text for column, text in enumerate(cells)]
+            rows.append([grid.title, baseline(line.row.method) if line.row else "", line.view[0], *shown])
+        title = f"{name} on {grid.title}{', quick' * choice.quick}{'' if own else f', protocol {protocol}'}"
+        frame = pd.DataFrame(rows, columns=[*FILTERS, *_told_apart(grid.head)])
+        made.append(Section(title, frame, [SUITES.entries[name].summary, *grid.notes]))
+    return made
+
+
+def _told_apart(head: Sequence[str]) -> list[str]:
+    """A table's head without a name that stands twice: `R1 paper`, `R1 Δ`."""
+    names, last = [], ""
+    for name in head:
+        last = name if head.count(name) == 1 else last
+        names.append(name if name == last else f"{last} {name}")
+    return names
 
 
 def result_tables(runs: Sequence[Found], digests: dict[str, set[str]] | None = None) -> list[Section]:
@@ -90,25 +161,9 @@ def _mean(values: list[float | None]) -> float:
     return round(sum(known) / len(known), 1) if known else -1.0
 
 
-def verdict(runs: Sequence[Found]) -> list[Claim]:
+def verdict(runs: Sequence[Found]) -> list[Judged]:
     """The paper's claims one by one, as `bench verdict` judges them."""
-    found = [run.record for run in runs]
-    judged = judging.judge(found, _Results(runs), controls=controls.standing(found))
-    return [
-        Claim(text, place, said, str(each.word), effect, interval, paper, inside, count, each.missing)
-        for each in judged
-        for place, (text, count, effect, interval, paper, inside, said) in [(each.title, judging.row(each))]
-    ]
-
-
-class _Results(Results):
-    """Results a query of the runs of a report, wherever they come from."""
-
-    def __init__(self, runs: Sequence[Found]) -> None:
-        self.runs = {run.name: run for run in runs}
-
-    def of(self, record: Record) -> pd.DataFrame:
-        return self.runs[record["name"]].all_queries()
+    return judge(runs, controls=controls.standing([run.record for run in runs]))
 
 
 def drawn_figures(runs: Sequence[Found]) -> list[figures.Figure]:

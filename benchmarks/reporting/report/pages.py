@@ -12,21 +12,25 @@ from benchmarks.records import RANKS, Record
 from benchmarks.reporting import figures, gallery
 from benchmarks.reporting.drawing import SUFFIXES
 from benchmarks.reporting.found import Found, first_protocol
+from benchmarks.reporting.grid import Grid
 from benchmarks.reporting.table import cell, percent
+from benchmarks.reporting.verdict import IN_THIS_WORLD, Judged, grids
 from benchmarks.settings import changed_from_recipe
 
 from .charts import chart
-from .contents import FILTERS, Claim, Section, baseline
+from .contents import FILTERS, Section, baseline
 from .html import Markup, el, page, pairs, scrolling
 
+NUMBER = re.compile(r"[-+]?\d")
 MOST_ROWS = 1000  # of a table
-MOST_TOGETHER = 5000  # rows of all tables on one page, so that it stays below 2 MB
+MOST_LETTERS = 1_500_000  # of the page of all tables, so that it stays below 2 MB
 MOST_FIRST = 40  # rows of a table on the overview
 MOST_QUERIES = 200  # on a run's page
 MARKS = {"SUPPORTED": "✓", "CONTRADICTED": "✗", "NEGLIGIBLE": "≈", "UNDECIDED": "?"}
+WORDS = {said: word for word in IN_THIS_WORLD for said in (str(word), IN_THIS_WORLD[word])}
 
 
-def overview(runs: Sequence[Found], claims: list[Claim], sections: list[Section], drawn: list[figures.Figure]) -> str:
+def overview(runs: Sequence[Found], claims: list[Judged], sections: list[Section], drawn: list[figures.Figure]) -> str:
     """What there is, and what it comes to."""
     experiments = [run.record["experiment"] for run in runs]
     counted = {
@@ -59,28 +63,32 @@ def overview(runs: Sequence[Found], claims: list[Claim], sections: list[Section]
     return page("Overview", body, current="Overview")
 
 
-def _verdict(claims: list[Claim]) -> Markup:
-    if not claims:
-        return el("p", "Nothing has judged the paper's claims on these runs yet.", class_="note")
-    several = len({each.place for each in claims}) > 1
-    rows = []
-    for each in claims:
-        mark = el("span", f"{MARKS[each.word]} {each.verdict}", class_=f"verdict {each.word.lower()}")
-        cells: dict[str, Any] = {"claim": each.claim, "data set": each.place} if several else {"claim": each.claim}
-        cells |= {"verdict": mark, "effect": each.effect, "95% interval": each.interval, "paper": each.paper}
-        cells |= {"inside": each.inside, "runs": each.runs, "what is missing": each.note}
-        rows.append(el("tr", [el("td", text, data_name=name) for name, text in cells.items()]))
-    head = el("tr", [el("th", name, scope="col") for name in cells])
+def _verdict(claims: list[Judged]) -> Markup:
+    """A table a data set, with what is missing below it."""
     counted = ", ".join(f"{sum(each.word == word for each in claims)} {word.lower()}" for word in MARKS)
-    note = f"Of {len(claims)} claims: {counted}. Effects in points of mAP; inside: the paper's effect lies in the interval."
-    return el(
-        "div", el("p", note), scrolling(el("table", el("thead", head), el("tbody", rows)), "Verdict"), class_="verdicts"
-    )
+    return el("div", el("p", f"Of {len(claims)} claims: {counted}."), [_judged(grid) for grid in grids(claims)])
+
+
+def _judged(grid: Grid) -> Markup:
+    rows = []
+    for row in grid.rows:
+        word = WORDS[row[-1]]
+        mark = el("span", f"{MARKS[word]} {row[-1]}", class_=f"verdict {word.lower()}")
+        rows.append(dict(zip(grid.head, [*row[:-1], mark], strict=True)))
+    notes = [el("p", note, class_="note") for note in grid.notes]
+    made = table(pd.DataFrame(rows, columns=list(grid.head)), f"Verdict on {grid.title}") if rows else None
+    return el("section", el("h3", grid.title), made, notes)
 
 
 def all_tables(sections: list[Section]) -> str:
-    """Every table, to be sorted and filtered."""
-    most = min(MOST_ROWS, MOST_TOGETHER // max(1, len(sections)))
+    """Every table, to be sorted and filtered; where they are too many for a page, the first rows of each."""
+    most = MOST_ROWS
+    while len(made := _tables(sections, most)) > MOST_LETTERS and most > 1:
+        most //= 2
+    return made
+
+
+def _tables(sections: list[Section], most: int) -> str:
     links = [el("li", el("a", each.title, href=f"#table-{number}")) for number, each in enumerate(sections)]
     body = [
         el("h1", "Tables"),
@@ -115,11 +123,12 @@ def filters(frames: list[pd.DataFrame]) -> Markup:
 
 
 def table(frame: pd.DataFrame, label: str, most: int = MOST_ROWS) -> Markup:
-    """Rows of text, numbers or markup. Numbers stand to the right; a long table is cut, and says so."""
+    """Rows of text, numbers or markup. Numbers stand to the right, and what stands in the place of one; a long table is cut."""
     cut = frame.head(most)
     kept = [name for name in FILTERS if name in frame]
     shown = [name for name in frame if name not in kept or (name != "baseline" and frame[name].nunique() > 1)]
-    right = {name for name in shown if all(re.match(r"[-\d.]", _text(value)) for value in cut[name])}
+    numeric = {name: [bool(NUMBER.match(_text(value))) for value in cut[name]] for name in shown}
+    right = {name for number, name in enumerate(shown) if (any if number else all)(numeric[name])}
     head = el("tr", [el("th", name, scope="col", class_="number" if name in right else None) for name in shown])
     columns = [cut.columns.get_loc(name) for name in shown]
     known = [(_key(name), cut.columns.get_loc(name)) for name in kept]
@@ -345,7 +354,7 @@ def _id(name: str) -> str:
 
 
 def _key(name: str) -> str:
-    return name.replace(" ", "_")
+    return name.replace(" ", "-")
 
 
 def _text(value: Any) -> str:

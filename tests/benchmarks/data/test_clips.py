@@ -136,6 +136,29 @@ def test_erasing_is_one_region_of_a_clip_with_zhongs_area_about_as_often_as_aske
     assert not batches(people, "erase=0")[0].erase.any()
 
 
+def test_crops_lie_within_the_enlarged_clip_reach_its_ends_and_change_no_other_draw(people):
+    size = ("height=16", "width=8")  # enlarged to 18 x 9
+    cropped = [batches(people, "crop=0.5", *size)[i] for i in range(40)]
+    drawn = torch.cat([batch.crop for batch in cropped])
+    kept = (drawn >= 0).all(dim=1)
+    assert 0.4 < kept.double().mean() < 0.6
+    assert (drawn[~kept] == -1).all()
+    assert drawn[kept].min(dim=0).values.tolist() == [0, 0]
+    assert drawn[kept].max(dim=0).values.tolist() == [2, 1]
+    plain = batches(people, *size)[3]
+    assert (plain.crop == -1).all()
+    for field in ("frames", "labels", "flip", "erase"):
+        assert torch.equal(getattr(plain, field), getattr(cropped[3], field))
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(0, [0, 1, 2, 3, 4]), (2, [0, 2]), (5, [0, 1, 2, 3, 4]), (9, [0, 1, 2, 3, 4])]
+)
+def test_of_a_tracklet_the_first_frame_of_each_equal_part_may_be_tested_alone(people, count, expected):
+    settings = resolve("small", "mean", ["height=16", "width=8", f"test_frames={count}"])
+    assert Chunks(*people, settings)[0].frames[:, :, 2, 8, 4].tolist() == [expected] * 12
+
+
 def test_test_chunks_hold_every_frame_once_in_order(people):
     settings = resolve("small", "mean", ["height=16", "width=8", "test_chunk=2"])
     table, store = people

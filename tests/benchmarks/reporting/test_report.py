@@ -3,14 +3,20 @@
 import csv
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from benchmarks import records
-from benchmarks.reporting.report import contents
+from benchmarks.reporting.found import Found
+from benchmarks.reporting.report import contents, pages
 from benchmarks.reporting.report.html import Markup, el, join
+from benchmarks.reporting.statistics import Interval, Verdict
+from benchmarks.reporting.verdict import Judged, judge
+from benchmarks.suites.claims import Claim
 
 VOID = {"meta", "link", "img"}
 
@@ -84,13 +90,54 @@ def test_the_best_of_a_column_is_bold_and_a_filter_knows_its_baseline(finish, re
     assert [str(cell) for cell in section.frame.R1] == ["50.0", "<b>75.0</b>"]
 
 
+def test_a_suites_table_stands_in_the_report_as_bench_table_prints_it(bench, finish, tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "code_digest", lambda _: "c" * 64)  # of these records: they are current
+    for method in ("mean", "qan", "mean+afa", "qan+afa"):
+        for seed in (0, 1):
+            finish(method, seed=seed)
+    assert bench("report", "--to", tmp_path / "site").status == 0
+    tables = (tmp_path / "site" / "tables.html").read_text()
+    assert "<h2>table4 on walkers, protocol official</h2>" in tables
+    assert "<h2>table4 on walkers, protocol standard</h2>" in tables
+    assert "protocol full" not in tables  # which these records do not have
+    assert "matrix on walkers" not in tables  # four of its thirty rows
+    assert "table2 on walkers" not in tables  # one row beside figures of another data set
+    printed = bench("table", "table4", "--dataset", "walkers", "--seeds", 2, "--format", "csv").out
+    for line in csv.reader(printed.splitlines()[1:]):
+        row = tables.partition(f">{line[1]}</td>")[2].partition("</tr>")[0]
+        shown = re.findall(r"<td[^>]*>(?:<b>)?([^<]*)", row)
+        assert shown == line[2:]
+    assert 'data-baseline="qan" data-protocol="standard"><td>QAN*' in tables
+
+
+def test_no_page_of_thousands_of_runs_is_over_2_mb(finish, results):
+    record = finish("mean+afa", ranks=[*range(1, 3001)])
+    rows = pd.read_parquet(results / record["name"] / "queries.parquet").query("query < 'q030'")
+    runs = []
+    for number in range(3000):
+        experiment = {**record["experiment"], "seed": number % 5, "dataset": f"walkers@{number % 30}:demo"}
+        experiment |= {"test": experiment["dataset"], "method": f"{'a-long-name' * 4}{number % 400}+afa"}
+        runs.append(Found({**record, "name": f"{number:05}" * 20, "experiment": experiment}, rows=rows))
+    sections = contents.result_tables(runs)
+    places = [{**record["experiment"], "dataset": f"d{number}", "test": f"d{number}"} for number in range(30)]
+    claims = judge([Found({**record, "experiment": experiment}, rows=rows) for experiment in places])
+    wide = [replace(each, frame=pd.concat([each.frame, each.frame.add_suffix(" again")], axis=1)) for each in sections]
+    made = [pages.all_tables(wide), pages.overview(runs, claims, sections, []), *pages.all_runs(runs).values()]
+    made.append(pages.one_run(Found(record, records.RunFolder(results / record["name"])), None, []))
+    made.append(pages.all_figures(contents.drawn_figures(runs[:200])))
+    assert len(sections) == 60
+    assert max(len(text.encode()) for text in made) < 2e6
+
+
 def test_a_report_of_exported_records_and_the_claims_that_are_handed_over(
     bench, finish, results, tmp_path, monkeypatch
 ):
     record = finish()
     records.export([(records.RunFolder(results / record["name"]), record)], tmp_path / "runs.parquet")
-    claim = contents.Claim("AFA helps <mean>", "mars", "SUPPORTED", "SUPPORTED", "+1.0", "0.5 to 1.5", "+0.7")
-    monkeypatch.setattr(contents, "verdict", lambda runs: [claim])
+    claim = Claim("AFA helps <mean>", "table4", ())
+    interval = Interval(0.01, 0.005, 0.015, "methods", ())
+    judged = Judged(claim, ("mars", "mars"), interval, Verdict.SUPPORTED, (), 3, 0.007)
+    monkeypatch.setattr(contents, "verdict", lambda runs: [judged])
     assert bench("report", "--from", tmp_path / "runs.parquet", "--to", tmp_path / "site").status == 0
     overview = (tmp_path / "site" / "index.html").read_text()
     assert "AFA helps &lt;mean&gt;" in overview
@@ -191,8 +238,10 @@ def test_sorting_filters_and_the_keyboard(site, browse):
     methods = column(browser, "main", names.index("method") + 1)
     assert methods == ["qan+afa"] * 3
     assert browser.find_element("css selector", "[role=status]").text == "3 rows"
-    Select(browser.find_element("name", "data_set")).select_by_visible_text("mars")
+    Select(browser.find_element("name", "data-set")).select_by_visible_text("mars")
     assert column(browser, "main", 1) == []
+    Select(browser.find_element("name", "baseline")).select_by_visible_text("every baseline")
+    assert column(browser, "main", names.index("data set") + 1) == ["mars"]
 
     browser.get((site / "tables.html").as_uri())
     tables = browser.find_elements("css selector", "section.table")

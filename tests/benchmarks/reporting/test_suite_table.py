@@ -28,6 +28,15 @@ def measured(planned, r1, m_ap, **environment):
     }
 
 
+def scored(record, *views):
+    """The record with metrics of its own: (protocol, feature, R1, mAP) each."""
+    rows = [
+        {"protocol": protocol, "feature": feature, "R1": r1, "mAP": m_ap, "R5": 1.0, "queries": 10, "unmatched": 0}
+        for protocol, feature, r1, m_ap in views
+    ]
+    return {**record, "metrics": rows}
+
+
 def table(choice, known, name="table4"):
     suite = SUITES.get(name)()
     return grids(
@@ -114,6 +123,61 @@ def test_what_is_mixed_is_flagged():
     note = " ".join(table(choice, known)[0].notes)
     assert "processor GPU 0, GPU 1 (MIXED)" in note
     assert "precision float32;" in note
+
+
+@pytest.fixture
+def calibrated():
+    """calibration on mars: one row near what is expected in both seeds' mean, one off, one off but for its own view."""
+    choice = Choice(("mars",), seeds=2)
+    views = {
+        ("Gao and Nevatia, pooling", 0): [("standard", "before", 0.841, 0.761), ("official", "before", 0.1, 0.1)],
+        ("Gao and Nevatia, pooling", 1): [("standard", "before", 0.825, 0.757)],  # the means: 83.3 and 75.9
+        ("Gao and Nevatia, RNN", 0): [("standard", "before", 0.816, 0.733)],  # 0.6 below 73.9
+        ("STE-NVAN, baseline", 0): [("official", "before", 0.5, 0.5), ("official", "after", 0.876, 0.792)],
+    }
+    planned = {
+        (each.row.label, each.experiment.seed): each for each in experiments(SUITES.get("calibration")(), choice)
+    }
+    known = {
+        planned[key].experiment.question: State("done", record=scored(measured(planned[key], 0, 0), *rows))
+        for key, rows in views.items()
+    }
+    return table(choice, known, "calibration")[0]
+
+
+def test_calibration_shows_what_is_expected_and_whether_it_is_met(calibrated):
+    assert list(calibrated.head[:9]) == ["method", "runs", "R1", "expected", "Δ", "mAP", "expected", "Δ", "within 0.5"]
+    rows = {row[0].partition(" (")[0]: row[1:9] for row in calibrated.rows}
+    assert rows["Gao and Nevatia, pooling"] == [
+        "2/2",
+        "83.3 ± 1.1",
+        "83.1",
+        "+0.2",
+        "75.9 ± 0.3",
+        "75.8",
+        "+0.1",
+        "yes",
+    ]
+    assert rows["Gao and Nevatia, RNN"][1:] == ["81.6", "81.6", "+0.0", "73.3", "73.9", "-0.6", "NO"]
+    assert rows["STE-NVAN, baseline"][-1] == "yes"
+    assert rows["Gao and Nevatia, attention"][-1] == ""
+
+
+def test_a_calibration_that_is_off_is_said_loudly_and_recipes_of_their_own_are_not_mixed(calibrated):
+    loud = [note for note in calibrated.notes if note.startswith("OFF BY MORE THAN 0.5")]
+    assert loud[0].endswith(": Gao and Nevatia, RNN")
+    assert "recipe gao-nevatia, ste-nvan;" in " ".join(calibrated.notes)
+    assert "MIXED" not in " ".join(calibrated.notes)
+    assert any(
+        note.startswith("protocol official") and note.endswith("after batch normalisation: STE-NVAN, baseline")
+        for note in calibrated.notes
+    )
+
+
+def test_on_drawn_data_nothing_is_calibrated():
+    grid = table(Choice(("walkers",), seeds=1), {}, "calibration")[0]
+    assert "within 0.5" not in grid.head
+    assert "expected: published figures on mars; no difference is taken between data sets" in grid.notes
 
 
 def test_published_systems_of_table2_stand_beside_ours():

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.reporting import verdict
+from benchmarks.reporting.found import Found
 from benchmarks.reporting.verdict import grids, judge
 from benchmarks.suites.claims import CLAIMS
 from benchmarks.suites.suite import Choice, Row, Suite, experiments
@@ -22,22 +23,12 @@ class Few(Suite):
         return (Row("a", "mean"), Row("b", "mean+afa"), Row("c", "mean+afa", ("lambda=0.0",)))
 
 
-class Drawn:
-    """Results a query, by a run's name, in place of files."""
-
-    def __init__(self, tables):
-        self.tables = tables
-
-    def of(self, record):
-        return self.tables[record["name"]]
-
-
 def world(effects, seeds=3, dataset="mars"):
     """Records of methods whose mAP differs from `mean`'s by `effects`, with noise of seeds and people."""
     draw = np.random.default_rng(5)
     pids = np.repeat(np.arange(PEOPLE), EACH)
     people = draw.normal(0.5, 0.1, PEOPLE)[pids]
-    found, tables = [], {}
+    found = []
     for planned in experiments(Few(), Choice((dataset,), seeds=seeds)):
         experiment = replace(planned.experiment, data="d", test_data="d", weights="w")
         noise = draw.normal(0, 0.005) + draw.normal(0, 0.02, len(pids))
@@ -52,21 +43,19 @@ def world(effects, seeds=3, dataset="mars"):
                 "first_hit_rank": 1.0,
             }
         )
-        tables[experiment.name] = table
-        found.append(
-            {
-                "name": experiment.name,
-                "experiment": asdict(experiment),
-                "environment": {"gpu": None, "cpu": "a CPU"},
-                "metrics": [{"protocol": "official", "feature": "before"}],
-                "finished": "2026",
-            }
-        )
-    return found, Drawn(tables)
+        record = {
+            "name": experiment.name,
+            "experiment": asdict(experiment),
+            "environment": {"gpu": None, "cpu": "a CPU"},
+            "metrics": [{"protocol": "official", "feature": "before"}],
+            "finished": "2026",
+        }
+        found.append(Found(record, rows=table))
+    return found
 
 
 def judged(*arguments, **options):
-    return {each.claim.text: each for each in judge(*world(*arguments, **options))}
+    return {each.claim.text: each for each in judge(world(*arguments, **options))}
 
 
 def test_an_effect_that_is_there_is_supported_and_its_opposite_contradicted():
@@ -99,20 +88,25 @@ def test_what_did_not_run_is_named_with_the_suite_that_runs_it():
     assert found["AFA helps qan"].missing == "not run: qan+afa, qan (suite table4)"
 
 
+def test_a_protocol_that_the_runs_have_not_decides_nothing():
+    helps = judge(world({"a": 0.0, "b": 0.06, "c": 0.0}), "full")[0]
+    assert (helps.said, helps.missing) == ("UNDECIDED", "the runs have no protocol full")
+
+
 def test_runs_on_other_processors_are_not_compared():
-    found, results = world({"a": 0.0, "b": 0.06, "c": 0.0})
-    for record in found:
-        if record["experiment"]["method"] == "mean":
-            record["environment"] = {"gpu": "another", "cpu": "a CPU"}
-    helps = next(each for each in judge(found, results) if each.claim.text == "AFA helps mean")
+    found = world({"a": 0.0, "b": 0.06, "c": 0.0})
+    for run in found:
+        if run.experiment.method == "mean":
+            run.record["environment"] = {"gpu": "another", "cpu": "a CPU"}
+    helps = next(each for each in judge(found) if each.claim.text == "AFA helps mean")
     assert helps.said == "UNDECIDED"
     assert "same settings, code and processor" in helps.missing
 
 
 def test_seeds_are_paired_and_those_of_one_side_alone_are_left_out():
-    found, results = world({"a": 0.0, "b": 0.06, "c": 0.0})
-    lone = [record for record in found if record["experiment"]["method"] != "mean" or record["experiment"]["seed"] != 2]
-    assert next(each for each in judge(lone, results) if each.claim.text == "AFA helps mean").runs == 2
+    found = world({"a": 0.0, "b": 0.06, "c": 0.0})
+    lone = [run for run in found if run.experiment.method != "mean" or run.experiment.seed != 2]
+    assert next(each for each in judge(lone) if each.claim.text == "AFA helps mean").runs == 2
 
 
 def test_the_weights_of_each_claim_add_up_to_nothing():
@@ -122,7 +116,7 @@ def test_the_weights_of_each_claim_add_up_to_nothing():
 
 
 def test_the_table_shows_effect_interval_and_whether_the_papers_effect_lies_inside():
-    [grid] = grids(judge(*world({"a": 0.0, "b": 0.06, "c": 0.0})))
+    [grid] = grids(judge(world({"a": 0.0, "b": 0.06, "c": 0.0})))
     row = dict(zip(grid.head, grid.rows[0], strict=True))
     assert row["claim"] == "AFA helps mean"
     assert row["runs"] == "3"
@@ -133,7 +127,7 @@ def test_the_table_shows_effect_interval_and_whether_the_papers_effect_lies_insi
 
 
 def test_claims_that_were_not_run_stand_below_the_table_by_suite():
-    [grid] = grids(judge(*world({"a": 0.0, "b": 0.06, "c": 0.0})))
+    [grid] = grids(judge(world({"a": 0.0, "b": 0.06, "c": 0.0})))
     assert "AFA helps qan" not in {row[0] for row in grid.rows}
     [note] = [note for note in grid.notes if note.startswith("not run, suite table4")]
     assert "AFA helps qan" in note

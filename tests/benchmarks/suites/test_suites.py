@@ -160,11 +160,19 @@ def test_a_suite_runs_what_is_missing_and_nothing_else(bench, results):
     first = bench("suite", "run", "fig3b", *TINY, "--seeds", 1)
     assert first.status == 0, first.err
     assert "fig3b: 6 of 6 done (0 of them before), 0 failed, 0 skipped" in first.out
+    assert f"`bench table fig3b {' '.join(TINY)} --seeds 1` shows them" in first.out
     written = {file: file.stat().st_mtime_ns for file in results.glob("*/record.json")}
     assert len(written) == 6
     assert "6 of 6 done (6 of them before)" in bench("suite", "run", "fig3b", *TINY, "--seeds", 1).out
     assert "6 experiments, 6 done, 0 to run" in bench("plan", "fig3b", *TINY, "--seeds", 1).out
     assert {file: file.stat().st_mtime_ns for file in results.glob("*/record.json")} == written
+
+
+def test_a_suite_that_trains_nothing_says_so(bench):
+    for verb in ("show", "run"):
+        answer = bench("suite", verb, "table1")
+        assert (answer.status, answer.out) == (2, "")
+        assert "trains nothing" in answer.err
 
 
 def test_a_suite_is_exported_and_tabulated_from_the_file(bench, results, tmp_path):

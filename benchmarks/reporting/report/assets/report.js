@@ -1,7 +1,7 @@
 // Sorting and filters. Without this file every row is there all the same.
 "use strict";
 
-const number = /^-?[\d,.]*\d/;
+const number = /^[-+]?[\d,.]*\d/;
 const value = (row, column) => row.cells[column].textContent.trim();
 
 function compare(a, b) {

@@ -1,0 +1,54 @@
+"""A report of 1,000 finished runs: those that lie in results/measured, under further seeds, with curves of as many epochs."""
+
+import json
+from dataclasses import replace
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from benchmarks import records
+from benchmarks.records import RunFolder, experiment_of
+from benchmarks.reporting.found import below
+from benchmarks.reporting.report import write
+from benchmarks.suites.states import here
+
+RUNS, LIMIT = 1000, 60.0  # seconds
+MEASURED = Path(__file__).parents[2] / "results" / "measured"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs."""
+    place = tmp_path_factory.mktemp("runs")
+    measured = []
+    for file in sorted(MEASURED.glob("*.parquet")):
+        rows = dict(iter(pd.read_parquet(file).groupby("run")))
+        measured += [(record, rows[record["name"]].drop(columns="run")) for record in records.exported(file)]
+    copies = ((each, round_) for round_ in count() for each in measured)
+    for (record, rows), round_ in islice(copies, RUNS):
+        measured_one = experiment_of(record)
+        experiment = replace(measured_one, seed=measured_one.seed + 100 * round_)
+        folder = RunFolder(place / experiment.name)
+        records.begin(folder, experiment, record["code"])
+        epochs = range(1, experiment.settings["epochs"] + 1)
+        lines = [{"epoch": e, "iteration": 7 * e, "lr": 1e-3, "means_of": 7, "loss": 3 / e} for e in epochs]
+        folder.curves.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        records.write(folder, {**record, "name": experiment.name, "experiment": experiment.__dict__}, rows)
+    return place
+
+
+def test_report(benchmark: Any, runs: Path, tmp_path: Path) -> None:
+    benchmark.pedantic(lambda: write(below(runs), tmp_path, None, here(runs), lambda *_: None), rounds=1)
+    seconds = benchmark.stats.stats.max
+    pages = list((tmp_path / "runs").glob("*.html"))
+    benchmark.extra_info |= {
+        "what": f"a report of {len(pages):,} runs",
+        "limit": "of the task",
+        "ratio": seconds,
+        "target": LIMIT,
+        "better": "at most",
+        "unit": "s",
+    }

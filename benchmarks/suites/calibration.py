@@ -1,0 +1,34 @@
+"""Recipes after public code whose figures are known: asked the same, this harness must find the same."""
+
+from collections.abc import Sequence
+
+from baselines.registry import register
+from benchmarks.data.loading import definition
+
+from .suite import Row, Suite
+
+# Of the recipe, what drawn data has no use for.
+SMALL = ("backbone=small", "weights=none", "last_stride=1", "height=64", "width=32")
+
+
+@register("calibration")
+class Calibration(Suite):
+    """Recipes after public code whose figures on MARS are known: off them by more than 0.5, this harness is wrong."""
+
+    metrics = ("R1", "mAP")
+    tolerance = 0.5
+
+    def rows(self, dataset: str) -> Sequence[Row]:
+        small = SMALL if definition(dataset).recipe == "small" else ()
+
+        def gao_nevatia(label: str, method: str, changes: tuple[str, ...], expected: dict[str, float]) -> Row:
+            return Row(
+                f"Gao and Nevatia, {label}", method, (*small, *changes), "gao-nevatia", "standard", "before", expected
+            )
+
+        return (
+            gao_nevatia("pooling", "mean", (), {"R1": 83.1, "mAP": 75.8}),
+            gao_nevatia("attention", "attention", (), {"R1": 83.3, "mAP": 76.7}),
+            gao_nevatia("RNN", "lstm", ("lr=1e-4",), {"R1": 81.6, "mAP": 73.9}),
+            Row("STE-NVAN, baseline", "mean", small, "ste-nvan", "official", "after", {"R1": 87.4, "mAP": 79.4}),
+        )
