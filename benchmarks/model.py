@@ -130,7 +130,7 @@ class ReidModel(BaseModel):
         pixels = to_pixels(flow.to(self.pixel_mean.device, non_blocking=True))
         _augment(pixels, flip, erase)
         if flip is not None:
-            pixels[:, :, 0] *= torch.where(flip.to(pixels.device), -1.0, 1.0).view(-1, 1, 1, 1)
+            pixels[:, :, 0] *= torch.where(flip.to(pixels.device, non_blocking=True), -1.0, 1.0).view(-1, 1, 1, 1)
         return pixels
 
 
@@ -159,8 +159,9 @@ def checked(features: Any, baseline: Baseline, clips: Clips) -> VideoFeatures:
 def _augment(clips: Tensor, flip: Tensor | None, erase: Tensor | None) -> None:
     """Mirror and erase (B, T, C, H, W) in place: the same for all frames of a clip."""
     if flip is not None and flip.any():
-        flipped = flip.to(clips.device)
-        clips[flipped] = clips[flipped].flip(-1)
+        # Numbers of clips, and no mask: what a mask selects on a GPU would have to be waited for.
+        mirrored = flip.nonzero().flatten().to(clips.device, non_blocking=True)
+        clips[mirrored] = clips[mirrored].flip(-1)
     if erase is not None:
         for clip, (top, left, bottom, right) in enumerate(erase.tolist()):
             clips[clip, :, :, top:bottom, left:right] = 0

@@ -275,6 +275,10 @@ class BenchRunner(Runner):
         """The model is on its device already, which need not be the one that mmengine would choose."""
         return model
 
+    def resume(self, filename: str, *_: Any, **__: Any) -> None:
+        """By way of the processor, where Adam's counts of steps belong: read from a GPU, each would be waited for."""
+        super().resume(filename, map_location="cpu")
+
     def _init_model_weights(self) -> None:
         """The weights are drawn already; mmengine would fill the log with their names."""
 
