@@ -178,4 +178,9 @@ def build_model(method: str, classes: int, settings: Settings, seed: int) -> tup
     kind: Any = BASELINES.get(split_method(method)[0])
     torch.manual_seed(derive("weights", seed))
     backbone, digest = build_backbone(settings.backbone, settings.weights)
-    return ReidModel(kind(backbone), classes, settings), digest
+    model = ReidModel(kind(backbone), classes, settings)
+    if settings.precision == "bf16":  # the layout that tensor cores read; float32 keeps its own, and with it its bits
+        for weight in model.parameters():
+            if weight.dim() == 4:
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    return model, digest
