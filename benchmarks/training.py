@@ -321,6 +321,13 @@ class BenchRunner(Runner):
         """The record names the environment."""
 
 
+def adam(model: ReidModel) -> torch.optim.Adam:
+    """Adam with L2 weight decay on all parameters (section 3.3); float32 keeps torch's choice of its form, and so its bits."""
+    settings = model.settings
+    fused = True if settings.precision == "bf16" else None
+    return torch.optim.Adam(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
+
+
 def train(
     model: ReidModel,
     batches: TrainingBatches,
@@ -335,7 +342,7 @@ def train(
 ) -> Spent:
     """Train `model` in place to its last epoch, from `checkpoint` if the file is there.
 
-    Adam with L2 weight decay on all parameters, learning rate times lr_gamma every lr_step epochs (section 3.3).
+    The learning rate is multiplied by lr_gamma every lr_step epochs (section 3.3).
 
     Returns:
         What the training took, in this process and in those that it went on from; what was lost between them is not in it.
@@ -348,12 +355,8 @@ def train(
     step = settings.lr_step * batches.per_epoch
     distributed.see_whole_batches(model.baseline, settings.statistics_shares)
     resume = distributed.from_leader(checkpoint.exists)
-    reduced = settings.precision == "bf16"
-    if reduced:
+    if settings.precision == "bf16":
         compile_backbones(model)
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=reduced or None
-    )
     # Curves first: a checkpoint never lacks a line that came before it.
     written, saved = Curves(curves, progress), Checkpoint(checkpoint, checkpoint_minutes)
     with warnings.catch_warnings(), _quiet(), saved.listening():
@@ -363,7 +366,7 @@ def train(
             work_dir=str(folder),
             train_dataloader=loader(batches, 0),
             train_cfg={"type": SeededLoop, "workers": workers},
-            optim_wrapper=PrecisionWrapper(optimizer, settings.precision),
+            optim_wrapper=PrecisionWrapper(adam(model), settings.precision),
             param_scheduler={"type": "StepLR", "step_size": step, "gamma": settings.lr_gamma, "by_epoch": False},
             default_hooks={
                 "timer": None,

@@ -1,0 +1,59 @@
+"""What a step of the harness is held to: the same model on data already in memory, in the shortest loop that does it."""
+
+import torch
+from torch import Tensor
+
+from benchmarks.data.clips import Batch
+from benchmarks.model import ReidModel, build_model
+from benchmarks.settings import Settings
+from benchmarks.training import adam, autocast
+
+CLASSES = 625  # the training identities of MARS
+
+
+def model_of(method: str, settings: Settings) -> ReidModel:
+    """A method's model with as many classes as MARS, in training, on the CPU with the threads of its settings."""
+    torch.set_num_threads(settings.threads)
+    return build_model(method, CLASSES, settings, seed=0)[0].train()
+
+
+def random_batch(settings: Settings, flow: bool = False) -> Batch:
+    """A training batch of random pixels in the form in which workers hand it out; half of its clips mirrored or erased."""
+    draw = torch.Generator().manual_seed(0)
+    clips, steps, height, width = (
+        settings.identities * settings.clips,
+        settings.clip_frames,
+        settings.height,
+        settings.width,
+    )
+
+    def pixels(*shape: int) -> Tensor:
+        return torch.randint(0, 256, (clips, steps, *shape), dtype=torch.uint8, generator=draw)
+
+    region = torch.tensor([height // 8, width // 8, height // 2, width // 2])
+    return Batch(
+        frames=pixels(height, width, 3).permute(0, 1, 4, 2, 3),
+        labels=torch.arange(settings.identities).repeat_interleave(settings.clips),
+        flip=torch.arange(clips) % 2 == 0,
+        erase=region * (torch.arange(clips) % 2)[:, None],
+        seed=0,
+        flow=pixels(2, height, width) if flow else None,
+    )
+
+
+def train_bare(model: ReidModel, batch: Batch, steps: int) -> None:
+    """Some training steps on one batch, from a new optimizer."""
+    optimizer, device = adam(model), next(model.parameters()).device
+    for _ in range(steps):
+        with autocast(model.settings.precision, device):
+            losses = model(**batch._asdict(), mode="loss")
+        sum(losses.values()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+@torch.inference_mode()
+def embed_bare(model: ReidModel, images: Tensor) -> None:
+    """The backbone's forward pass alone, of normalised images (N, 3, H, W) on its device."""
+    with autocast(model.settings.precision, images.device):
+        model.baseline.backbone(images)
