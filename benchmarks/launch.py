@@ -40,6 +40,11 @@ def place() -> Place:
     return Place(int(said["SLURM_PROCID"]), world, int(said["SLURM_LOCALID"]), address=_slurm_address())
 
 
+def spare_cores(threads: int) -> int:
+    """Processes that decode ahead unless a user says otherwise: on the cores that `threads` leave over, 8 at most."""
+    return max(0, min(8, len(os.sched_getaffinity(0)) // place().beside - threads))
+
+
 def _slurm_address() -> str:
     """The step's first node, and a port that follows from the job and the step; MASTER_ADDR and MASTER_PORT go before."""
     said = os.environ

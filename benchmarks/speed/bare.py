@@ -3,18 +3,21 @@
 import torch
 from torch import Tensor
 
+from baselines.baseline import Clips
 from benchmarks.data.clips import Batch
 from benchmarks.model import ReidModel, build_model
+from benchmarks.run import prepare
 from benchmarks.settings import Settings
 from benchmarks.training import adam, autocast
 
 CLASSES = 625  # the training identities of MARS
+CPU = torch.device("cpu")
 
 
-def model_of(method: str, settings: Settings) -> ReidModel:
-    """A method's model with as many classes as MARS, in training, on the CPU with the threads of its settings."""
-    torch.set_num_threads(settings.threads)
-    return build_model(method, CLASSES, settings, seed=0)[0].train()
+def model_of(method: str, settings: Settings, device: torch.device = CPU) -> ReidModel:
+    """A method's model with as many classes as MARS, in training, and the machine prepared as for a run of it."""
+    prepare(settings, device)
+    return build_model(method, CLASSES, settings, seed=0)[0].train().to(device)
 
 
 def random_batch(settings: Settings, flow: bool = False) -> Batch:
@@ -53,7 +56,7 @@ def train_bare(model: ReidModel, batch: Batch, steps: int) -> None:
 
 
 @torch.inference_mode()
-def embed_bare(model: ReidModel, images: Tensor) -> None:
-    """The backbone's forward pass alone, of normalised images (N, 3, H, W) on its device."""
-    with autocast(model.settings.precision, images.device):
-        model.baseline.backbone(images)
+def embed_bare(model: ReidModel, clips: Clips) -> None:
+    """The baseline's forward pass alone, of normalised clips on its device; of `mean` that is the backbone's."""
+    with autocast(model.settings.precision, clips.frames.device):
+        model.baseline(clips)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from baselines.baseline import Clips
 from benchmarks.data.loading import load
 from benchmarks.extraction import extract
 from benchmarks.settings import resolve
@@ -21,15 +22,15 @@ def test_extraction(benchmark: Any, tmp_path_factory: pytest.TempPathFactory, mo
     long = data.table[data.table.frames.map(len) >= STEPS].head(TRACKLETS)
     tracklets = long.assign(frames=[frames[:STEPS] for frames in long.frames])
     model = model_of("mean", settings).eval()
-    images = torch.rand(TRACKLETS * STEPS, settings.height, settings.width, 3).permute(0, 3, 1, 2)
+    clips = Clips(torch.rand(TRACKLETS, STEPS, settings.height, settings.width, 3).permute(0, 1, 4, 2, 3))
     beside(
         benchmark,
         lambda: extract(model, tracklets, data.store, settings),
-        lambda: embed_bare(model, images),
+        lambda: embed_bare(model, clips),
         what=f"extracting a test set, all frames, {settings.backbone} at {settings.height}x{settings.width}",
         limit="the backbone's bare forward",
         target=0.9,
         better="at least",
         rounds=3,
-        count=len(images),
+        count=TRACKLETS * STEPS,
     )
