@@ -119,7 +119,7 @@ def run(
         model.to(machine.device)
         price = cost(model, settings)  # now, because it holds the baseline to its rule before hours of training
         if distributed.from_leader(folder.weights.exists):
-            load_model(model, folder.weights, device=str(machine.device))
+            load_model(model, folder.weights)
         elif settings.epochs > 0:
             spent = train(
                 model,
