@@ -131,9 +131,18 @@ def speed(
         Path | None, typer.Option("--from", help="Default: the newest that `make speed` kept here.")
     ] = None,
     to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Keep what the table shows, as JSON.")] = None,
+    on_gpu: Annotated[
+        Path | None,
+        typer.Option("--gpu", metavar="FILE", help="Instead: the record of `python -m benchmarks.speed.gpu`."),
+    ] = None,
 ) -> None:
     """What `make speed` measured: each step beside its limit in the same run, and whether its target is met."""
     check_choices(style, "before")
+    if on_gpu is not None:
+        from benchmarks.reporting import gpu
+
+        print(gpu.text(on_gpu, style))
+        return
     from benchmarks.reporting import speed
     from benchmarks.reporting.grid import page
 

@@ -2,7 +2,7 @@
 
 import json
 
-from benchmarks.reporting.gpu import NOT_MEASURED, grids, text
+from benchmarks.reporting.gpu import NOT_MEASURED, grids
 
 HEADLINE = {"method": "mean+afa", "precision": "bf16", "bare": 3000.0, "harness": 2900.0}
 RECORD = {
@@ -49,7 +49,14 @@ def test_what_the_clock_cut_off_has_dashes():
     assert [(row[1], row[3]) for row in grids(bare)[0].rows] == [("-", "-")] * 3
 
 
-def test_no_record_no_table(tmp_path):
-    assert text(tmp_path / "gpu.json", "github") == NOT_MEASURED
-    (tmp_path / "gpu.json").write_text(json.dumps(RECORD))
-    assert "| mean+afa |" in text(tmp_path / "gpu.json", "github")
+def test_without_a_record_the_verb_says_so(tmp_path, bench):
+    file = tmp_path / "gpu.json"
+    assert bench("speed", "--gpu", file).out.strip() == NOT_MEASURED
+    file.write_text("{}")
+    answer = bench("speed", "--gpu", file)
+    assert (answer.status, answer.err.splitlines()[-1]) == (
+        2,
+        f"bench: {file}: not what `python -m benchmarks.speed.gpu` writes (KeyError)",
+    )
+    file.write_text(json.dumps(RECORD))
+    assert "| mean+afa |" in bench("speed", "--gpu", file, "--format", "github").out
