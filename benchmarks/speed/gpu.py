@@ -106,8 +106,7 @@ def measure(scale: Scale, sheet: Sheet, device: torch.device, folder: Path) -> N
         recipe={"name": scale.recipe, **recipe.recorded()},
         recipe_frames=recipe.epochs * CLASSES * recipe.clips * recipe.clip_frames,
     )
-    sheet.note(sheet.record, agreement=list(agreement(scale, device)))
-    began = time.perf_counter()
+    began = time.perf_counter()  # first, because processes part more safely before there is a GPU's context
     data = draw_within(scale.draw, scale.dataset, folder, len(os.sched_getaffinity(0)))
     whole = walkers.table(walkers.parse(scale.dataset))
     sheet.note(
@@ -121,6 +120,7 @@ def measure(scale: Scale, sheet: Sheet, device: torch.device, folder: Path) -> N
             "seconds": time.perf_counter() - began,
         },
     )
+    sheet.note(sheet.record, agreement=list(agreement(scale, device)))
     rows = Rows(scale, sheet, device, data)
     for method in FIRST:
         rows.measure(method)
