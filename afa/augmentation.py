@@ -56,7 +56,8 @@ class AdversarialFeatureAugmentation(nn.Module):
         device = generator.device if generator is not None else frames.device
         noise = self.sigma * torch.randn(shape, generator=generator, device=device, dtype=torch.float32)
         noisy = features.motion if self.target == "coherence" else features.coherence.unsqueeze(1)
-        return frames + noise.to(frames) * noisy
+        # Towards a GPU nothing waits; from one, the number has to be there before it is read.
+        return frames + noise.to(frames, non_blocking=frames.is_cuda) * noisy
 
     def extra_repr(self) -> str:
         return f"sigma={self.sigma}, target={self.target!r}, granularity={self.granularity!r}"

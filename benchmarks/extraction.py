@@ -55,7 +55,8 @@ def extract(
     done = 0
     device = next(model.parameters()).device
     for frames, rows, motion in loader(chunks, workers):
-        with autocast(settings.precision, device):
+        # Batches have many sizes, for each of which a trained model would be compiled anew.
+        with torch.compiler.set_stance("force_eager"), autocast(settings.precision, device):
             features = model(frames, flow=motion)
         steps = frames.shape[1]
         if features.weights is None:

@@ -41,6 +41,11 @@ def place() -> Place:
     return Place(int(said["SLURM_PROCID"]), world, 1, "slurm")  # srun gives each task cores of its own
 
 
+def spare_cores(threads: int) -> int:
+    """Processes that decode ahead unless a user says otherwise: on the cores that `threads` leave over, 8 at most."""
+    return max(0, min(8, len(os.sched_getaffinity(0)) // place().beside - threads))
+
+
 @contextmanager
 def group() -> Iterator[None]:
     """Be one of the processes that torchrun or srun started, for the time of the block; nothing where there is one alone.

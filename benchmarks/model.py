@@ -141,9 +141,10 @@ class ReidModel(BaseModel):
         pixels = to_pixels(flow.to(self.pixel_mean.device, non_blocking=True))
         _augment(pixels, flip, erase, crop)
         if flip is not None:
-            pixels[:, :, 0] *= torch.where(flip.to(pixels.device), -1.0, 1.0).view(-1, 1, 1, 1)
+            pixels[:, :, 0] *= torch.where(flip.to(pixels.device, non_blocking=True), -1.0, 1.0).view(-1, 1, 1, 1)
         if crop is not None:
-            pixels *= torch.where(crop[:, 0].to(pixels.device) >= 0, ENLARGED, 1.0).view(-1, 1, 1, 1, 1)
+            faster = torch.where(crop[:, 0] >= 0, ENLARGED, 1.0).to(pixels.device, non_blocking=True)
+            pixels *= faster.view(-1, 1, 1, 1, 1)
         return pixels
 
 
@@ -177,8 +178,9 @@ def _augment(clips: Tensor, flip: Tensor | None, erase: Tensor | None, crop: Ten
             larger = F.interpolate(clips[clip], enlarged(height, width), mode="bilinear")
             clips[clip] = larger[..., top : top + height, left : left + width]
     if flip is not None and flip.any():
-        flipped = flip.to(clips.device)
-        clips[flipped] = clips[flipped].flip(-1)
+        # Numbers of clips, and no mask: what a mask selects on a GPU would have to be waited for.
+        mirrored = flip.nonzero().flatten().to(clips.device, non_blocking=True)
+        clips[mirrored] = clips[mirrored].flip(-1)
     if erase is not None:
         for clip, (top, left, bottom, right) in enumerate(erase.tolist()):
             clips[clip, :, :, top:bottom, left:right] = 0
@@ -199,4 +201,9 @@ def build_model(method: str, classes: int, settings: Settings, seed: int) -> tup
     for module in baseline.modules():
         if isinstance(module, nn.Dropout) and settings.dropout >= 0:
             module.p = settings.dropout
-    return ReidModel(baseline, classes, settings), digest
+    model = ReidModel(baseline, classes, settings)
+    if settings.precision == "bf16":  # the layout that tensor cores read; float32 keeps its own, and with it its bits
+        for weight in model.parameters():
+            if weight.dim() == 4:
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    return model, digest

@@ -32,7 +32,7 @@ from .model import ReidModel, build_model
 from .progress import Report
 from .records import Record, RunFolder
 from .settings import Settings, from_dict, resolve, split_method
-from .training import Stopped, train
+from .training import Stopped, check_precision, train
 from .whole import whole
 
 
@@ -103,7 +103,7 @@ def run(
         done = distributed.from_leader(partial(_begin, experiment, folder, fresh))
         if done is not None:
             return done
-        _prepare(settings)
+        prepare(settings, machine.device)
         clock = Clock()
         training, held_out = hold_out(data, settings)
         with distributed.leader_first():
@@ -119,7 +119,7 @@ def run(
         model.to(machine.device)
         price = cost(model, settings)  # now, because it holds the baseline to its rule before hours of training
         if distributed.from_leader(folder.weights.exists):
-            load_model(model, folder.weights, device=str(machine.device))
+            load_model(model, folder.weights)
         elif settings.epochs > 0:
             spent = train(
                 model,
@@ -229,7 +229,7 @@ def trained_model(folder: RunFolder, record: Record, machine: Machine) -> tuple[
         raise UserError(
             f"flow_weights: {settings.flow_weights} is not the file with which {record['name']} was trained"
         )
-    _prepare(settings)
+    prepare(settings, machine.device)
     classes = _classes(folder.weights)
     model, _ = build_model(experiment.method, classes, settings, experiment.seed)
     load_model(model, folder.weights)
@@ -307,8 +307,13 @@ def _validate(features: TrackletFeatures, held_out: pd.DataFrame, settings: Sett
     return rows
 
 
-def _prepare(settings: Settings) -> None:
-    """The process's threads and products, on which the bits of a result depend. No TF32: float32 is IEEE's."""
+def prepare(settings: Settings, device: torch.device) -> None:
+    """The process's threads and products, on which the bits of a result depend. No TF32: float32 is IEEE's.
+
+    Raises:
+        UserError: a precision that the machine does not have.
+    """
+    check_precision(settings.precision, device)
     torch.set_num_threads(settings.threads)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 

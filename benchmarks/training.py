@@ -6,6 +6,7 @@ Killed at any moment and started again, training goes on from its last checkpoin
 import json
 import logging
 import math
+import shutil
 import signal
 import threading
 import time
@@ -22,6 +23,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader, Dataset
 
+from baselines.backbones import Backbone
 from baselines.errors import UserError
 
 from . import distributed, launch
@@ -118,6 +120,36 @@ class PrecisionWrapper(OptimWrapper):
 def autocast(precision: str, device: torch.device) -> AbstractContextManager:
     """torch's autocast for "bf16", nothing for "float32"."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Refuse what the device can only imitate, slower than float32.
+
+    Raises:
+        UserError: "bf16" on a processor or GPU without bfloat16 arithmetic.
+    """
+    if precision == "float32":
+        return
+    if device.type == "cuda":
+        able = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        able = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if not able:
+        raise UserError(f"precision={precision}: this machine's {device.type} cannot; use --precision float32")
+
+
+def compile_backbones(model: ReidModel) -> None:
+    """Compile the two parts of each backbone, where that pays: on a GPU, and with the C compiler that it takes.
+
+    Each size of batch is compiled once, and a training has two at most. Batch normalisation over several processes would cut
+    the backbone into pieces too small to be worth it.
+    """
+    if not next(model.parameters()).is_cuda or distributed.world() > 1 or not any(map(shutil.which, ("gcc", "clang"))):
+        return
+    for module in model.modules():
+        if isinstance(module, Backbone):
+            module.early.compile(dynamic=False)
+            module.late.compile(dynamic=False)
 
 
 class Checkpoint(Hook):
@@ -275,6 +307,10 @@ class BenchRunner(Runner):
         """The model is on its device already, which need not be the one that mmengine would choose."""
         return model
 
+    def resume(self, filename: str, *_: Any, **__: Any) -> None:
+        """By way of the processor, where Adam's counts of steps belong: read from a GPU, each would be waited for."""
+        super().resume(filename, map_location="cpu")
+
     def _init_model_weights(self) -> None:
         """The weights are drawn already; mmengine would fill the log with their names."""
 
@@ -283,6 +319,13 @@ class BenchRunner(Runner):
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
         """The record names the environment."""
+
+
+def adam(model: ReidModel) -> torch.optim.Adam:
+    """Adam with L2 weight decay on all parameters (section 3.3); float32 keeps torch's choice of its form, and so its bits."""
+    settings = model.settings
+    fused = True if settings.precision == "bf16" else None
+    return torch.optim.Adam(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
 
 
 def train(
@@ -299,7 +342,7 @@ def train(
 ) -> Spent:
     """Train `model` in place to its last epoch, from `checkpoint` if the file is there.
 
-    Adam with L2 weight decay on all parameters, learning rate times lr_gamma every lr_step epochs (section 3.3).
+    The learning rate is multiplied by lr_gamma every lr_step epochs (section 3.3).
 
     Returns:
         What the training took, in this process and in those that it went on from; what was lost between them is not in it.
@@ -312,7 +355,8 @@ def train(
     step = settings.lr_step * batches.per_epoch
     distributed.see_whole_batches(model.baseline, settings.statistics_shares)
     resume = distributed.from_leader(checkpoint.exists)
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    if settings.precision == "bf16":
+        compile_backbones(model)
     # Curves first: a checkpoint never lacks a line that came before it.
     written, saved = Curves(curves, progress), Checkpoint(checkpoint, checkpoint_minutes)
     with warnings.catch_warnings(), _quiet(), saved.listening():
@@ -322,7 +366,7 @@ def train(
             work_dir=str(folder),
             train_dataloader=loader(batches, 0),
             train_cfg={"type": SeededLoop, "workers": workers},
-            optim_wrapper=PrecisionWrapper(optimizer, settings.precision),
+            optim_wrapper=PrecisionWrapper(adam(model), settings.precision),
             param_scheduler={"type": "StepLR", "step_size": step, "gamma": settings.lr_gamma, "by_epoch": False},
             default_hooks={
                 "timer": None,

@@ -1,6 +1,5 @@
 """Options that several verbs share, and what they come to."""
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,9 +65,7 @@ def machine(workers: int | None, threads: int, report: "Report", checkpoint_minu
     """How the verb's run is carried out; by default the cores that its threads leave over decode ahead."""
     from benchmarks.run import Machine
 
-    if workers is None:
-        workers = max(0, min(8, len(os.sched_getaffinity(0)) // launch.place().beside - threads))
-    return Machine(workers, checkpoint_minutes, report)
+    return Machine(launch.spare_cores(threads) if workers is None else workers, checkpoint_minutes, report)
 
 
 def not_loaded(record: "Record") -> str | None:

@@ -1,4 +1,4 @@
-"""Verbs that show what is there and change nothing: list, show, table, doctor, records export."""
+"""Verbs that show what is there and change nothing: list, show, table, verdict, speed, doctor, records export."""
 
 import sys
 from pathlib import Path
@@ -122,6 +122,34 @@ def verdict(
     if not judged:
         raise UserError(f"nothing to judge: no finished run of ours{f' on {dataset}' if dataset else ''}")
     print(page(list(grids(judged)), style))
+
+
+@verbs.command()
+def speed(
+    style: Annotated[str, typer.Option("--format", help="terminal, github, latex, html or csv")] = "terminal",
+    file: Annotated[
+        Path | None, typer.Option("--from", help="Default: the newest that `make speed` kept here.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Keep what the table shows, as JSON.")] = None,
+    on_gpu: Annotated[
+        Path | None,
+        typer.Option("--gpu", metavar="FILE", help="Instead: the record of `python -m benchmarks.speed.gpu`."),
+    ] = None,
+) -> None:
+    """What `make speed` measured: each step beside its limit in the same run, and whether its target is met."""
+    check_choices(style, "before")
+    if on_gpu is not None:
+        from benchmarks.reporting import gpu
+
+        print(gpu.text(on_gpu, style))
+        return
+    from benchmarks.reporting import speed
+    from benchmarks.reporting.grid import page
+
+    measured = speed.read(file or speed.newest())
+    if to is not None:
+        speed.write(measured, to)
+    print(page([speed.grid(measured)], style))
 
 
 @verbs.command()

@@ -23,6 +23,7 @@ def run(
     epochs: Annotated[
         int | None, typer.Option(help="Short for --set epochs=...; 0 evaluates without training.")
     ] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, or bf16 where the machine has it.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     split: Split = 0,
     test: Annotated[
@@ -42,7 +43,7 @@ def run(
     from benchmarks.run import evaluate_elsewhere, plan
     from benchmarks.run import run as execute
 
-    short = {"backbone": backbone, "weights": weights, "epochs": epochs}
+    short = {"backbone": backbone, "weights": weights, "epochs": epochs, "precision": precision}
     changes = [f"{key}={value}" for key, value in short.items() if value is not None] + change
     with launch.group(), reporting() as report:
         experiment, settings, loaded = plan(

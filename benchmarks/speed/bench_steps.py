@@ -1,61 +1,76 @@
-"""Training steps with AFA and of `cnn3d`, each beside a step of `mean` taken just before it.
+"""Training steps: the trainer's beside a bare loop's on the same batch, and what AFA and `cnn3d` add to those of `mean`.
 
-The median of their ratios stands behind the name. `cnn3d` may take twice as long as `mean`. ResNet-18 and few clips:
-ResNet-50 at 256x128 takes minutes on two cores.
+ResNet-50 at the paper's 256x128, in few and short clips: an image takes two cores a sixth of a second. The trainer is also held
+to the small recipe's whole batch, whose step is quick enough to show what surrounds it.
 """
 
-import time
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
-from benchmarks.data.clips import TrainingBatches
-from benchmarks.data.loading import load
-from benchmarks.model import build_model
-from benchmarks.settings import resolve
+from benchmarks.data.clips import Batch, TrainingBatches
+from benchmarks.settings import Settings, resolve
+from benchmarks.speed.bare import model_of, random_batch, train_bare
+from benchmarks.speed.beside import beside
+from benchmarks.training import train
 
-CHANGES = ["backbone=resnet18", "height=128", "width=64", "identities=2", "clips=2"]
-ROUNDS = 10
-
-
-@pytest.fixture(scope="module")
-def batches(tmp_path_factory: pytest.TempPathFactory) -> TrainingBatches:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        data = load("walkers:tiny")
-    return TrainingBatches(data.table[data.table.subset == "train"], data.store, resolve("control", "mean", CHANGES), 0)
+SHORT = ("weights=none", "identities=2", "clips=2", "clip_frames=2")
 
 
-def steps_of(method: str, batches: TrainingBatches) -> Callable[[], None]:
-    """A function that takes one training step, always on the same batch."""
-    settings = resolve("control", method, CHANGES)
-    torch.set_num_threads(settings.threads)
-    model = build_model(method, len(batches.pids), settings, seed=0)[0].train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
-    batch = batches[0]
+class Again(TrainingBatches):
+    """One batch from memory, `steps` times."""
 
-    def step() -> None:
-        optimizer.zero_grad()
-        losses: Any = model(**batch._asdict(), mode="loss")
-        sum(losses.values()).backward()
-        optimizer.step()
+    def __init__(self, batch: Batch, settings: Settings, steps: int) -> None:
+        self.batch, self.settings, self.per_epoch = batch, settings, steps
 
-    return step
+    def __len__(self) -> int:
+        return self.per_epoch
+
+    def __getitem__(self, i: int) -> Batch:
+        return self.batch
 
 
-@pytest.mark.parametrize("method", ["mean", "mean+afa", "cnn3d"])
-def test_training_step(benchmark: Any, batches: TrainingBatches, method: str) -> None:
-    peer, peer_seconds = steps_of("mean", batches), []
+@pytest.mark.parametrize(("recipe", "changes", "steps"), [("paper", SHORT, 2), ("small", (), 20)])
+def test_trainer(benchmark: Any, tmp_path: Path, recipe: str, changes: tuple[str, ...], steps: int) -> None:
+    settings = resolve(recipe, "mean", changes)
+    batch = random_batch(settings)
+    ours, peer = model_of("mean", settings), model_of("mean", settings)
 
-    def before() -> None:
-        start = time.perf_counter()
-        peer()
-        peer_seconds.append(time.perf_counter() - start)
+    def trained() -> None:
+        checkpoint, curves, log = (tmp_path / name for name in ("checkpoint", "curves", "log"))
+        train(
+            ours,
+            Again(batch, settings, steps),
+            tmp_path,
+            checkpoint=checkpoint,
+            curves=curves,
+            log=log,
+            workers=0,
+            checkpoint_minutes=60,
+        )
 
-    benchmark.pedantic(steps_of(method, batches), setup=before, rounds=ROUNDS, warmup_rounds=2)
-    ratio = float(np.median(np.divide(benchmark.stats.stats.data, peer_seconds[-ROUNDS:])))
-    benchmark.extra_info["times mean"] = ratio
-    benchmark.stats.name += f", {ratio:.2f} x mean"
+    beside(
+        benchmark,
+        trained,
+        lambda: train_bare(peer, batch, steps),
+        what=f"a training step, {settings.backbone} at {settings.height}x{settings.width}",
+        limit="the bare loop: same model, same data already in memory",
+        target=1.03,
+        count=steps * batch.labels.numel() * settings.clip_frames,
+    )
+
+
+@pytest.mark.parametrize(("method", "target", "rounds"), [("mean+afa", 1.01, 15), ("cnn3d", 2.0, 5)])
+def test_method_on_top_of_mean(benchmark: Any, method: str, target: float, rounds: int) -> None:
+    batch = random_batch(resolve("paper", "mean", SHORT))
+    ours, mean = (model_of(each, resolve("paper", each, SHORT)) for each in (method, "mean"))
+    beside(
+        benchmark,
+        lambda: train_bare(ours, batch, 1),
+        lambda: train_bare(mean, batch, 1),
+        what=f"a training step of {method}, {ours.settings.backbone}",
+        limit="the step of mean",
+        target=target,
+        rounds=rounds,
+    )

@@ -13,8 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from baselines.errors import UserError
 from benchmarks import records
 from benchmarks.model import ReidModel
+from benchmarks.training import check_precision
 
 RUN = (
     "run",
@@ -167,10 +169,22 @@ def test_a_checkpoint_of_other_code_is_not_gone_on_with(bench, results):
     assert same_bits(weights(results), straight)
 
 
-def test_bf16_runs_on_this_machine_near_to_float32(bench, results):
+def test_bf16_is_near_to_float32(bench, results):
+    try:
+        check_precision("bf16", torch.device("cpu"))
+    except UserError as error:
+        pytest.skip(str(error))
     for precision in ("bf16", "float32"):
-        assert bench(*RUN, "--set", f"precision={precision}", "--set", "epochs=1").status == 0
+        assert bench(*RUN, "--precision", precision, "--set", "epochs=1").status == 0
     lines = [json.loads(path.read_text().splitlines()[0]) for path in results.glob("*/curves.jsonl")]
     assert len(lines) == 2
     assert lines[0]["loss_triplet"] == pytest.approx(lines[1]["loss_triplet"], rel=0.05)
     assert lines[0] != lines[1]
+
+
+def test_a_machine_without_bf16_says_so_before_it_trains(bench, results, monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    answer = bench(*RUN, "--precision", "bf16")
+    assert answer.status == 2
+    assert answer.err.splitlines()[-1] == ("bench: precision=bf16: this machine's cpu cannot; use --precision float32")
+    assert bench(*RUN, "--precision", "half").err.splitlines()[-1].endswith("one of float32, bf16, not 'half'")

@@ -51,6 +51,11 @@ def test_mean_and_sample_standard_deviation_over_seeds():
     assert row.split()[:3] == ["mean", "3", "60.0±10.0"]  # by hand: the sample deviation of 50, 60, 70
 
 
+def test_runs_of_two_precisions_are_two_rows_that_say_so():
+    (table,) = tables([record(precision=each) for each in ("float32", "bf16")], None, {})
+    assert [row.label for row in table.rows] == ["mean (precision=bf16)", "mean (precision=float32)"]
+
+
 def test_what_a_run_costs_is_the_mean_over_runs_and_a_dash_for_features_from_outside():
     outside = {**external(), "cost": None, "phases": {"evaluate": {"seconds": 1.0, "items": 9, "per_second": 9.0}}}
     (table,) = tables([record(seed=0, speed=900), record(seed=1, speed=1200), outside], None, {})

@@ -1,0 +1,127 @@
+"""What `python -m benchmarks.speed.gpu` measured, as tables."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from baselines.errors import UserError
+
+from .grid import Grid, page
+
+NOT_MEASURED = "Not measured yet: no GPU was at hand."
+HEAD = (
+    "method", "precision", "bare step", "harness", "of bare", "extraction", "of forward", "peak GB", "hours of the MARS recipe"
+)  # fmt: skip
+UNITS = "frames a second; bare step: data in memory; harness: loading and decoding too; of forward: of the network's pass alone"
+# On one H100, of mean+afa in bf16: frames a second, share of the bare step, minutes of the paper's recipe for MARS.
+HEADLINE, FRAMES, SHARE, MINUTES = ("mean+afa", "bf16"), 2900.0, 0.9, 20.0
+PAPER = "the paper took 2.4 h on two GTX 1080 Ti"
+
+
+def text(file: Path, style: str) -> str:
+    """The tables of a record in one of `grid.STYLES`; a line that says so where there is no record.
+
+    Raises:
+        UserError: the file is something else.
+    """
+    if not file.exists():
+        return NOT_MEASURED
+    try:
+        return page(grids(json.loads(file.read_text(encoding="utf-8"))), style)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: not what `python -m benchmarks.speed.gpu` writes ({type(error).__name__})") from error
+
+
+def grids(record: dict[str, Any]) -> list[Grid]:
+    """Targets beside what was measured; every method; CPU against GPU."""
+    environment = record["environment"]
+    place = f"{environment['gpu'] or environment['cpu']}, {environment['cores']} cores, torch {environment['packages']['torch']}"
+    return [
+        Grid(place, ("what", "measured", "target", "met"), _targets(record), _notes(record)),
+        Grid("Training and extraction", HEAD, [_row(row, record) for row in record["methods"]], (UNITS, PAPER)),
+        Grid(
+            "One batch, beside the CPU in float32",
+            ("what", "precision", "difference", "tolerance"),
+            [
+                [row["what"], row["precision"], f"{row['difference']:.1e}", f"{row['tolerance']:.0e}"]
+                for row in record.get("agreement", [])
+            ],
+            ("largest share by which losses and features may differ",),
+        ),
+    ]
+
+
+def _targets(record: dict[str, Any]) -> list[list[str]]:
+    """Of the row that the targets are about; "-" where the clock cut it off."""
+    found = [row for row in record["methods"] if (row["method"], row["precision"]) == HEADLINE and "harness" in row]
+    frames = found[0]["harness"] if found else None
+    share = frames / found[0]["bare"] if frames else None
+    minutes = 60 * _hours(frames, record) if frames else None
+    name = " in ".join(HEADLINE)
+    rows = [
+        (f"{name}, frames a second", "{:,.0f}", frames, FRAMES, "at least"),
+        (f"{name}, the harness beside the bare step", "{:.2f}", share, SHARE, "at least"),
+        (f"{name}, minutes of the MARS recipe", "{:.1f}", minutes, MINUTES, "at most"),
+    ]
+    return [
+        [what, form.format(value) if value else "-", f"{better} {form.format(target)}", _met(value, target, better)]
+        for what, form, value, target, better in rows
+    ]
+
+
+def _met(value: float | None, target: float, better: str) -> str:
+    if value is None:
+        return "-"
+    return "yes" if (value >= target if better == "at least" else value <= target) else "no"
+
+
+def _row(row: dict[str, Any], record: dict[str, Any]) -> list[str]:
+    bare, harness, memory = row.get("bare"), row.get("harness"), row.get("memory")
+    extraction, forward = row.get("extraction"), row.get("forward")
+    failed = [f"{row['precision']}: {row['failed']}"] if "failed" in row else [row["precision"]]
+    return [
+        row["method"],
+        *failed,
+        _number(bare),
+        _number(harness),
+        _share(harness, bare),
+        _number(extraction),
+        _share(extraction, forward),
+        f"{memory / 1e9:.1f}" if memory else "-",
+        f"{_hours(harness, record):.2f}" if harness else "-",
+    ]
+
+
+def _hours(frames_a_second: float, record: dict[str, Any]) -> float:
+    return float(record["recipe_frames"] / frames_a_second / 3600)
+
+
+def _number(value: float | None) -> str:
+    return f"{value:,.0f}" if value else "-"
+
+
+def _share(part: float | None, whole: float | None) -> str:
+    return f"{part / whole:.0%}" if part and whole else "-"
+
+
+def _notes(record: dict[str, Any]) -> list[str]:
+    """What was drawn, the evaluation, what compiling brought, and whether the clock ended it."""
+    notes = []
+    if drawn := record.get("drawn"):
+        notes.append(
+            f"{drawn['name']}: {drawn['frames']:,} of {drawn['of_frames']:,} frames drawn, in {drawn['seconds']:.0f} s"
+        )
+    if seen := record.get("evaluation"):
+        notes.append(
+            f"evaluation of {seen['queries']:,} x {seen['gallery'] + seen['queries']:,} x {seen['channels']:,} by the CPU: "
+            f"{seen['seconds']:.1f} s, the product alone {seen['product']:.1f} s"
+        )
+    for row in record["methods"]:
+        if row.get("eager") and row.get("bare"):
+            notes.append(
+                f"{row['method']} in {row['precision']}: {row['bare'] / row['eager']:.2f} times as fast compiled, "
+                f"after {row['compile_seconds']:.0f} s"
+            )
+    if not record["complete"]:
+        notes.append("the clock ended the measurement before all methods had their turn")
+    return notes

@@ -1,0 +1,79 @@
+"""What `make speed` measured as one table: each step beside its limit or peer of the same run, and whether the target is met."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from baselines.errors import UserError
+from benchmarks.whole import write_whole
+
+from .grid import Grid
+
+KEPT = Path(".benchmarks")  # where pytest-benchmark keeps a JSON file a run, below the current folder
+HEAD = ("what, beside what", "measured", "ratio", "target", "")
+
+
+def newest(place: Path = KEPT) -> Path:
+    """The file of the last run that was kept below `place`.
+
+    Raises:
+        UserError: there is none.
+    """
+    files = sorted(place.glob("*/*.json"), key=lambda file: file.stat().st_mtime_ns)
+    if not files:
+        raise UserError(f"no measurements in {place.absolute()}; `make speed` makes them, or name a file by --from")
+    return files[-1]
+
+
+def read(file: Path) -> dict[str, Any]:
+    """The rows that a run noted, when and on what; of pytest-benchmark's JSON, or of a file that `write` made of it.
+
+    Raises:
+        UserError: no such file, or not one of these.
+    """
+    try:
+        kept = json.loads(file.read_text())
+        rows = [each["extra_info"] for each in kept["benchmarks"] if "what" in each["extra_info"]]
+        machine = {"bench": kept["machine_info"]["bench"]}
+        return {
+            "datetime": kept["datetime"],
+            "machine_info": machine,
+            "benchmarks": [{"extra_info": row} for row in rows],
+        }
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: not what `make speed` keeps ({type(error).__name__}: {error})") from error
+
+
+def write(measured: dict[str, Any], file: Path) -> None:
+    """Keep what `read` gave."""
+    write_whole(file, json.dumps(measured, indent=1, sort_keys=True) + "\n")
+
+
+def grid(measured: dict[str, Any]) -> Grid:
+    """The table, and below it what limits each missed target, the machine, the date and the packages."""
+    rows = [each["extra_info"] for each in measured["benchmarks"]]
+    machine = measured["machine_info"]["bench"]
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items() if version)
+    limits = [f"missed: {row['what']}: {row['note']}" for row in rows if row.get("note") and not _met(row)]
+    where = f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores; {measured['datetime'][:10]}"
+    return Grid(
+        "Speed", HEAD, [_cells(row) for row in rows], [*limits, where, f"Python {machine['python']}, {packages}"]
+    )
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    unit, digits = (row["unit"], 2) if "unit" in row else ("x", 3 if row["ratio"] < 2 else 1)
+    return [
+        f"{row['what']}, beside {row['limit']}" if row["limit"] else row["what"],
+        row.get("measured", ""),
+        f"{row['ratio']:.{digits}f} {unit}",
+        f"{row['better']} {row['target']:g} {unit}",
+        "met" if _met(row) else "missed",
+    ]
+
+
+def _met(row: dict[str, Any]) -> bool:
+    ratio, target = row["ratio"], row["target"]
+    return bool(ratio <= target if row["better"] == "at most" else ratio >= target)

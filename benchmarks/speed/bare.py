@@ -1,0 +1,63 @@
+"""What a step of the harness is held to: the same model on data already in memory, in the shortest loop that does it."""
+
+import torch
+from torch import Tensor
+
+from baselines.baseline import Clips
+from benchmarks.data.clips import Batch
+from benchmarks.model import ReidModel, build_model
+from benchmarks.run import prepare
+from benchmarks.settings import Settings
+from benchmarks.training import adam, autocast
+
+CLASSES = 625  # the training identities of MARS
+CPU = torch.device("cpu")
+
+
+def model_of(method: str, settings: Settings, device: torch.device = CPU) -> ReidModel:
+    """A method's model with as many classes as MARS, in training, and the machine prepared as for a run of it."""
+    prepare(settings, device)
+    return build_model(method, CLASSES, settings, seed=0)[0].train().to(device)
+
+
+def random_batch(settings: Settings, flow: bool = False) -> Batch:
+    """A training batch of random pixels in the form in which workers hand it out; half of its clips mirrored or erased."""
+    draw = torch.Generator().manual_seed(0)
+    clips, steps, height, width = (
+        settings.identities * settings.clips,
+        settings.clip_frames,
+        settings.height,
+        settings.width,
+    )
+
+    def pixels(*shape: int) -> Tensor:
+        return torch.randint(0, 256, (clips, steps, *shape), dtype=torch.uint8, generator=draw)
+
+    region = torch.tensor([height // 8, width // 8, height // 2, width // 2])
+    return Batch(
+        frames=pixels(height, width, 3).permute(0, 1, 4, 2, 3),
+        labels=torch.arange(settings.identities).repeat_interleave(settings.clips),
+        flip=torch.arange(clips) % 2 == 0,
+        erase=region * (torch.arange(clips) % 2)[:, None],
+        crop=torch.full((clips, 2), -1),
+        seed=0,
+        flow=pixels(2, height, width) if flow else None,
+    )
+
+
+def train_bare(model: ReidModel, batch: Batch, steps: int) -> None:
+    """Some training steps on one batch, from a new optimizer."""
+    optimizer, device = adam(model), next(model.parameters()).device
+    for _ in range(steps):
+        with autocast(model.settings.precision, device):
+            losses = model(**batch._asdict(), mode="loss")
+        sum(losses.values()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+@torch.inference_mode()
+def embed_bare(model: ReidModel, clips: Clips) -> None:
+    """The baseline's forward pass alone, of normalised clips on its device; of `mean` that is the backbone's."""
+    with autocast(model.settings.precision, clips.frames.device):
+        model.baseline(clips)

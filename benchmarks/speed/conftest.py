@@ -1,0 +1,9 @@
+"""What is kept of a run says on what it was measured."""
+
+from typing import Any
+
+from benchmarks import environment
+
+
+def pytest_benchmark_update_machine_info(config: object, machine_info: dict[str, Any]) -> None:  # noqa: ARG001
+    machine_info["bench"] = environment.describe()

@@ -1,0 +1,50 @@
+"""A part of a drawn data set, drawn by many processes until the clock says so."""
+
+import multiprocessing
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cv2
+import pandas as pd
+
+from benchmarks.data import walkers
+from benchmarks.data.loading import Data, definition
+from benchmarks.data.stores import PackedStore, write_pack
+
+
+def draw_within(seconds: float, name: str, folder: Path, processes: int) -> Data:
+    """As many whole tracklets of the data set `name` as can be drawn in the time: a chance sample, one a process at least.
+
+    They lie in `folder`, a file a process. What was left out is missing in the table too.
+    """
+    until = time.monotonic() + seconds
+    world = walkers.parse(name)
+    table = walkers.table(world)
+    shuffled = table.sample(frac=1, random_state=0)
+    files = [folder / f"{number}.arrow" for number in range(processes)]
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
+        shares = [
+            pool.submit(_draw, world, shuffled.iloc[number::processes], file, until)
+            for number, file in enumerate(files)
+        ]
+        drawn = {tracklet for share in shares for tracklet in share.result()}
+    part = table[table.tracklet.isin(drawn)].reset_index(drop=True)
+    return Data(name, 0, part, PackedStore(*files), "drawn in part", definition(name), folder)
+
+
+def _draw(world: walkers.World, rows: pd.DataFrame, file: Path, until: float) -> list[str]:
+    """Draw tracklets into `file`, one after the other; the names of those that were drawn in time."""
+    cv2.setNumThreads(1)
+    drawn: list[str] = []
+
+    def frames() -> Iterator[tuple[str, bytes]]:
+        for row in rows.itertuples(index=False):
+            if drawn and time.monotonic() > until:
+                return
+            yield from walkers.tracklet_frames(world, row)
+            drawn.append(row.tracklet)
+
+    write_pack(file, frames())
+    return drawn

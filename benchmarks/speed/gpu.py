@@ -1,0 +1,375 @@
+"""What the paper's MARS recipe takes on a machine with a GPU: one command, in minutes, without a network.
+
+    python -m benchmarks.speed.gpu [--to FILE] [--minutes 9] [--tiny]
+
+It draws people as many as MARS has, as far as the clock lets it, and measures ResNet-50 at 256x128 with the paper's batch. The
+most important comes first, and each figure is written as soon as it is known: what the clock cuts off is not in the record.
+Figures are frames a second unless they say otherwise. `benchmarks.reporting.gpu` makes the record a table.
+"""
+
+import argparse
+import gc
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from baselines import BASELINES
+from baselines.baseline import Clips
+from benchmarks import environment
+from benchmarks.data import walkers
+from benchmarks.data.clips import Batch, TrainingBatches
+from benchmarks.data.flow import flow_store
+from benchmarks.data.loading import Data, definition
+from benchmarks.data.stores import Store
+from benchmarks.data.subsets import test_tracklets
+from benchmarks.extraction import extract
+from benchmarks.launch import spare_cores
+from benchmarks.model import ReidModel
+from benchmarks.run import rank_features
+from benchmarks.settings import Settings, change, resolve
+from benchmarks.speed.bare import CLASSES, CPU, embed_bare, model_of, random_batch, train_bare
+from benchmarks.speed.drawing import draw_within
+from benchmarks.training import autocast, compile_backbones, train
+from benchmarks.whole import write_whole
+
+Row = dict[str, Any]
+FIRST = ("mean+afa", "mean")  # measured before all others, in both precisions
+NEXT = ("cnn3d", "flow", "qan", "lstm")  # then the other baselines
+PRECISIONS = ("bf16", "float32")
+# The largest difference to float32 on the CPU, as a share: of a loss term, and of the features by their norms.
+TOLERANCE = {"float32": 1e-3, "bf16": 0.1}
+LEFT_FOR_THE_END = 15.0  # seconds before the last moment, in which the command closes by itself
+
+
+class Scale(NamedTuple):
+    """How large everything is.
+
+    Attributes:
+        baselines: beside FIRST, in this order.
+        draw, each: seconds for drawing, and for one figure.
+        frames: of the test set that is extracted.
+    """
+
+    dataset: str
+    recipe: str
+    changes: tuple[str, ...]
+    baselines: tuple[str, ...]
+    draw: float
+    each: float
+    frames: int
+
+
+OTHERS = (*NEXT, *(name for name in BASELINES.names() if name not in (*FIRST, *NEXT)))
+MARS = Scale("walkers:mars", "mars", ("weights=none",), OTHERS, 100.0, 4.0, 20_000)
+FEW = ("identities=2", "clips=2", "clip_frames=2", "threads=1")
+TINY = Scale("walkers:tiny", "small", FEW, ("cnn3d", "flow"), 0.5, 0.0, 100)
+
+
+class TimeIsUp(BaseException):
+    """The clock has ended the measurement."""
+
+
+class Sheet:
+    """The record, written whole with each new figure."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.record: Row = {"methods": [], "complete": False}
+
+    def note(self, row: Row, **figures: Any) -> None:
+        """Add figures to the record, or to a row of it."""
+        row.update(figures)
+        write_whole(self.file, json.dumps(self.record, indent=1) + "\n")
+        print(" ".join(str(row.get(key, "")) for key in ("method", "precision")), figures, file=sys.stderr, flush=True)
+
+
+def measure(scale: Scale, sheet: Sheet, device: torch.device, folder: Path) -> None:
+    """Everything, the most important first."""
+    recipe = resolve(scale.recipe, FIRST[0], scale.changes)
+    sheet.note(
+        sheet.record,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        environment=environment.describe(),
+        recipe={"name": scale.recipe, **recipe.recorded()},
+        recipe_frames=recipe.epochs * CLASSES * recipe.clips * recipe.clip_frames,
+    )
+    began = time.perf_counter()  # first, because processes part more safely before there is a GPU's context
+    data = draw_within(scale.draw, scale.dataset, folder, len(os.sched_getaffinity(0)))
+    whole = walkers.table(walkers.parse(scale.dataset))
+    sheet.note(
+        sheet.record,
+        drawn={
+            "name": scale.dataset,
+            "tracklets": len(data.table),
+            "of_tracklets": len(whole),
+            "frames": int(data.table.frames.map(len).sum()),
+            "of_frames": int(whole.frames.map(len).sum()),
+            "seconds": time.perf_counter() - began,
+        },
+    )
+    sheet.note(sheet.record, agreement=list(agreement(scale, device)))
+    rows = Rows(scale, sheet, device, data)
+    for method in FIRST:
+        rows.measure(method)
+    sheet.note(sheet.record, evaluation=evaluation(whole, data, recipe))
+    for baseline in scale.baselines:
+        for method in (f"{baseline}+afa", baseline):
+            rows.measure(method)
+    sheet.note(sheet.record, complete=True)
+
+
+class Rows:
+    """A row of figures for each method and precision."""
+
+    def __init__(self, scale: Scale, sheet: Sheet, device: torch.device, data: Data) -> None:
+        self.scale, self.sheet, self.device, self.data = scale, sheet, device, data
+        self.at_test: dict[tuple[str, str], Row] = {}  # by baseline and precision: AFA is not there at test
+        self.kept_flow: tuple[Data, Store] | None = None
+
+    def measure(self, method: str) -> None:
+        """Both precisions of a method; one that fails is noted as failed."""
+        for precision in PRECISIONS:
+            row: Row = {"method": method, "precision": precision}
+            self.sheet.record["methods"].append(row)
+            try:
+                self._fill(row)
+            except Exception as error:  # the next row may do
+                self.sheet.note(row, failed=f"{type(error).__name__}: {str(error).partition(os.linesep)[0]}")
+
+    def _fill(self, row: Row) -> None:
+        method, precision, note = row["method"], row["precision"], self.sheet.note
+        settings = resolve(self.scale.recipe, method, [*self.scale.changes, f"precision={precision}"])
+        model = model_of(method, settings, self.device)
+        batch = on(self.device, random_batch(settings, model.baseline.uses_flow))
+        data, flow = self._with_flow(settings) if model.baseline.uses_flow else (self.data, None)
+
+        def bare() -> float:
+            return self._rate(lambda steps: train_bare(model, batch, steps), len(batch.labels) * settings.clip_frames)
+
+        if self.device.type == "cuda":
+            gc.collect()  # the models of rows before
+            torch.cuda.reset_peak_memory_stats()
+        if precision == "bf16":
+            if method in FIRST:
+                note(row, eager=bare())
+            began = time.perf_counter()
+            compile_backbones(model)
+            train_bare(model, batch, 1)
+            note(row, compile_seconds=time.perf_counter() - began)
+        note(row, bare=bare())
+        note(row, harness=self._harness(model, data, flow, row["bare"]), memory=environment.peak_memory().get("gpu"))
+        baseline = (method.partition("+")[0], precision)
+        if baseline not in self.at_test:
+            self.at_test[baseline] = self._at_test(model, data, flow)
+        note(row, **self.at_test[baseline])
+
+    def _rate(self, call: Callable[[int], None], frames: int) -> float:
+        """Frames a second of a call that repeats a step so many times, once warm."""
+        call(3)
+        one = self._seconds(call, 2) / 2
+        times = int(np.clip(self.scale.each / 2 / one, 2, 1000))
+        return times * frames / self._seconds(call, times)
+
+    def _seconds(self, call: Callable[[int], None], times: int) -> float:
+        synchronize(self.device)
+        began = time.perf_counter()
+        call(times)
+        synchronize(self.device)
+        return time.perf_counter() - began
+
+    def _harness(self, model: ReidModel, data: Data, flow: Store | None, bare: float) -> float:
+        """The trainer with its loading, once its workers are ahead, on batches as large as all of the paper's but one."""
+        settings = model.settings
+        training = data.table[data.table.subset == "train"]
+        pids = np.unique(training.pid)
+        pids = pids[: len(pids) // settings.identities * settings.identities]
+        batches = FirstBatches(training[training.pid.isin(pids)], data.store, settings, seed=0, flow=flow)
+        size = settings.identities * settings.clips * settings.clip_frames
+        batches.count = max(4, round(self.scale.each * bare / size))
+        marks = [
+            (0, time.perf_counter())
+        ]  # further ones after a look at the losses, and so at what the device has done
+        with tempfile.TemporaryDirectory() as place:
+            train(
+                model,
+                batches,
+                Path(place),
+                checkpoint=Path(place, "checkpoint"),
+                curves=Path(place, "curves"),
+                log=Path(place, "log"),
+                workers=spare_cores(settings.threads),
+                checkpoint_minutes=60,
+                progress=lambda done, *_: marks.append((done * size, time.perf_counter())),
+            )
+        return steady(marks)
+
+    def _at_test(self, model: ReidModel, data: Data, flow: Store | None) -> Row:
+        """Extraction with its loading, and the forward pass alone on batches as large as its."""
+        settings = model.settings
+        tracklets = pd.concat(test_tracklets(data))
+        tracklets = tracklets[tracklets.frames.map(len).cumsum() <= self.scale.frames]
+        marks = [(0, time.perf_counter())]
+        extract(
+            model,
+            tracklets,
+            data.store,
+            settings,
+            spare_cores(settings.threads),
+            progress=lambda done, _: marks.append((done, time.perf_counter())),
+            flow=flow,
+        )
+        steps = settings.test_chunk
+        shape = (256 // steps, steps, settings.height, settings.width)
+        pixels, motion = (torch.rand(*shape, planes, device=self.device).permute(0, 1, 4, 2, 3) for planes in (3, 2))
+
+        def forward(times: int) -> None:
+            for _ in range(times):
+                embed_bare(model, Clips(pixels, motion))
+
+        with torch.compiler.set_stance("force_eager"):
+            alone = self._rate(forward, shape[0] * steps)
+        return {"extraction": steady(marks), "forward": alone}
+
+    def _with_flow(self, settings: Settings) -> tuple[Data, Store]:
+        """A part of the data small enough to have its flow computed here."""
+        if self.kept_flow is None:
+            table = self.data.table
+            training = table[table.subset == "train"]
+            few = np.unique(training.pid)[: 2 * settings.identities]
+            test = table[table.subset != "train"]
+            test = test[test.frames.map(len).cumsum() <= self.scale.frames / 4]
+            part = pd.concat([training[training.pid.isin(few)], test])
+            data = Data(**{**self.data.__dict__, "table": part})
+            self.kept_flow = data, flow_store(data, settings)
+        return self.kept_flow
+
+
+class FirstBatches(TrainingBatches):
+    """The first `count` batches of a training and no more."""
+
+    count = 0
+
+    def __len__(self) -> int:
+        return self.count
+
+
+def steady(marks: list[tuple[int, float]]) -> float:
+    """Frames a second over the second half of (frames done, when): the first has the start of workers in it."""
+    (frames, began), (all_frames, ended) = marks[(len(marks) - 1) // 2], marks[-1]
+    return (all_frames - frames) / (ended - began)
+
+
+def agreement(scale: Scale, device: torch.device) -> Iterator[Row]:
+    """Losses and features of one batch on the device, beside those of the CPU in float32."""
+    method = FIRST[0]
+    settings = resolve(scale.recipe, method, [*scale.changes, "identities=2", "clips=2", "clip_frames=2"])
+    batch = random_batch(settings)
+
+    @torch.no_grad()
+    def looked(precision: str, place: torch.device) -> dict[str, torch.Tensor]:
+        model = model_of(method, change(settings, {"precision": precision}, "agreement"), place)
+        with autocast(precision, place):
+            features = model(batch.frames, flip=batch.flip, erase=batch.erase).frames
+            losses = model(**batch._asdict(), mode="loss")
+        return {name: value.double().cpu() for name, value in {"features": features, **losses}.items()}
+
+    reference = looked("float32", CPU)
+    for precision in PRECISIONS:
+        for name, value in looked(precision, device).items():
+            difference = float((value - reference[name]).norm() / reference[name].norm())
+            allowed = TOLERANCE[precision]
+            yield {"what": name, "precision": precision, "difference": difference, "tolerance": allowed}
+
+
+def evaluation(whole: pd.DataFrame, data: Data, settings: Settings) -> Row:
+    """Seconds for the metrics of the whole data set from clustered features, on the processor, and of the bare product."""
+    queries, gallery = test_tracklets(Data(**{**data.__dict__, "table": whole}))
+    channels = model_of(FIRST[0], settings).baseline.channels
+    draw = np.random.default_rng(0)
+    centres = draw.normal(size=(whole.pid.max() + 1, channels)).astype(np.float32)
+
+    def features(rows: pd.DataFrame) -> np.ndarray:
+        return centres[rows.pid] + draw.normal(scale=3.2, size=(len(rows), channels)).astype(np.float32)
+
+    query, shown = features(queries), features(gallery)
+    columns = np.concatenate([shown, query])
+    began = time.perf_counter()
+    for first in range(0, len(query), 512):
+        query[first : first + 512] @ columns.T
+    product = time.perf_counter() - began
+    began = time.perf_counter()
+    rank_features(query, shown, queries, gallery, definition(data.name).protocols, settings.metric)
+    seconds = time.perf_counter() - began
+    return {"queries": len(query), "gallery": len(shown), "channels": channels, "seconds": seconds, "product": product}
+
+
+def on(device: torch.device, batch: Batch) -> Batch:
+    """A batch with its pixels and labels on the device; which clips are mirrored and erased is read by the processor."""
+    flow = batch.flow.to(device) if batch.flow is not None else None
+    return batch._replace(frames=batch.frames.to(device), labels=batch.labels.to(device), flow=flow)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for the device."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+@contextmanager
+def clock(seconds: float) -> Iterator[None]:
+    """Raise TimeIsUp in the block shortly before the seconds are over; end the process when they are."""
+
+    def ring(*_: Any) -> None:
+        raise TimeIsUp
+
+    last = threading.Timer(seconds, os._exit, [3])  # where something does not come back to Python
+    last.daemon = True
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        last.start()
+        signal.setitimer(signal.ITIMER_REAL, max(seconds - LEFT_FOR_THE_END, seconds / 2))
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        last.cancel()
+
+
+def main(words: list[str] | None = None) -> None:
+    """The command."""
+    options = argparse.ArgumentParser(prog="python -m benchmarks.speed.gpu", description=__doc__.partition("\n")[0])
+    options.add_argument("--to", type=Path, default=Path("results/measured/gpu.json"), help="the record, a JSON file")
+    options.add_argument("--minutes", type=float, default=9.0, help="after which the command has ended")
+    options.add_argument(
+        "--tiny", action="store_true", help="small data and network, to try the command on any machine"
+    )
+    given = options.parse_args(words)
+    if not given.tiny and not torch.cuda.is_available():
+        options.error("no GPU is at hand; --tiny tries the command on the processor")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    sheet, began = Sheet(given.to), time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["BENCH_CACHE"] = folder
+        try:
+            with clock(given.minutes * 60):
+                measure(TINY if given.tiny else MARS, sheet, device, Path(folder))
+        except TimeIsUp:
+            print("the time is up; what was measured is in the record", file=sys.stderr)
+        sheet.note(sheet.record, seconds=time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    main()

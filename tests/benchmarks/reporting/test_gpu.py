@@ -1,0 +1,62 @@
+"""A GPU's record as tables: targets beside figures, hours by hand, and nothing in the place of what was not measured."""
+
+import json
+
+from benchmarks.reporting.gpu import NOT_MEASURED, grids
+
+HEADLINE = {"method": "mean+afa", "precision": "bf16", "bare": 3000.0, "harness": 2900.0}
+RECORD = {
+    "complete": False,
+    "recipe_frames": 3_480_000,
+    "environment": {"gpu": "a GPU", "cpu": "a processor", "cores": 16, "packages": {"torch": "2.11.0"}},
+    "drawn": {"name": "walkers:mars", "frames": 1000, "of_frames": 2000, "seconds": 10.0},
+    "agreement": [{"what": "features", "precision": "bf16", "difference": 0.012, "tolerance": 0.1}],
+    "methods": [
+        {
+            **HEADLINE,
+            "eager": 2000.0,
+            "compile_seconds": 40.0,
+            "memory": 12_340_000_000,
+            "extraction": 8000.0,
+            "forward": 10_000.0,
+        },
+        {"method": "mean", "precision": "float32", "bare": 1000.0, "failed": "OutOfMemoryError: no room"},
+    ],
+}
+
+
+def test_figures_by_hand():
+    targets, methods, agreement = grids(RECORD)
+    assert [row[1:] for row in targets.rows] == [
+        ["2,900", "at least 2,900", "yes"],
+        ["0.97", "at least 0.90", "yes"],
+        ["20.0", "at most 20.0", "yes"],  # 3,480,000 / 2,900 / 60
+    ]
+    assert "mean+afa in bf16: 1.50 times as fast compiled, after 40 s" in targets.notes
+    assert "the clock ended the measurement before all methods had their turn" in targets.notes
+    assert methods.rows[0] == ["mean+afa", "bf16", "3,000", "2,900", "97%", "8,000", "80%", "12.3", "0.33"]
+    assert methods.rows[1] == ["mean", "float32: OutOfMemoryError: no room", "1,000", *["-"] * 6]
+    assert agreement.rows == [["features", "bf16", "1.2e-02", "1e-01"]]
+
+
+def test_slower_is_a_missed_target():
+    slow = {**RECORD, "methods": [{**HEADLINE, "harness": 2600.0}]}
+    assert [row[-1] for row in grids(slow)[0].rows] == ["no", "no", "no"]
+
+
+def test_what_the_clock_cut_off_has_dashes():
+    bare = {**RECORD, "methods": [{"method": "mean+afa", "precision": "bf16", "bare": 3000.0}]}
+    assert [(row[1], row[3]) for row in grids(bare)[0].rows] == [("-", "-")] * 3
+
+
+def test_without_a_record_the_verb_says_so(tmp_path, bench):
+    file = tmp_path / "gpu.json"
+    assert bench("speed", "--gpu", file).out.strip() == NOT_MEASURED
+    file.write_text("{}")
+    answer = bench("speed", "--gpu", file)
+    assert (answer.status, answer.err.splitlines()[-1]) == (
+        2,
+        f"bench: {file}: not what `python -m benchmarks.speed.gpu` writes (KeyError)",
+    )
+    file.write_text(json.dumps(RECORD))
+    assert "| mean+afa |" in bench("speed", "--gpu", file, "--format", "github").out

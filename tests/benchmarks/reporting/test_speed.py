@@ -1,0 +1,96 @@
+"""The table of speeds, from JSON as pytest-benchmark keeps it."""
+
+import json
+import os
+
+import pytest
+
+MACHINE = {
+    "cpu": "a processor",
+    "gpu": None,
+    "cores": 2,
+    "python": "3.11.9",
+    "packages": {"torch": "2.14.1", "cv": None},
+}
+SLOW = {
+    "what": "a step",
+    "limit": "the bare loop",
+    "ratio": 1.031,
+    "target": 1.03,
+    "better": "at most",
+    "note": "a copy",
+}
+FAST = {"what": "loading", "limit": "Pillow", "ratio": 7.25, "target": 7, "better": "at least", "note": "not asked for"}
+LIST = {"what": "`bench list`", "limit": "", "ratio": 0.21, "target": 0.3, "better": "at most", "unit": "s"}
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """A function that leaves a file as pytest-benchmark does, of the rows that its tests noted; the n-th is the newest."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".benchmarks" / "Linux").mkdir(parents=True)
+
+    def keep(*rows, name="0001_a.json", second=1):
+        content = {
+            "datetime": "2026-11-24T10:00:00+00:00",
+            "machine_info": {"node": "somebodys-machine", "bench": MACHINE},
+            "benchmarks": [{"name": "test", "extra_info": row, "stats": {"data": [1.0]}} for row in ({}, *rows)],
+        }
+        file = tmp_path / ".benchmarks" / "Linux" / name
+        file.write_text(json.dumps(content))
+        os.utime(file, (second, second))
+        return file
+
+    return keep
+
+
+def test_each_row_stands_beside_its_limit_with_a_word_on_its_target(bench, kept):
+    kept(SLOW, FAST, LIST)
+    rows = [line.split(",") for line in bench("speed", "--format", "csv").out.splitlines()]
+    assert [row[1:] for row in rows[1:]] == [
+        ['"a step', ' beside the bare loop"', "", "1.031 x", "at most 1.03 x", "missed"],
+        ['"loading', ' beside Pillow"', "", "7.2 x", "at least 7 x", "met"],
+        ["`bench list`", "", "0.21 s", "at most 0.3 s", "met"],
+    ]
+
+
+def test_below_it_stand_what_limits_a_missed_target_and_the_machine(bench, kept):
+    kept(SLOW, FAST)
+    said = bench("speed").out
+    assert "missed: a step: a copy\n" in said
+    assert "not asked for" not in said
+    assert "a processor, 2 cores; 2026-11-24\nPython 3.11.9, torch 2.14.1\n" in said
+
+
+def test_the_newest_run_is_shown_unless_a_file_is_named(bench, kept):
+    older = kept(SLOW, name="0002_b.json", second=1)
+    kept(LIST, name="0001_a.json", second=2)
+    assert "bench list" in bench("speed").out
+    assert "a step" in bench("speed", "--from", older).out
+
+
+def test_what_is_kept_gives_the_same_table_and_names_no_machine(bench, kept, tmp_path):
+    kept(SLOW, FAST, LIST)
+    shown = bench("speed", "--to", tmp_path / "speed.json").out
+    assert bench("speed", "--from", tmp_path / "speed.json").out == shown
+    assert "somebodys-machine" not in (tmp_path / "speed.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "No such file"), ("{", "not what"), ("[]", "not what"), ('{"benchmarks": []}', "not what")],
+)
+def test_what_is_no_measurement_is_refused_by_name(bench, tmp_path, content, words):
+    file = tmp_path / "x.json"
+    if content is not None:
+        file.write_text(content)
+    answer = bench("speed", "--from", file)
+    assert (answer.status, answer.err.count("\n")) == (2, 1)
+    assert f"{file}: {words}" in answer.err
+
+
+def test_without_a_measurement_it_says_how_to_make_one(bench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = bench("speed")
+    assert (answer.status, answer.err.count("\n")) == (2, 1)
+    assert "make speed" in answer.err

@@ -1,0 +1,73 @@
+"""The measurement for a machine with a GPU, tried on a small network and whatever machine this is."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.speed import gpu
+
+
+@pytest.fixture
+def measured(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_CACHE", os.environ["BENCH_CACHE"])  # the command sets its own
+
+    def call() -> dict:
+        file = Path(tmp_path, "gpu.json")
+        gpu.main(["--tiny", "--to", str(file)])
+        return json.loads(file.read_text())
+
+    return call
+
+
+def test_every_figure_of_every_method_is_in_the_record(measured):
+    record = measured()
+    assert record["complete"]
+    rows = {(row["method"], row["precision"]): row for row in record["methods"]}
+    baselines = ("mean", "cnn3d", "flow")
+    methods = [*baselines, *(f"{each}+afa" for each in baselines)]
+    assert rows.keys() == {(method, precision) for method in methods for precision in ("float32", "bf16")}
+    for key, row in rows.items():
+        assert "failed" not in row, (key, row)
+        assert all(row[figure] > 0 for figure in ("bare", "harness", "extraction", "forward")), key
+    assert record["recipe_frames"] == 40 * 625 * 2 * 2  # epochs, MARS's identities, clips of each, frames of a clip
+    assert 0 < record["drawn"]["tracklets"] <= record["drawn"]["of_tracklets"]
+    assert record["evaluation"]["seconds"] > 0
+    assert {each["what"] for each in record["agreement"]} == {
+        "features",
+        "loss_triplet",
+        "loss_class",
+        "loss_coherence",
+    }
+    assert all(each["difference"] <= each["tolerance"] for each in record["agreement"])
+
+
+def test_what_was_measured_before_the_clock_ended_it_is_in_the_record(measured, monkeypatch):
+    monkeypatch.setattr(gpu, "agreement", lambda *_: signal.raise_signal(signal.SIGALRM))
+    record = measured()
+    assert not record["complete"]
+    assert record["drawn"]["frames"] > 0
+    assert record["methods"] == []
+
+
+def test_a_method_that_fails_is_noted_and_the_next_has_its_turn(measured, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(gpu, "TINY", gpu.TINY._replace(baselines=()))
+    monkeypatch.setattr(gpu, "train", full)
+    record = measured()
+    assert record["complete"]
+    assert [row["failed"] for row in record["methods"]] == ["OutOfMemoryError: no room"] * 4
+    assert all(row["bare"] > 0 for row in record["methods"])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_without_a_gpu_the_command_says_so(capsys):
+    with pytest.raises(SystemExit) as end:
+        gpu.main([])
+    assert end.value.code == 2
+    assert "no GPU is at hand; --tiny" in capsys.readouterr().err
