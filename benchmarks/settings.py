@@ -1,7 +1,7 @@
 """The settings of a run and the recipes that give them values.
 
-A recipe is a TOML file with every setting, or with `extends = "NAME"` and what differs. Copy one from recipes/ and name it by
-`--recipe FILE`; change single settings by `--set key=value`.
+A recipe is a TOML file with every setting (but those of LATER), or with `extends = "NAME"` and what differs. Copy one from
+recipes/ and name it by `--recipe FILE`; change single settings by `--set key=value`.
 """
 
 import inspect

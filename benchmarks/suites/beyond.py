@@ -56,6 +56,7 @@ CHOICES = (
     ("classification=pooled",),
     ("coherence_norm=mse", "lambda=120.0"),
     ("lambda=3.2",),
+    ("margin=0.3",),
     ("sampling=consecutive",),
     ("sampling=consecutive", "spacing=4"),
     ("sampling=even",),
@@ -63,6 +64,7 @@ CHOICES = (
     ("erase=0.0",),
     ("weight_decay=0.0",),
     ("test_chunk=7",),
+    ("test_frames=8",),
     ("metric=cosine",),
 )
 
