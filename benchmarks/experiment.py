@@ -4,7 +4,7 @@ import ast
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -69,12 +69,12 @@ class Experiment:
     def identity(self) -> str:
         """sha256 of everything that the run is."""
         settings = {key: value for key, value in self.settings.items() if key not in FILES}
-        return _sha256({**asdict(self), "settings": settings})
+        return _sha256({**vars(self), "settings": settings})
 
     @property
     def question(self) -> str:
         """sha256 of what is asked, before any data or weights are read: the name of the weights in place of digests."""
-        return _sha256({**asdict(self), "data": "", "test_data": "", "weights": "", "flow_weights": ""})
+        return _sha256({**vars(self), "data": "", "test_data": "", "weights": "", "flow_weights": ""})
 
     @property
     def name(self) -> str:

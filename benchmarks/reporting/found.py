@@ -1,7 +1,7 @@
 """Finished runs as reporting reads them: from the folder of runs, or from a file of `bench records export`."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -97,15 +97,18 @@ def matrix(runs: Sequence[Found], column: str, protocol: str | None = None) -> t
 
     NaN where a query has no match, or is of another split. Empty where a run has no results a query.
     """
-    tables = list(_by_query(runs, column, protocol))
-    if not tables or any(table.empty for table in tables):
+    found = [run.queries(protocol) for run in runs]
+    if not found or any(rows.empty for rows in found):
         return np.empty((len(runs), 0)), np.empty(0, np.int64)
+    splits = [run.record["experiment"]["test_split"] for run in runs]
+    if len(set(splits)) == 1 and all(
+        rows["query"].equals(found[0]["query"]) for rows in found
+    ):  # as is usual, and quick
+        return np.stack([rows[column].to_numpy(float) for rows in found]), found[0].pid.to_numpy()
+    tables = [
+        rows.assign(split=split).set_index(["split", "query"])[["pid", column]]
+        for rows, split in zip(found, splits, strict=True)
+    ]
     together = pd.concat([table[column] for table in tables], axis=1)
     pids = pd.concat([table.pid for table in tables]).groupby(level=[0, 1]).first()
     return together.to_numpy(float).T, pids.loc[together.index].to_numpy()
-
-
-def _by_query(runs: Sequence[Found], column: str, protocol: str | None) -> Iterator[pd.DataFrame]:
-    for run in runs:
-        rows = run.queries(protocol)[["query", "pid", column]]
-        yield rows.assign(split=run.record["experiment"]["test_split"]).set_index(["split", "query"])
