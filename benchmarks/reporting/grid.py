@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from textwrap import fill
 
 STYLES = ("terminal", "github", "latex", "html", "csv")
 BOLD = ("\033[1m", "\033[0m")
@@ -61,7 +62,8 @@ def _terminal(grid: Grid) -> str:
     figures = sum(2 + len(max(f"{name}  ".split("\n") + cells, key=len)) for name, *cells in columns)
     body = _marked(replace(grid, rows=plain), *(BOLD if sys.stdout.isatty() else ("", "")))
     drawn = _tabulated(head, body, "simple", max(NARROWEST, WIDTH - figures))
-    return "\n".join([grid.title, drawn, *grid.notes])
+    notes = (fill(note, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for note in grid.notes)
+    return "\n".join([grid.title, drawn, *notes])
 
 
 def _github(grid: Grid) -> str:
