@@ -4,7 +4,7 @@ import ast
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -69,12 +69,12 @@ class Experiment:
     def identity(self) -> str:
         """sha256 of everything that the run is."""
         settings = {key: value for key, value in self.settings.items() if key not in FILES}
-        return _sha256({**asdict(self), "settings": settings})
+        return _sha256({**vars(self), "settings": settings})
 
     @property
     def question(self) -> str:
         """sha256 of what is asked, before any data or weights are read: the name of the weights in place of digests."""
-        return _sha256({**asdict(self), "data": "", "test_data": "", "weights": "", "flow_weights": ""})
+        return _sha256({**vars(self), "data": "", "test_data": "", "weights": "", "flow_weights": ""})
 
     @property
     def name(self) -> str:
@@ -118,14 +118,17 @@ def _with_imports(file: Path) -> tuple[str, ...]:
 
 @cache
 def _digest(files: tuple[str, ...]) -> str:
-    total = hashlib.sha256()
-    for file in files:
-        tree = ast.parse((HOUSE / file).read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-                del node.body[0]
-        total.update(repr(_shape(tree)).encode())
-    return total.hexdigest()
+    return hashlib.sha256(b"".join(_code(file) for file in files)).hexdigest()
+
+
+@cache
+def _code(file: str) -> bytes:
+    """The code of a file, as text that comments, docstrings and layout do not change."""
+    tree = ast.parse((HOUSE / file).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            del node.body[0]
+    return repr(_shape(tree)).encode()
 
 
 def _shape(node: Any) -> Any:
