@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks import records
+from benchmarks.experiment import code_digest
 from benchmarks.records import RunFolder, experiment_of
 from benchmarks.speed.beside import in_turn, note_row
 from slurm.ledger import Entry, Ledger
@@ -37,7 +38,7 @@ def test_start(benchmark: Any, words: str) -> None:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of finished runs that were all submitted: those in results/measured, under further seeds."""
+    """A folder of finished and current runs that were all submitted: those in results/measured, under further seeds."""
     place = tmp_path_factory.mktemp("runs")
     files = sorted(MEASURED.glob("*.parquet"))
     measured = list({record["name"]: record for file in files for record in records.exported(file)}.values())
@@ -47,7 +48,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         experiment = replace(first, seed=first.seed + 1000 * round_)
         folder = RunFolder(place / experiment.name)
         folder.path.mkdir()
-        again = {**record, "name": experiment.name, "experiment": experiment.__dict__}
+        code = code_digest(experiment) or record["code"]
+        again = {**record, "name": experiment.name, "experiment": experiment.__dict__, "code": code}
         folder.record.write_text(records.to_json(again))
         folder.settings.write_text(records.to_json({**experiment.__dict__, "code": record["code"]}))
         entries.append(Entry(experiment.question, experiment.name, str(len(entries)), "local", "1", "2026-01-01"))
