@@ -184,10 +184,10 @@ def evaluate_features(
 def _matches(queries: np.ndarray, gallery: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """For each query the columns of its hits and those of its own person and camera, from (pid, camid) x rows."""
     order = np.argsort(gallery[0])
-    first, last = (np.searchsorted(gallery[0], queries[0], side, order) for side in ("left", "right"))
-    for start, stop, camid in zip(first, last, queries[1], strict=True):
-        person = order[start:stop]
-        same_camera = gallery[1, person] == camid
+    cameras = gallery[1, order]
+    first, last = (np.searchsorted(gallery[0], queries[0], side, order).tolist() for side in ("left", "right"))
+    for start, stop, camid in zip(first, last, queries[1].tolist(), strict=True):
+        person, same_camera = order[start:stop], cameras[start:stop] == camid
         yield person[~same_camera], person[same_camera]
 
 
@@ -196,24 +196,27 @@ def _hit_ranks(
 ) -> list[list[np.ndarray]]:
     """For each extent, the gallery being its first so many columns, each query's ranks of its hits, ascending, from 1.
 
+    Only what is as near as the query's farthest hit is looked at again: with good features, little.
+
     Args:
         rows: the distances of each query; overwritten.
         matches: as `_matches` gives them.
     """
     ranks: list[list[np.ndarray]] = [[] for _ in extents]
+    parts = [slice(start, stop) for start, stop in zip([0, *extents], extents, strict=False)]
     for i, (row, (hits, left_out)) in enumerate(zip(rows, matches, strict=True)):
         if np.isnan(row.min(initial=np.inf)):
             raise UserError(f"query row {i}: a distance is NaN; mend or leave out what it comes from")
         row[left_out] = np.nan  # which is never nearer than a number
-        found: list[list[int]] = [[] for _ in extents]
-        for hit, distance in zip(hits.tolist(), row[hits], strict=True):
-            nearer = row < distance
-            np.less_equal(row[:hit], distance, out=nearer[:hit])
-            for extent, of_query in zip(extents, found, strict=True):
-                if hit < extent:
-                    of_query.append(1 + int(np.count_nonzero(nearer[:extent])))
-        for of_query, of_all in zip(found, ranks, strict=True):
-            of_all.append(np.sort(np.array(of_query, dtype=np.int64)))
+        distances = row[hits]
+        near = row <= distances.max(initial=-np.inf)
+        sorted_parts = [np.sort(row[part][near[part]]) for part in parts]
+        nearer = np.cumsum([part.searchsorted(distances) for part in sorted_parts], axis=0)
+        as_near = sum(part.searchsorted(distances, "right") for part in sorted_parts)
+        for tie in np.flatnonzero(as_near - nearer[-1] > 1):
+            nearer[:, tie] += np.count_nonzero(row[: hits[tie]] == distances[tie])
+        for extent, counts, of_all in zip(extents, nearer, ranks, strict=True):
+            of_all.append(np.sort(counts[hits < extent]) + 1)
     return ranks
 
 
@@ -287,31 +290,42 @@ def _distance_rows(query: Array, sources: list[Source], metric: Metric, block: i
     stops = np.cumsum([len(rows) for *_, rows in chunks], dtype=np.int64)
     columns = int(stops[-1]) if chunks else 0
 
-    def read(number: int) -> tuple[np.ndarray, np.ndarray]:
-        return _read(*chunks[number])
+    def read(number: int) -> np.ndarray:
+        return _read(*chunks[number][1:])
 
     load = cache(read) if columns <= KEPT else read
     whole, squares = np.empty((min(block, len(query)), columns), np.float32), np.empty(columns, np.float32)
     for start in range(0, len(query), block):
-        features, query_squares = _read("query", query, np.arange(start, min(start + block, len(query))))
+        asked = np.arange(start, min(start + block, len(query)))
+        features = _read(query, asked)
+        query_squares = _squares("query", asked, features)
         products = whole[: len(features)]
         for number, stop in enumerate(stops):
-            others, squares[stop - len(chunks[number][-1]) : stop] = load(number)
-            np.matmul(features, others.T, out=products[:, stop - len(others) : stop])
-        for row, square in zip(products, query_squares, strict=True):  # by row: while it is in the cache
-            metric(row, square, squares)
+            others = load(number)
+            here = slice(stop - len(others), stop)
+            if start == 0:
+                side, _, rows = chunks[number]
+                squares[here] = _squares(side, rows, others)
+            np.matmul(features, others.T, out=products[:, here])
+        for row, square in zip(products, query_squares, strict=True):
+            for first in range(0, columns, CHUNK):  # so much at a time stays in the cache
+                metric(row[first : first + CHUNK], square, squares[first : first + CHUNK])
             yield row
 
 
-def _read(side: str, features: Array, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The named rows (n, D) in float32, uncopied where possible, and their squared norms."""
+def _read(features: Array, rows: np.ndarray) -> np.ndarray:
+    """The named rows (n, D) in float32, uncopied where possible."""
     together = rows[-1] - rows[0] + 1 == len(rows)
-    values = _array(features[rows[0] : rows[-1] + 1] if together else features[rows]).astype(np.float32, copy=False)
-    squares = np.einsum("nd,nd->n", values, values)
+    return _array(features[rows[0] : rows[-1] + 1] if together else features[rows]).astype(np.float32, copy=False)
+
+
+def _squares(side: str, rows: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """The squared norms of the features of the named rows."""
+    squares: np.ndarray = np.einsum("nd,nd->n", features, features)
     if not np.isfinite(squares).all():
         row = rows[np.argmin(np.isfinite(squares))]
         raise UserError(f"{side} features, row {row}: NaN, infinite, or too large to be squared in float32")
-    return values, squares
+    return squares
 
 
 # Input.

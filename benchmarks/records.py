@@ -192,8 +192,16 @@ def _completed(experiment: dict[str, Any]) -> dict[str, Any]:
 
 def finished(place: Path) -> list[Record]:
     """All records below `place`, by name."""
-    found = (read(RunFolder(file.parent)) for file in sorted(place.glob("*/record.json")))
+    found = (read(folder) for folder in _folders(place))
     return [record for record in found if record is not None]
+
+
+def _folders(place: Path) -> list[RunFolder]:
+    """The folders below `place`, by name."""
+    if not place.exists():
+        return []
+    with os.scandir(place) as entries:
+        return [RunFolder(place / name) for name in sorted(entry.name for entry in entries if entry.is_dir())]
 
 
 class Begun(NamedTuple):
@@ -214,17 +222,27 @@ class Begun(NamedTuple):
 
 def begun(place: Path) -> Iterator[tuple[RunFolder, Experiment]]:
     """The experiments that were begun below `place`, finished or not, by name."""
-    for file in sorted(place.glob("*/experiment.json")):
-        said = json.loads(file.read_text())
-        del said["code"]
-        yield RunFolder(file.parent), Experiment(**_completed(said))
+    for folder in _folders(place):
+        experiment = _begun(folder)
+        if experiment is not None:
+            yield folder, experiment
+
+
+def _begun(folder: RunFolder) -> Experiment | None:
+    try:
+        said = json.loads(folder.settings.read_text())
+    except FileNotFoundError:
+        return None
+    del said["code"]
+    return Experiment(**_completed(said))
 
 
 def unfinished(place: Path) -> list[Begun]:
     """The runs below `place` that were begun and are not finished, by name."""
     found = []
-    for folder, experiment in begun(place):
-        if folder.record.exists():
+    for folder in _folders(place):
+        experiment = None if folder.record.exists() else _begun(folder)
+        if experiment is None:
             continue
         detail, share = _progress(folder, experiment)
         if folder.held:

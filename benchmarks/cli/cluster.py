@@ -230,7 +230,8 @@ def status(
         if not rows:
             print("nothing was submitted; `bench submit SUITE`, or `bench status SUITE` for what lies here")
             return
-        text = tabulate([(title, state.word, state.detail) for title, state in rows], ("experiment", "state", ""))
+        cells = [(title, state.word, state.detail) for title, state in rows]
+        text = tabulate(cells, ("experiment", "state", ""), disable_numparse=True)
         counts = Counter(state.word for _, state in rows)
         print(("\033[2J\033[H" if watch else "") + text)
         print(f"\n{len(rows)} experiments: " + ", ".join(f"{count} {word}" for word, count in counts.most_common()))

@@ -13,7 +13,6 @@ from typing import ClassVar
 
 import numpy as np
 import pandas as pd
-import scipy.io
 
 from baselines.errors import UserError
 from benchmarks.data.table import make_table
@@ -131,7 +130,9 @@ def matlab(file: Path, variable: str) -> np.ndarray:
     """One variable of a MATLAB file as int64: such files hold whole numbers as float64 or as small unsigned integers,
     whose differences wrap around."""
     try:
-        return scipy.io.loadmat(file)[variable].astype(np.int64)
+        from scipy.io import loadmat  # here: to import it takes as long as many a verb
+
+        return loadmat(file)[variable].astype(np.int64)
     except KeyError:
         raise UserError(f"{file}: holds no variable {variable!r}; take the file of the original archive") from None
     except Exception as error:  # a damaged file fails in a dozen ways, from zlib to struct

@@ -58,8 +58,7 @@ def tables(
     """
     places: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        experiment = experiment_of(record)
-        places.setdefault((experiment.dataset, experiment.test), []).append(record)
+        places.setdefault((record["experiment"]["dataset"], record["experiment"]["test"]), []).append(record)
     made = [_table(dataset, test, here, protocol, digests, feature) for (dataset, test), here in sorted(places.items())]
     return [table for table in made if table.rows]
 
@@ -73,15 +72,15 @@ def _table(
     feature: str,
 ) -> Table:
     protocol = protocol or records[0]["metrics"][0]["protocol"]
-    ours = [record for record in records if not experiment_of(record).external]
-    common = _common([record["experiment"]["settings"] for record in ours])
-    shared = _shared([experiment_of(record) for record in ours], common)
+    experiments = [experiment_of(record) for record in records]
+    ours = [experiment for experiment in experiments if not experiment.external]
+    common = _common([experiment.settings for experiment in ours])
+    shared = _shared(ours, common)
     rows: dict[tuple[str, ...], list[tuple[Record, dict[str, Any]]]] = {}
-    for record in records:
+    for record, experiment in zip(records, experiments, strict=True):
         metrics = _find(record, protocol, feature)
         if metrics is None:
             continue
-        experiment = experiment_of(record)
         different = {key: value for key, value in experiment.settings.items() if key not in common}
         reasons = stale(record, digests) if digests is not None else []
         label = _label(experiment, different, shared)
@@ -105,7 +104,7 @@ def _table(
         made.append(Row(label, runs, values, prices(runs), reason))
     made.sort(key=lambda row: row.label)
     title = dataset if dataset == test else f"{dataset} to {test}"
-    settings = {key: ours[0]["experiment"]["settings"][key] for key in common}
+    settings = {key: ours[0].settings[key] for key in common}
     return Table(title, made, _notes(made, protocol, feature, settings, shared))
 
 

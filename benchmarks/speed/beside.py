@@ -9,6 +9,24 @@ import numpy as np
 Better = Literal["at most", "at least"]
 
 
+def in_turn(
+    benchmark: Any, step: Callable[[], object], peer: Callable[[], object], rounds: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The seconds of each round of `step`, and of `peer`, which is called before each; a first round of both is not counted."""
+    seconds: dict[str, list[float]] = {"step": [], "peer": []}
+
+    def timed(name: str, call: Callable[[], object]) -> Callable[[], None]:
+        def run() -> None:
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
+
+        return run
+
+    benchmark.pedantic(timed("step", step), setup=timed("peer", peer), rounds=rounds, warmup_rounds=1)
+    return np.array(seconds["step"][-rounds:]), np.array(seconds["peer"][-rounds:])
+
+
 def beside(
     benchmark: Any,
     step: Callable[[], object],
@@ -22,24 +40,16 @@ def beside(
     count: int = 0,
     unit: str = "frames",
     note: str = "",
-) -> None:
+) -> tuple[float, float]:
     """Time `step` and, before each round of it, `peer`, which the row calls `limit`; note the median of the rounds' ratios.
 
     "At most": how many times the peer's time the step takes. "At least": how many times as fast as the peer it is. Both
     handle `count` units, where given: the row then shows rates and not seconds. `note` says what limits a missed target.
+
+    Returns:
+        The medians of the seconds of both.
     """
-    seconds: dict[str, list[float]] = {"step": [], "peer": []}
-
-    def timed(name: str, call: Callable[[], object]) -> Callable[[], None]:
-        def run() -> None:
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
-
-        return run
-
-    benchmark.pedantic(timed("step", step), setup=timed("peer", peer), rounds=rounds, warmup_rounds=1)
-    steps, peers = np.array(seconds["step"][-rounds:]), np.array(seconds["peer"][-rounds:])
+    steps, peers = in_turn(benchmark, step, peer, rounds)
     ratio = float(np.median(steps / peers if better == "at most" else peers / steps))
     here, there = float(np.median(steps)), float(np.median(peers))
     if count:
@@ -47,6 +57,7 @@ def beside(
     else:
         measured = f"{here:.3g} s against {there:.3g} s"
     note_row(benchmark, what, limit, ratio, target, better, measured=measured, note=note)
+    return here, there
 
 
 def note_row(

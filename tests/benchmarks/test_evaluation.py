@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -318,6 +319,18 @@ def test_half_precision_memory_maps_and_tensors(tmp_path):
     for parts in (maps, tensors):
         for name, result in evaluate_features(*parts, *labels, PROTOCOLS, block=16).items():
             assert_same(result, expected[name])
+
+
+def test_beside_the_features_it_holds_one_block():
+    draw = np.random.default_rng(0)
+    features = (draw.normal(size=(rows, 4)).astype(np.float32) for rows in (1000, 8000))
+    labels = (draw.integers(1, high, rows) for rows in (1000, 8000) for high in (500, 7))
+    case = (*features, *labels)
+    tracemalloc.start()
+    evaluate_features(*case, PROTOCOLS, block=50)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * (50 * 9000 * 4)  # and the whole matrix is 20 blocks
 
 
 def test_distances_keep_float32_inside_reduced_precision_training():

@@ -30,9 +30,12 @@ def test_the_digest_follows_what_a_baselines_file_imports(tmp_path, monkeypatch)
     monkeypatch.setitem(experiment.BASELINES.entries, "mine", entry)
     run = Experiment("mine+afa", "mars", "mars", {}, 0, 0, "", "", "")
 
+    def forget():
+        for kept in (experiment._digest, experiment._code, experiment._with_imports):
+            kept.cache_clear()
+
     def digest():
-        experiment._digest.cache_clear()
-        experiment._with_imports.cache_clear()
+        forget()
         return code_digest(run)
 
     before = digest()
@@ -41,8 +44,7 @@ def test_the_digest_follows_what_a_baselines_file_imports(tmp_path, monkeypatch)
     assert digest() == before
     (folder / "deeper.py").write_text("width = 2\n")
     assert digest() != before
-    experiment._digest.cache_clear()
-    experiment._with_imports.cache_clear()
+    forget()
 
 
 def test_records_older_than_a_setting_are_found_by_name_and_answer_the_question_that_is_asked_now():
