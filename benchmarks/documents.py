@@ -4,6 +4,8 @@
     ...
     <!-- end -->
 
+What a program wrote down while it ran stands there word for word: `<!-- file results/measured/status.txt -->`.
+
 `python -m benchmarks.documents README.md` renders in place.
 """
 
@@ -15,18 +17,20 @@ import sys
 from pathlib import Path
 
 HOUSE = Path(__file__).parents[1]  # from where the commands are called
-BLOCK = re.compile(r"(<!-- bench (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- (bench|file) (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def rendered(text: str, root: Path) -> str:
-    """`text` with every block as its command prints it now, called in the folder `root`."""
+    """`text` with every block as its command prints it now, or its file has it, called in the folder `root`."""
     from benchmarks.cli import app
 
     def block(match: re.Match[str]) -> str:
+        if match[2] == "file":
+            return f"{match[1]}```text\n{(root / match[3]).read_text().strip()}\n```\n{match[4]}"
         printed = io.StringIO()
         with contextlib.chdir(root), contextlib.redirect_stdout(printed):
-            app(shlex.split(match[2]), standalone_mode=False)
-        return f"{match[1]}{printed.getvalue().strip()}\n{match[3]}"
+            app(shlex.split(match[3]), standalone_mode=False)
+        return f"{match[1]}{printed.getvalue().strip()}\n{match[4]}"
 
     return BLOCK.sub(block, text)
 

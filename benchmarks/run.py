@@ -2,8 +2,8 @@
 
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -32,7 +32,7 @@ from .model import ReidModel, build_model
 from .progress import Report
 from .records import Record, RunFolder
 from .settings import Settings, from_dict, resolve, split_method
-from .training import Stopped, check_precision, train
+from .training import check_precision, train
 from .whole import whole
 
 
@@ -99,7 +99,7 @@ def run(
         UserError: too few training identities, or another process runs the same experiment.
         Stopped: a signal ended the training, which had saved its state.
     """
-    with distributed.led(folder.lock()), _no_fault_of_workers():
+    with distributed.led(folder.lock()):
         done = distributed.from_leader(partial(_begin, experiment, folder, fresh))
         if done is not None:
             return done
@@ -148,17 +148,6 @@ def run(
             records.write(folder, record, queries)
             folder.checkpoint.unlink(missing_ok=True)
         return record
-
-
-@contextmanager
-def _no_fault_of_workers() -> Iterator[None]:
-    """A scheduler's SIGTERM goes to all processes of a job; where a worker dies of it first, that is no failure."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "is killed by signal: Terminated" in str(error):
-            raise Stopped("stopped") from error
-        raise
 
 
 def _begin(experiment: Experiment, folder: RunFolder, fresh: bool) -> Record | None:

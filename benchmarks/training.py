@@ -96,7 +96,14 @@ def loader(dataset: Dataset, workers: int, indices: range | None = None) -> Data
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,
+        worker_init_fn=_outlive_signals,
     )
+
+
+def _outlive_signals(_: int) -> None:
+    """A scheduler's signals reach all processes of a job: a worker goes on for as long as the process that it works for."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class PrecisionWrapper(OptimWrapper):

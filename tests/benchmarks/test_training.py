@@ -32,10 +32,12 @@ RUN = (
     "0",
 )
 
-# A baseline that ends its process in the fifth training step: by SIGKILL the first time, by SIGTERM the second.
+# A baseline that ends its process in the fifth training step: by SIGTERM the first time, which goes to all processes, workers
+# too, as a scheduler's does; by SIGKILL the second.
 MORTAL = '''
 import os
-import signal
+import subprocess
+import time
 from pathlib import Path
 from baselines.registry import register
 from baselines.mean import Mean
@@ -52,7 +54,9 @@ class Mortal(Mean, Baseline):
         fates = deaths.read_text().split()
         if self.training and self.steps == 5 and fates:
             deaths.write_text(" ".join(fates[1:]))
-            os.kill(os.getpid(), getattr(signal, fates[0]))
+            # Not by itself: a worker that its own process ends is no failure.
+            subprocess.run(["kill", f"-{fates[0]}", "0" if fates[0] == "SIGTERM" else str(os.getpid())])
+            time.sleep(0.5)  # for workers to die of it, if they do
         return super().forward(clips)
 '''
 
@@ -94,18 +98,20 @@ def test_a_run_that_was_ended_goes_on_and_ends_with_the_bits_of_an_undisturbed_o
     plugin, deaths = tmp_path / "mortal.py", tmp_path / "deaths"
     plugin.write_text(MORTAL)
 
-    def call(place: str) -> subprocess.CompletedProcess:
-        program = [sys.executable, "-m", "benchmarks.cli", *RUN, "--method", "mortal+afa", "--plugin", str(plugin)]
-        there = {"BENCH_RESULTS": str(tmp_path / place), "DEATHS": str(deaths)}
-        return subprocess.run(program, env={**os.environ, **there}, capture_output=True, text=True)
+    def call(place: str, *more: str) -> subprocess.CompletedProcess:
+        asked = (*RUN, "--method", "mortal+afa", "--plugin", str(plugin), *more)
+        program = [sys.executable, "-m", "benchmarks.cli", *asked]
+        there = {**os.environ, "BENCH_RESULTS": str(tmp_path / place), "DEATHS": str(deaths)}
+        return subprocess.run(program, env=there, capture_output=True, text=True, start_new_session=True)
 
     deaths.write_text("")
     assert call("undisturbed").returncode == 0
-    deaths.write_text("SIGKILL SIGTERM")
-    assert call("disturbed").returncode == -signal.SIGKILL
-    stopped = call("disturbed")
+    deaths.write_text("SIGTERM SIGKILL")
+    stopped = call("disturbed", "--workers", "1", "--checkpoint-minutes", "10")
     assert stopped.returncode == 130
-    assert "the same command goes on from there" in stopped.stderr.splitlines()[-1]
+    last = "stopped after iteration 5 of 12; the same command goes on from there"
+    assert stopped.stderr.splitlines()[-1] == f"bench: {last}"
+    assert call("disturbed").returncode == -signal.SIGKILL
     assert records.finished(tmp_path / "disturbed") == []
     resumed = call("disturbed")
     assert resumed.returncode == 0

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -62,21 +64,22 @@ def cluster():
         local.down(root)
 
 
-@pytest.fixture
-def plugin(tmp_path):
-    file = tmp_path / "slow.py"
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory):
+    file = tmp_path_factory.mktemp("plugin") / "slow.py"
     file.write_text(SLOW)
     return file
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ask(plugin):
-    """The words of an experiment that trains for so many epochs, of one step each."""
+    """The words of experiments that train for so many epochs, of three steps each."""
 
-    def words(method: str, epochs: int, seeds: int = 1) -> list[str]:
-        size = ("--set", "height=32", "--set", "width=16", "--set", "threads=1", "--set", "lr_step=99")
-        which = ("--method", method, "--dataset", "walkers:tiny", "--recipe", "small", "--seeds", str(seeds))
-        return [*which, *size, "--set", f"epochs={epochs}", "--plugin", str(plugin)]
+    def words(method: str, epochs: int) -> list[str]:
+        changes = ("height=32", "width=16", "threads=1", "identities=3", "lr_step=99", f"epochs={epochs}")
+        settings = [word for change in changes for word in ("--set", change)]
+        which = ("--method", method, "--dataset", "walkers:tiny", "--recipe", "small")
+        return [*which, *settings, "--plugin", str(plugin)]
 
     return words
 
@@ -85,8 +88,8 @@ def ask(plugin):
 def submit(cluster, bench):
     """Submit, and give the jobs' numbers."""
 
-    def call(*words: object, verb: str = "submit") -> list[str]:
-        answer = bench(verb, *words, "--cpus", 1)
+    def call(*words: object, seeds: int = 1) -> list[str]:
+        answer = bench("submit", *words, "--seeds", seeds, "--cpus", 1)
         assert answer.returncode == 0, answer.stderr
         return [line.split("|")[0] for line in _asked("squeue", "--noheader", "--array", "--format=%i|%j").splitlines()]
 
@@ -103,42 +106,61 @@ def status(bench, plugin):
     return call
 
 
+@pytest.fixture
+def table(bench, plugin, results):
+    """The rows of `bench table`, by method: how many runs each has."""
+
+    def call() -> dict[str, int]:
+        answer = bench("table", "--plugin", plugin, "--format", "csv")
+        assert answer.returncode == 0, answer.stderr
+        rows = [line.split(",") for line in answer.stdout.splitlines() if line.startswith("walkers:tiny,")]
+        return {method: int(runs) for _, method, runs, *_ in rows}
+
+    return call
+
+
 def _asked(*words: str) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.fixture
-def undisturbed(bench, ask, results, monkeypatch, tmp_path):
+@pytest.fixture(scope="module")
+def undisturbed(ask, tmp_path_factory):
     """The bytes of the weights of the same run, that nothing happened to."""
 
+    @cache
     def run(epochs: int) -> bytes:
-        monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / "undisturbed"))
-        monkeypatch.setenv("SLOW", "0")
-        words = ask("slow", epochs)
-        del words[words.index("--seeds") : words.index("--seeds") + 2]
-        answer = bench("run", *words)
-        monkeypatch.setenv("BENCH_RESULTS", str(results))
+        place = tmp_path_factory.mktemp("undisturbed")
+        there = {**os.environ, "BENCH_RESULTS": str(place), "SLOW": "0"}
+        program = [sys.executable, "-m", "benchmarks.cli", "run", *ask("slow", epochs)]
+        answer = subprocess.run(program, env=there, capture_output=True, text=True)
         assert answer.returncode == 0, answer.stderr
-        (weights,) = (tmp_path / "undisturbed").glob("*/model.safetensors")
+        (weights,) = place.glob("*/model.safetensors")
         return weights.read_bytes()
 
     return run
 
 
-def weights(results: Path) -> bytes:
-    (file,) = results.glob("*/model.safetensors")
-    assert len(records.finished(results)) == 1
-    return file.read_bytes()
+@pytest.fixture
+def weights(results, table):
+    """The bytes of the weights of the only run, which is in the table once."""
+
+    def read() -> bytes:
+        (file,) = results.glob("*/model.safetensors")
+        assert table() == {"slow": 1}
+        return file.read_bytes()
+
+    return read
 
 
-def epochs_begun(results: Path) -> int:
-    """Epochs whose end was written down."""
+def epochs_ended(results: Path) -> int:
+    """That were written down."""
     return sum(len(file.read_text().splitlines()) for file in results.glob("*/curves.jsonl"))
 
 
-def test_an_array_runs_so_many_at_once_and_is_not_submitted_twice(submit, bench, status, until, results, ask):
-    words = (*ask("slow", 2, seeds=12), "--max-parallel", 4)
-    assert len(submit(*words)) == 12
+def test_an_array_runs_so_many_at_once_and_is_not_submitted_twice(submit, bench, status, table, until, ask):
+    words = (*ask("slow", 1), "--max-parallel", 4)
+    assert len(submit(*words, seeds=12)) == 12
+    words += ("--seeds", 12)
     seen = [0]
 
     def over() -> object:
@@ -149,7 +171,7 @@ def test_an_array_runs_so_many_at_once_and_is_not_submitted_twice(submit, bench,
     until(over)
     assert 1 < seen[0] <= 4
     assert bench("submit", *words).stdout.startswith("0 jobs submitted; left alone: 12 done")
-    assert "slow,12," in bench("table", "--dataset", "walkers:tiny", "--plugin", words[-3], "--format", "csv").stdout
+    assert table() == {"slow": 12}
 
 
 def _requeue(job: str, cluster: Path, results: Path) -> None:
@@ -161,15 +183,22 @@ def _preempt(job: str, cluster: Path, results: Path) -> None:
     _asked("sbatch", "--partition=high", "--nodes=3", "--exclusive", "--output=/dev/null", "--wrap=sleep 3")
 
 
+def _processes(pattern: str) -> list[int]:
+    return [int(pid) for pid in subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True).stdout.split()]
+
+
 def _kill_the_run(job: str, cluster: Path, results: Path) -> None:
-    """As a kernel short of memory does; its last checkpoint is what a signal before that left, or none."""
-    asked = _asked("pgrep", "-f", f"benchmarks.cli run .*{results.parent}")
-    os.kill(int(asked.split()[0]), signal.SIGKILL)
+    """As a kernel short of memory does."""
+    os.kill(_processes(f"benchmarks.cli run .*{results}")[0], signal.SIGKILL)
 
 
 def _kill_the_node(job: str, cluster: Path, results: Path) -> None:
+    """With all that runs on it."""
     node = _asked("squeue", "--noheader", f"--job={job}", "--format=%N").strip()
     local.stop(cluster, f"slurmd-{node}", signal.SIGKILL)
+    for pid in _processes(rf"slurmstepd: \[{job}\.") + _processes(str(results)):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _restart_the_controller(job: str, cluster: Path, results: Path) -> None:
@@ -177,52 +206,65 @@ def _restart_the_controller(job: str, cluster: Path, results: Path) -> None:
     local.start_control(cluster)
 
 
-@pytest.mark.parametrize("mishap", [_requeue, _preempt, _kill_the_run, _restart_the_controller, _kill_the_node])
-def test_after_a_mishap_a_run_ends_with_the_bits_of_an_undisturbed_one(
-    submit, status, until, results, ask, cluster, undisturbed, mishap
+# What kills comes after what lets the run save its state: it has a checkpoint to go on from.
+@pytest.mark.parametrize("mishaps", [(_requeue, _kill_the_run), (_preempt, _kill_the_node), (_restart_the_controller,)])
+def test_after_mishaps_a_run_ends_with_the_bits_of_an_undisturbed_one(
+    submit, status, until, results, ask, cluster, weights, undisturbed, mishaps
 ):
-    (job,) = submit(*ask("slow", 16))
-    until(lambda: epochs_begun(results) >= 3 or status(), 90)
-    mishap(job, cluster, results)
+    (job,) = submit(*ask("slow", 8))
+    ended = 0
+    for mishap in mishaps:
+        until(lambda least=ended + 1: epochs_ended(results) >= least or status(), 90)
+        mishap(job, cluster, results)
+        if mishap is not mishaps[-1]:
+            until(lambda: len(list(results.glob("*/checkpoint.pth"))) == 1 or status(), 90)
+            ended = epochs_ended(results)
     until(lambda: "1 done" in (said := status()) or said, 240)
     for number in range(1, local.NODES + 1):
         if not (cluster / "pid" / f"slurmd-n{number}").exists():
             local.start_node(cluster, number)
-    assert weights(results) == undisturbed(16)
+    assert weights() == undisturbed(8)
+    (log,) = results.glob("*/log.txt")
+    assert log.read_text().count(" epoch 1 ") == 1  # it went on, and did not begin anew
 
 
-def test_a_run_longer_than_its_time_limit_goes_on_in_another_job(submit, status, until, results, ask, undisturbed):
-    submit(*ask("slow", 150), "--time", "1")  # 75 seconds of training alone; Slurm counts in minutes
+def test_a_run_longer_than_its_time_limit_goes_on_in_another_job(submit, status, until, ask, weights, undisturbed):
+    # Slurm counts in minutes; 20 seconds before, the run is asked to save its state, and it trains for 45.
+    (job,) = submit(*ask("slow", 30), "--time", "1")
     until(lambda: "1 done" in (said := status()) or said, 400)
-    assert weights(results) == undisturbed(150)
+    assert "Restarts=0" not in _asked("scontrol", "show", "job", job)
+    assert weights() == undisturbed(30)
 
 
-def test_a_run_at_fault_fails_once_with_its_line_and_the_rest_goes_on(submit, bench, status, until, ask):
-    submit(*ask("faulty", 2))
-    submit(*ask("slow", 2))
+def test_a_run_at_fault_fails_once_with_its_line_and_the_rest_goes_on(submit, bench, status, table, until, ask):
+    submit(*ask("faulty", 1))
+    submit(*ask("slow", 1))
     until(lambda: ("1 done" in (said := status()) and "1 failed" in said) or said)
     assert "faulty: bad data" in status()
     assert not _asked("squeue", "--noheader").strip()
-    assert bench("submit", *ask("faulty", 2)).stdout.startswith("0 jobs submitted; left alone: 1 failed")
+    left = bench("submit", *ask("faulty", 1), "--seeds", 1)
+    assert left.stdout.startswith("0 jobs submitted; left alone: 1 failed")
+    assert table() == {"slow": 1}
 
 
 def test_what_slurm_refuses_is_one_line_and_leaves_nothing(cluster, bench, results, ask):
-    answer = bench("submit", *ask("slow", 2), "--partition", "nowhere")
+    answer = bench("submit", *ask("slow", 1), "--partition", "nowhere")
     assert answer.returncode == 2
     assert "invalid partition" in answer.stderr.strip().splitlines()[-1]
     assert not list((results / ".jobs" / "batches").iterdir())
     assert "nothing was submitted" in bench("status").stdout
 
 
-def test_two_who_submit_at_the_same_moment_submit_once(cluster, status, until, ask):
-    program = [sys.executable, "-m", "benchmarks.cli", "submit", *ask("slow", 2, seeds=2)]
+def test_two_who_submit_at_the_same_moment_submit_once(cluster, status, table, until, ask):
+    program = [sys.executable, "-m", "benchmarks.cli", "submit", *ask("slow", 1), "--seeds", "2"]
     both = [subprocess.Popen(program, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert sorted(each.communicate()[0][:16] for each in both) == ["0 jobs submitted", "2 jobs submitted"]
     until(lambda: "2 done" in (said := status()) or said)
+    assert table() == {"slow": 2}
 
 
 def test_with_no_queue_to_ask_records_still_tell_and_nothing_is_submitted(cluster, submit, bench, status, until, ask):
-    submit(*ask("slow", 2))
+    submit(*ask("slow", 1))
     until(lambda: "1 done" in (said := status()) or said)
     local.stop(cluster, "slurmctld")
     try:
@@ -235,12 +277,12 @@ def test_with_no_queue_to_ask_records_still_tell_and_nothing_is_submitted(cluste
         until(lambda: subprocess.run(["scontrol", "ping"], capture_output=True).returncode == 0)
 
 
-def test_a_cluster_without_accounting_is_enough(cluster, submit, bench, status, until, ask):
+def test_a_cluster_without_accounting_is_enough(cluster, submit, status, table, until, ask):
     local.stop(cluster, "slurmdbd")
     try:
-        submit(*ask("slow", 2))
+        submit(*ask("slow", 1))
         until(lambda: "1 done" in (said := status()) or said)
-        assert "slow,1," in bench("table", "--plugin", ask("slow", 2)[-1], "--format", "csv").stdout
+        assert table() == {"slow": 1}
     finally:
         local.start(cluster, "slurmdbd", "slurmdbd", "-D")
 
@@ -253,7 +295,7 @@ def test_what_waits_for_a_data_set_to_be_packed_reads_it_from_the_nodes_disk(
     monkeypatch.setenv("BENCH_DATA", str(tmp_path))
     monkeypatch.setenv("BENCH_SITE", str(tmp_path / "site.toml"))
     (tmp_path / "site.toml").write_text(f'scratch = "{tmp_path}/node"\n')
-    words = ask("slow", 2)
+    words = ask("slow", 1)
     words[words.index("walkers:tiny")] = "mars"
     submit(*words)
     until(lambda: "2 done" in (said := status()) or said)
@@ -262,21 +304,21 @@ def test_what_waits_for_a_data_set_to_be_packed_reads_it_from_the_nodes_disk(
     assert pack.stat().st_size > 10_000
 
 
-def test_two_nodes_train_what_one_process_trains(submit, status, until, results, ask, undisturbed):
-    submit(*ask("slow", 3), "--nodes", 2)
+def test_two_nodes_train_what_one_process_trains(submit, status, until, results, ask, weights, undisturbed):
+    submit(*ask("slow", 1), "--nodes", 2)
     until(lambda: "1 done" in (said := status()) or said)
     (record,) = records.finished(results)
     assert record["environment"]["processes"] == 2
     # Adam's first steps have one size whatever the gradient's, and make a step of the rounding of those that are next to
     # nothing. Three steps of another batch, or of statistics of half of it, are another weight altogether.
-    two, one = load(weights(results)), load(undisturbed(3))
+    two, one = load(weights()), load(undisturbed(1))
     for name, weight in one.items():
         assert (two[name] - weight).float().norm() <= 1e-2 * weight.float().norm(), name
 
 
 def test_what_is_cancelled_is_submitted_again(submit, bench, status, until, results, ask):
     submit(*ask("slow", 200))
-    until(lambda: epochs_begun(results) >= 1 or status())
+    until(lambda: epochs_ended(results) >= 1 or status())
     assert "1 jobs cancelled" in bench("cancel", "slow").stdout
     until(lambda: "1 stopped" in (said := status()) or said)
-    assert bench("submit", *ask("slow", 200), "--dry-run").stdout.count("1 jobs") == 1
+    assert bench("submit", *ask("slow", 200), "--seeds", 1, "--dry-run").stdout.count("1 jobs") == 1

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -74,6 +75,13 @@ class Shy(Mean, Baseline):
     table = words(bench("table", "--dataset", "walkers:tiny", "--plugin", plugin, "--format", "csv"))
     assert "walkers:tiny,mean,1," in table
     assert "walkers:tiny,shy,1," in table
+
+    # What has run tells how long the next will take.
+    dry = words(bench("submit", "--method", "mean", *TINY, "--seeds", 2, "--gpus", 2, "--dry-run"))
+    assert re.search(
+        r"\n1 jobs, about \d+ s in all, \d+\.\d GPU hours, by recorded frames/s; left alone: 1 done\n", dry
+    )
+    assert "#SBATCH --gpus-per-node=2" in dry
 
     # The code that ran is the copy that was submitted, and the record names where it came from.
     (copy,) = (results / ".jobs" / "code").iterdir()
