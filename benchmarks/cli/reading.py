@@ -11,7 +11,7 @@ from baselines.errors import UserError
 from benchmarks.data import DATASETS, imported
 
 from .options import Plugin, Protocol, Root, Run, first_line, not_loaded
-from .printing import check_choices, digests_at_hand, print_tables, suite_page
+from .printing import check_choices, digests_at_hand, print_tables, runs_found, suite_page
 from .suites import Change, Quick, Recipe, Seeds, chosen
 
 verbs = typer.Typer()
@@ -112,15 +112,15 @@ def verdict(
 ) -> None:
     """The paper's claims one by one: the effect, its interval, the paper's, and what may be said of it."""
     check_choices(style, "before")
-    from benchmarks import controls, records
+    from benchmarks import controls
     from benchmarks.reporting.grid import page
-    from benchmarks.reporting.queries import Results
     from benchmarks.reporting.verdict import grids, judge
 
-    everything = [record for file in files for record in _finished(None, file)] or _finished(None)
-    found = [record for record in everything if dataset in (None, record["experiment"]["test"])]
-    results = Results(*(files or [records.results()]))
-    judged = judge(found, results, protocol, controls.standing(everything))
+    runs = runs_found([], None, files)
+    found = [run for run in runs if dataset in (None, run.experiment.test)]
+    judged = judge(found, protocol, controls.standing([run.record for run in runs]))
+    if not judged:
+        raise UserError(f"nothing to judge: no finished run of ours{f' on {dataset}' if dataset else ''}")
     print(page(list(grids(judged)), style))
 
 
