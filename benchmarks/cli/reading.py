@@ -141,7 +141,10 @@ def speed(
     if on_gpu is not None:
         from benchmarks.reporting import gpu
 
-        print(gpu.text(on_gpu, style))
+        try:
+            print(gpu.text(on_gpu, style))
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"--gpu {on_gpu}: not a record of `python -m benchmarks.speed.gpu`") from error
         return
     from benchmarks.reporting import speed
     from benchmarks.reporting.grid import page

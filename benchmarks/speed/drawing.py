@@ -24,7 +24,8 @@ def draw_within(seconds: float, name: str, folder: Path, processes: int) -> Data
     table = walkers.table(world)
     shuffled = table.sample(frac=1, random_state=0)
     files = [folder / f"{number}.arrow" for number in range(processes)]
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
+    # Not forked from this one, where pyarrow may have threads already: a child that waits for one waits for ever.
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("forkserver")) as pool:
         shares = [
             pool.submit(_draw, world, shuffled.iloc[number::processes], file, until)
             for number, file in enumerate(files)

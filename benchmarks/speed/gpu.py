@@ -75,7 +75,7 @@ class Scale(NamedTuple):
 OTHERS = (*NEXT, *(name for name in BASELINES.names() if name not in (*FIRST, *NEXT)))
 MARS = Scale("walkers:mars", "mars", ("weights=none",), OTHERS, 100.0, 4.0, 20_000)
 FEW = ("identities=2", "clips=2", "clip_frames=2", "threads=1")
-TINY = Scale("walkers:tiny", "small", FEW, ("cnn3d", "flow"), 0.5, 0.0, 100)
+TINY = Scale("walkers:tiny", "small", FEW, ("cnn3d", "flow"), 60.0, 0.0, 100)
 
 
 class TimeIsUp(BaseException):
@@ -106,7 +106,7 @@ def measure(scale: Scale, sheet: Sheet, device: torch.device, folder: Path) -> N
         recipe={"name": scale.recipe, **recipe.recorded()},
         recipe_frames=recipe.epochs * CLASSES * recipe.clips * recipe.clip_frames,
     )
-    began = time.perf_counter()  # first, because processes part more safely before there is a GPU's context
+    began = time.perf_counter()
     data = draw_within(scale.draw, scale.dataset, folder, len(os.sched_getaffinity(0)))
     whole = walkers.table(walkers.parse(scale.dataset))
     sheet.note(

@@ -56,7 +56,7 @@ def test_without_a_record_the_verb_says_so(tmp_path, bench):
     answer = bench("speed", "--gpu", file)
     assert (answer.status, answer.err.splitlines()[-1]) == (
         2,
-        f"bench: {file}: not what `python -m benchmarks.speed.gpu` writes (KeyError)",
+        f"bench: --gpu {file}: not a record of `python -m benchmarks.speed.gpu`",
     )
     file.write_text(json.dumps(RECORD))
     assert "| mean+afa |" in bench("speed", "--gpu", file, "--format", "github").out

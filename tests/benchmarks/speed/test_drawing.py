@@ -1,0 +1,17 @@
+"""What the clock leaves of a drawn data set is whole tracklets, with the bytes that they always have."""
+
+import pytest
+
+from benchmarks.data import walkers
+from benchmarks.speed.drawing import draw_within
+
+
+@pytest.mark.parametrize(("seconds", "part"), [(0, 2), (3600, None)])
+def test_tracklets_are_drawn_as_the_time_allows(tmp_path, seconds, part):
+    world = walkers.parse("walkers:tiny")
+    whole = walkers.table(world)
+    drawn = draw_within(seconds, "walkers:tiny", tmp_path, processes=2)
+    assert len(drawn.table) == (part or len(whole))  # without any time, one a process
+    assert set(drawn.table.tracklet) <= set(whole.tracklet)
+    for row in drawn.table.itertuples():
+        assert {name: bytes(drawn.store.read(name)) for name in row.frames} == dict(walkers.tracklet_frames(world, row))
