@@ -18,7 +18,7 @@ from torch import Tensor
 from benchmarks.settings import Settings
 
 from . import cache, raft
-from .decode import decode
+from .decode import decode_frames
 from .loading import Data
 from .stores import PackedStore, Store, write_pack
 
@@ -80,7 +80,7 @@ def flow_store(data: Data, settings: Settings, progress: Callable[[int, int], No
     total, done = sum(sum(map(len, shard)) for shard in shards), 0
 
     def flow(frames: Sequence[str]) -> list[tuple[str, bytes]]:
-        images = np.stack([decode(data.store.read(name), height, width, name) for name in frames])
+        images = decode_frames(data.store, frames, height, width)
         return [
             (name, simplejpeg.encode_jpeg(image.reshape(-1, width, 1), QUALITY, "GRAY"))
             for name, image in zip(frames, between(images, settings), strict=True)
