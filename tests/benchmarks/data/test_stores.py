@@ -28,11 +28,14 @@ def decoded(data: bytes, height: int, width: int) -> np.ndarray:
 
 
 def test_a_pack_gives_back_every_byte_also_in_another_process(tmp_path):
-    frames = {f"{i:05}.jpg": bytes([i % 256]) * (i % 7 + 1) for i in range(3000)}
-    write_pack(tmp_path / PACK, frames.items())
-    store = pickle.loads(pickle.dumps(PackedStore(tmp_path / PACK)))
+    frames = {
+        f"{i % 5}/é{i}.jpg": bytes([i % 256]) * (i % 7 + 1) for i in range(3000)
+    }  # in no order, of several lengths
+    write_pack(tmp_path / "1.arrow", list(frames.items())[:2000])
+    write_pack(tmp_path / "2.arrow", list(frames.items())[2000:])
+    store = pickle.loads(pickle.dumps(PackedStore(tmp_path / "1.arrow", tmp_path / "2.arrow")))
     assert {name: bytes(store.read(name)) for name in frames} == frames
-    assert store.sizes(["00006.jpg", "absent"]) == {"00006.jpg": 7}
+    assert store.sizes(["1/é6.jpg", "absent", "1/é6.jp", "1/é6.jpg.too-long-a-name-for-it", "9"]) == {"1/é6.jpg": 7}
 
 
 def test_a_pack_is_there_whole_or_not_at_all(tmp_path):
