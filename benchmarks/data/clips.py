@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from benchmarks.seeds import derive, generator
 from benchmarks.settings import Settings
 
-from .decode import decode
+from .decode import decode_frames
 from .flow import between, read_flow
 from .stores import Store
 
@@ -270,8 +270,5 @@ def read_clips(
 
 
 def read_frames(store: Store, names: Sequence[str], settings: Settings) -> Tensor:
-    """(N, 3, H, W) uint8 seen over NHWC memory: every frame is decoded into its place once."""
-    frames = np.empty((len(names), settings.height, settings.width, 3), np.uint8)
-    for place, name in zip(frames, names, strict=True):
-        place[:] = decode(store.read(name), settings.height, settings.width, name)
-    return torch.from_numpy(frames).permute(0, 3, 1, 2)
+    """(N, 3, H, W) uint8 seen over NHWC memory."""
+    return torch.from_numpy(decode_frames(store, names, settings.height, settings.width)).permute(0, 3, 1, 2)

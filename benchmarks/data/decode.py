@@ -1,11 +1,15 @@
 """Encoded images to uint8 pixels of one size."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
 from baselines.errors import UserError
+
+from .stores import Store
 
 # One thread: frames are many and small, and a worker process that is forked from a parent whose OpenCV has started
 # threads of its own hangs at its first call.
@@ -15,8 +19,8 @@ Pixels = NDArray[np.uint8]
 JPEG = b"\xff\xd8"  # how a JPEG begins; a damaged one must be refused, and not handed to a more forgiving decoder
 
 
-def decode(data: bytes | memoryview, height: int, width: int, name: str = "") -> Pixels:
-    """One frame, (height, width, 3) RGB.
+def decode(data: bytes | memoryview, place: Pixels, name: str = "") -> None:
+    """One frame into `place`, (height, width, 3) RGB.
 
     JPEG by simplejpeg, which measured fastest; everything else by OpenCV. A frame of another size is resized: by area
     where it shrinks, else bilinearly.
@@ -24,17 +28,27 @@ def decode(data: bytes | memoryview, height: int, width: int, name: str = "") ->
     Raises:
         UserError: not an image; the message begins with `name`.
     """
+    height, width = place.shape[:2]
     image: Pixels | None
     try:
-        if bytes(data[:2]) == JPEG:
-            image = simplejpeg.decode_jpeg(data)
-        else:
+        if data[:2] != JPEG:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        elif simplejpeg.decode_jpeg_header(data)[:2] == (height, width):
+            simplejpeg.decode_jpeg(data, buffer=place)
+            return
+        else:
+            image = simplejpeg.decode_jpeg(data)
     except (ValueError, cv2.error):
         image = None
     if image is None:
         raise UserError(f"{name}: not a readable image; `bench data verify` lists every such frame")
-    if image.shape[:2] != (height, width):
-        shrinks = image.shape[0] >= height and image.shape[1] >= width
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return image
+    shrinks = image.shape[0] >= height and image.shape[1] >= width
+    cv2.resize(image, (width, height), place, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def decode_frames(store: Store, names: Sequence[str], height: int, width: int) -> Pixels:
+    """The named frames (N, height, width, 3) RGB: each is decoded to where it stays, and never copied."""
+    frames = np.empty((len(names), height, width, 3), np.uint8)
+    for place, name in zip(frames, names, strict=True):
+        decode(store.read(name), place, name)
+    return frames

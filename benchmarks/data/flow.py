@@ -4,6 +4,7 @@ A flow image is (2, H, W) uint8, u (to the right) over v (downwards); 128 is res
 ends of the scale, so that a size of image changes nothing but the detail.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -18,7 +19,7 @@ from torch import Tensor
 from benchmarks.settings import Settings
 
 from . import cache, raft
-from .decode import decode
+from .decode import decode_frames
 from .loading import Data
 from .stores import PackedStore, Store, write_pack
 
@@ -33,20 +34,22 @@ SHARD = 4096  # frames a file: what an interruption costs
 def between(frames: Pixels, settings: Settings) -> Pixels:
     """The flow from each frame to the next, the last one repeated: (T, H, W, 3) RGB to (T, 2, H, W)."""
     steps, height, width = frames.shape[:3]
-    flow = np.full((steps, height, width, 2), REST, np.uint8)
+    flow = np.full((steps, 2, height, width), REST, np.uint8)
     if steps > 1:
-        pixels = raft.between_pairs(frames, settings.flow_weights) if settings.flow == "raft" else _search(frames)
-        flow[:-1] = np.clip(np.rint(pixels * (127 / (LIMIT * height))) + REST, 1, 255)
+        pairs = raft.between_pairs(frames, settings.flow_weights) if settings.flow == "raft" else _search(frames)
+        for place, pixels in zip(flow[:-1], pairs, strict=True):
+            pixels *= 127 / (LIMIT * height)
+            place[:] = np.clip(np.rint(pixels, out=pixels) + REST, 1, 255).transpose(2, 0, 1)
         flow[-1] = flow[-2]
-    return flow.transpose(0, 3, 1, 2)
+    return flow
 
 
-def _search(frames: Pixels) -> NDArray[np.float32]:
-    """Dense inverse search (Kroeger et al., 2016) at its medium setting: (T - 1, H, W, 2), in pixels."""
+def _search(frames: Pixels) -> Iterator[NDArray[np.float32]]:
+    """Dense inverse search (Kroeger et al., 2016) at its medium setting: T - 1 of (H, W, 2), in pixels."""
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     search.setFinestScale(_finest_scale(frames.shape[1]))
-    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
-    return np.stack([search.calc(first, second, None) for first, second in pairwise(grey)])
+    grey = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames)
+    return (search.calc(first, second, None) for first, second in pairwise(grey))
 
 
 def _finest_scale(height: int) -> int:
@@ -61,9 +64,10 @@ def to_pixels(flow: Tensor) -> Tensor:
 
 def read_flow(store: Store, names: Sequence[str], settings: Settings) -> Tensor:
     """The kept flow that begins at each named frame, (N, 2, H, W) uint8."""
-    shape = (2, settings.height, settings.width)
-    images = [simplejpeg.decode_jpeg(store.read(name), colorspace="GRAY").reshape(shape) for name in names]
-    return torch.from_numpy(np.stack(images))
+    flow = np.empty((len(names), 2, settings.height, settings.width), np.uint8)
+    for place, name in zip(flow, names, strict=True):
+        simplejpeg.decode_jpeg(store.read(name), "GRAY", buffer=place)
+    return torch.from_numpy(flow)
 
 
 def flow_store(data: Data, settings: Settings, progress: Callable[[int, int], None] = lambda *_: None) -> Store:
@@ -80,14 +84,14 @@ def flow_store(data: Data, settings: Settings, progress: Callable[[int, int], No
     total, done = sum(sum(map(len, shard)) for shard in shards), 0
 
     def flow(frames: Sequence[str]) -> list[tuple[str, bytes]]:
-        images = np.stack([decode(data.store.read(name), height, width, name) for name in frames])
+        images = decode_frames(data.store, frames, height, width)
         return [
             (name, simplejpeg.encode_jpeg(image.reshape(-1, width, 1), QUALITY, "GRAY"))
             for name, image in zip(frames, between(images, settings), strict=True)
         ]
 
     # Decoding and the search release the interpreter's lock; torch has threads of its own.
-    with ThreadPoolExecutor(1 if learned else None) as pool:
+    with ThreadPoolExecutor(1 if learned else len(os.sched_getaffinity(0))) as pool:
         for file, shard in zip(files, shards, strict=True):
             if not file.exists():
                 write_pack(file, (pair for pairs in pool.map(flow, shard) for pair in pairs))

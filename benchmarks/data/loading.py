@@ -59,7 +59,7 @@ class Imported(Dataset):
     source = "made by `bench data import`"
 
     def read(self, root: Path, split: int) -> pd.DataFrame:  # noqa: ARG002 - a video has one split
-        return _read_table(root / TABLE)
+        return tables.read_table(root / TABLE)
 
 
 def definition(name: str) -> Dataset:
@@ -169,21 +169,17 @@ def pack(name: str, root: Path | None = None, progress: Progress | None = None) 
 
 
 def _packed(name: str, folder: Path, found: Dataset) -> Data:
-    table = tables.check(_read_table(folder / TABLE), str(folder))
+    table = tables.read_table(folder / TABLE)  # checked when it was written
     return Data(name, 0, table, PackedStore(folder / PACK), pack_digest(folder), found, folder)
-
-
-def _read_table(file: Path) -> pd.DataFrame:
-    table = pq.read_table(file).to_pandas()
-    table["frames"] = [list(frames) for frames in table.frames]
-    return table
 
 
 def pack_digest(folder: Path) -> str:
     """sha256 over a packed data set's table and frames; computed once and kept beside them."""
     meta = folder / META
     if not meta.exists():
-        total = hashlib.sha256(pd.util.hash_pandas_object(_plain(_read_table(folder / TABLE))).to_numpy().tobytes())
+        total = hashlib.sha256(
+            pd.util.hash_pandas_object(_plain(tables.read_table(folder / TABLE))).to_numpy().tobytes()
+        )
         with open(folder / PACK, "rb") as frames:
             total.update(hashlib.file_digest(frames, "sha256").digest())
         write_whole(meta, json.dumps({"digest": total.hexdigest()}))
@@ -236,7 +232,7 @@ def _index(
     if file.exists() and not fresh:
         meta = _meta(file)
         if meta["folders"] == _folders(root, meta["folders"]):
-            return _read_table(file), meta["digest"]
+            return tables.read_table(file), meta["digest"]
     table = tables.check(found.read(root, split), str(root))
     names = [frame for frames in table.frames for frame in frames]
     sizes: dict[str, int] = {}

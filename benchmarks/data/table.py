@@ -15,12 +15,15 @@ a tracklet whose frame names are not in ascending order.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from baselines.errors import UserError
 
@@ -34,6 +37,48 @@ def make_table(rows: Iterable[tuple[str, int, int, str, list[str]]]) -> pd.DataF
     """A table from rows in the order of `COLUMNS`."""
     table = pd.DataFrame(list(rows), columns=pd.Index(COLUMNS))
     return table.astype({"subset": "object", "pid": "int64", "camid": "int64", "tracklet": "object"})
+
+
+class FrameNames(Sequence[str]):
+    """A tracklet's frames: some `rows` of the names of all frames, which stay an Arrow array until they are asked for.
+
+    A million names are there at once as an Arrow array; as Python strings they take a second and a copy in each worker.
+    """
+
+    def __init__(self, names: pa.StringArray, rows: range) -> None:
+        self.names, self.rows = names, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[str]: ...
+    def __getitem__(self, at: int | slice) -> str | Sequence[str]:
+        if isinstance(at, slice):
+            return FrameNames(self.names, self.rows[at])
+        return str(self.names[self.rows[at]].as_py())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names.take(pa.array(self.rows, pa.int64())).to_pylist())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment] # as a list
+
+
+def read_table(file: Path) -> pd.DataFrame:
+    """A table that was written to a Parquet file; each row's frames are `FrameNames`."""
+    table = pq.read_table(file)
+    frames = table.column("frames").combine_chunks()
+    starts = frames.offsets.to_pylist()
+    found = table.drop(["frames"]).to_pandas()
+    found["frames"] = np.fromiter(
+        (FrameNames(frames.values, range(*ends)) for ends in pairwise(starts)), object, len(found)
+    )
+    return found
 
 
 def check(table: pd.DataFrame, source: str) -> pd.DataFrame:

@@ -1,0 +1,37 @@
+"""A table that was written and read has the frames that it had, and gives them as a list would."""
+
+import pickle
+
+import pytest
+
+from benchmarks.data.table import make_table, read_table
+
+FRAMES = [["a/1.jpg", "a/2.jpg", "a/3.jpg"], ["b/é.jpg"], ["c/1.jpg", "c/2.jpg", "c/3.jpg"]]
+
+
+@pytest.fixture
+def read(tmp_path):
+    rows = [("train", pid, 1, str(pid), frames) for pid, frames in enumerate(FRAMES)]
+    make_table(rows).to_parquet(tmp_path / "table.parquet")
+    return list(read_table(tmp_path / "table.parquet").frames)
+
+
+def test_frames_are_those_that_were_written(read):
+    assert read == FRAMES
+    assert read[0] != FRAMES[2]
+    assert [list(frames) for frames in read] == FRAMES
+    assert [len(frames) for frames in read] == [3, 1, 3]
+    assert pickle.loads(pickle.dumps(read)) == FRAMES
+
+
+@pytest.mark.parametrize(
+    "at", [0, 2, -1, -3, slice(1, None), slice(0, 2), slice(None, None, -1), slice(2, 9), slice(3, 3)]
+)
+def test_frames_are_taken_as_from_a_list(read, at):
+    assert read[2][at] == FRAMES[2][at]
+
+
+@pytest.mark.parametrize("at", [3, -4])
+def test_there_is_no_frame_beyond_the_tracklet_although_the_next_one_has_it(read, at):
+    with pytest.raises(IndexError):
+        read[0][at]
