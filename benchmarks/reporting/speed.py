@@ -48,7 +48,7 @@ def read(file: Path) -> dict[str, Any]:
 
 def write(measured: dict[str, Any], file: Path) -> None:
     """Keep what `read` gave."""
-    write_whole(file, json.dumps(measured, indent=1, sort_keys=True) + "\n")
+    write_whole(file, json.dumps(measured, indent=1) + "\n")
 
 
 def grid(measured: dict[str, Any]) -> Grid:
