@@ -1,37 +1,87 @@
-"""Loading a training batch beside the decoder alone on the same bytes."""
+"""Loading a batch of the paper's clips beside the decoder alone on the same bytes, and beside the usual pipeline; one core."""
 
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import simplejpeg
+import torch
+from PIL import Image
+from torchvision import transforms
 
 from benchmarks.data.clips import TrainingBatches
-from benchmarks.data.loading import Data, load
+from benchmarks.data.loading import load
 from benchmarks.settings import resolve
+from benchmarks.speed.beside import beside
 
-SIZE = ["height=64", "width=32"]
+ROUNDS = 15
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
+def batches(tmp_path_factory: pytest.TempPathFactory) -> TrainingBatches:
+    settings = resolve("paper", "mean", ["weights=none"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return load("walkers:tiny")
+        data = load(f"walkers:tiny-{settings.height}x{settings.width}")
+    torch.set_num_threads(1)
+    return TrainingBatches(data.table[data.table.subset == "train"], data.store, settings, seed=0)
 
 
-@pytest.fixture(scope="module")
-def batches(data: Data) -> TrainingBatches:
-    training = data.table[data.table.subset == "train"]
-    return TrainingBatches(training, data.store, resolve("small", "mean", SIZE), seed=0)
+def encoded(batches: TrainingBatches) -> list[tuple[str, bytes]]:
+    """What the first batch reads: names and bytes of its frames."""
+    read = batches.store.read
+    asked: list[str] = []
+
+    def note(name: str) -> bytes | memoryview:
+        asked.append(name)
+        return read(name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches.store, "read", note)
+        batches[0]
+    return [(name, bytes(read(name))) for name in asked]
 
 
-def test_decoder_alone(benchmark: Callable[..., Any], data: Data, batches: TrainingBatches) -> None:
-    count = batches[0].frames.shape[0] * batches[0].frames.shape[1]
-    names = [frame for frames in data.table.frames for frame in frames][:count]
-    encoded = [bytes(data.store.read(name)) for name in names]
-    benchmark(lambda: [simplejpeg.decode_jpeg(image) for image in encoded])
+def test_loading(benchmark: Any, batches: TrainingBatches) -> None:
+    images = encoded(batches)
+
+    def decode_alone() -> None:
+        for _, image in images:
+            simplejpeg.decode_jpeg(image)
+
+    beside(
+        benchmark,
+        lambda: batches[0],
+        decode_alone,
+        what="loading clips of 256x128, one worker: read, decode, stack",
+        limit="the decoder alone on the same bytes",
+        target=0.85,
+        better="at least",
+        rounds=ROUNDS,
+        count=len(images),
+    )
 
 
-def test_loading_a_batch(benchmark: Callable[..., Any], batches: TrainingBatches) -> None:
-    benchmark(lambda: batches[0])
+def test_the_usual_pipeline(benchmark: Any, batches: TrainingBatches, tmp_path: Path) -> None:
+    settings, images = batches.settings, encoded(batches)
+    for name, image in images:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(image)
+    one = transforms.Compose(
+        [
+            transforms.Resize((settings.height, settings.width)),
+            transforms.ToTensor(),
+            transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+        ]
+    )
+    beside(
+        benchmark,
+        lambda: batches[0],
+        lambda: torch.stack([one(Image.open(tmp_path / name).convert("RGB")) for name, _ in images]),
+        what="the same",
+        limit="the usual pipeline: Pillow, and Resize, ToTensor, Normalize of each frame, stack",
+        target=7,
+        better="at least",
+        rounds=ROUNDS,
+        count=len(images),
+    )
