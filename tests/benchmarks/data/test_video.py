@@ -142,6 +142,27 @@ def test_a_margin_widens_every_side(bring, tmp_path):
     assert crop(tmp_path / "made", inside).shape == (48, 36, 3)
 
 
+def test_a_crop_that_is_much_larger_than_recipes_want_is_made_smaller_and_shows_the_same(bring, tmp_path):
+    file, (left, right) = tmp_path / "large.avi", ((0, 0, 255), (255, 0, 0))
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 10, (1024, 1100))
+    for _ in range(3):
+        picture = np.full((1100, 1024, 3), left, np.uint8)
+        picture[:, 200:400] = right
+        writer.write(picture)
+    writer.release()
+    sizes = {1: (400, 1100), 2: (300, 520), 3: (200, 1100), 4: (1024, 400)}
+    table = bring([f"1,{t},0,0,{w},{h},1" for t, (w, h) in sizes.items()], {1: 1, 2: 1, 3: 2, 4: 2}, video=file)
+    crops = {int(frames[0][5]): crop(tmp_path / "made", frames[0]) for frames in table.frames}
+    assert {track: image.shape[:2] for track, image in crops.items()} == {
+        1: (704, 256),  # 0.64 of it
+        2: (512, 295),
+        3: (1100, 200),  # narrow
+        4: (400, 1024),  # low
+    }
+    assert np.abs(crops[1][:, 32:96].mean((0, 1)) - left).max() < 8
+    assert np.abs(crops[1][:, 160:224].mean((0, 1)) - right).max() < 8
+
+
 def test_rows_of_confidence_0_are_ignored(bring):
     rows = [row(track, frame, conf="0" if frame == 2 else "0.5") for track in (1, 2, 3) for frame in (1, 2, 3)]
     assert {name[-7:-4] for frames in bring(rows).frames for name in frames} == {"001", "003"}
