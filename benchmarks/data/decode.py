@@ -47,8 +47,14 @@ def decode(data: bytes | memoryview, place: Pixels, name: str = "") -> None:
 
 
 def decode_frames(store: Store, names: Sequence[str], height: int, width: int) -> Pixels:
-    """The named frames (N, height, width, 3) RGB: each is decoded to where it stays, and never copied."""
+    """The named frames (N, height, width, 3) RGB.
+
+    Each is decoded into one small array, which stays in the cache, and copied once: a decoder that writes into fresh memory
+    waits for its pages.
+    """
     frames = np.empty((len(names), height, width, 3), np.uint8)
+    frame = np.empty((height, width, 3), np.uint8)
     for place, name in zip(frames, names, strict=True):
-        decode(store.read(name), place, name)
+        decode(store.read(name), frame, name)
+        place[:] = frame
     return frames
