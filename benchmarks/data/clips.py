@@ -18,7 +18,7 @@ from benchmarks.seeds import derive, generator
 from benchmarks.settings import Settings
 
 from .decode import decode_frames
-from .flow import between, read_flow
+from .flow import between_in, read_flow
 from .stores import Store
 
 Indices = NDArray[np.int64]
@@ -266,7 +266,7 @@ def read_clips(
     if settings.shuffle not in (phase, "both"):
         return clips, read_flow(flow, names, settings).unflatten(0, (-1, steps))
     pixels = frames.permute(0, 2, 3, 1).numpy().reshape(-1, steps, settings.height, settings.width, 3)
-    return clips, torch.from_numpy(np.stack([between(clip, settings) for clip in pixels]))
+    return clips, torch.from_numpy(between_in(pixels, settings))
 
 
 def read_frames(store: Store, names: Sequence[str], settings: Settings) -> Tensor:

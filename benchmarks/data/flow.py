@@ -7,6 +7,7 @@ ends of the scale, so that a size of image changes nothing but the detail.
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 
 import cv2
@@ -42,6 +43,17 @@ def between(frames: Pixels, settings: Settings) -> Pixels:
             place[:] = np.clip(np.rint(pixels, out=pixels) + REST, 1, 255).transpose(2, 0, 1)
         flow[-1] = flow[-2]
     return flow
+
+
+def between_in(clips: Pixels, settings: Settings) -> Pixels:
+    """The same for each of several clips: (B, T, H, W, 3) to (B, T, 2, H, W)."""
+    with _threads(settings) as pool:
+        return np.stack(list(pool.map(partial(between, settings=settings), clips)))
+
+
+def _threads(settings: Settings) -> ThreadPoolExecutor:
+    """Decoding and the search release the interpreter's lock, a thread for each core; torch has threads of its own."""
+    return ThreadPoolExecutor(1 if settings.flow == "raft" else len(os.sched_getaffinity(0)))
 
 
 def _search(frames: Pixels) -> Iterator[NDArray[np.float32]]:
@@ -90,8 +102,7 @@ def flow_store(data: Data, settings: Settings, progress: Callable[[int, int], No
             for name, image in zip(frames, between(images, settings), strict=True)
         ]
 
-    # Decoding and the search release the interpreter's lock; torch has threads of its own.
-    with ThreadPoolExecutor(1 if learned else len(os.sched_getaffinity(0))) as pool:
+    with _threads(settings) as pool:
         for file, shard in zip(files, shards, strict=True):
             if not file.exists():
                 write_pack(file, (pair for pairs in pool.map(flow, shard) for pair in pairs))
