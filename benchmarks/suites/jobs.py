@@ -51,9 +51,10 @@ def freeze(planned: Sequence[Planned], place: Path) -> Frozen:
 
 
 def variables(code: Path) -> dict[str, str]:
-    """What a job's command needs to know of this process."""
+    """What a job's command needs to know of this process; the copy of the code goes before a checkout that it is called in."""
     kept = {name: str(Path(os.environ[name]).absolute()) for name in PASSED_ON if os.environ.get(name)}
-    return {**kept, "BENCH_RESULTS": str(records.results().absolute()), "PYTHONPATH": str(code)}
+    place = {"BENCH_RESULTS": str(records.results().absolute())}
+    return {**kept, **place, "PYTHONPATH": str(code), "PYTHONSAFEPATH": "1"}
 
 
 def packing(planned: Sequence[Planned], frozen: Frozen, root: Path | None) -> list[Task]:

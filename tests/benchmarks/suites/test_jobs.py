@@ -1,12 +1,15 @@
 """What a job runs is what was there when it was submitted."""
 
+import os
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from benchmarks.settings import resolve
-from benchmarks.suites.jobs import freeze
+from benchmarks.suites.jobs import freeze, variables
 from benchmarks.suites.suite import Choice, Single, experiments
 
 
@@ -37,6 +40,21 @@ def test_plug_ins_and_recipes_that_are_files_are_copied_with_what_they_extend(gi
     assert Path(asked["--plugin"]).read_text() == "# a plug-in"
     assert {"--method": "mean", "--seed": "0"}.items() <= asked.items()
     assert (frozen.folder / "benchmarks" / "run.py").exists()
+
+
+def test_a_job_runs_the_copy_also_in_a_folder_that_holds_the_code(tmp_path):
+    for place in ("copy", "checkout"):
+        (tmp_path / place / "benchmarks").mkdir(parents=True)
+        (tmp_path / place / "benchmarks" / "__init__.py").write_text("")
+        (tmp_path / place / "benchmarks" / "cli.py").write_text(f"print({place!r})")
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.cli"],
+        cwd=tmp_path / "checkout",
+        env={**os.environ, **variables(tmp_path / "copy")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "copy\n"
 
 
 def test_a_recipe_of_ours_is_named_and_not_copied(tmp_path):
