@@ -16,7 +16,9 @@ import simplejpeg
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
+from benchmarks import launch
 from benchmarks.settings import Settings
 
 from . import cache, raft
@@ -52,8 +54,12 @@ def between_in(clips: Pixels, settings: Settings) -> Pixels:
 
 
 def _threads(settings: Settings) -> ThreadPoolExecutor:
-    """Decoding and the search release the interpreter's lock, a thread for each core; torch has threads of its own."""
-    return ThreadPoolExecutor(1 if settings.flow == "raft" else len(os.sched_getaffinity(0)))
+    """Decoding and the search release the interpreter's lock: a thread for each core that is this process's.
+
+    A worker has one, beside the others, and torch has threads of its own.
+    """
+    alone = settings.flow == "raft" or get_worker_info() is not None
+    return ThreadPoolExecutor(1 if alone else max(1, len(os.sched_getaffinity(0)) // launch.place().beside))
 
 
 def _search(frames: Pixels) -> Iterator[NDArray[np.float32]]:

@@ -73,11 +73,12 @@ def read_table(file: Path) -> pd.DataFrame:
     """A table that was written to a Parquet file; each row's frames are `FrameNames`."""
     table = pq.read_table(file)
     frames = table.column("frames").combine_chunks()
-    starts = frames.offsets.to_pylist()
+    names, starts = (
+        frames.values,
+        frames.offsets.to_pylist(),
+    )  # one array of all names, so that rows are pickled with one
     found = table.drop(["frames"]).to_pandas()
-    found["frames"] = np.fromiter(
-        (FrameNames(frames.values, range(*ends)) for ends in pairwise(starts)), object, len(found)
-    )
+    found["frames"] = np.fromiter((FrameNames(names, range(*ends)) for ends in pairwise(starts)), object, len(found))
     return found
 
 

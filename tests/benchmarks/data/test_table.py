@@ -24,6 +24,13 @@ def test_frames_are_those_that_were_written(read):
     assert pickle.loads(pickle.dumps(read)) == FRAMES
 
 
+def test_many_tracklets_are_pickled_with_each_name_once(tmp_path):
+    rows = [("train", pid, 1, str(pid), [f"{pid:04d}/{n:04d}.jpg" for n in range(50)]) for pid in range(100)]
+    make_table(rows).to_parquet(tmp_path / "table.parquet")
+    names = sum(len(name) for *_, frames in rows for name in frames)
+    assert len(pickle.dumps(list(read_table(tmp_path / "table.parquet").frames))) < 2 * names
+
+
 @pytest.mark.parametrize(
     "at", [0, 2, -1, -3, slice(1, None), slice(0, 2), slice(None, None, -1), slice(2, 9), slice(3, 3)]
 )
