@@ -1,5 +1,6 @@
 """Verbs on jobs: submit, status, logs, cancel, retry, clean."""
 
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -160,9 +161,8 @@ def _submit(
             tasks = [Task(each.experiment.question, title_of(each), frozen.command(each.arguments)) for each in missing]
             submit_tasks(tasks, ledger, resources, environment, f"bench-{name}", local, after)
     print(f"{len(pairs)} jobs submitted; {_left_alone(states, wanted)}")
-    print(
-        f"results in {records.results()}; `bench status{' ' + name if name in SUITES.entries else ''}` shows how they do"
-    )
+    words = (name, *asked[1].words) if name in SUITES.entries else ()
+    print(f"results in {records.results()}; `{shlex.join(('bench', 'status', *words))}` shows how they do")
 
 
 def _hours(missing: "Sequence[Planned]", gpus: int) -> str:

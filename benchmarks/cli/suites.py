@@ -100,7 +100,8 @@ def run(
     from benchmarks.suites.running import run_missing
     from benchmarks.suites.states import DONE
 
-    planned, states = _looked(*chosen(name, dataset, seeds, quick, recipe, change, root, plugin), root)
+    suite, choice = chosen(name, dataset, seeds, quick, recipe, change, root, plugin)
+    planned, states = _looked(suite, choice, root)
     outcomes, began = [], time.monotonic()
     found = records.finished(records.results())
     try:
@@ -127,8 +128,7 @@ def run(
         for outcome in outcomes:
             if outcome.word != DONE:
                 print(f"  {outcome.word}: {title_of(outcome.planned)}: {outcome.reason}")
-        asked = shlex.join(sys.argv[sys.argv.index(name) :])
-        print(f"results in {records.results()}; `bench table {asked}` shows them")
+        print(f"results in {records.results()}; `bench table {shlex.join((name, *choice.words))}` shows them")
     raise typer.Exit(0 if words[DONE] == len(planned) else 1)
 
 

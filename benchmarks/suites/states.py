@@ -33,28 +33,20 @@ class State:
 Look = Callable[[Sequence[Planned]], list[State]]  # gives the states of planned experiments
 
 
-def states(
-    planned: Sequence[Planned],
-    found: Sequence[Record],
-    begun: Sequence[records.Begun],
-    digests: Mapping[str, set[str]],
-    absent: Mapping[str, str],
-) -> list[State]:
-    """The state of each planned experiment.
+def states(planned: Sequence[Planned], known: Mapping[str, State], absent: Mapping[str, str]) -> list[State]:
+    """The state of each planned experiment, from the `known` ones; `absent`: why a data set cannot be read here, by its name."""
+    return [known.get(each.experiment.question) or _nothing(each, absent) for each in planned]
+
+
+def known_states(
+    found: Sequence[Record], begun: Sequence[records.Begun], digests: Mapping[str, set[str]]
+) -> dict[str, State]:
+    """The state of each experiment of which something lies on disk, by its question.
 
     Args:
         found, begun: what `records.finished` and `records.unfinished` gave.
         digests: of the data at hand, as `records.stale` takes them.
-        absent: why a data set cannot be read here, by its name.
     """
-    known = _known(found, begun, digests)
-    return [known.get(each.experiment.question) or _nothing(each, absent) for each in planned]
-
-
-def _known(
-    found: Sequence[Record], begun: Sequence[records.Begun], digests: Mapping[str, set[str]]
-) -> dict[str, State]:
-    """The state of each experiment of which something lies on disk, by its question."""
     known: dict[str, State] = {}
     for each in begun:
         known[each.experiment.question] = State(each.state, each.detail + _time_left(each, found))
@@ -74,7 +66,7 @@ def _time_left(begun: records.Begun, found: Sequence[Record]) -> str:
 
 def by_question(place: Path) -> dict[str, State]:
     """The state of each experiment of which something lies below `place`, by its question, whatever data is at hand."""
-    return _known(records.finished(place), records.unfinished(place), {})
+    return known_states(records.finished(place), records.unfinished(place), {})
 
 
 def _nothing(planned: Planned, absent: Mapping[str, str]) -> State:
@@ -106,8 +98,8 @@ def here(place: Path, root: Path | None = None) -> Look:
                     digests[f"{name}/{split}"] = known_digests(name, split)
                     reasons[name] = why_absent(name, root)
         if len(digests) > asked_before:
-            known = _known(found, begun, {key: value for key, value in digests.items() if value})
+            known = known_states(found, begun, {key: value for key, value in digests.items() if value})
         absent = {name: why for name, why in reasons.items() if why}
-        return [known.get(each.experiment.question) or _nothing(each, absent) for each in planned]
+        return states(planned, known, absent)
 
     return look

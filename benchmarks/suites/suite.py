@@ -90,6 +90,15 @@ class Choice:
     quick: bool = False
     passed: tuple[str, ...] = ()
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The options by which a verb is asked for the same."""
+        options = [*(("--dataset", name) for name in self.datasets), ("--seeds", str(self.seeds))]
+        options += [("--recipe", self.recipe)] if self.recipe else []
+        options += [("--set", text) for text in self.changes]
+        quick = ("--quick",) if self.quick else ()
+        return (*(word for pair in options for word in pair), *quick, *self.passed)
+
 
 @dataclass(frozen=True)
 class Planned:

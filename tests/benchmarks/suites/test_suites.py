@@ -12,7 +12,7 @@ from benchmarks.experiment import Experiment
 from benchmarks.reporting.paper import read
 from benchmarks.suites import SUITES
 from benchmarks.suites.estimate import seconds, spelled
-from benchmarks.suites.states import states
+from benchmarks.suites.states import known_states, states
 from benchmarks.suites.suite import Choice, experiments
 
 TINY = ("--dataset", "walkers:tiny", "--set", "epochs=1")
@@ -107,7 +107,7 @@ def test_a_state_says_where_an_experiment_stands_and_why():
         records.Begun(records.RunFolder(None), four.experiment, "failed", "out of memory"),
         records.Begun(records.RunFolder(None), five.experiment, "running", "epoch 3 of 40"),
     ]
-    words = [str(state) for state in states([one, two, three, four, five, six], found, begun, here, {})]
+    words = [str(state) for state in states([one, two, three, four, five, six], known_states(found, begun, here), {})]
     assert words == [
         "done",
         "stale: other data: walkers",
@@ -117,8 +117,8 @@ def test_a_state_says_where_an_experiment_stands_and_why():
         "not run",
     ]
     again = [*found, measured(two, "today")]
-    assert [state.word for state in states([two], again, [], here, {})] == ["done"]
-    assert str(states([six], [], [], {}, {"walkers": "no folder"})[0]) == "data set absent: no folder"
+    assert [state.word for state in states([two], known_states(again, [], here), {})] == ["done"]
+    assert str(states([six], {}, {"walkers": "no folder"})[0]) == "data set absent: no folder"
 
 
 def test_the_time_left_follows_from_recorded_frames_a_second():
@@ -150,17 +150,17 @@ def test_a_run_under_way_says_what_it_still_takes_by_runs_like_it():
     phases["extract"] = {"items": 0, "per_second": 1.0}
     done = {"experiment": asdict(like.experiment), "phases": phases, "finished": "2026", "code": "c"}
     begun = records.Begun(records.RunFolder(None), each.experiment, "running", "epoch 10 of 40", 10 / 40)
-    (state,) = states([each], [done], [begun], {}, {})
+    (state,) = states([each], known_states([done], [begun], {}), {})
     assert state.detail == "epoch 10 of 40, about 60 s left"
-    (alone,) = states([each], [], [begun], {}, {})
+    (alone,) = states([each], known_states([], [begun], {}), {})
     assert alone.detail == "epoch 10 of 40"
 
 
 def test_a_suite_runs_what_is_missing_and_nothing_else(bench, results):
-    first = bench("suite", "run", "fig3b", *TINY, "--seeds", 1)
+    first = bench("suite", "run", "--seeds", 1, "fig3b", *TINY)
     assert first.status == 0, first.err
     assert "fig3b: 6 of 6 done (0 of them before), 0 failed, 0 skipped" in first.out
-    assert f"`bench table fig3b {' '.join(TINY)} --seeds 1` shows them" in first.out
+    assert "`bench table fig3b --dataset walkers:tiny --seeds 1 --set epochs=1` shows them" in first.out
     written = {file: file.stat().st_mtime_ns for file in results.glob("*/record.json")}
     assert len(written) == 6
     assert "6 of 6 done (6 of them before)" in bench("suite", "run", "fig3b", *TINY, "--seeds", 1).out
