@@ -59,8 +59,8 @@ def stacks(flow: Tensor) -> Tensor:
     """Flow (B, T, 2, H, W) in pixels a frame as what each time step sees, (B, T, 2 STACK, H, W): the fields from
     STACK // 2 before it to as many after it, in UNITs. Beyond a clip's ends its first and last are repeated."""
     steps = flow.shape[1]
-    offsets = torch.arange(STACK) - STACK // 2
-    around = (torch.arange(steps).unsqueeze(1) + offsets).clamp(0, steps - 1)  # (T, STACK)
+    here, offsets = (torch.arange(count, device=flow.device) for count in (steps, STACK))
+    around = (here.unsqueeze(1) + offsets - STACK // 2).clamp(0, steps - 1)  # (T, STACK)
     return (flow / (UNIT * flow.shape[-2]))[:, around].flatten(2, 3)
 
 

@@ -47,20 +47,20 @@ def change(frames: Tensor) -> Tensor:
 
 @register("lstm")
 class Lstm(_Recurrent, Baseline):
-    """Frame embeddings through an LSTM, its outputs averaged over time."""
+    """Frame embeddings and their changes through an LSTM, its outputs averaged over time."""
 
     layer = nn.LSTM
 
 
 @register("gru")
 class Gru(_Recurrent, Baseline):
-    """Frame embeddings through a gated recurrent unit, its outputs averaged over time."""
+    """Frame embeddings and their changes through a gated recurrent unit, its outputs averaged over time."""
 
     layer = nn.GRU
 
 
 @register("rnn")
 class Rnn(_Recurrent, Baseline):
-    """Frame embeddings through a plain recurrent layer, its outputs averaged over time."""
+    """Frame embeddings and their changes through a plain recurrent layer, its outputs averaged over time."""
 
     layer = nn.RNN
