@@ -22,8 +22,9 @@ VOID = {"meta", "link", "img"}
 
 
 @pytest.fixture
-def site(bench, finish, tmp_path) -> Path:
-    """A report of seven runs on two data sets, one of whose names is not to be trusted."""
+def site(bench, finish, tmp_path, monkeypatch) -> Path:
+    """A report of seven runs on two data sets, one of whose names is not to be trusted, where no data set was ever read."""
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     for seed in (0, 1):
         finish("mean", seed=seed)
         finish("qan+afa", seed=seed, sigma=0.5)
