@@ -85,4 +85,5 @@ def test_the_usual_pipeline(benchmark: Any, batches: TrainingBatches, tmp_path: 
         better="at least",
         rounds=ROUNDS,
         count=len(images),
+        note="the decoder: alone it is hardly more than that many times as fast (the row above)",
     )
