@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from benchmarks.evaluation import PROTOCOLS, evaluate_features
+from benchmarks.speed.bare import BLOCK, NOISE, features, product
 from benchmarks.speed.beside import beside, note_row
 
 Labels = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # query pids, camids, gallery pids, camids
 Case = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-BLOCK = 512
 
 # MARS's test set: of 626 people so many are seen by 2, 3, ... 6 cameras, and a query is one tracklet of each person and camera.
 # 14 people have no tracklet in the gallery, 112 in one camera alone: 140 queries have no match under `standard`.
@@ -47,14 +47,7 @@ def mars_labels(draw: np.random.Generator) -> Labels:
     )
 
 
-def features(draw: np.random.Generator, pids: np.ndarray, centres: np.ndarray, noise: float) -> np.ndarray:
-    """A person's rows, of normal numbers times `noise`, around the person's centre; each distractor (pid 0) around its own."""
-    around = centres[pids]
-    around[pids == 0] = draw.standard_normal((int((pids == 0).sum()), centres.shape[1]), np.float32)
-    return around + np.float32(noise) * draw.standard_normal(around.shape, np.float32)
-
-
-NOISE, NOISE_OF_MANY = 2.85, 1.8  # mAP about 0.8 with 2,048 channels, and with 512 in the large gallery
+NOISE_OF_MANY = 1.8  # mAP about 0.8 with 512 channels in the large gallery
 
 
 @pytest.fixture(scope="module")
@@ -63,16 +56,6 @@ def mars() -> Case:
     labels = mars_labels(draw)
     centres = draw.standard_normal((int(labels[0].max()) + 1, 2048), np.float32)
     return features(draw, labels[0], centres, NOISE), features(draw, labels[2], centres, NOISE), *labels
-
-
-def product(query: np.ndarray, gallery: np.ndarray) -> None:
-    """All inner products of the query with the gallery and the query rows, a block at a time."""
-    columns = len(gallery) + len(query)
-    whole = np.empty((min(BLOCK, len(query)), columns), np.float32)
-    for first in range(0, len(query), BLOCK):
-        rows = query[first : first + BLOCK]
-        np.matmul(rows, gallery.T, out=whole[: len(rows), : len(gallery)])
-        np.matmul(rows, query.T, out=whole[: len(rows), len(gallery) :])
 
 
 def test_mars(benchmark: Any, mars: Case) -> None:

@@ -40,7 +40,17 @@ from benchmarks.launch import spare_cores
 from benchmarks.model import ReidModel
 from benchmarks.run import rank_features
 from benchmarks.settings import Settings, change, resolve
-from benchmarks.speed.bare import CLASSES, CPU, embed_bare, model_of, random_batch, train_bare
+from benchmarks.speed.bare import (
+    CLASSES,
+    CPU,
+    NOISE,
+    embed_bare,
+    features,
+    model_of,
+    product,
+    random_batch,
+    train_bare,
+)
 from benchmarks.speed.drawing import draw_within
 from benchmarks.training import autocast, compile_backbones, train
 from benchmarks.whole import write_whole
@@ -299,21 +309,15 @@ def evaluation(whole: pd.DataFrame, data: Data, settings: Settings) -> Row:
     queries, gallery = test_tracklets(Data(**{**data.__dict__, "table": whole}))
     channels = model_of(FIRST[0], settings).baseline.channels
     draw = np.random.default_rng(0)
-    centres = draw.normal(size=(whole.pid.max() + 1, channels)).astype(np.float32)
-
-    def features(rows: pd.DataFrame) -> np.ndarray:
-        return centres[rows.pid] + draw.normal(scale=3.2, size=(len(rows), channels)).astype(np.float32)
-
-    query, shown = features(queries), features(gallery)
-    columns = np.concatenate([shown, query])
+    centres = draw.standard_normal((whole.pid.max() + 1, channels), np.float32)
+    query, shown = (features(draw, rows.pid.to_numpy(), centres, NOISE) for rows in (queries, gallery))
     began = time.perf_counter()
-    for first in range(0, len(query), 512):
-        query[first : first + 512] @ columns.T
-    product = time.perf_counter() - began
+    product(query, shown)
+    bare = time.perf_counter() - began
     began = time.perf_counter()
     rank_features(query, shown, queries, gallery, definition(data.name).protocols, settings.metric)
     seconds = time.perf_counter() - began
-    return {"queries": len(query), "gallery": len(shown), "channels": channels, "seconds": seconds, "product": product}
+    return {"queries": len(query), "gallery": len(shown), "channels": channels, "seconds": seconds, "product": bare}
 
 
 def on(device: torch.device, batch: Batch) -> Batch:
