@@ -5,7 +5,6 @@ from .features import VideoFeatures, disentangle
 from .losses import (
     afa_loss,
     batch_hard_soft_margin_triplet,
-    batch_hard_triplet,
     coherence_constraint,
     frame_consensus_cross_entropy,
 )
@@ -15,7 +14,6 @@ __all__ = [
     "VideoFeatures",
     "afa_loss",
     "batch_hard_soft_margin_triplet",
-    "batch_hard_triplet",
     "coherence_constraint",
     "disentangle",
     "frame_consensus_cross_entropy",

@@ -13,11 +13,11 @@ from afa import (
     AdversarialFeatureAugmentation,
     VideoFeatures,
     batch_hard_soft_margin_triplet,
-    batch_hard_triplet,
     coherence_constraint,
     disentangle,
     frame_consensus_cross_entropy,
 )
+from afa.losses import batch_hard_triplet
 from baselines.baseline import Baseline, Clips
 from baselines.errors import UserError
 

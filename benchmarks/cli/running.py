@@ -32,7 +32,7 @@ def run(
     root: Root = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run again although it is finished.")] = False,
     workers: Workers = None,
-    checkpoint_minutes: Annotated[float, typer.Option(help="Minutes between checkpoints.")] = 10.0,
+    checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Minutes between checkpoints.")] = 10.0,
     plugin: Plugin = [],
 ) -> None:
     """Train and evaluate one experiment, or show its result if it has run already."""

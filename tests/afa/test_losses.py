@@ -10,11 +10,11 @@ from torch.autograd import gradcheck
 from afa import (
     afa_loss,
     batch_hard_soft_margin_triplet,
-    batch_hard_triplet,
     coherence_constraint,
     disentangle,
     frame_consensus_cross_entropy,
 )
+from afa.losses import batch_hard_triplet
 
 LABELS = torch.tensor([0, 0, 1, 1, 2])
 

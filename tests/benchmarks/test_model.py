@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 import afa
+from afa.losses import batch_hard_triplet
 from benchmarks.model import PIXEL_MEAN, PIXEL_STD, ReidModel, build_model
 from benchmarks.settings import resolve
 
@@ -37,7 +38,7 @@ def test_a_plain_baseline_is_triplet_and_cross_entropy_on_the_pooled_feature():
 
 def test_a_margin_makes_the_triplet_a_hinge():
     terms = model("mean", "margin=0.5").losses(features(), LABELS, draw())
-    torch.testing.assert_close(terms["loss_triplet"], afa.batch_hard_triplet(features().coherence, LABELS, 0.5))
+    torch.testing.assert_close(terms["loss_triplet"], batch_hard_triplet(features().coherence, LABELS, 0.5))
 
 
 def test_without_a_neck_the_classifier_reads_the_feature_itself_and_labels_are_smoothed():
