@@ -61,8 +61,7 @@ def show(run: Run, plugin: Plugin = []) -> None:
     folder, record = records.find(run, records.results())
     print(describe(record, records.stale(record, digests_at_hand([record]))))
     print(f"\n{folder.path}")
-    if hint := not_loaded(record):
-        print(f"bench: whether it is current cannot be said: {hint}", file=sys.stderr)
+    _say_unknown([record])
 
 
 @verbs.command()
@@ -93,7 +92,10 @@ def table(
         return
     wanted = dataset[0] if dataset else None
     try:
-        print_tables(_finished(wanted, file), protocol, style, feature, from_file=file is not None)
+        found = _finished(wanted, file)
+        print_tables(found, protocol, style, feature, from_file=file is not None)
+        if file is None:
+            _say_unknown(found)
     finally:
         for begun in [] if file else records.unfinished(records.results()):
             if wanted in (None, begun.experiment.test):
@@ -213,6 +215,12 @@ def merge(
     for file in files:
         added, kept = records.merge(file, records.results())
         print(f"{file}: {added} runs added to {records.results()}, {kept} were there")
+
+
+def _say_unknown(found: list[dict]) -> None:
+    """Name the runs of which it cannot be said whether other code made them, because a plug-in is not loaded."""
+    for hint in filter(None, map(not_loaded, found)):
+        print(f"bench: whether it is current cannot be said: {hint}", file=sys.stderr)
 
 
 def _finished(dataset: str | None, file: Path | None = None) -> list[dict]:

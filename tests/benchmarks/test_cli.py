@@ -324,9 +324,10 @@ def test_a_run_of_a_plugin_that_is_not_loaded_says_what_to_load(bench, finished)
         answer = bench(*words)
         assert answer.status == 2
         assert hint in answer.err.splitlines()[-1]
-    answer = bench("show", record["name"])
-    assert answer.status == 0
-    assert hint in answer.err
+    for words in (("show", record["name"]), ("table",)):
+        answer = bench(*words)
+        assert answer.status == 0
+        assert hint in answer.err
 
 
 def test_a_record_of_another_format_is_one_line(bench, finished, tmp_path):
