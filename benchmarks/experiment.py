@@ -19,7 +19,7 @@ HOUSE = Path(__file__).parent.parent
 DECISIVE = (
     *("afa/features.py", "afa/augmentation.py", "afa/losses.py", "baselines/baseline.py", "baselines/backbones.py"),
     *("benchmarks/model.py", "benchmarks/training.py", "benchmarks/extraction.py", "benchmarks/evaluation.py"),
-    "benchmarks/distributed.py",
+    *("benchmarks/distributed.py", "benchmarks/precision.py"),
     *(
         "benchmarks/seeds.py",
         "benchmarks/data/clips.py",

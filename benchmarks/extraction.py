@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from . import distributed
 from .data.clips import TestChunks
 from .data.stores import Store
+from .data.workers import ahead
 from .model import ReidModel
+from .precision import autocast
 from .settings import Settings
-from .training import autocast, loader
 
 Features = NDArray[np.float32]
 
@@ -54,20 +55,21 @@ def extract(
     weights = np.zeros(len(tracklets))
     done = 0
     device = next(model.parameters()).device
-    for frames, rows, motion in loader(chunks, workers):
-        # Batches have many sizes, for each of which a trained model would be compiled anew.
-        with torch.compiler.set_stance("force_eager"), autocast(settings.precision, device):
-            features = model(frames, flow=motion)
-        steps = frames.shape[1]
-        if features.weights is None:
-            weight = np.full(len(rows), float(steps))
-        else:
-            weight = features.weights.double().sum(dim=1).cpu().numpy()
-        np.add.at(sums, rows.numpy(), features.coherence.double().cpu().numpy() * weight[:, None])
-        np.add.at(weights, rows.numpy(), weight)
-        done += len(rows) * steps
-        if progress is not None:
-            progress(done, total)
+    with ahead(chunks, workers) as batches:
+        for frames, rows, motion in batches:
+            # Batches have many sizes, for each of which a trained model would be compiled anew.
+            with torch.compiler.set_stance("force_eager"), autocast(settings.precision, device):
+                features = model(frames, flow=motion)
+            steps = frames.shape[1]
+            if features.weights is None:
+                weight = np.full(len(rows), float(steps))
+            else:
+                weight = features.weights.double().sum(dim=1).cpu().numpy()
+            np.add.at(sums, rows.numpy(), features.coherence.double().cpu().numpy() * weight[:, None])
+            np.add.at(weights, rows.numpy(), weight)
+            done += len(rows) * steps
+            if progress is not None:
+                progress(done, total)
     for array in (sums, weights):
         distributed.total(torch.from_numpy(array))
     before = (sums / weights[:, None]).astype(np.float32)

@@ -18,10 +18,10 @@ from .data.subsets import test_tracklets
 from .evaluation import METRICS, PROTOCOLS
 from .extraction import Features, extract
 from .model import ReidModel
+from .precision import autocast
 from .records import Record, RunFolder
 from .run import Machine, flow_for, trained_model
 from .settings import Settings
-from .training import autocast
 
 FIRST, FRAMES = 10, 8  # gallery tracklets of a query, frames of a tracklet that are shown
 

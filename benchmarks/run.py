@@ -29,10 +29,11 @@ from .evaluation import Ranking, evaluate_features
 from .experiment import Experiment, code_digest
 from .extraction import Features, TrackletFeatures, extract
 from .model import ReidModel, build_model
+from .precision import check_precision
 from .progress import Report
 from .records import Record, RunFolder
 from .settings import Settings, from_dict, resolve, split_method
-from .training import check_precision, train
+from .training import train
 from .whole import whole
 
 

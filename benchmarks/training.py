@@ -6,13 +6,12 @@ Killed at any moment and started again, training goes on from its last checkpoin
 import json
 import logging
 import math
-import shutil
 import signal
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,14 +20,15 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, Runner
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from baselines.backbones import Backbone
 from baselines.errors import UserError
 
 from . import distributed, launch
 from .data.clips import Batch, TrainingBatches
+from .data.workers import ahead
 from .model import ReidModel
+from .precision import autocast, compile_backbones
 from .settings import Settings
 from .whole import whole, write_whole
 
@@ -75,35 +75,16 @@ class SeededLoop(BaseLoop):
         runner.call_hook("before_train")
         runner.call_hook("before_train_epoch")
         runner.model.train()
-        batches = loader(self.dataloader.dataset, self.workers, range(self._iter, self.max_iters))
-        for batch in batches:
-            runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=batch)
-            outputs = runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper)
-            runner.call_hook("after_train_iter", batch_idx=self._iter, data_batch=batch, outputs=outputs)
-            self._iter += 1
-            self._epoch = self._iter // self.dataloader.dataset.per_epoch
+        with ahead(self.dataloader.dataset, self.workers, range(self._iter, self.max_iters)) as batches:
+            for batch in batches:
+                runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=batch)
+                outputs = runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper)
+                runner.call_hook("after_train_iter", batch_idx=self._iter, data_batch=batch, outputs=outputs)
+                self._iter += 1
+                self._epoch = self._iter // self.dataloader.dataset.per_epoch
         runner.call_hook("after_train_epoch")
         runner.call_hook("after_train")
         return runner.model
-
-
-def loader(dataset: Dataset, workers: int, indices: range | None = None) -> DataLoader:
-    """Items of `dataset` in order, decoded ahead by `workers` processes (0: in this one)."""
-    return DataLoader(
-        dataset,
-        batch_size=None,
-        sampler=indices,
-        num_workers=workers,
-        pin_memory=torch.cuda.is_available(),
-        prefetch_factor=4 if workers else None,
-        worker_init_fn=_outlive_signals,
-    )
-
-
-def _outlive_signals(_: int) -> None:
-    """A scheduler's signals reach all processes of a job: a worker goes on for as long as the process that it works for."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
 
 
 class PrecisionWrapper(OptimWrapper):
@@ -122,41 +103,6 @@ class PrecisionWrapper(OptimWrapper):
         """One step with the gradient of all processes."""
         distributed.average_gradients(p for group in self.optimizer.param_groups for p in group["params"])
         super().step(**options)
-
-
-def autocast(precision: str, device: torch.device) -> AbstractContextManager:
-    """torch's autocast for "bf16", nothing for "float32"."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
-
-
-def check_precision(precision: str, device: torch.device) -> None:
-    """Refuse what the device can only imitate, slower than float32.
-
-    Raises:
-        UserError: "bf16" on a processor or GPU without bfloat16 arithmetic.
-    """
-    if precision == "float32":
-        return
-    if device.type == "cuda":
-        able = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        able = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    if not able:
-        raise UserError(f"precision={precision}: this machine's {device.type} cannot; use --precision float32")
-
-
-def compile_backbones(model: ReidModel) -> None:
-    """Compile the two parts of each backbone, where that pays: on a GPU, and with the C compiler that it takes.
-
-    Each size of batch is compiled once, and a training has two at most. Batch normalisation over several processes would cut
-    the backbone into pieces too small to be worth it.
-    """
-    if not next(model.parameters()).is_cuda or distributed.world() > 1 or not any(map(shutil.which, ("gcc", "clang"))):
-        return
-    for module in model.modules():
-        if isinstance(module, Backbone):
-            module.early.compile(dynamic=False)
-            module.late.compile(dynamic=False)
 
 
 class Checkpoint(Hook):
@@ -371,7 +317,7 @@ def train(
         runner = BenchRunner(
             model=model,
             work_dir=str(folder),
-            train_dataloader=loader(batches, 0),
+            train_dataloader=DataLoader(batches, batch_size=None),
             train_cfg={"type": SeededLoop, "workers": workers},
             optim_wrapper=PrecisionWrapper(adam(model), settings.precision),
             param_scheduler={"type": "StepLR", "step_size": step, "gamma": settings.lr_gamma, "by_epoch": False},

@@ -1,5 +1,6 @@
 """Every test has a cache and a results folder of its own; no test sees the user's."""
 
+import multiprocessing
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,15 @@ def _own_cache(tmp_path_factory):
         patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("BENCH_DATA", raising=False)
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_process_left():
+    yield
+    left = multiprocessing.active_children()
+    for child in left:
+        child.kill()  # Python waits at its end for each
+    assert left == []
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,10 @@ from torch import Tensor
 from baselines.baseline import Clips
 from benchmarks.data.clips import Batch
 from benchmarks.model import ReidModel, build_model
+from benchmarks.precision import autocast
 from benchmarks.run import prepare
 from benchmarks.settings import Settings
-from benchmarks.training import adam, autocast
+from benchmarks.training import adam
 
 CLASSES = 625  # the training identities of MARS
 CPU = torch.device("cpu")

@@ -38,6 +38,7 @@ from benchmarks.data.subsets import test_tracklets
 from benchmarks.extraction import extract
 from benchmarks.launch import spare_cores
 from benchmarks.model import ReidModel
+from benchmarks.precision import autocast, compile_backbones
 from benchmarks.run import rank_features
 from benchmarks.settings import Settings, change, resolve
 from benchmarks.speed.bare import (
@@ -52,7 +53,7 @@ from benchmarks.speed.bare import (
     train_bare,
 )
 from benchmarks.speed.drawing import draw_within
-from benchmarks.training import autocast, compile_backbones, train
+from benchmarks.training import train
 from benchmarks.whole import write_whole
 
 Row = dict[str, Any]

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from baselines.errors import UserError
 from benchmarks import records
 from benchmarks.model import ReidModel
-from benchmarks.training import check_precision
+from benchmarks.precision import check_precision
 
 RUN = (
     "run",
@@ -125,6 +125,26 @@ def test_a_run_that_was_ended_goes_on_and_ends_with_the_bits_of_an_undisturbed_o
     assert [json.loads(line)["epoch"] for line in folder.curves.open()] == list(range(1, 13))
     assert not folder.checkpoint.exists()
     assert [line for line in folder.log.read_text().splitlines() if "epoch" not in line] == []
+
+
+def test_workers_end_with_the_block_that_they_work_for():
+    """Also where an exception that is kept holds the block: else the process would wait at its end for whom it cannot end."""
+    program = """
+from torch import arange
+from torch.utils.data import TensorDataset
+from benchmarks.data.workers import ahead
+def fail():
+    with ahead(TensorDataset(arange(100)), 2) as items:
+        held = items
+        raise ValueError(next(items))
+try:
+    fail()
+except ValueError as fault:
+    kept = fault
+print(kept)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
+    assert (ended.stdout, ended.returncode) == ("[tensor(0)]\n", 0), ended.stderr
 
 
 def test_files_of_a_run_are_for_whom_the_umask_says(bench, results):
