@@ -42,6 +42,8 @@ def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
         else:
             with np.load(file, allow_pickle=False) as arrays:
                 columns = {name: arrays[name] for name in COLUMNS if name in arrays}
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file; `bench score --help` says what one holds") from None
     except Exception as error:
         raise UserError(f"{file}: cannot be read as npz or parquet ({error})") from error
     lacking = [name for name in COLUMNS if name not in columns]

@@ -357,6 +357,8 @@ def exported(file: Path) -> list[Record]:
     """
     try:
         return [_checked(record, file) for record in json.loads(pq.read_schema(file).metadata[RECORDS])]
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file; `bench records export FILE` writes one") from None
     except (OSError, pa.ArrowInvalid, KeyError, TypeError) as error:
         raise UserError(f"{file}: not a file that `bench records export` wrote ({type(error).__name__})") from error
 

@@ -11,7 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -262,7 +262,8 @@ class BenchRunner(Runner):
 
     def resume(self, filename: str, *_: Any, **__: Any) -> None:
         """By way of the processor, where Adam's counts of steps belong: read from a GPU, each would be waited for."""
-        super().resume(filename, map_location="cpu")
+        with redirect_stdout(None):  # mmengine prints what it loads
+            super().resume(filename, map_location="cpu")
 
     def _init_model_weights(self) -> None:
         """The weights are drawn already; mmengine would fill the log with their names."""

@@ -7,6 +7,7 @@ searches; options and printing: what they share.
 
 import os
 import sys
+import traceback
 
 import typer
 
@@ -36,6 +37,7 @@ app.add_typer(pictures.verbs)
 app.add_typer(data.verbs, name="data")
 app.add_typer(reading.records_verbs, name="records")
 
+PLACES = ("BENCH_DATA", "BENCH_CACHE", "BENCH_RESULTS", "BENCH_SCRATCH")  # variables that name folders
 USER, STOPPED, READER_GONE = 2, 130, 141  # exit statuses; the last two as shells have them after SIGINT and SIGPIPE
 
 
@@ -55,8 +57,10 @@ def main() -> None:
         if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             sys.exit(READER_GONE)
-        if debug or isinstance(error, SystemExit):
+        if isinstance(error, SystemExit):
             raise
+        if debug:
+            traceback.print_exception(error)
         status, line = _explained(error)
     if line and me.rank == 0:
         print(f"bench: {line}", file=errors)
@@ -80,5 +84,6 @@ def _explained(error: BaseException) -> tuple[int, str]:
     if plugin is not None:
         return USER, f"{plugin}: {reason} (a fault of the plug-in; --debug shows where)"
     if isinstance(error, OSError) and error.filename:
-        return USER, f"{error.filename}: {error.strerror}"
+        below = (name for name in PLACES if str(error.filename).startswith(os.environ.get(name) or os.devnull))
+        return USER, f"{error.filename}: {error.strerror}" + "".join(f" ({name} names its place)" for name in below)
     return 1, f"{reason} (a fault of the program; --debug shows where)"

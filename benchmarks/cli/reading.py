@@ -85,8 +85,8 @@ def table(
     """
     from benchmarks import records
 
+    check_choices(style, feature)
     if suite is not None:
-        check_choices(style, feature)
         named, choice = chosen(suite, dataset, seeds, quick, recipe, change, root, plugin)
         print(suite_page(named, choice, file, root, protocol, feature, style))
         return

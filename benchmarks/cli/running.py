@@ -90,6 +90,7 @@ def evaluate(
         how = machine(workers, record["experiment"]["settings"]["threads"], report)
         record = evaluate_elsewhere(source, record, loaded, records.results(), how)
     print_tables([record])
+    print(f"\n{records.results() / record['name']}")
 
 
 @verbs.command()
@@ -105,7 +106,9 @@ def score(
     from benchmarks import records
     from benchmarks.external import score_files
 
-    print_tables([score_files(query, gallery, method, dataset, metric, records.results())])
+    record = score_files(query, gallery, method, dataset, metric, records.results())
+    print_tables([record])
+    print(f"\n{records.results() / record['name']}")
 
 
 @verbs.command()

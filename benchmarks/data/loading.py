@@ -143,6 +143,8 @@ def load(
     found = definition(name)
     if not 0 <= split < found.splits:
         raise UserError(f"--split {split}: {name} has the splits 0 to {found.splits - 1}")
+    if root is not None and comes_packed(name):
+        raise UserError(f"--root {root}: {name} is drawn or imported, and lies in BENCH_CACHE; leave --root out")
     if isinstance(found, Imported):
         return _packed(name, imported_folder(name), found)
     if family(name).startswith("walkers"):

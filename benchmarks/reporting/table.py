@@ -217,7 +217,7 @@ def _notes(rows: list[Row], protocol: str, feature: str, common: dict[str, Any],
         size = f"{common['height']}x{common['width']}"
         notes.append(
             f"backbone {common['backbone']} (weights {common['weights']}), {size}, clips of {common['clip_frames']}, "
-            f"{common['epochs']} epochs"
+            f"{common['epochs']} epoch{'' if common['epochs'] == 1 else 's'}"
         )
     if shared:
         notes.append(f"changed from the recipe: {_listed(common, shared)}")

@@ -115,6 +115,7 @@ def test_a_run_that_was_ended_goes_on_and_ends_with_the_bits_of_an_undisturbed_o
     assert records.finished(tmp_path / "disturbed") == []
     resumed = call("disturbed")
     assert resumed.returncode == 0
+    assert "Loads checkpoint" not in resumed.stdout + resumed.stderr
     assert int(re.search(r"train: (\d+) of", resumed.stderr)[1]) > 1  # it did go on, and not begin anew
     assert same_bits(weights(tmp_path / "undisturbed"), weights(tmp_path / "disturbed"))
     undisturbed, disturbed = only_record(tmp_path / "undisturbed"), only_record(tmp_path / "disturbed")

@@ -1,0 +1,77 @@
+"""One line for each thing that a user can get wrong."""
+
+import pytest
+
+
+@pytest.mark.parametrize("place", ["/proc", "/proc/below/it", "file", "file/below"])
+def test_doctor_fails_where_a_folder_cannot_be_written_to(bench, tmp_path, monkeypatch, place):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / place))
+    answer = bench("doctor")
+    assert answer.status == 1
+    (line,) = [line for line in answer.out.splitlines() if line.startswith("FAIL")]
+    assert "BENCH_CACHE" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("run", "--method", "mean", "--dataset", "walkers:smal"), "known: tiny, demo, mars"),
+        (("run", "--method", "maen", "--dataset", "walkers:tiny"), "did you mean 'mean'"),
+        (("run", "--method", "mean+aff", "--dataset", "walkers:tiny"), "method 'mean+aff'"),
+        (("run", "--method", "mean", "--dataset", "wakers"), "did you mean 'walkers'"),
+        (("run", "--method", "mean", "--dataset", "walkers:tyni"), "tiny"),
+        (("run", "--method", "mean", "--dataset", "mars"), "set BENCH_DATA"),
+        (("run", "--method", "mean", "--dataset", "mars", "--root", "/nowhere"), "/nowhere is not a folder"),
+        (("run", "--method", "mean", "--dataset", "walkers:tiny", "--set", "epoch=1"), "did you mean 'epochs'"),
+        (("run", "--method", "mean", "--dataset", "walkers:tiny", "--split", "3"), "--split 3"),
+        (("run", "--method", "mean", "--dataset", "walkers:tiny", "--recipe", "smal"), "did you mean 'small'"),
+        (("run", "--method", "mean", "--dataset", "walkers:tiny", "--weights", "gone.pth"), "gone.pth"),
+        (("run", "--method", "mean", "--dataset", "walkers:tiny", "--backbone", "resnet5"), "resnet50"),
+        (("run", "--metod", "mean"), "--method"),
+        (("run", "--method", "mean"), "--dataset"),
+        (("run", "--method", "mean", "--dataset", "walkers", "--seed", "x"), "--seed"),
+        (("rum",), "run"),
+        (("run", "--method", "mean", "--dataset", "walkers:tiny", "--seed", "-1"), "--seed"),
+        (("run", "--method", "mean", "--dataset", "walkers:tiny", "--weights", "imagenet"), "--weights none"),
+        (
+            ("run", "--method", "mean", "--dataset", "walkers:tiny", "--backbone", "resnet5", "--weights", "imagenet"),
+            "resnet50",
+        ),
+        (("run", "--method", "mean", "--dataset", "walkers:tiny", "--workers", "-1"), "--workers"),
+        (
+            ("run", "--method", "mean", "--dataset", "walkers:tiny", "--root", "/tmp"),
+            "--root /tmp: walkers:tiny is drawn",
+        ),
+        (("show", "nothing"), "no finished run 'nothing'"),
+        (("table", "--from", "gone.parquet"), "gone.parquet: no such file"),
+        (("score", "--query", "gone.npz", "--gallery", "gone.npz"), "gone.npz: no such file"),
+        (("table",), "no finished runs"),
+        (("list", "--plugin", "gone.py"), "gone.py"),
+    ],
+)
+def test_a_users_error_is_one_line_and_status_2(bench, words, message):
+    answer = bench(*words)
+    assert answer.status == 2
+    line = answer.err.splitlines()[-1]
+    assert line.startswith("bench: ")
+    assert message in line
+    assert "Traceback" not in answer.err
+
+
+def test_debug_shows_the_traceback_too(bench):
+    answer = bench("show", "nothing", "--debug")
+    assert answer.status == 2
+    assert "Traceback" in answer.err
+    assert answer.err.splitlines()[-1].startswith("bench: no finished run 'nothing'")
+
+
+@pytest.mark.parametrize("variable", ["BENCH_RESULTS", "BENCH_CACHE"])
+def test_a_folder_that_cannot_be_is_named_with_the_variable_that_says_so(bench, tmp_path, monkeypatch, variable):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(variable, str(tmp_path / "file"))
+    answer = bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--epochs", "0")
+    assert answer.status == 2
+    last = answer.err.splitlines()[-1]
+    assert last.startswith(f"bench: {tmp_path / 'file'}")
+    assert variable in last

@@ -1,0 +1,134 @@
+"""Baselines and data sets from outside the tree, and what their faults come to."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+PLUGIN = '''
+from afa import disentangle
+from baselines.baseline import Baseline
+from baselines.registry import register
+from benchmarks.data.dataset import Dataset
+from benchmarks.data.table import make_table
+
+@register("last-frame")
+class LastFrame(Baseline):
+    """The last frame alone."""
+
+    def forward(self, clips):
+        return disentangle(self.embed(clips.frames[:, -1:]).expand(-1, clips.frames.shape[1], -1))
+
+@register("two-people")
+class TwoPeople(Dataset):
+    """Two people."""
+
+    protocols = ("standard",)
+    folder = "two"
+    layout = "images"
+    source = "nowhere"
+
+    def read(self, root, split):
+        frames = sorted(file.name for file in root.glob("*.png"))
+        rows = [("train", p, c, f"{p}{c}", frames[2 * p : 2 * p + 2]) for p in (0, 1) for c in (0, 1)]
+        return make_table(rows + [("query", 0, 0, "q", frames[:2]), ("gallery", 0, 1, "g", frames[:2])])
+'''
+
+
+def test_a_plugin_adds_a_baseline_and_a_data_set(bench, tmp_path, monkeypatch):
+    import cv2
+
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(PLUGIN)
+    for i in range(4):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((16, 8, 3), 60 * i, np.uint8))
+    words = ("run", "--plugin", "mine.py", "--method", "last-frame+afa", "--dataset", "two-people", "--epochs", 1)
+    monkeypatch.chdir(tmp_path)
+    answer = bench(*words, "--root", tmp_path)
+    assert answer.status == 0, answer.err
+    assert "stale" not in bench("table", "--plugin", "mine.py").out
+    assert "last-frame+afa" in answer.out
+    assert "The last frame alone." in bench("list", "--plugin", plugin).out
+
+
+FAULTY = """
+{imports}
+from afa import VideoFeatures, disentangle
+from baselines.baseline import Baseline
+from baselines.registry import register
+
+@register("faulty")
+class Faulty(Baseline):
+    {body}
+"""
+FORWARD = "def forward(self, clips):\n        "
+
+
+@pytest.mark.parametrize(
+    ("imports", "body", "message"),
+    [
+        ("import no_such_module", FORWARD + "...", ", line 2: ModuleNotFoundError: No module named"),
+        ("", "def __init__(self, backbone):\n        {}['key']\n    " + FORWARD + "...", ", line 10: KeyError: 'key'"),
+        ("", "def __init__(self):\n        pass\n    " + FORWARD + "...", ", class Faulty: TypeError: "),
+        ("", "pass", ", class Faulty: TypeError: Can't instantiate abstract class Faulty"),
+        ("", FORWARD + "return self.embed(clips.frames) @ clips.frames", ", line 10: RuntimeError: "),
+        ("", FORWARD + "return clips.frames", ", line 9: forward of Faulty returns a Tensor; "),
+        ("", FORWARD + "...", ", line 9: forward of Faulty returns a NoneType; "),
+        (
+            "",
+            FORWARD + "return disentangle(self.embed(clips.frames)[..., :5])",
+            ", line 9: forward of Faulty returns frames (1, 7, 5) and coherence (1, 5); ",
+        ),
+        (  # only when it trains
+            "",
+            FORWARD + "return clips.frames if self.training else disentangle(self.embed(clips.frames))",
+            ", line 9: forward of Faulty returns a Tensor; ",
+        ),
+    ],
+)
+def test_a_fault_in_a_plugin_is_one_line_that_names_file_and_place(bench, tmp_path, imports, body, message):
+    plugin = tmp_path / "faulty.py"
+    plugin.write_text(FAULTY.format(imports=imports, body=body))
+    answer = bench("run", "--plugin", plugin, "--method", "faulty", "--dataset", "walkers:tiny", "--set", "epochs=1")
+    assert answer.status == 2, answer.err
+    assert answer.err.splitlines()[-1].startswith(f"bench: {plugin}{message}")
+    assert "Traceback" not in answer.err
+
+
+def test_a_plugin_that_registers_nothing_says_why(bench, tmp_path):
+    (tmp_path / "broken.py").write_text("import no_such_module\n")
+    assert "broken.py, line 1: ModuleNotFoundError" in bench("list", "--plugin", tmp_path / "broken.py").err
+    (tmp_path / "empty.py").write_text("")
+    answer = bench("list", "--plugin", tmp_path / "empty.py")
+    assert answer.status == 2
+    assert "registers no baseline, data set or suite" in answer.err
+
+
+def test_a_run_of_a_plugin_that_is_not_loaded_says_what_to_load(bench, finished):
+    folder, record = finished
+    elsewhere = {**record["experiment"], "method": "absent+afa"}
+    folder.record.write_text(json.dumps({**record, "experiment": elsewhere}))
+    hint = "baseline 'absent' not known here; name the file with --plugin FILE.py"
+    for words in (("eval", record["name"], "--dataset", "walkers@2:tiny"), ("features", record["name"])):
+        answer = bench(*words)
+        assert answer.status == 2
+        assert hint in answer.err.splitlines()[-1]
+    for words in (("show", record["name"]), ("table",)):
+        answer = bench(*words)
+        assert answer.status == 0
+        assert hint in answer.err
+
+
+def test_a_damaged_frame_is_one_line_also_from_a_worker(bench, tmp_path):
+    plugin = tmp_path / "damaged.py"
+    plugin.write_text(PLUGIN.replace("two-people", "damaged"))
+    for i in range(4):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((16, 8, 3), 60 * i, np.uint8))
+    (tmp_path / "2.png").write_bytes(b"no image")
+    words = ("run", "--plugin", plugin, "--method", "mean", "--dataset", "damaged", "--root", tmp_path)
+    for workers in (0, 1):
+        answer = bench(*words, "--workers", workers)
+        assert answer.status == 2
+        assert answer.err.splitlines()[-1].startswith("bench: 2.png: not a readable image")
+        assert "Traceback" not in answer.err

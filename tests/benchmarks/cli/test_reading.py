@@ -1,0 +1,146 @@
+"""Verbs that show what is there: states, tables, exports, and what a reader is told."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from benchmarks import records
+
+
+def test_a_record_of_other_code_is_shown_as_stale_and_not_as_current(bench, finished):
+    folder, record = finished
+    folder.record.write_text(json.dumps({**record, "code": "0" * 64}))
+    assert (
+        "stale (made by other code); --fresh runs it again"
+        in bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--epochs", "0").err
+    )
+    table = bench("table").out
+    assert "mean*" in table
+    assert "* stale: made by other code" in table
+    assert "STALE" in bench("show", record["name"]).out
+
+
+def test_a_record_of_other_data_is_shown_as_stale(bench, finished):
+    folder, record = finished
+    folder.record.write_text(json.dumps({**record, "experiment": {**record["experiment"], "data": "0" * 64}}))
+    assert "* stale: other data: walkers:tiny" in bench("table").out
+
+
+def test_records_are_exported_and_tabulated_from_the_file(bench, finished, tmp_path):
+    file = tmp_path / "shared.parquet"
+    assert bench("records", "export", file).status == 0
+    assert bench("table", "--from", file).out == bench("table").out
+    assert len(pd.read_parquet(file)) == len(pd.read_parquet(finished[0].queries))
+    (tmp_path / "other.parquet").write_bytes(b"no")
+    assert "other.parquet: not a file that" in bench("table", "--from", tmp_path / "other.parquet").err
+
+
+def test_a_file_of_runs_is_merged_into_other_results_once(bench, finished, tmp_path, monkeypatch):
+    file = tmp_path / "shared.parquet"
+    assert bench("records", "export", file).status == 0
+    tables = bench("table", "--format", "csv").out
+    monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / "mine"))
+    assert "1 runs added" in bench("records", "merge", file).out
+    assert f"0 runs added to {tmp_path / 'mine'}, 1 were there" in bench("records", "merge", file).out
+    assert bench("table", "--format", "csv").out == tables
+    assert bench("records", "export", tmp_path / "again.parquet").status == 0
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "again.parquet"), pd.read_parquet(file))
+
+
+def test_a_merged_file_writes_nowhere_but_below_the_results(bench, finished, tmp_path, monkeypatch):
+    away = {**records.read(finished[0]), "name": "../away"}
+    records.export([(finished[0], away)], tmp_path / "bad.parquet")
+    monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / "mine"))
+    answer = bench("records", "merge", tmp_path / "bad.parquet")
+    assert answer.status == 2
+    assert "'../away' is not the name of a run" in answer.err
+    assert not (tmp_path / "away").exists()
+
+
+def test_a_record_of_another_format_is_one_line(bench, finished, tmp_path):
+    folder, record = finished
+    assert bench("records", "export", tmp_path / "old.parquet").status == 0
+    folder.record.write_text(json.dumps({**record, "format": 99}))
+    for words in (("table",), ("show", record["name"])):
+        answer = bench(*words)
+        assert answer.status == 2
+        assert "record.json: a record of format 99" in answer.err.splitlines()[-1]
+    folder.record.write_text("{")
+    assert "record.json: not a record" in bench("table").err
+
+
+def test_runs_that_were_begun_and_not_finished_are_listed(bench, finished, results):
+    _, record = finished
+    begun = {**record["experiment"], "settings": {**record["experiment"]["settings"], "epochs": 40}, "code": "c"}
+    folder = records.RunFolder(results / "walkers-tiny-stopped")
+    folder.path.mkdir()
+    folder.settings.write_text(json.dumps(begun))
+    assert "not finished: walkers-tiny-stopped, stopped: no epoch ended" in bench("table").err
+    folder.curves.write_text('{"epoch": 11, "iteration": 209}\n{"epoch": 12, "iteration": 228}\n{"epoch": 13, "ite')
+    assert "not finished: walkers-tiny-stopped, stopped: epoch 12 of 40" in bench("table").err
+    assert "not finished" not in bench("table").out
+    assert "not finished" not in bench("table", "--dataset", "mars").err
+    folder.failure.write_text("out of memory")
+    assert "not finished: walkers-tiny-stopped, failed: out of memory" in bench("table").err
+    folder.failure.unlink()
+    with folder.lock():
+        assert "not finished: walkers-tiny-stopped, running: epoch 12 of 40" in bench("table").err
+    folder.weights.touch()
+    assert "not finished: walkers-tiny-stopped, stopped: trained, not evaluated" in bench("table").err
+    folder.record.write_text((results / record["name"] / "record.json").read_text())
+    assert "not finished" not in bench("table").err
+
+
+@pytest.mark.parametrize("words", [["list"], ["data", "stats", "walkers:tiny"]])
+def test_a_reader_who_goes_is_no_fault(words):
+    pipe, env = subprocess.PIPE, {**os.environ, "PYTHONUNBUFFERED": ""}
+    program = [sys.executable, "-m", "benchmarks.cli", *words]
+    with subprocess.Popen(program, stdout=pipe, stderr=pipe, env=env) as running:
+        running.stdout.close()
+        assert b"Error" not in running.stderr.read()
+        assert running.wait() == 141
+
+
+def test_list_says_what_each_thing_is(bench):
+    from benchmarks.data.walkers import SIZES
+    from benchmarks.evaluation import PROTOCOLS
+    from benchmarks.settings import KEYS
+
+    lines = bench("list").out.splitlines()
+    described = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines if line.startswith("  ")}
+    assert set(KEYS) | {"mars", "walkers-gait", "small", "BASELINE+afa"} <= set(described)
+    assert [size for size in SIZES if f":{size}" not in described[":SIZE"]] == []
+    assert {name: described[name] for name in PROTOCOLS} == {name: each.note for name, each in PROTOCOLS.items()}
+
+
+def test_doctor_names_what_lacks_and_what_to_do(bench):
+    answer = bench("doctor")
+    assert answer.status == 0
+    assert "dukev" in answer.out
+    assert "BENCH_DATA" in answer.out
+    assert "torch" in answer.out
+
+
+def test_data_stats_and_verify(bench, tmp_path):
+    stats = bench("data", "stats", "walkers:tiny")
+    assert stats.status == 0
+    assert "query" in stats.out
+    verified = bench("data", "verify", "walkers:tiny")
+    assert verified.status == 0
+    assert "every frame reads" in verified.out
+
+
+def test_table_formats(bench, finished):
+    lines = bench("table", "--format", "csv").out.splitlines()
+    assert lines[0] == "data set,method,runs,R1,R5,R10,R20,mAP,M params,G MAC,frames/s"
+    assert lines[1].startswith("walkers:tiny,mean,1,")
+    assert "| method" in bench("table", "--format", "github").out
+    assert "protocol standard" in bench("table", "--protocol", "standard").out
+    assert bench("table", "--format", "html").out.startswith("<table>")
+    assert "--format word" in bench("table", "--format", "word").err
+    assert "--feature x" in bench("table", "--feature", "x").err
+    assert "--protocol: no 'strange'" in bench("table", "--protocol", "strange").err

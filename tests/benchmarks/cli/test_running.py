@@ -1,0 +1,164 @@
+"""Verbs that make results: what a run leaves behind, on other data, and of features from outside."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from benchmarks import records
+from benchmarks.model import build_model
+from benchmarks.run import cost
+from benchmarks.settings import resolve
+
+RUN = ("run", "--dataset", "walkers:tiny", "--set", "epochs=1")
+
+
+def test_a_run_leaves_everything_that_a_reader_needs_and_runs_once(bench, results):
+    first = bench(*RUN, "--method", "qan+afa")
+    assert first.status == 0
+    assert "qan+afa" in first.out
+    (folder,) = [records.RunFolder(path) for path in results.iterdir()]
+    for file in (folder.settings, folder.log, folder.curves, folder.weights, folder.queries, folder.record):
+        assert file.stat().st_size > 0
+    record = records.read(folder)
+    assert record["experiment"]["settings"]["epochs"] == 1
+    assert {row["protocol"] for row in record["metrics"]} == {"official", "standard", "full"}
+    assert {row["feature"] for row in record["metrics"]} == {"before", "after"}
+    assert record["cost"]["parameters"] > 0
+    assert set(record["phases"]) == {"train", "extract", "evaluate"}
+    assert all(len(record["experiment"][key]) == 64 for key in ("data", "test_data"))
+    assert str(Path.home()) not in folder.record.read_text()
+    times = folder.record.stat().st_mtime_ns
+    again = bench(*RUN, "--method", "qan+afa")
+    assert "finished before; nothing to run" in again.err
+    assert again.out == first.out
+    assert folder.record.stat().st_mtime_ns == times
+    assert bench(*RUN, "--method", "qan+afa", "--fresh").status == 0
+    assert folder.record.stat().st_mtime_ns > times
+
+
+def test_metrics_follow_from_the_results_a_query(finished):
+    folder, record = finished
+    queries = pd.read_parquet(folder.queries)
+    for row in record["metrics"]:
+        part = queries[(queries.protocol == row["protocol"]) & (queries.feature == row["feature"])]
+        part = part[part.first_hit_rank.notna()]
+        assert len(part) == row["queries"]
+        assert row["mAP"] == pytest.approx(part.average_precision.mean())
+        assert row["R5"] == pytest.approx((part.first_hit_rank <= 5).mean())
+
+
+def test_multiply_adds_of_the_small_backbone_are_those_counted_by_hand(finished):
+    _, record = finished
+    by_hand = sum(
+        (64 >> s) * (32 >> s) * 9 * a * b for s, a, b in ((1, 3, 32), (2, 32, 64), (3, 64, 128), (3, 128, 256))
+    )
+    assert record["cost"]["multiply_adds"] == pytest.approx(by_hand)
+
+
+def test_multiply_adds_of_an_lstm_are_those_counted_by_hand():
+    settings = resolve("small", "lstm")
+    counted = {method: cost(build_model(method, 2, settings, seed=0)[0], settings) for method in ("mean", "lstm")}
+    (lstm,) = [
+        module for module in build_model("lstm", 2, settings, seed=0)[0].modules() if isinstance(module, torch.nn.LSTM)
+    ]
+    by_hand = 4 * lstm.hidden_size * (lstm.input_size + lstm.hidden_size)  # four gates, from the input and the state
+    assert counted["lstm"]["multiply_adds"] - counted["mean"]["multiply_adds"] == pytest.approx(by_hand)
+
+
+def test_a_model_is_evaluated_on_another_data_set(bench, finished, results):
+    _, record = finished
+    answer = bench("eval", record["name"], "--dataset", "walkers@2:tiny")
+    assert answer.status == 0
+    assert "walkers:tiny to walkers@2:tiny" in answer.out
+    assert len(records.finished(results)) == 2
+    assert bench("eval", record["name"], "--dataset", "walkers@2:tiny").out == answer.out
+    here = bench("eval", record["name"], "--dataset", "walkers@1:tiny")  # another name of the same world
+    assert here.status == 0
+    assert len(records.finished(results)) == 2  # on its own data set it is the same run
+
+
+def test_exported_features_score_as_the_run_did(bench, finished, results, tmp_path):
+    _, record = finished
+    answer = bench("features", record["name"], "--to", tmp_path / "out")
+    assert answer.status == 0
+    query, gallery = answer.out.split()
+    assert (
+        bench("score", "--query", query, "--gallery", gallery, "--method", "theirs", "--dataset", "walkers:tiny").status
+        == 0
+    )
+    theirs = next(each for each in records.finished(results) if each["experiment"]["method"] == "theirs")
+    ours = {row["protocol"]: row["mAP"] for row in record["metrics"] if row["feature"] == "before"}
+    assert {row["protocol"]: row["mAP"] for row in theirs["metrics"]} == pytest.approx(ours)
+    table = bench("table").out
+    assert "theirs (external) " in table  # and not starred: what it read is not the data set at hand
+    assert "mean" in table
+
+
+def test_features_from_outside_may_be_parquet_and_are_checked(bench, tmp_path):
+    columns = {"feature": [[0.0, 1.0], [1.0, 0.0]], "pid": [1, 2], "camid": [0, 0], "tracklet": ["a", "b"]}
+    pd.DataFrame(columns).to_parquet(tmp_path / "q.parquet")
+    gallery = {key: np.array(value) for key, value in {**columns, "camid": [1, 1]}.items()}
+    np.savez(tmp_path / "g.npz", **gallery)
+    words = ("score", "--query", tmp_path / "q.parquet", "--gallery", tmp_path / "g.npz")
+    assert "100.0" in bench(*words).out
+    np.savez(tmp_path / "g.npz", **{**gallery, "feature": np.full((2, 2), np.nan)})
+    assert "g.npz: feature row 0 is not finite" in bench(*words).err
+    del gallery["camid"]
+    np.savez(tmp_path / "g.npz", **gallery)
+    refused = bench(*words)
+    assert refused.status == 2
+    assert "g.npz: lacks camid" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"feature": np.zeros((0, 2)), "pid": [], "camid": [], "tracklet": []}, "g.npz: holds no row"),
+        ({"pid": [1.0, 2.5]}, "g.npz: pid must be whole numbers, and row 1 has 2.5"),
+        ({"pid": [np.nan, 2.0]}, "g.npz: pid must be whole numbers, and row 0 has nan"),
+        ({"camid": ["left", "right"]}, "g.npz: camid must be whole numbers"),
+        ({"pid": [[1], [2]]}, "must be (N, D) and the rest (N,)"),
+        ({"pid": [7, 8]}, "no query has a match in"),
+        ({"camid": [0, 0]}, "no query has a match in"),
+        ({}, "--method"),
+    ],
+)
+def test_features_from_outside_that_would_give_no_honest_figure_are_refused(bench, results, tmp_path, change, message):
+    columns = {"feature": np.eye(2), "pid": [1, 2], "camid": [0, 0], "tracklet": ["a", "b"]}
+    np.savez(tmp_path / "q.npz", **columns)
+    np.savez(tmp_path / "g.npz", **{**columns, "camid": [1, 1], **change})
+    words = ("score", "--query", tmp_path / "q.npz", "--gallery", tmp_path / "g.npz")
+    answer = bench(*words, *(() if change else ("--method", "x" * 300)))
+    assert answer.status == 2
+    assert message in answer.err.splitlines()[-1]
+    assert records.finished(results) == []
+    assert not list(results.glob("*"))
+
+
+def test_pids_that_are_whole_numbers_in_floats_are_taken(bench, tmp_path):
+    columns = {"feature": np.eye(2), "pid": [1.0, 2.0], "tracklet": ["a", "b"]}
+    np.savez(tmp_path / "q.npz", **columns, camid=[0, 0])
+    np.savez(tmp_path / "g.npz", **columns, camid=[1, 1])
+    assert "100.0" in bench("score", "--query", tmp_path / "q.npz", "--gallery", tmp_path / "g.npz").out
+
+
+def test_held_out_training_identities_are_scored_and_not_trained_on(bench, results):
+    assert bench(*RUN, "--method", "mean", "--set", "holdout=0.25").status == 0
+    (record,) = records.finished(results)
+    assert "validation" in {row["protocol"] for row in record["metrics"]}
+    from safetensors.torch import load_file
+
+    weights = load_file(records.RunFolder(results / record["name"]).weights)
+    assert len(weights["classifier.weight"]) == 6  # of 8
+
+
+def test_two_processes_do_not_run_one_experiment_at_once(bench, finished):
+    folder, _ = finished
+    with folder.lock():
+        answer = bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--epochs", "0", "--fresh")
+    assert answer.status == 2
+    assert "another process is running this experiment" in answer.err
+    assert records.read(folder) is not None  # nothing was lost
