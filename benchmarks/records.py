@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -385,6 +385,23 @@ def _inside(place: Path, name: str, file: Path) -> RunFolder:
     if name != Path(name).name:
         raise UserError(f"{file}: {name!r} is not the name of a run")
     return RunFolder(place / name)
+
+
+@contextmanager
+def forgotten(folders: Sequence[RunFolder]) -> Iterator[None]:
+    """Runs that are not there while the block runs: gone for good when it ends well, back where they were when it fails."""
+    aside = [(folder.path, folder.path.with_name(f".{folder.path.name}.{os.getpid()}")) for folder in folders]
+    for path, hidden in aside:
+        path.rename(hidden)
+    try:
+        yield
+    except BaseException:
+        for path, hidden in aside:
+            if not path.exists():  # no job of a part that was accepted has begun it anew
+                hidden.rename(path)
+        raise
+    for _, hidden in aside:
+        shutil.rmtree(hidden)
 
 
 def discard(folder: RunFolder) -> None:

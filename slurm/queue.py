@@ -1,6 +1,7 @@
 """What the queue knows of jobs now: Slurm's by squeue, this machine's by their processes. No accounting is needed."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterable
@@ -54,6 +55,16 @@ def parsed(text: str) -> dict[str, Live]:
         job, state, left, why = line.strip().split("|", 3)
         found[job] = Live("running", left) if state in RUNNING else Live("queued", why="" if why == "None" else why)
     return found
+
+
+def longest_array() -> int:
+    """How many jobs an array may have on this cluster; 1 where there are no arrays.
+
+    Raises:
+        JobError: scontrol does not answer.
+    """
+    said = re.search(r"^MaxArraySize\s*=\s*(\d+)", _ask("scontrol", "show", "config"), re.MULTILINE)
+    return max(int(said[1]), 1) if said else 1
 
 
 def cancel(entries: Iterable[Entry]) -> None:

@@ -1,5 +1,6 @@
 """Tasks into jobs: one array on Slurm, or processes in the background of this machine."""
 
+import io
 import os
 import shutil
 import signal
@@ -8,14 +9,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 
-from . import JobError
+from . import JobError, queue
 from .attempt import Attempt
 from .ledger import Entry, Ledger, Task, now
 from .resources import Resources
 
-ARRAY = 1000  # jobs: what Slurm takes where a site leaves MaxArraySize alone
+ARRAY = 1000  # jobs, at most: what Slurm takes where a site leaves MaxArraySize alone
 FOREVER = 5_000_000  # minutes: a limit is for those who wait in a queue, and here waiting for a lane would count
 MAX_TIMEOUTS = 1000  # a run that needs many limits' time is no fault; one that fails by itself is never queued again
 
@@ -36,12 +38,23 @@ def submit(
     Raises:
         JobError: what sbatch said where it refused; nothing is left behind then.
     """
+    longest = ARRAY if local else min(ARRAY, queue.longest_array())
+    parts = [tasks[first : first + longest] for first in range(0, len(tasks), longest)]
+    return [entry for part in parts for entry in _array(part, ledger, resources, environment, name, local, after)]
+
+
+def _array(
+    tasks: Sequence[Task],
+    ledger: Ledger,
+    resources: Resources,
+    environment: Mapping[str, str],
+    name: str,
+    local: bool,
+    after: Sequence[str],
+) -> list[Entry]:
     import submitit
     from submitit.core.utils import FailedJobError
 
-    if len(tasks) > ARRAY:
-        parts = (tasks[:ARRAY], tasks[ARRAY:])
-        return [entry for part in parts for entry in submit(part, ledger, resources, environment, name, local, after)]
     lanes = lanes_here(ledger.place, resources) if local else None
     batches = ledger.place / "batches"
     batches.mkdir(parents=True, exist_ok=True)
@@ -57,7 +70,8 @@ def submit(
         else:
             executor = submitit.SlurmExecutor(folder, max_num_timeout=MAX_TIMEOUTS)
             executor.update_parameters(**resources.parameters(name, after))
-        jobs = executor.submit_array(attempts)  # a job each; an array where there are several
+        with redirect_stderr(io.StringIO()):  # what sbatch says of a refusal is in the error as well
+            jobs = executor.submit_array(attempts)  # a job each; an array where there are several
     except (FailedJobError, RuntimeError, ValueError) as error:
         shutil.rmtree(folder)
         said = [line for line in str(error).splitlines() if "error" in line.lower()] or str(error).splitlines()

@@ -141,10 +141,8 @@ def _submit(
         if known is None:
             raise JobError("the queue does not answer, and something was submitted before; try again when it does")
         pairs = [(each, state) for each, state in zip(planned, states, strict=True) if state.word in wanted]
-        for _, state in pairs:
-            if state.record is not None:  # stale: a job that is queued again must not forget what it has done since
-                records.discard(records.RunFolder(records.results() / state.record["name"]))
         missing = [each for each, _ in pairs]
+        stale = [records.RunFolder(records.results() / state.record["name"]) for _, state in pairs if state.record]
         if missing:
             frozen = freeze(missing, ledger.place / "code")
             environment, after = variables(frozen.folder), []
@@ -158,8 +156,14 @@ def _submit(
                     submit_tasks(needed, ledger, lone, environment, "bench-pack", local)
                 now = ledger.entries()
                 after = [now[task.key].job for task in packs]
-            tasks = [Task(each.experiment.question, title_of(each), frozen.command(each.arguments)) for each in missing]
-            submit_tasks(tasks, ledger, resources, environment, f"bench-{name}", local, after)
+            said = asked[1].said
+            titles = [title_of(each) + (f" ({said})" if said else "") for each in missing]
+            tasks = [
+                Task(each.experiment.question, title, frozen.command(each.arguments))
+                for each, title in zip(missing, titles, strict=True)
+            ]
+            with records.forgotten(stale):  # here: a job that is queued again must not forget what it has done since
+                submit_tasks(tasks, ledger, resources, environment, f"bench-{name}", local, after)
     print(f"{len(pairs)} jobs submitted; {_left_alone(states, wanted)}")
     words = (name, *asked[1].words) if name in SUITES.entries else ()
     print(f"results in {records.results()}; `{shlex.join(('bench', 'status', *words))}` shows how they do")
@@ -337,6 +341,7 @@ def clean(
         if not folder.held:
             found += leftovers(folder.path)
             found += [file for file in (folder.checkpoint, folder.failure) if file.exists() and folder.record.exists()]
+    found += leftovers(place)
     jobs = jobs_of(ledger)
     if jobs == {}:
         found += list((ledger.place / "code").glob("*")) + list((ledger.place / "code").glob(".half-*"))

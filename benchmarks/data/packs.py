@@ -57,10 +57,10 @@ def find(name: str, digest: str) -> Path | None:
 
 def opened(folder: Path) -> PackedStore:
     """The frames of a pack, from this machine's own disk where BENCH_SCRATCH names a folder (`$VARIABLES` in it are filled
-    in): the first to come copies the pack there, and others wait for it."""
+    in): the first to come copies the pack there, and this user's others wait for it."""
     scratch = os.environ.get("BENCH_SCRATCH")
     if scratch:
-        folder = _staged(folder, Path(os.path.expandvars(scratch)) / "afa-bench")
+        folder = _staged(folder, Path(os.path.expandvars(scratch)) / f"afa-bench-{os.getuid()}")
     return PackedStore(*sorted(folder.glob("*.arrow")))
 
 

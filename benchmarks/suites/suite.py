@@ -91,6 +91,12 @@ class Choice:
     passed: tuple[str, ...] = ()
 
     @property
+    def said(self) -> str:
+        """What makes its experiments others than the same rows' elsewhere: in a list of all that was submitted."""
+        recipe = () if self.recipe is None else (f"recipe {Path(self.recipe).stem}",)
+        return ", ".join((*(("quick",) if self.quick else ()), *recipe, *self.changes))
+
+    @property
     def words(self) -> tuple[str, ...]:
         """The options by which a verb is asked for the same."""
         options = [*(("--dataset", name) for name in self.datasets), ("--seeds", str(self.seeds))]

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +36,15 @@ def until() -> Callable[..., None]:
         pytest.fail(f"not within {seconds} s; seen: {seen}")
 
     return wait
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Write a program that answers as `squeue` or another would, before the real one."""
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+    def write(name: str, text: str) -> None:
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+
+    return write

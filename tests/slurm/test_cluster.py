@@ -300,7 +300,7 @@ def test_what_waits_for_a_data_set_to_be_packed_reads_it_from_the_nodes_disk(
     submit(*words)
     until(lambda: "2 done" in (said := status()) or said)
     assert "pack mars" in status()
-    (pack,) = (tmp_path / "node" / "afa-bench").glob("mars-*/*.arrow")
+    (pack,) = (tmp_path / "node").glob("afa-bench-*/mars-*/*.arrow")
     assert pack.stat().st_size > 10_000
 
 

@@ -124,18 +124,6 @@ def test_the_ledgers_lock_is_the_kernels(tmp_path):
         pass
 
 
-@pytest.fixture
-def programs(tmp_path, monkeypatch):
-    """Write a program that answers as `squeue` or another would, before the real one."""
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-
-    def write(name: str, text: str) -> None:
-        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
-        (tmp_path / name).chmod(0o755)
-
-    return write
-
-
 def test_the_queue_tells_waiting_from_running_and_leaves_out_what_is_over(programs):
     programs(
         "squeue",
@@ -156,6 +144,30 @@ def test_the_states_of_slurm_that_are_not_over_are_asked_for_and_told_apart(prog
     # What becomes of a job that is preempted, queued again, or whose node failed; squeue shows the first three by itself.
     assert {"PENDING", "RUNNING", "COMPLETING", "PREEMPTED", "REQUEUED", "NODE_FAIL"} <= set(asked)
     assert not {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY"} & set(asked)
+
+
+@pytest.mark.parametrize(("said", "longest"), [("MaxArraySize            = 101", 101), ("MaxArraySize = 0", 1)])
+def test_an_array_is_as_long_as_the_cluster_says(programs, said, longest):
+    programs("scontrol", f"printf 'MaxJobCount             = 10000\\n{said}\\n'")
+    assert queue.longest_array() == longest
+
+
+def test_what_sbatch_refuses_costs_no_result(bench, programs, results):
+    one = ("--method", "mean", "--dataset", "walkers:tiny", "--set", "epochs=0")
+    assert bench("run", *one).returncode == 0
+    (file,) = results.glob("*/record.json")
+    file.write_text(file.read_text().replace('"code": "', '"code": "0'))
+    before = {each.name: each.read_bytes() for each in file.parent.iterdir()}
+    programs("squeue", "")
+    programs("scontrol", "echo MaxArraySize = 1001")
+    programs("sbatch", "echo 'sbatch: error: no such account' >&2; exit 1")
+    answer = bench("submit", *one, "--seeds", 1)
+    assert (answer.returncode, answer.stderr) == (2, "bench: sbatch: error: no such account\n")
+    assert {each.name: each.read_bytes() for each in file.parent.iterdir()} == before
+    programs("sbatch", "echo Submitted batch job 7")
+    assert bench("submit", *one, "--seeds", 1).stdout.startswith("1 jobs submitted")
+    assert [each.name for each in results.iterdir()] == [".jobs"]
+    assert "(epochs=0)" in bench("status").stdout
 
 
 def test_a_queue_that_does_not_answer_says_so_in_one_line(programs):
