@@ -113,7 +113,8 @@ def _with_imports(file: Path) -> tuple[str, ...]:
         )
         waiting += [HOUSE / "baselines" / f"{name}.py" for name in imported if f"baselines/{name}.py" not in SETTLED]
         waiting = [each for each in waiting if each not in found]
-    return tuple(str(each) for each in sorted(found))
+    # By name and contents: where a plug-in lies, and a copy of it, is not what it is.
+    return tuple(str(each) for each in sorted(found, key=lambda file: (file.name, file.read_bytes())))
 
 
 @cache

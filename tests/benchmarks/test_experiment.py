@@ -47,6 +47,23 @@ def test_the_digest_follows_what_a_baselines_file_imports(tmp_path, monkeypatch)
     forget()
 
 
+def test_where_a_plugin_lies_is_not_what_it_is(tmp_path, monkeypatch):
+    (tmp_path / "m" / "baselines").mkdir(parents=True)
+    (tmp_path / "m" / "baselines" / "mean.py").write_text("width = 1\n")
+    monkeypatch.setattr(experiment, "HOUSE", tmp_path / "m")
+    monkeypatch.setattr(experiment, "DECISIVE", ())
+    said = set()
+    for place in ("a", "z"):  # before the project's folder, and behind it
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "mine.py").write_text("from baselines.mean import width\n")
+        entry = type("Entry", (), {"file": tmp_path / place / "mine.py"})
+        monkeypatch.setitem(experiment.BASELINES.entries, "mine", entry)
+        for kept in (experiment._digest, experiment._code, experiment._with_imports):
+            kept.cache_clear()
+        said.add(code_digest(Experiment("mine", "mars", "mars", {}, 0, 0, "", "", "")))
+    assert len(said) == 1
+
+
 def test_records_older_than_a_setting_are_found_by_name_and_answer_the_question_that_is_asked_now(tmp_path):
     table = pq.read_table(MEASURED / "table4.parquet")
     written = json.loads(table.schema.metadata[records.RECORDS])
