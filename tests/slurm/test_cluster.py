@@ -128,10 +128,11 @@ def undisturbed(ask, tmp_path_factory):
     """The bytes of the weights of the same run, that nothing happened to."""
 
     @cache
-    def run(epochs: int) -> bytes:
+    def run(epochs: int, processes: int = 1) -> bytes:
         place = tmp_path_factory.mktemp("undisturbed")
         there = {**os.environ, "BENCH_RESULTS": str(place), "SLOW": "0"}
-        program = [sys.executable, "-m", "benchmarks.cli", "run", *ask("slow", epochs)]
+        several = ("-m", "torch.distributed.run", "--nproc-per-node", str(processes)) if processes > 1 else ()
+        program = [sys.executable, *several, "-m", "benchmarks.cli", "run", *ask("slow", epochs)]
         answer = subprocess.run(program, env=there, capture_output=True, text=True)
         assert answer.returncode == 0, answer.stderr
         (weights,) = place.glob("*/model.safetensors")
@@ -193,12 +194,27 @@ def _kill_the_run(job: str, cluster: Path, results: Path) -> None:
 
 
 def _kill_the_node(job: str, cluster: Path, results: Path) -> None:
-    """With all that runs on it."""
-    node = _asked("squeue", "--noheader", f"--job={job}", "--format=%N").strip()
+    """With all that runs on it; of several the last, on which the job's script does not run."""
+    nodes = _asked("squeue", "--noheader", f"--job={job}", "--format=%N").strip()
+    node = _asked("scontrol", "show", "hostnames", nodes).split()[-1]
     local.stop(cluster, f"slurmd-{node}", signal.SIGKILL)
-    for pid in _processes(rf"slurmstepd: \[{job}\.") + _processes(str(results)):
+    there = [pid for pid in _processes(str(results)) if _variable(pid, "SLURMD_NODENAME") == node]
+    above = {int(_asked("ps", "-o", "ppid=", str(pid))) for pid in there}
+    for pid in [*above.intersection(_processes(rf"slurmstepd: \[{job}\.")), *there]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def _variable(pid: int, name: str) -> str | None:
+    """As it was in the environment of a process when it began."""
+    pairs = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return dict(pair.split("=", 1) for pair in pairs if "=" in pair).get(name)
+
+
+def _wake_nodes(cluster: Path) -> None:
+    for number in range(1, local.NODES + 1):
+        if not (cluster / "pid" / f"slurmd-n{number}").exists():
+            local.start_node(cluster, number)
 
 
 def _restart_the_controller(job: str, cluster: Path, results: Path) -> None:
@@ -207,11 +223,19 @@ def _restart_the_controller(job: str, cluster: Path, results: Path) -> None:
 
 
 # What kills comes after what lets the run save its state: it has a checkpoint to go on from.
-@pytest.mark.parametrize("mishaps", [(_requeue, _kill_the_run), (_preempt, _kill_the_node), (_restart_the_controller,)])
+@pytest.mark.parametrize(
+    ("processes", "mishaps"),
+    [
+        (1, (_requeue, _kill_the_run)),
+        (1, (_preempt, _kill_the_node)),
+        (1, (_restart_the_controller,)),
+        (2, (_requeue, _kill_the_node)),
+    ],
+)
 def test_after_mishaps_a_run_ends_with_the_bits_of_an_undisturbed_one(
-    submit, status, until, results, ask, cluster, weights, undisturbed, mishaps
+    submit, status, until, results, ask, cluster, weights, undisturbed, processes, mishaps
 ):
-    (job,) = submit(*ask("slow", 8))
+    (job,) = submit(*ask("slow", 8), "--nodes", processes)
     ended = 0
     for mishap in mishaps:
         until(lambda least=ended + 1: epochs_ended(results) >= least or status(), 90)
@@ -220,10 +244,10 @@ def test_after_mishaps_a_run_ends_with_the_bits_of_an_undisturbed_one(
             until(lambda: len(list(results.glob("*/checkpoint.pth"))) == 1 or status(), 90)
             ended = epochs_ended(results)
     until(lambda: "1 done" in (said := status()) or said, 240)
-    for number in range(1, local.NODES + 1):
-        if not (cluster / "pid" / f"slurmd-n{number}").exists():
-            local.start_node(cluster, number)
-    assert weights() == undisturbed(8)
+    _wake_nodes(cluster)
+    assert weights() == undisturbed(8, processes)
+    (record,) = records.finished(results)
+    assert record["environment"]["processes"] == processes
     (log,) = results.glob("*/log.txt")
     assert log.read_text().count(" epoch 1 ") == 1  # it went on, and did not begin anew
 
@@ -247,12 +271,15 @@ def test_a_run_at_fault_fails_once_with_its_line_and_the_rest_goes_on(submit, be
     assert table() == {"slow": 1}
 
 
-def test_what_slurm_refuses_is_one_line_and_leaves_nothing(cluster, bench, results, ask):
+def test_what_slurm_refuses_is_one_line_and_leaves_nothing(submit, bench, status, table, until, results, ask):
     answer = bench("submit", *ask("slow", 1), "--partition", "nowhere")
     assert answer.returncode == 2
     assert "invalid partition" in answer.stderr.strip().splitlines()[-1]
     assert not list((results / ".jobs" / "batches").iterdir())
     assert "nothing was submitted" in bench("status").stdout
+    submit(*ask("slow", 1))
+    until(lambda: "1 done" in (said := status()) or said)
+    assert table() == {"slow": 1}
 
 
 def test_two_who_submit_at_the_same_moment_submit_once(cluster, status, table, until, ask):
@@ -263,7 +290,9 @@ def test_two_who_submit_at_the_same_moment_submit_once(cluster, status, table, u
     assert table() == {"slow": 2}
 
 
-def test_with_no_queue_to_ask_records_still_tell_and_nothing_is_submitted(cluster, submit, bench, status, until, ask):
+def test_with_no_queue_to_ask_records_still_tell_and_nothing_is_submitted(
+    cluster, submit, bench, status, table, until, ask
+):
     submit(*ask("slow", 1))
     until(lambda: "1 done" in (said := status()) or said)
     local.stop(cluster, "slurmctld")
@@ -272,6 +301,7 @@ def test_with_no_queue_to_ask_records_still_tell_and_nothing_is_submitted(cluste
         answer = bench("submit", *ask("slow", 3))
         assert answer.returncode == 2
         assert "the queue does not answer" in answer.stderr
+        assert table() == {"slow": 1}
     finally:
         local.start_control(cluster)
         until(lambda: subprocess.run(["scontrol", "ping"], capture_output=True).returncode == 0)
@@ -302,6 +332,8 @@ def test_what_waits_for_a_data_set_to_be_packed_reads_it_from_the_nodes_disk(
     assert "pack mars" in status()
     (pack,) = (tmp_path / "node").glob("afa-bench-*/mars-*/*.arrow")
     assert pack.stat().st_size > 10_000
+    rows = bench("table", "--plugin", words[-1], "--format", "csv").stdout.splitlines()
+    assert [row.split(",")[:3] for row in rows[1:]] == [["mars", "slow", "1"]]
 
 
 def test_two_nodes_train_what_one_process_trains(submit, status, until, results, ask, weights, undisturbed):
@@ -316,9 +348,15 @@ def test_two_nodes_train_what_one_process_trains(submit, status, until, results,
         assert (two[name] - weight).float().norm() <= 1e-2 * weight.float().norm(), name
 
 
-def test_what_is_cancelled_is_submitted_again(submit, bench, status, until, results, ask):
-    submit(*ask("slow", 200))
+def test_what_is_cancelled_goes_on_when_it_is_submitted_again(
+    submit, bench, status, until, results, ask, weights, undisturbed
+):
+    submit(*ask("slow", 8))
     until(lambda: epochs_ended(results) >= 1 or status())
     assert "1 jobs cancelled" in bench("cancel", "slow").stdout
     until(lambda: "1 stopped" in (said := status()) or said)
-    assert bench("submit", *ask("slow", 200), "--seeds", 1, "--dry-run").stdout.count("1 jobs") == 1
+    submit(*ask("slow", 8))
+    until(lambda: "1 done" in (said := status()) or said)
+    assert weights() == undisturbed(8)
+    (log,) = results.glob("*/log.txt")
+    assert log.read_text().count(" epoch 1 ") == 1
