@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -15,9 +15,9 @@ from baselines.registry import nearest
 from benchmarks.suites import SUITES
 from slurm import JobError
 
-from .options import Plugin, Root
+from .options import spread
 from .printing import jobs_of
-from .suites import Change, Datasets, Quick, Recipe, Seeds, chosen, title_of
+from .suites import Asked, chosen, title_of
 
 if TYPE_CHECKING:
     from benchmarks.suites.states import State
@@ -27,62 +27,55 @@ if TYPE_CHECKING:
 verbs = typer.Typer()
 
 Name = Annotated[str | None, typer.Argument(metavar="[SUITE]", help="A name from `bench suite list`.")]
-Method = Annotated[str | None, typer.Option(help="One method in place of a suite.")]
-Dry = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
-Local = Annotated[bool, typer.Option("--local", help="In the background of this machine, without Slurm.")]
-Partition = Annotated[str | None, typer.Option(help="Default of this and what follows: the site's file.")]
-Account = Annotated[str | None, typer.Option()]
-Qos = Annotated[str | None, typer.Option()]
-Constraint = Annotated[str | None, typer.Option(help="Of nodes, as sbatch has it.")]
-Gpus = Annotated[int | None, typer.Option(min=0, help="A node's; a process each.")]
-Cpus = Annotated[int | None, typer.Option(min=1, help="Of a process.")]
-Memory = Annotated[float | None, typer.Option(help="Gigabytes a node.")]
-Time = Annotated[str | None, typer.Option(help="Limit of a job: H:MM:SS, D-HH:MM:SS or minutes.")]
-Nodes = Annotated[int | None, typer.Option(min=1, help="Of a job; more than one train one experiment together.")]
-Parallel = Annotated[int | None, typer.Option("--max-parallel", min=1, help="Jobs at once.")]
-Sbatch = Annotated[list[str], typer.Option("--sbatch", metavar="NAME=VALUE", help="One more option of sbatch.")]
 
 
-def _submission(*wanted: str) -> Callable[..., None]:
+class Wanted(NamedTuple):
+    """What a job wants of the cluster; what is not said is the site's file's to say."""
+
+    partition: Annotated[str | None, typer.Option(help="Default of this and what follows: the site's file.")] = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: Annotated[str | None, typer.Option(help="Of nodes, as sbatch has it.")] = None
+    gpus: Annotated[int | None, typer.Option(min=0, help="A node's; a process each.")] = None
+    cpus: Annotated[int | None, typer.Option(min=1, help="Of a process.")] = None
+    memory: Annotated[float | None, typer.Option(help="Gigabytes a node.")] = None
+    time: Annotated[str | None, typer.Option(help="Limit of a job: H:MM:SS, D-HH:MM:SS or minutes.")] = None
+    nodes: Annotated[int | None, typer.Option(min=1, help="Of a job; more than one train one experiment together.")] = (
+        None
+    )
+    max_parallel: Annotated[int | None, typer.Option("--max-parallel", min=1, help="Jobs at once.")] = None
+    sbatch: Annotated[list[str], typer.Option("--sbatch", metavar="NAME=VALUE", help="One more option of sbatch.")] = []
+
+
+def _submission(*states: str) -> Callable[..., None]:
     """The verb that submits the experiments in these states."""
 
+    @spread
     def verb(
+        asked: Asked,
+        wanted: Wanted,
         name: Name = None,
-        method: Method = None,
-        dataset: Datasets = [],
-        seeds: Seeds = 3,
-        quick: Quick = False,
-        recipe: Recipe = None,
-        change: Change = [],
-        root: Root = None,
-        plugin: Plugin = [],
-        partition: Partition = None,
-        account: Account = None,
-        qos: Qos = None,
-        constraint: Constraint = None,
-        gpus: Gpus = None,
-        cpus: Cpus = None,
-        memory: Memory = None,
-        time: Time = None,
-        nodes: Nodes = None,
-        max_parallel: Parallel = None,
-        sbatch: Sbatch = [],
-        dry_run: Dry = False,
-        local: Local = False,
+        method: Annotated[str | None, typer.Option(help="One method in place of a suite.")] = None,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+        local: Annotated[
+            bool, typer.Option("--local", help="In the background of this machine, without Slurm.")
+        ] = False,
     ) -> None:
-        options: dict[str, Any] = {
-            "partition": partition,
-            "account": account,
-            "qos": qos,
-            "constraint": constraint,
-            "gpus": gpus,
-        }
-        options |= {"cpus": cpus, "memory": memory, "time": time, "nodes": nodes, "max_parallel": max_parallel}
-        asked = _asked(name, method, dataset, seeds, quick, recipe, change, root, plugin)
-        everything = {**options, "sbatch": tuple(sbatch)}
-        _submit(name or method or "", asked, root, everything, dry_run, local, *wanted)
+        if (name is None) == (method is None):
+            raise UserError("name a SUITE (bench suite list), or --method and --dataset; one of the two")
+        if method is not None and not asked.dataset:
+            raise UserError("--method: on which data set? add --dataset (bench list)")
+        options = {**wanted._asdict(), "sbatch": tuple(wanted.sbatch)}
+        _submit(name or method or "", _suite(name, method, asked), asked.root, options, dry_run, local, *states)
 
     return verb
+
+
+def _suite(name: str | None, method: str | None, asked: Asked) -> "tuple[Suite, Choice]":
+    """The suite, or the one method as a suite, and the choice."""
+    from benchmarks.suites.suite import Single
+
+    return chosen(Single(method) if method is not None else name or "", asked)
 
 
 verbs.command(
@@ -93,17 +86,6 @@ verbs.command(
     "retry",
     help="Submit again what failed, and nothing else; it goes on from its last checkpoint. Old logs are kept.",
 )(_submission("failed"))
-
-
-def _asked(name: str | None, method: str | None, *rest: Any) -> "tuple[Suite, Choice]":
-    """The suite, or the one method as a suite, and the choice."""
-    from benchmarks.suites.suite import Single
-
-    if (name is None) == (method is None):
-        raise UserError("name a SUITE (bench suite list), or --method and --dataset; one of the two")
-    if method is not None and not rest[0]:
-        raise UserError("--method: on which data set? add --dataset (bench list)")
-    return chosen(Single(method) if method is not None else name or "", *rest)
 
 
 def _submit(
@@ -206,15 +188,10 @@ def _looked(
 
 
 @verbs.command()
+@spread
 def status(
+    asked: Asked,
     name: Name = None,
-    dataset: Datasets = [],
-    seeds: Seeds = 3,
-    quick: Quick = False,
-    recipe: Recipe = None,
-    change: Change = [],
-    root: Root = None,
-    plugin: Plugin = [],
     watch: Annotated[bool, typer.Option("--watch", help="Again every few seconds, until Ctrl-C.")] = False,
 ) -> None:
     """How each experiment of a suite does, or each that was submitted: from its own records first, then from the queue."""
@@ -228,8 +205,7 @@ def status(
         if name is None:
             rows = _submitted(ledger)
         else:
-            asked = chosen(name, dataset, seeds, quick, recipe, change, root, plugin)
-            planned, states, _ = _looked(asked, root, ledger)
+            planned, states, _ = _looked(chosen(name, asked), asked.root, ledger)
             rows = [(title_of(each), state) for each, state in zip(planned, states, strict=True)]
         if not rows:
             print("nothing was submitted; `bench submit SUITE`, or `bench status SUITE` for what lies here")

@@ -1,8 +1,11 @@
 """Options that several verbs share, and what they come to."""
 
+import inspect
 import sys
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -54,6 +57,30 @@ Protocol = Annotated[
 ]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's name, or the beginning or end of it, or its folder.")]
 DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="A name from `bench list`.")]
+
+
+def spread(verb: Callable[..., None]) -> Callable[..., None]:
+    """The verb as typer takes it: a parameter that is a NamedTuple becomes an option for each of the tuple's fields."""
+    signature = inspect.signature(verb)
+    groups: dict[str, Any] = {
+        name: parameter.annotation
+        for name, parameter in signature.parameters.items()
+        if isinstance(parameter.annotation, type) and issubclass(parameter.annotation, tuple)
+    }
+    flat: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        fields = inspect.signature(groups[name]).parameters.values() if name in groups else (parameter,)
+        flat += (field.replace(kind=inspect.Parameter.KEYWORD_ONLY) for field in fields)
+
+    @wraps(verb)
+    def call(**given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{field: given.pop(field) for field in group._fields})
+        verb(**given)
+
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
+    call.__signature__ = signature.replace(parameters=flat)  # type: ignore[attr-defined]
+    return call
 
 
 def first_line(text: str) -> None:

@@ -10,9 +10,9 @@ from baselines import BASELINES
 from baselines.errors import UserError
 from benchmarks.data import DATASETS, imported
 
-from .options import Plugin, Protocol, Root, Run, first_line, not_loaded
+from .options import Plugin, Protocol, Run, first_line, not_loaded, spread
 from .printing import check_choices, digests_at_hand, print_tables, runs_found, suite_page
-from .suites import Change, Quick, Recipe, Seeds, chosen
+from .suites import Asked, chosen
 
 verbs = typer.Typer()
 records_verbs = typer.Typer(help="Finished runs as one file, to share.", no_args_is_help=True)
@@ -65,32 +65,27 @@ def show(run: Run, plugin: Plugin = []) -> None:
 
 
 @verbs.command()
+@spread
 def table(
+    asked: Asked,
     suite: Annotated[str | None, typer.Argument(metavar="[SUITE]", help="A name from `bench suite list`.")] = None,
     protocol: Protocol = None,
-    dataset: Annotated[list[str], typer.Option(help="Only this data set; of a suite, in place of its own.")] = [],
-    seeds: Seeds = 3,
-    quick: Quick = False,
-    recipe: Recipe = None,
-    change: Change = [],
     style: Annotated[str, typer.Option("--format", help="terminal, github, latex, html or csv")] = "terminal",
     feature: Annotated[str, typer.Option(help="before or after batch normalisation")] = "before",
     file: Annotated[Path | None, typer.Option("--from", help="A file of `bench records export`.")] = None,
-    root: Root = None,
-    plugin: Plugin = [],
 ) -> None:
     """A suite's table beside the paper's; without a name all finished runs. Those not finished are named below.
 
-    --seeds, --quick, --recipe, --set and --root are a suite's, as `bench suite run` takes them.
+    --seeds, --quick, --recipe, --set and --root are a suite's, as `bench suite run` takes them; --dataset without a suite: that
+    data set's runs alone.
     """
     from benchmarks import records
 
     check_choices(style, feature)
     if suite is not None:
-        named, choice = chosen(suite, dataset, seeds, quick, recipe, change, root, plugin)
-        print(suite_page(named, choice, file, root, protocol, feature, style))
+        print(suite_page(*chosen(suite, asked), file, asked.root, protocol, feature, style))
         return
-    wanted = dataset[0] if dataset else None
+    wanted = asked.dataset[0] if asked.dataset else None
     try:
         found = _finished(wanted, file)
         print_tables(found, protocol, style, feature, from_file=file is not None)

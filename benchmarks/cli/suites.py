@@ -4,15 +4,16 @@ import shlex
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from baselines.errors import UserError
 from benchmarks.suites import SUITES
 
-from .options import Plugin, Root, first_line
+from .options import Plugin, Root, first_line, spread
 
 if TYPE_CHECKING:
     from benchmarks.suites.states import State
@@ -31,16 +32,19 @@ Recipe = Annotated[str | None, typer.Option(help="A recipe's name or a TOML file
 Change = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of every run.")]
 
 
-def chosen(
-    name: "str | Suite",
-    dataset: list[str],
-    seeds: int,
-    quick: bool,
-    recipe: str | None,
-    change: list[str],
-    root: Path | None,
-    plugin: list[Path],
-) -> "tuple[Suite, Choice]":
+class Asked(NamedTuple):
+    """Which experiments of a suite: what every verb on suites takes."""
+
+    dataset: Datasets = []
+    seeds: Seeds = 3
+    quick: Quick = False
+    recipe: Recipe = None
+    change: Change = []
+    root: Root = None
+    plugin: Plugin = []
+
+
+def chosen(name: "str | Suite", asked: Asked) -> "tuple[Suite, Choice]":
     """A suite, by name or itself, and what the options ask of it.
 
     Raises:
@@ -49,14 +53,16 @@ def chosen(
     from benchmarks.suites.suite import Choice, places
 
     suite = SUITES.get(name)() if isinstance(name, str) else name
-    passed = [word for file in plugin for word in ("--plugin", str(file.absolute()))]
-    choice = Choice(tuple(dataset), seeds, recipe, tuple(change), quick)
-    if root is not None:
+    passed = [word for file in asked.plugin for word in ("--plugin", str(file.absolute()))]
+    choice = Choice(tuple(asked.dataset), asked.seeds, asked.recipe, tuple(asked.change), asked.quick)
+    if asked.root is not None:
         names = sorted({name for place in places(suite, choice) for name in place})
         if len(names) != 1:
-            raise UserError(f"--root {root}: for which of {', '.join(names)}? name one --dataset, or set BENCH_DATA")
-        passed += ["--root", str(root.absolute())]
-    return suite, Choice(choice.datasets, seeds, recipe, choice.changes, quick, tuple(passed))
+            raise UserError(
+                f"--root {asked.root}: for which of {', '.join(names)}? name one --dataset, or set BENCH_DATA"
+            )
+        passed += ["--root", str(asked.root.absolute())]
+    return suite, replace(choice, passed=tuple(passed))
 
 
 @verbs.command("list")
@@ -67,32 +73,16 @@ def list_suites(plugin: Plugin = []) -> None:
 
 
 @verbs.command()
-def show(
-    name: Name,
-    dataset: Datasets = [],
-    seeds: Seeds = 3,
-    quick: Quick = False,
-    recipe: Recipe = None,
-    change: Change = [],
-    root: Root = None,
-    plugin: Plugin = [],
-) -> None:
+@spread
+def show(name: Name, asked: Asked) -> None:
     """The commands that a suite comes to; what each `bench run` would be."""
-    for planned in _planned(*chosen(name, dataset, seeds, quick, recipe, change, root, plugin)):
+    for planned in _planned(*chosen(name, asked)):
         print(shlex.join(("bench", *planned.arguments)))
 
 
 @verbs.command()
-def run(
-    name: Name,
-    dataset: Datasets = [],
-    seeds: Seeds = 3,
-    quick: Quick = False,
-    recipe: Recipe = None,
-    change: Change = [],
-    root: Root = None,
-    plugin: Plugin = [],
-) -> None:
+@spread
+def run(name: Name, asked: Asked) -> None:
     """Run what is not finished, one after the other; the same command goes on. Status 1: something failed or was skipped."""
     first_line(f"suite {name}")
     from benchmarks import records
@@ -100,8 +90,8 @@ def run(
     from benchmarks.suites.running import run_missing
     from benchmarks.suites.states import DONE
 
-    suite, choice = chosen(name, dataset, seeds, quick, recipe, change, root, plugin)
-    planned, states = _looked(suite, choice, root)
+    suite, choice = chosen(name, asked)
+    planned, states = _looked(suite, choice, asked.root)
     outcomes, began = [], time.monotonic()
     found = records.finished(records.results())
     try:
@@ -133,22 +123,17 @@ def run(
 
 
 @verbs.command()
+@spread
 def export(
     name: Name,
     to: Annotated[Path, typer.Argument(metavar="FILE", help="The parquet file to write.")],
-    dataset: Datasets = [],
-    seeds: Seeds = 3,
-    quick: Quick = False,
-    recipe: Recipe = None,
-    change: Change = [],
-    root: Root = None,
-    plugin: Plugin = [],
+    asked: Asked,
 ) -> None:
     """Write a suite's finished runs, results a query included, to one file, to share: `bench table SUITE --from FILE`."""
     from benchmarks import records
     from benchmarks.suites.states import DONE
 
-    planned, states = _looked(*chosen(name, dataset, seeds, quick, recipe, change, root, plugin), root)
+    planned, states = _looked(*chosen(name, asked), asked.root)
     done = [state.record for state in states if state.word == DONE and state.record is not None]
     if not done:
         raise UserError(f"no finished and current runs of {name} in {records.results()}; `bench plan {name}` says why")
@@ -157,16 +142,8 @@ def export(
 
 
 @plan_verbs.command()
-def plan(
-    name: Name,
-    dataset: Datasets = [],
-    seeds: Seeds = 3,
-    quick: Quick = False,
-    recipe: Recipe = None,
-    change: Change = [],
-    root: Root = None,
-    plugin: Plugin = [],
-) -> None:
+@spread
+def plan(name: Name, asked: Asked) -> None:
     """A suite's experiments: what is done, how long the rest will take, and the smallest difference that could show."""
     from tabulate import tabulate
 
@@ -175,8 +152,8 @@ def plan(
     from benchmarks.suites.estimate import seconds, spelled
     from benchmarks.suites.states import DONE
 
-    suite, choice = chosen(name, dataset, seeds, quick, recipe, change, root, plugin)
-    planned, states = _looked(suite, choice, root)
+    suite, choice = chosen(name, asked)
+    planned, states = _looked(suite, choice, asked.root)
     found = records.finished(records.results())
     times = [
         None if state.word == DONE else seconds(each.experiment, found)
