@@ -36,53 +36,44 @@ def submit(
     after: jobs on the cluster that must be over first.
 
     Raises:
-        JobError: what sbatch said where it refused; nothing is left behind then.
+        JobError: what sbatch said of an array that it refused, which leaves nothing behind; those that it took before stay.
     """
-    longest = ARRAY if local else min(ARRAY, queue.longest_array())
-    parts = [tasks[first : first + longest] for first in range(0, len(tasks), longest)]
-    return [entry for part in parts for entry in _array(part, ledger, resources, environment, name, local, after)]
-
-
-def _array(
-    tasks: Sequence[Task],
-    ledger: Ledger,
-    resources: Resources,
-    environment: Mapping[str, str],
-    name: str,
-    local: bool,
-    after: Sequence[str],
-) -> list[Entry]:
     import submitit
     from submitit.core.utils import FailedJobError
 
     lanes = lanes_here(ledger.place, resources) if local else None
+    attempts = [Attempt(task.command, environment, lanes) for task in tasks]
+    longest = ARRAY if local else min(ARRAY, queue.longest_array())
     batches = ledger.place / "batches"
     batches.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=batches, prefix=now().replace(":", "") + "-"))
-    folder.chmod(batches.stat().st_mode)
-    attempts = [Attempt(task.command, environment, lanes) for task in tasks]
-    hung_up = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what is started here outlives the terminal
-    try:
-        executor: submitit.LocalExecutor | submitit.SlurmExecutor
-        if local:
-            executor = submitit.LocalExecutor(folder, max_num_timeout=MAX_TIMEOUTS)
-            executor.update_parameters(timeout_min=FOREVER, tasks_per_node=1)
-        else:
-            executor = submitit.SlurmExecutor(folder, max_num_timeout=MAX_TIMEOUTS)
-            executor.update_parameters(**resources.parameters(name, after))
-        with redirect_stderr(io.StringIO()):  # what sbatch says of a refusal is in the error as well
-            jobs = executor.submit_array(attempts)  # a job each; an array where there are several
-    except (FailedJobError, RuntimeError, ValueError) as error:
-        shutil.rmtree(folder)
-        said = [line for line in str(error).splitlines() if "error" in line.lower()] or str(error).splitlines()
-        raise JobError(said[0].strip()) from error
-    finally:
-        signal.signal(signal.SIGHUP, hung_up)
-    cluster, place = "local" if local else "slurm", str(folder.relative_to(ledger.place))
-    entries = [
-        Entry(task.key, task.title, job.job_id, cluster, place, now()) for task, job in zip(tasks, jobs, strict=True)
-    ]
-    ledger.add(entries)
+    entries: list[Entry] = []
+    for first in range(0, len(tasks), longest):
+        part = slice(first, first + longest)
+        folder = Path(tempfile.mkdtemp(dir=batches, prefix=now().replace(":", "") + "-"))
+        folder.chmod(batches.stat().st_mode)
+        hung_up = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what is started here outlives the terminal
+        try:
+            executor: submitit.LocalExecutor | submitit.SlurmExecutor
+            if local:
+                executor = submitit.LocalExecutor(folder, max_num_timeout=MAX_TIMEOUTS)
+                executor.update_parameters(timeout_min=FOREVER, tasks_per_node=1)
+            else:
+                executor = submitit.SlurmExecutor(folder, max_num_timeout=MAX_TIMEOUTS)
+                executor.update_parameters(**resources.parameters(name, after))
+            with redirect_stderr(io.StringIO()):  # what sbatch says of a refusal is in the error as well
+                jobs = executor.submit_array(attempts[part])  # a job each; an array where there are several
+        except (FailedJobError, RuntimeError, ValueError) as error:
+            shutil.rmtree(folder)
+            said = [line for line in str(error).splitlines() if "error" in line.lower()] or str(error).splitlines()
+            raise JobError(said[0].strip()) from error
+        finally:
+            signal.signal(signal.SIGHUP, hung_up)
+        cluster, place = "local" if local else "slurm", str(folder.relative_to(ledger.place))
+        made = [
+            Entry(t.key, t.title, job.job_id, cluster, place, now()) for t, job in zip(tasks[part], jobs, strict=True)
+        ]
+        ledger.add(made)  # before the next part, which may be refused
+        entries += made
     return entries
 
 
