@@ -54,11 +54,20 @@ def judge(found: Sequence[Record]) -> list[str]:
     return failures
 
 
-def standing(found: Sequence[Record]) -> str:
-    """What is wrong with the controls among these records, or that they were not run, on one line; empty: all hold."""
-    if not any(experiment_of(record).test == DATASET for record in found):
-        return "not run (bench suite run controls)"
-    return "; ".join(judge(found))
+def standing(found: Sequence[Record], baselines: Sequence[str]) -> str:
+    """What is wrong with these baselines' controls and those of `mean`, or which were not run, on one line; "": all hold."""
+    named = {*baselines, "mean"}
+    here = [record for record in found if experiment_of(record).method in named]
+    there = [experiment_of(record) for record in here if experiment_of(record).test == DATASET]
+    run = {(each.method, each.settings["shuffle"]) for each in there if not each.external}
+    wanted = [(name, shuffle) for name in sorted(named) for shuffle in ("none", "both")]
+    lacking = [
+        f"{name}{' with shuffled frames' * (shuffle == 'both')}"
+        for name, shuffle in wanted
+        if (name, shuffle) not in run
+    ]
+    missing = [f"not run on {DATASET}: {', '.join(lacking)} (bench suite run controls)"] if lacking else []
+    return "; ".join([*judge(here), *missing])
 
 
 def r1(record: Record) -> float:

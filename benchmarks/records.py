@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -191,8 +192,13 @@ def _completed(experiment: dict[str, Any]) -> dict[str, Any]:
 
 
 def finished(place: Path) -> list[Record]:
-    """All records below `place`, by name."""
-    found = (read(folder) for folder in _folders(place))
+    """All records below `place`, by name; what is none is left out, and named where a user sees it."""
+    found = []
+    for folder in _folders(place):
+        try:
+            found.append(read(folder))
+        except UserError as error:
+            print(f"bench: left out: {error}", file=sys.stderr)
     return [record for record in found if record is not None]
 
 
@@ -231,10 +237,13 @@ def begun(place: Path) -> Iterator[tuple[RunFolder, Experiment]]:
 def _begun(folder: RunFolder) -> Experiment | None:
     try:
         said = json.loads(folder.settings.read_text())
+        del said["code"]
+        return Experiment(**_completed(said))
     except FileNotFoundError:
         return None
-    del said["code"]
-    return Experiment(**_completed(said))
+    except (ValueError, KeyError, TypeError) as error:
+        print(f"bench: left out: {folder.settings}: not what a run begins with ({error})", file=sys.stderr)
+        return None
 
 
 def unfinished(place: Path) -> list[Begun]:
@@ -279,8 +288,10 @@ def find(run: str, place: Path) -> tuple[RunFolder, Record]:
     records = {record["name"]: record for record in finished(place)}
     matches = [name for name in records if name.startswith(run) or name.endswith(run)]
     if len(matches) != 1:
-        hint = f"{len(matches)} runs match: {', '.join(matches)}" if matches else nearest(run, list(records))
-        raise UserError(f"no finished run {run!r} in {place}; {hint if records else 'there is none yet'}")
+        if matches:
+            raise UserError(f"{run!r} is {len(matches)} runs in {place}: {', '.join(matches)}; name one")
+        hint = nearest(run, list(records)) if records else "there is none yet"
+        raise UserError(f"no finished run {run!r} in {place}; {hint}")
     return RunFolder(place / matches[0]), records[matches[0]]
 
 
@@ -339,7 +350,13 @@ def per_query(rankings: dict[str, Ranking], feature: str, queries: pd.DataFrame)
 
 
 def export(runs: list[tuple[RunFolder, Record]], file: Path) -> None:
-    """Many runs in one parquet file to share: a row a query and protocol with its run's name; the records in the metadata."""
+    """Many runs in one parquet file to share: a row a query and protocol with its run's name; the records in the metadata.
+
+    Raises:
+        UserError: `file` is a folder.
+    """
+    if file.is_dir():
+        raise UserError(f"{file}: a folder; name the file to write, such as {file / 'runs.parquet'}")
     parts = [pd.read_parquet(folder.queries).assign(run=record["name"]) for folder, record in runs]
     table = pa.Table.from_pandas(pd.concat(parts, ignore_index=True), preserve_index=False)
     text = json.dumps([record for _, record in runs], sort_keys=True, allow_nan=False)

@@ -28,6 +28,7 @@ class Entry:
         cluster: "slurm" or "local".
         folder: of the job's files, below the ledger's folder.
         time: when, in UTC.
+        host: the machine whose process id `job` is; "" on Slurm.
     """
 
     key: str
@@ -36,6 +37,7 @@ class Entry:
     cluster: str
     folder: str
     time: str
+    host: str = ""
 
     def logs(self, place: Path) -> list[Path]:
         """What the job's processes printed, then what they complained; `place` is the ledger's folder."""

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -36,7 +37,10 @@ def live(entries: Iterable[Entry]) -> dict[str, Live]:
     found: dict[str, Live] = {}
     if any(entry.cluster == "slurm" and entry.job for entry in entries):
         found |= parsed(_ask("squeue", "--noheader", "--array", f"--states={STATES}", "--format=%i|%T|%L|%r"))
-    pids = {entry.job for entry in entries if entry.cluster == "local" and entry.job}
+    for entry in entries:
+        if entry.host not in ("", socket.gethostname()):
+            found[entry.job] = Live("queued", why=f"on {entry.host}: only that machine knows")
+    pids = {entry.job for entry in entries if entry.cluster == "local" and entry.job and entry.job not in found}
     if pids:
         rows = [line.split(None, 2) for line in _ask("ps", "-wweo", "pid=,ppid=,args=").splitlines()]
         parent = {pid: above for pid, above, *_ in rows}
@@ -68,8 +72,15 @@ def longest_array() -> int:
 
 
 def cancel(entries: Iterable[Entry]) -> None:
-    """End these jobs, whatever state they are in."""
+    """End these jobs, whatever state they are in.
+
+    Raises:
+        JobError: one of them runs on another machine, outside Slurm.
+    """
     entries = list(entries)
+    for entry in entries:
+        if entry.host not in ("", socket.gethostname()):
+            raise JobError(f"{entry.title}: runs on {entry.host}, and must be cancelled there")
     jobs = [entry.job for entry in entries if entry.cluster == "slurm"]
     for first in range(0, len(jobs), 500):
         _ask("scancel", *jobs[first : first + 500])

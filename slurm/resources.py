@@ -11,6 +11,7 @@ from typing import Any
 
 from . import JobError
 
+LEAST = {"gpus": 0, "cpus": 1, "nodes": 1, "max_parallel": 1, "memory": 0.001}
 SITE = Path(__file__).parent / "site.toml"  # the user's own, beside site.example.toml
 
 
@@ -58,7 +59,10 @@ class Resources:
         if matched is None:
             raise JobError(f"--time {self.time}: not a time; write H:MM:SS, D-HH:MM:SS or minutes")
         days, hours, minutes, seconds, alone = (int(part or 0) for part in matched.groups())
-        return max(alone or (days * 24 + hours) * 60 + minutes + (seconds + 59) // 60, 1)
+        limit = alone or (days * 24 + hours) * 60 + minutes + (seconds + 59) // 60
+        if not limit:
+            raise JobError(f"--time {self.time}: a job has a limit; give what the partition allows at most")
+        return limit
 
     def parameters(self, name: str, after: Sequence[str] = ()) -> dict[str, Any]:
         """As submitit's Slurm executor takes them.
@@ -93,6 +97,8 @@ class Resources:
 
 def _pair(text: str) -> tuple[str, Any]:
     name, equals, value = text.lstrip("-").partition("=")
+    if not name.strip():
+        raise JobError(f"--sbatch {text!r}: give NAME=VALUE, or the NAME of a switch")
     return name, value if equals else True
 
 
@@ -102,14 +108,15 @@ def resolve(options: Mapping[str, Any]) -> Resources:
     Raises:
         JobError: a file that is not TOML, or an unknown key or wrong kind of value in it.
     """
-    file = Path(os.environ.get("BENCH_SITE") or SITE)
+    named = os.environ.get("BENCH_SITE")
+    file = Path(named or SITE)
     said: dict[str, Any] = {}
     try:
         said = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        if "BENCH_SITE" in os.environ:
+        if named:
             raise JobError(f"BENCH_SITE={file}: no such file") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise JobError(f"{file}: not TOML: {error}") from None
     fields = {field.name: field for field in dataclasses.fields(Resources)}
     for key, value in said.items():
@@ -117,10 +124,14 @@ def resolve(options: Mapping[str, Any]) -> Resources:
             raise JobError(f"{file}: unknown key {key!r}; there are {', '.join(fields)}")
         kind = {"gpus": int, "cpus": int, "nodes": int, "max_parallel": int, "memory": (int, float)}.get(key)
         kind = kind or (list if key in ("sbatch", "setup") else str)
-        if not isinstance(value, kind):  # type: ignore[arg-type]
+        fits = isinstance(value, kind) and not isinstance(value, bool)  # type: ignore[arg-type]
+        if not fits or (isinstance(value, list) and not all(isinstance(each, str) for each in value)):
             raise JobError(f"{file}: {key} = {value!r} is of the wrong kind; slurm/site.example.toml shows it")
     chosen = {key: value for key, value in options.items() if value not in (None, (), [])}
     both: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in {**said, **chosen}.items()
     }
+    for key, least in LEAST.items():
+        if both.get(key) is not None and not both[key] >= least:
+            raise JobError(f"{f'--{key}' if key in chosen else f'{file}: {key}'} {both[key]}: give {least} or more")
     return Resources(**both)

@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
 
 from . import JobError, queue
@@ -47,6 +47,7 @@ def submit(
     batches = ledger.place / "batches"
     batches.mkdir(parents=True, exist_ok=True)
     entries: list[Entry] = []
+    cluster, host = ("local", socket.gethostname()) if local else ("slurm", "")
     for first in range(0, len(tasks), longest):
         part = slice(first, first + longest)
         folder = Path(tempfile.mkdtemp(dir=batches, prefix=now().replace(":", "") + "-"))
@@ -60,7 +61,8 @@ def submit(
             else:
                 executor = submitit.SlurmExecutor(folder, max_num_timeout=MAX_TIMEOUTS)
                 executor.update_parameters(**resources.parameters(name, after))
-            with redirect_stderr(io.StringIO()):  # what sbatch says of a refusal is in the error as well
+            # What sbatch says of a refusal is in the error as well.
+            with redirect_stderr(io.StringIO()), _detached(folder) if local else nullcontext():
                 jobs = executor.submit_array(attempts[part])  # a job each; an array where there are several
         except (FailedJobError, RuntimeError, ValueError) as error:
             shutil.rmtree(folder)
@@ -68,13 +70,31 @@ def submit(
             raise JobError(said[0].strip()) from error
         finally:
             signal.signal(signal.SIGHUP, hung_up)
-        cluster, place = "local" if local else "slurm", str(folder.relative_to(ledger.place))
+        place = str(folder.relative_to(ledger.place))
         made = [
-            Entry(t.key, t.title, job.job_id, cluster, place, now()) for t, job in zip(tasks[part], jobs, strict=True)
+            Entry(task.key, task.title, job.job_id, cluster, place, now(), host)
+            for task, job in zip(tasks[part], jobs, strict=True)
         ]
         ledger.add(made)  # before the next part, which may be refused
         entries += made
     return entries
+
+
+@contextmanager
+def _detached(folder: Path) -> Iterator[None]:
+    """What is started in the block speaks into a file: a pipe that it held would not end while it runs."""
+    kept = [os.dup(number) for number in (1, 2)]
+    file = os.open(folder / "controllers.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    sys.stdout.flush()
+    try:
+        for number in (1, 2):
+            os.dup2(file, number)
+        yield
+    finally:
+        for number, before in zip((1, 2), kept, strict=True):
+            os.dup2(before, number)
+        for each in (file, *kept):
+            os.close(each)
 
 
 def lanes_here(place: Path, resources: Resources) -> dict[Path, dict[str, str]]:

@@ -4,6 +4,7 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -17,7 +18,7 @@ from slurm import JobError
 
 from .options import spread
 from .printing import jobs_of
-from .suites import Asked, chosen, title_of
+from .suites import Asked, chosen, planned_of, title_of
 
 if TYPE_CHECKING:
     from benchmarks.suites.states import State
@@ -98,7 +99,7 @@ def _submit(
     *wanted: str,
 ) -> None:
     from benchmarks import records
-    from benchmarks.suites.jobs import freeze, packing, variables
+    from benchmarks.suites.jobs import PACK, freeze, packing, unpacked, variables
     from slurm.ledger import Ledger, Task
     from slurm.resources import resolve
     from slurm.submission import script
@@ -112,9 +113,9 @@ def _submit(
         missing = [each for each, state in zip(planned, states, strict=True) if state.word in wanted]
         for each in missing:
             print(title_of(each))
-        print(
-            f"\n{len(missing)} jobs{_hours(missing, resources.gpus * resources.nodes)}; {_left_alone(states, wanted)}"
-        )
+        for data in unpacked(missing) if resources.scratch and not local else []:
+            print(f"{PACK}{data}, for which the others wait")
+        print(f"\n{len(missing)} jobs{_hours(missing, resources.gpus, resources.nodes)}; {_left_alone(states, wanted)}")
         if missing and not local:
             print("\n" + script(len(missing), resources, f"bench-{name}"))
         return
@@ -151,19 +152,22 @@ def _submit(
     print(f"results in {records.results()}; `{shlex.join(('bench', 'status', *words))}` shows how they do")
 
 
-def _hours(missing: "Sequence[Planned]", gpus: int) -> str:
-    """What the jobs will take, by what `bench plan` knows."""
+def _hours(missing: "Sequence[Planned]", gpus: int, nodes: int) -> str:
+    """What the jobs will take by the speed of records like them, made on a GPU where they ask for one.
+
+    Several processes share a run, and are taken to share it well.
+    """
     from benchmarks import records
     from benchmarks.suites.estimate import seconds, spelled
 
-    found = records.finished(records.results())
+    found = [each for each in records.finished(records.results()) if bool(each["environment"]["gpu"]) == bool(gpus)]
     spans = [seconds(each.experiment, found) for each in missing]
     known = [span for span in spans if span is not None]
     if not known:
-        return ", of unknown time: nothing like them has run here" if missing else ""
+        return f", of unknown time: nothing like them has run here{' on a GPU' * bool(gpus)}" if missing else ""
     total = sum(known) * len(spans) / len(known)
-    cost = f", {total * gpus / 3600:.1f} GPU hours" if gpus else ""
-    return f", about {spelled(total)} in all{cost}, by recorded frames/s"
+    cost = f", {total / 3600:.1f} GPU hours" if gpus else ""
+    return f", about {spelled(total / (max(gpus, 1) * nodes))} one after the other{cost}, by recorded frames/s"
 
 
 def _left_alone(states: "Sequence[State]", wanted: Sequence[str]) -> str:
@@ -180,9 +184,8 @@ def _looked(
     from benchmarks import records
     from benchmarks.suites.queued import with_jobs
     from benchmarks.suites.states import here
-    from benchmarks.suites.suite import experiments
 
-    planned = list(experiments(*asked))
+    planned = planned_of(*asked)
     jobs = jobs_of(ledger)
     return planned, with_jobs(here(records.results(), root), ledger, jobs)(planned), jobs
 
@@ -239,21 +242,28 @@ def _submitted(ledger: "Ledger") -> "list[tuple[str, State]]":
     ]
 
 
-def _named(text: str, ledger: "Ledger") -> "list[Entry]":
-    """The submissions that `text` names: part of a title, of a run's name, or of a job's number.
+def _named(text: str, ledger: "Ledger", alone: bool = False) -> "list[Entry]":
+    """The submissions that `text` names: a job, a title or a run's name; where none is just so, those that it is part of.
 
     Raises:
-        UserError: none.
+        UserError: none; or, where one is meant `alone`, several.
     """
     from benchmarks import records
 
     entries = ledger.entries()
     names = {begun.question: folder.path.name for folder, begun in records.begun(records.results())}
-    found = [
+    exact = [
         entry
         for key, entry in entries.items()
-        if text in entry.title or text in names.get(key, "") or entry.job == text or entry.job.startswith(f"{text}_")
+        if text and text in (entry.job, entry.job.partition("_")[0], entry.title, names.get(key))
     ]
+    found = exact or [
+        entry for key, entry in entries.items() if text and (text in entry.title or text in names.get(key, ""))
+    ]
+    if alone and len(found) > len(exact) and len(found) > 1:
+        raise UserError(
+            f"{text!r} is part of {len(found)}: {'; '.join(each.title for each in found)}; name one, or --all"
+        )
     if not found:
         raise UserError(
             f"nothing that was submitted is called {text!r}; {nearest(text, [e.title for e in entries.values()])}"
@@ -277,7 +287,9 @@ def logs(run: Annotated[str, typer.Argument(metavar="RUN", help="Part of its tit
 
 @verbs.command()
 def cancel(
-    what: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Part of a title or name, or a job.")] = None,
+    what: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="A title or name, or what none other has of one; or a job.")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every job that was submitted and is not over.")] = False,
 ) -> None:
     """End jobs that are queued or running; what they have done stays, and `bench submit` goes on from there."""
@@ -289,7 +301,7 @@ def cancel(
         raise UserError("name what to cancel, or --all; `bench status` shows what there is")
     ledger = Ledger(records.results())
     with ledger.lock():
-        named = list(ledger.entries().values()) if what is None else _named(what, ledger)
+        named = list(ledger.entries().values()) if what is None else _named(what, ledger, alone=True)
         jobs = queue.live(named)
         ended = [entry for entry in named if entry.job in jobs]
         queue.cancel(ended)
@@ -312,18 +324,24 @@ def clean(
 
     place = records.results()
     ledger = Ledger(place)
-    found = []
-    for folder in map(records.RunFolder, sorted(place.glob("*/"))):
-        if not folder.held:
-            found += leftovers(folder.path)
-            found += [file for file in (folder.checkpoint, folder.failure) if file.exists() and folder.record.exists()]
-    found += leftovers(place)
-    jobs = jobs_of(ledger)
-    if jobs == {}:
-        found += list((ledger.place / "code").glob("*")) + list((ledger.place / "code").glob(".half-*"))
-    for file in found:
-        size = file.stat().st_size if file.is_file() else sum(f.stat().st_size for f in file.rglob("*") if f.is_file())
-        print(f"{'removed' if yes else 'would remove'}: {file} ({size / 1e6:.1f} MB)")
-        if yes:
-            shutil.rmtree(file) if file.is_dir() else file.unlink()
-    print(f"{len(found)} to remove" + ("" if yes or not found else "; --yes does it"))
+    # Nobody submits meanwhile what needs a copy of the code.
+    with ledger.lock() if ledger.place.exists() else nullcontext():
+        found = []
+        for folder in map(records.RunFolder, sorted(place.glob("*/"))):
+            if not folder.held:
+                found += leftovers(folder.path)
+                found += [
+                    file for file in (folder.checkpoint, folder.failure) if file.exists() and folder.record.exists()
+                ]
+        found += leftovers(place)
+        jobs = jobs_of(ledger)
+        if jobs == {}:
+            found += list((ledger.place / "code").glob("*")) + list((ledger.place / "code").glob(".half-*"))
+        for file in found:
+            size = (
+                file.stat().st_size if file.is_file() else sum(f.stat().st_size for f in file.rglob("*") if f.is_file())
+            )
+            print(f"{'removed' if yes else 'would remove'}: {file} ({size / 1e6:.1f} MB)")
+            if yes:
+                shutil.rmtree(file) if file.is_dir() else file.unlink()
+        print(f"{len(found)} to remove" + ("" if yes or not found else "; --yes does it"))

@@ -55,6 +55,10 @@ Plugin = Annotated[
 Protocol = Annotated[
     str | None, typer.Option(callback=_named_protocol, help="The protocol to show. Default: the data set's first.")
 ]
+From = Annotated[
+    list[Path],
+    typer.Option("--from", help="A file of `bench records export`, in place of the runs here; several together."),
+]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's name, or the beginning or end of it, or its folder.")]
 DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="A name from `bench list`.")]
 
@@ -111,11 +115,13 @@ def find_loaded(run: str) -> "tuple[RunFolder, Record]":
     """The finished run that `run` names, whose baseline and data set are at hand.
 
     Raises:
-        UserError: no such run, or one of a plug-in that is not loaded.
+        UserError: no such run, one of a plug-in that is not loaded, or one of `bench score`, which has no model.
     """
     from benchmarks import records
 
     folder, record = records.find(run, records.results())
+    if record["experiment"]["recipe"] == EXTERNAL:
+        raise UserError(f"{record['name']}: made by `bench score` from features of someone else's; there is no model")
     if hint := not_loaded(record):
         raise UserError(hint)
     return folder, record

@@ -8,12 +8,9 @@ import typer
 
 from baselines.errors import UserError
 
-from .options import Plugin, Protocol, Root, Run, Workers, find_loaded, first_line, machine
+from .options import From, Plugin, Protocol, Root, Run, Workers, find_loaded, first_line, machine
 
 verbs = typer.Typer()
-From = Annotated[
-    list[Path], typer.Option("--from", help="A file of `bench records export`, in place of the finished runs.")
-]
 
 
 @verbs.command()

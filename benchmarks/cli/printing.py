@@ -44,7 +44,8 @@ def runs_found(names: list[str], dataset: str | None, files: list[Path]) -> "lis
     found = [run for run in found if dataset in (None, run.experiment.test)]
     if not found:
         place = ", ".join(map(str, files)) or records.results()
-        raise UserError(f"no finished runs {' or '.join(names)} in {place}{f' on {dataset}' if dataset else ''}")
+        called = f" {' or '.join(names)}" if names else ""
+        raise UserError(f"no finished runs{called} in {place}{f' on {dataset}' if dataset else ''}")
     return found
 
 
@@ -95,13 +96,13 @@ def print_tables(
 def suite_page(
     suite: "Suite",
     choice: "Choice",
-    file: Path | None,
+    files: list[Path],
     root: Path | None,
     protocol: str | None,
     feature: str,
     style: str,
 ) -> str:
-    """A suite's table: from an exported file's records, or from the results here and what is under way."""
+    """A suite's table: from exported files' records, or from the results here and what is under way."""
     from benchmarks import records
     from benchmarks.reporting.grid import page
     from benchmarks.reporting.suite_table import counted, grids
@@ -109,7 +110,7 @@ def suite_page(
 
     if suite.paper == "table1":
         return page(counted(suite, choice, root), style)
-    look = from_records(records.exported(file)) if file else look_here(root)
+    look = from_records([record for file in files for record in records.exported(file)]) if files else look_here(root)
     return page(grids(suite, choice, look, protocol, feature), style)
 
 

@@ -10,7 +10,7 @@ from baselines import BASELINES
 from baselines.errors import UserError
 from benchmarks.data import DATASETS, imported
 
-from .options import Plugin, Protocol, Run, first_line, not_loaded, spread
+from .options import From, Plugin, Protocol, Run, first_line, not_loaded, spread
 from .printing import check_choices, digests_at_hand, print_tables, runs_found, suite_page
 from .suites import Asked, chosen
 
@@ -72,7 +72,7 @@ def table(
     protocol: Protocol = None,
     style: Annotated[str, typer.Option("--format", help="terminal, github, latex, html or csv")] = "terminal",
     feature: Annotated[str, typer.Option(help="before or after batch normalisation")] = "before",
-    file: Annotated[Path | None, typer.Option("--from", help="A file of `bench records export`.")] = None,
+    files: From = [],
 ) -> None:
     """A suite's table beside the paper's; without a name all finished runs. Those not finished are named below.
 
@@ -83,16 +83,16 @@ def table(
 
     check_choices(style, feature)
     if suite is not None:
-        print(suite_page(*chosen(suite, asked), file, asked.root, protocol, feature, style))
+        print(suite_page(*chosen(suite, asked), files, asked.root, protocol, feature, style))
         return
     wanted = asked.dataset[0] if asked.dataset else None
     try:
-        found = _finished(wanted, file)
-        print_tables(found, protocol, style, feature, from_file=file is not None)
-        if file is None:
+        found = _finished(wanted, files)
+        print_tables(found, protocol, style, feature, from_file=bool(files))
+        if not files:
             _say_unknown(found)
     finally:
-        for begun in [] if file else records.unfinished(records.results()):
+        for begun in [] if files else records.unfinished(records.results()):
             if wanted in (None, begun.experiment.test):
                 print(f"not finished: {begun}", file=sys.stderr)
 
@@ -102,20 +102,25 @@ def verdict(
     dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
     protocol: Protocol = None,
     style: Annotated[str, typer.Option("--format", help="terminal, github, latex, html or csv")] = "terminal",
-    files: Annotated[
-        list[Path], typer.Option("--from", help="A file of `bench records export`; several together.")
-    ] = [],
+    files: From = [],
     plugin: Plugin = [],
 ) -> None:
     """The paper's claims one by one: the effect, its interval, the paper's, and what may be said of it."""
     check_choices(style, "before")
-    from benchmarks import controls
+    from functools import partial
+
+    from benchmarks import controls, records
     from benchmarks.reporting.grid import page
     from benchmarks.reporting.verdict import grids, judge
 
     runs = runs_found([], None, files)
+    if not files:
+        digests = digests_at_hand([run.record for run in runs])
+        everything, runs = runs, [run for run in runs if not records.stale(run.record, digests)]
+        if len(runs) < len(everything):
+            print(f"bench: {len(everything) - len(runs)} stale runs left out (bench table)", file=sys.stderr)
     found = [run for run in runs if dataset in (None, run.experiment.test)]
-    judged = judge(found, protocol, controls.standing([run.record for run in runs]))
+    judged = judge(found, protocol, partial(controls.standing, [run.record for run in runs]))
     if not judged:
         raise UserError(f"nothing to judge: no finished run of ours{f' on {dataset}' if dataset else ''}")
     print(page(list(grids(judged)), style))
@@ -195,7 +200,7 @@ def export(
     """Write the finished runs, results a query included, to one file. Of one suite: `bench suite export`."""
     from benchmarks import records
 
-    found = _finished(dataset)
+    found = _finished(dataset, [])
     records.export([(records.RunFolder(records.results() / record["name"]), record) for record in found], to)
     print(f"{to}: {len(found)} runs")
 
@@ -218,11 +223,5 @@ def _say_unknown(found: list[dict]) -> None:
         print(f"bench: whether it is current cannot be said: {hint}", file=sys.stderr)
 
 
-def _finished(dataset: str | None, file: Path | None = None) -> list[dict]:
-    from benchmarks import records
-
-    everything = records.exported(file) if file else records.finished(records.results())
-    found = [record for record in everything if dataset in (None, record["experiment"]["test"])]
-    if not found:
-        raise UserError(f"no finished runs in {file or records.results()}{f' on {dataset}' if dataset else ''}")
-    return found
+def _finished(dataset: str | None, files: list[Path]) -> list[dict]:
+    return [run.record for run in runs_found([], dataset, files)]

@@ -48,15 +48,18 @@ def chosen(name: "str | Suite", asked: Asked) -> "tuple[Suite, Choice]":
     """A suite, by name or itself, and what the options ask of it.
 
     Raises:
-        UserError: an unknown suite or data set, or one root for several data sets.
+        UserError: an unknown suite or data set, one data set where two are wanted, or one root for several.
     """
     from benchmarks.suites.suite import Choice, places
 
     suite = SUITES.get(name)() if isinstance(name, str) else name
     passed = [word for file in asked.plugin for word in ("--plugin", str(file.absolute()))]
     choice = Choice(tuple(asked.dataset), asked.seeds, asked.recipe, tuple(asked.change), asked.quick)
+    here = places(suite, choice)
+    if not here:
+        raise UserError(f"{name} goes from one data set to another; name two, each with --dataset")
     if asked.root is not None:
-        names = sorted({name for place in places(suite, choice) for name in place})
+        names = sorted({name for place in here for name in place})
         if len(names) != 1:
             raise UserError(
                 f"--root {asked.root}: for which of {', '.join(names)}? name one --dataset, or set BENCH_DATA"
@@ -76,7 +79,7 @@ def list_suites(plugin: Plugin = []) -> None:
 @spread
 def show(name: Name, asked: Asked) -> None:
     """The commands that a suite comes to; what each `bench run` would be."""
-    for planned in _planned(*chosen(name, asked)):
+    for planned in planned_of(*chosen(name, asked)):
         print(shlex.join(("bench", *planned.arguments)))
 
 
@@ -178,11 +181,16 @@ def _looked(suite: "Suite", choice: "Choice", root: Path | None) -> "tuple[list[
     from benchmarks import records
     from benchmarks.suites.states import here
 
-    planned = _planned(suite, choice)
+    planned = planned_of(suite, choice)
     return planned, here(records.results(), root)(planned)
 
 
-def _planned(suite: "Suite", choice: "Choice") -> "list[Planned]":
+def planned_of(suite: "Suite", choice: "Choice") -> "list[Planned]":
+    """A suite's experiments.
+
+    Raises:
+        UserError: it has none.
+    """
     from benchmarks.suites.suite import experiments
 
     planned = list(experiments(suite, choice))

@@ -130,7 +130,8 @@ def _draw_points(axes: "Axes", line: Line, number: int, lines: int) -> None:
 
 
 def _style(number: int) -> dict[str, Any]:
-    return {"color": COLOURS[number % 7], "marker": MARKERS[number % 7], "linestyle": DASHES[number % 7]}
+    other = (number + number // 7) % 7  # an eighth line has the first one's colour, and neither its mark nor its dashes
+    return {"color": COLOURS[number % 7], "marker": MARKERS[other], "linestyle": DASHES[other]}
 
 
 def _wrapped(notes: list[str], width: int) -> list[str]:

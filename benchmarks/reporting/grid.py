@@ -26,17 +26,26 @@ class Grid:
 
 
 def page(grids: Sequence[Grid], style: str) -> str:
-    """Tables as one text. In CSV, heads are written where they change."""
+    """Tables as one text. In CSV, heads are written where they change, and what stands below a table in each of its rows."""
     if style != "csv":
         return "\n\n".join(DRAW[style](grid) for grid in grids)
     out, head = io.StringIO(), None
     lines = csv.writer(out, lineterminator="\n")
     for grid in grids:
         if grid.head != head:
-            lines.writerow(["data set", *grid.head])
+            lines.writerow(["data set", *told_apart(grid.head), "notes"])
         head = grid.head
-        lines.writerows([grid.title, *row] for row in grid.rows)
+        lines.writerows([grid.title, *row, "; ".join(grid.notes)] for row in grid.rows)
     return out.getvalue().rstrip()
+
+
+def told_apart(head: Sequence[str]) -> list[str]:
+    """A table's head without a name that stands twice: `R1 paper`, `R1 Δ`."""
+    names, last = [], ""
+    for name in head:
+        last = name if head.count(name) == 1 else last
+        names.append(name if name == last else f"{last} {name}")
+    return names
 
 
 def _marked(grid: Grid, before: str, after: str) -> list[list[str]]:
@@ -67,12 +76,17 @@ def _terminal(grid: Grid) -> str:
 
 
 def _github(grid: Grid) -> str:
-    drawn = _tabulated(grid.head, _marked(grid, "**", "**"), "github")
-    return "\n".join([f"**{grid.title}**", "", drawn, "", *(f"<sub>{note}</sub><br>" for note in grid.notes)])
+    def plain(text: str) -> str:
+        return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+
+    safe = replace(grid, rows=[[plain(cell) for cell in row] for row in grid.rows])
+    drawn = _tabulated(list(map(plain, grid.head)), _marked(safe, "**", "**"), "github")
+    notes = (f"<sub>{plain(note)}</sub><br>" for note in grid.notes)
+    return "\n".join([f"**{plain(grid.title)}**", "", drawn, "", *notes])
 
 
 def _latex(grid: Grid) -> str:
-    """A table for booktabs; it needs no other package."""
+    """A table for booktabs and graphicx, no wider than the lines of the page."""
     lines = [" & ".join(map(_tex, grid.head)) + r" \\", r"\midrule"]
     for row, cells in enumerate(grid.rows):
         texts = [_tex(cell) for cell in cells]
@@ -86,11 +100,12 @@ def _latex(grid: Grid) -> str:
             r"\centering",
             rf"\caption{{{_tex(grid.title)}}}",
             r"\footnotesize\setlength{\tabcolsep}{3pt}",
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
             *lines,
             r"\bottomrule",
-            r"\end{tabular}",
+            r"\end{tabular}}",
             *notes,
             r"\end{table}",
         ]

@@ -1,16 +1,16 @@
 """The paper's claims, judged one by one by what was measured; no more is said than the data do."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from benchmarks.data import family
 from benchmarks.experiment import Experiment
 from benchmarks.records import Record
-from benchmarks.settings import resolve
+from benchmarks.settings import resolve, split_method
 from benchmarks.suites.claims import ALPHA, CLAIMS, MARGIN, METRIC, Arm, Claim
 
 from . import paper
@@ -22,6 +22,7 @@ from .table import ATTACHED
 TEST_TO_TRAIN = 1.0  # of iLIDS-VID and PRID-2011, half for test in each split
 TUNED = "tuning_trials"
 NOT_RUN = "not run"
+Controls: TypeAlias = Callable[[Sequence[str]], str]
 # On drawn data a generator decides, and nothing is said of people.
 IN_THIS_WORLD = {
     Verdict.SUPPORTED: "holds in this world",
@@ -60,12 +61,12 @@ class Judged:
         return IN_THIS_WORLD[self.word] if family(self.place[0]).startswith("walkers") else str(self.word)
 
 
-def judge(found: Sequence[Found], protocol: str | None = None, controls: str | None = None) -> list[Judged]:
+def judge(found: Sequence[Found], protocol: str | None = None, controls: Controls = lambda _: "") -> list[Judged]:
     """Every claim at every place of the records.
 
     Args:
         protocol: in place of each data set's first.
-        controls: what is wrong with the controls in this environment; None: nothing.
+        controls: gives what is wrong with the controls of some baselines in this environment; "": nothing.
     """
     ours = [run for run in found if not run.experiment.external]
     judged = []
@@ -85,7 +86,7 @@ def _judge(
     place: tuple[str, str],
     found: Sequence[Found],
     protocol: str | None,
-    controls: str | None,
+    controls: Controls,
 ) -> Judged:
     printed = _printed(claim, place)
     arms = _fullest(claim, found)
@@ -121,15 +122,16 @@ def _interval(above: np.ndarray, below: np.ndarray, pids: np.ndarray, runs: Sequ
     return over_splits(np.array([each[splits == split].mean() for split in np.unique(splits)]), TEST_TO_TRAIN)
 
 
-def _lacking(claim: Claim, arms: Sequence[Sequence[Found]], controls: str | None) -> tuple[str, ...]:
+def _lacking(claim: Claim, arms: Sequence[Sequence[Found]], controls: Controls) -> tuple[str, ...]:
     """What is missing before a verdict may be given."""
     runs = len(arms[0])
     tuned = {run.experiment.settings.get(TUNED, 0) for runs in arms for run in runs}
     reasons = []
     if runs < 2:
         reasons.append("one seed says nothing of seeds: two at least")
-    if "controls" in claim.needs and controls:
-        reasons.append(f"controls: {controls}")
+    wrong = controls(sorted({_baseline(arm.method) for arm in claim.arms})) if "controls" in claim.needs else ""
+    if wrong:
+        reasons.append(f"controls: {wrong}")
     if "tuning" in claim.needs and (len(tuned) > 1 or tuned == {0}):
         reasons.append("unequal tuning: `bench tune` each method with the same --trials")
     return tuple(reasons)
@@ -138,12 +140,14 @@ def _lacking(claim: Claim, arms: Sequence[Sequence[Found]], controls: str | None
 def _fullest(claim: Claim, found: Sequence[Found]) -> list[list[Found]] | str:
     """The runs of each arm, paired by seed and split, in the context that has most of them; or what is missing.
 
-    A context is all that must be the same on both sides: data, code, processor, and the settings that are not under test.
+    A context is all that must be the same on both sides: data, processor, the settings that are not under test, and, of one
+    baseline, the code (that of two differs by their own files).
     """
+    one = len({_baseline(arm.method) for arm in claim.arms}) == 1
     contexts: dict[str, dict[int, dict[tuple[int, int], Found]]] = {}
     for run in found:
         experiment = run.experiment
-        context = _context(run.record, experiment, "tuning" in claim.needs)
+        context = _context(run.record, experiment, "tuning" in claim.needs, one)
         for number, arm in enumerate(claim.arms):
             if _fits(arm, experiment):
                 contexts.setdefault(context, {}).setdefault(number, {})[experiment.seed, experiment.split] = run
@@ -167,10 +171,10 @@ def _newest(arms: dict[int, dict[tuple[int, int], Found]]) -> tuple[str]:
     return (max(str(run.record["finished"]) for runs in arms.values() for run in runs.values()),)
 
 
-def _context(record: Record, experiment: Experiment, tuned: bool) -> str:
+def _context(record: Record, experiment: Experiment, tuned: bool, one_baseline: bool) -> str:
     free = {*ATTACHED, *(("lr", "clip_frames", "spacing", "sampling", TUNED) if tuned else ())}
     settings = {key: value for key, value in experiment.settings.items() if key not in free}
-    parts: list[Any] = [settings, experiment.data, experiment.test_data]
+    parts: list[Any] = [settings, experiment.data, experiment.test_data, one_baseline and record["code"]]
     return json.dumps([*parts, record["environment"]["gpu"] or record["environment"]["cpu"]], sort_keys=True)
 
 
@@ -194,13 +198,21 @@ def _printed(claim: Claim, place: tuple[str, str]) -> float | None:
     return float(figures[better] - figures[worse]) / 100
 
 
+def _baseline(method: str) -> str:
+    return split_method(method)[0]
+
+
 def _holm(judged: list[Judged]) -> list[Judged]:
-    """Claims of one family: what a single test would call significant must also be so among all."""
+    """What a single test would call significant must also be so among all claims of the place, which are fixed beforehand.
+
+    One that cannot be tested yet counts as one that shows nothing, so that no verdict changes when it is.
+    """
     tested = [number for number, each in enumerate(judged) if each.interval is not None and not each.missing]
-    adjusted = holm([judged[number].interval.p for number in tested])  # type: ignore[union-attr]
-    for number, p in zip(tested, adjusted, strict=True):
+    known = [judged[number].interval.p for number in tested]  # type: ignore[union-attr]
+    adjusted = holm([*known, *[1.0] * (len(judged) - len(tested))])
+    for number, p in zip(tested, adjusted, strict=False):
         if judged[number].word in (Verdict.SUPPORTED, Verdict.CONTRADICTED) and p >= ALPHA:
-            reason = f"p {p:.2f} among {len(tested)} claims (Holm)"
+            reason = f"p {p:.2f} among {len(judged)} claims (Holm)"
             judged[number] = replace(judged[number], word=Verdict.UNDECIDED, reasons=(reason,))
     return judged
 
@@ -214,7 +226,7 @@ def grids(judged: Sequence[Judged]) -> Iterator[Grid]:
         here = [each for each in judged if each.place == place]
         notes = [
             f"effects in points of {METRIC}; intervals are for methods: other seeds and other people; a difference within "
-            f"±{100 * MARGIN:g} is negligible; Holm's correction over the claims tested here"
+            f"±{100 * MARGIN:g} is negligible; Holm's correction over the {len(here)} claims of the place, tested or not"
         ]
         asked = [each for each in here if not each.missing.startswith(NOT_RUN)]
         notes += _together((reason, each.claim.text) for each in asked for reason in each.reasons)
@@ -239,6 +251,7 @@ def row(each: Judged) -> list[str]:
         low, high = 100 * each.interval.low, 100 * each.interval.high
         effect = f"{100 * each.interval.estimate:+.1f}"
         span = "unbounded" if np.isinf(low) else f"{low:+.1f} to {high:+.1f}"
-        inside = "" if each.paper is None else "yes" if each.interval.low <= each.paper <= each.interval.high else "no"
+        unknown = each.paper is None or np.isinf(low)
+        inside = "" if unknown else "yes" if low <= 100 * (each.paper or 0) <= high else "no"
     told = "" if each.paper is None else f"{100 * each.paper:+.1f}"
     return [each.claim.text, str(each.runs or ""), effect, span, told, inside, each.said]

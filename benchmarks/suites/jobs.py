@@ -59,14 +59,17 @@ def variables(code: Path) -> dict[str, str]:
 
 def packing(planned: Sequence[Planned], frozen: Frozen, root: Path | None) -> list[Task]:
     """What packs the real data sets among those of the experiments, where they are not packed."""
-    names = dict.fromkeys(name for each in planned for name in (each.experiment.dataset, each.experiment.test))
     plugins = dict.fromkeys(pair for each in planned for pair in pairwise(each.arguments) if pair[0] == "--plugin")
     options = [*(("--root", str(root.absolute())) if root else ()), *(word for pair in plugins for word in pair)]
     return [
-        Task(PACK + name, PACK + name, frozen.command(("data", "pack", name, *options)))
-        for name in names
-        if not packed(name)
+        Task(PACK + name, PACK + name, frozen.command(("data", "pack", name, *options))) for name in unpacked(planned)
     ]
+
+
+def unpacked(planned: Sequence[Planned]) -> list[str]:
+    """The real data sets of the experiments that are not packed."""
+    names = dict.fromkeys(name for each in planned for name in (each.experiment.dataset, each.experiment.test))
+    return [name for name in names if not packed(name)]
 
 
 def packed(name: str) -> bool:

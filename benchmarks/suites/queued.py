@@ -1,5 +1,6 @@
 """Where experiments stand when they were submitted: their own records first, the queue second."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,9 @@ from slurm.queue import Live
 from .states import DONE, Look, State
 from .suite import Planned
 
+NO_REASON = re.compile(
+    r"submitit \w+ \(|\w+: \d+ of \d+"
+)  # what a log says besides: of its start, and how far it has come
 BUSY = ("queued", "running", "preempted")  # not to be submitted again
 
 
@@ -58,7 +62,7 @@ def _last_line(logs: Sequence[Path]) -> str:
     for file in reversed(logs):
         lines = file.read_text(errors="replace").splitlines()
         ends = [number for number, line in enumerate(lines) if line.startswith("submitit ERROR")]
-        said = [line for line in lines[: ends[-1] if ends else None] if line.strip()]
+        said = [line for line in lines[: ends[-1] if ends else None] if line.strip() and not NO_REASON.match(line)]
         if said:
             return said[-1].removeprefix("bench: ").strip()
     return ""

@@ -8,9 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
+from baselines import BASELINES
 from benchmarks.data.loading import definition, full_name
 from benchmarks.experiment import Experiment
-from benchmarks.settings import resolve
+from benchmarks.settings import resolve, split_method
 
 QUICK = ("epochs=12", "lr_step=9")  # at most a minute a run on two cores, with the recipe `small`
 Place = tuple[str, str]  # the data sets that are trained and tested on
@@ -121,7 +122,7 @@ def places(suite: Suite, choice: Choice) -> list[Place]:
     Raises:
         UserError: an unknown data set.
     """
-    names = [full_name(name) for name in choice.datasets or suite.datasets]
+    names = list(dict.fromkeys(full_name(name) for name in choice.datasets or suite.datasets))
     return [(full_name(train), full_name(test)) for train, test in suite.places(names)]
 
 
@@ -155,6 +156,7 @@ _resolved = cache(resolve)  # once a row, and not once for each of its seeds and
 
 def _plan(row: Row, place: Place, seed: int, split: int, choice: Choice) -> Planned:
     train, test = place
+    BASELINES.get(split_method(row.method)[0])  # one that is not there is refused before anything is queued
     recipe = row.recipe or choice.recipe or ("small" if choice.quick else definition(train).recipe)
     changes = (*(QUICK if choice.quick else ()), *choice.changes, *row.changes)
     settings = _resolved(recipe, row.method, changes)

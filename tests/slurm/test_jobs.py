@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -168,6 +169,13 @@ def test_what_sbatch_refuses_costs_no_result(bench, programs, results):
     assert bench("submit", *one, "--seeds", 1).stdout.startswith("1 jobs submitted")
     assert [each.name for each in results.iterdir()] == [".jobs"]
     assert "(epochs=0)" in bench("status").stdout
+
+
+def test_jobs_of_another_machine_are_not_over_for_all_that_is_known_here():
+    there = replace(entry("a", "123"), cluster="local", host="another")
+    assert queue.live([there]) == {"123": ("queued", "", "on another: only that machine knows")}
+    with pytest.raises(JobError, match="runs on another"):
+        queue.cancel([there])
 
 
 def test_a_queue_that_does_not_answer_says_so_in_one_line(programs):

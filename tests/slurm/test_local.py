@@ -77,10 +77,14 @@ class Shy(Mean, Baseline):
     assert "walkers:tiny,shy,1," in table
 
     # What has run tells how long the next will take.
-    dry = words(bench("submit", "--method", "mean", *TINY, "--seeds", 2, "--gpus", 2, "--dry-run"))
-    assert re.search(
-        r"\n1 jobs, about \d+ s in all, \d+\.\d GPU hours, by recorded frames/s; left alone: 1 done\n", dry
-    )
+    two = ("submit", "--method", "mean", *TINY, "--seeds", 2, "--dry-run")
+    told = r"\n1 jobs, about \d+ s one after the other, by recorded frames/s; left alone: 1 done\n"
+    assert re.search(told, words(bench(*two)))
+    dry = words(bench(*two, "--gpus", 2))
+    assert "1 jobs, of unknown time: nothing like them has run here on a GPU; left" in dry
+    (record,) = results.glob("*-mean-*/record.json")
+    record.write_text(record.read_text().replace('"gpu": null', '"gpu": "a GPU"'))
+    assert re.search(r", about \d+ s one after the other, \d+\.\d GPU hours, by", words(bench(*two, "--gpus", 2)))
     assert "#SBATCH --gpus-per-node=2" in dry
 
     # The code that ran is the copy that was submitted, and the record names where it came from.

@@ -36,6 +36,7 @@ def write(
     to.mkdir(parents=True, exist_ok=True)
     for asset in ASSETS.iterdir():
         shutil.copy(asset, to)
+    current = []
     for done, run in enumerate(runs, 1):
         strips = gallery.read(run.folder.gallery) if run.folder else None
         if strips and run.folder:
@@ -43,6 +44,7 @@ def write(
             for name in gallery.files(strips):
                 shutil.copy(run.folder.gallery / name, to / "runs" / run.name)
         reasons = [] if digests is None else records.stale(run.record, digests)
+        current += [] if reasons else [run]
         _write(to / "runs" / f"{run.name}.html", pages.one_run(run, strips, reasons))
         progress(done, len(runs))
     sections = [*contents.suite_tables(runs, look), *contents.result_tables(runs, digests)]
@@ -53,7 +55,7 @@ def write(
     _write(to / "figures.html", pages.all_figures(drawn))
     for name, text in pages.all_runs(runs).items():
         _write(to / name, text)
-    write_whole(to / "index.html", pages.overview(runs, contents.verdict(runs), sections, drawn))
+    write_whole(to / "index.html", pages.overview(runs, contents.verdict(current), sections, drawn))
     return to / "index.html"
 
 

@@ -5,6 +5,7 @@ To put more into the report, return more from the functions here.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, count, product
 
 import pandas as pd
@@ -15,6 +16,7 @@ from benchmarks.data.loading import definition, known_digests
 from benchmarks.records import experiment_of
 from benchmarks.reporting import figures, suite_table
 from benchmarks.reporting.found import Found
+from benchmarks.reporting.grid import told_apart
 from benchmarks.reporting.table import COLUMNS, Table, cell, tables
 from benchmarks.reporting.verdict import Judged, judge
 from benchmarks.settings import split_method
@@ -110,18 +112,9 @@ def _suite_sections(name: str, place: Place, choice: Choice, look: Look) -> list
             shown = [el("b", text) if (number, column) in grid.bold else text for column, text in enumerate(cells)]
             rows.append([grid.title, baseline(line.row.method) if line.row else "", line.view[0], *shown])
         title = f"{name} on {grid.title}{', quick' * choice.quick}{'' if own else f', protocol {protocol}'}"
-        frame = pd.DataFrame(rows, columns=[*FILTERS, *_told_apart(grid.head)])
+        frame = pd.DataFrame(rows, columns=[*FILTERS, *told_apart(grid.head)])
         made.append(Section(title, frame, [SUITES.entries[name].summary, *grid.notes]))
     return made
-
-
-def _told_apart(head: Sequence[str]) -> list[str]:
-    """A table's head without a name that stands twice: `R1 paper`, `R1 Δ`."""
-    names, last = [], ""
-    for name in head:
-        last = name if head.count(name) == 1 else last
-        names.append(name if name == last else f"{last} {name}")
-    return names
 
 
 def result_tables(runs: Sequence[Found], digests: dict[str, set[str]] | None = None) -> list[Section]:
@@ -163,7 +156,7 @@ def _mean(values: list[float | None]) -> float:
 
 def verdict(runs: Sequence[Found]) -> list[Judged]:
     """The paper's claims one by one, as `bench verdict` judges them."""
-    return judge(runs, controls=controls.standing([run.record for run in runs]))
+    return judge(runs, controls=partial(controls.standing, [run.record for run in runs]))
 
 
 def drawn_figures(runs: Sequence[Found]) -> list[figures.Figure]:

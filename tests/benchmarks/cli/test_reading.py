@@ -65,12 +65,19 @@ def test_a_record_of_another_format_is_one_line(bench, finished, tmp_path):
     folder, record = finished
     assert bench("records", "export", tmp_path / "old.parquet").status == 0
     folder.record.write_text(json.dumps({**record, "format": 99}))
-    for words in (("table",), ("show", record["name"])):
-        answer = bench(*words)
-        assert answer.status == 2
-        assert "record.json: a record of format 99" in answer.err.splitlines()[-1]
+    answer = bench("show", record["name"])
+    assert answer.status == 2
+    assert "record.json: a record of format 99" in answer.err.splitlines()[-1]
+    assert "left out: " in (said := bench("table").err)
+    assert "record.json: a record of format 99" in said
     folder.record.write_text("{")
-    assert "record.json: not a record" in bench("table").err
+    (folder.path.parent / "half").mkdir()
+    (folder.path.parent / "half" / "experiment.json").write_text("{")
+    assert bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--epochs", "0", "--seed", "1").status == 0
+    answer = bench("table", "--format", "csv")  # the others are shown all the same
+    assert answer.out.splitlines()[1].startswith("walkers:tiny,mean,1,")
+    assert "record.json: not a record" in answer.err
+    assert "half/experiment.json: not what a run begins with" in answer.err
 
 
 def test_runs_that_were_begun_and_not_finished_are_listed(bench, finished, results):
@@ -136,7 +143,7 @@ def test_data_stats_and_verify(bench, tmp_path):
 
 def test_table_formats(bench, finished):
     lines = bench("table", "--format", "csv").out.splitlines()
-    assert lines[0] == "data set,method,runs,R1,R5,R10,R20,mAP,M params,G MAC,frames/s"
+    assert lines[0] == "data set,method,runs,R1,R5,R10,R20,mAP,M params,G MAC,frames/s,notes"
     assert lines[1].startswith("walkers:tiny,mean,1,")
     assert "| method" in bench("table", "--format", "github").out
     assert "protocol standard" in bench("table", "--protocol", "standard").out

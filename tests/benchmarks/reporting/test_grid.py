@@ -21,13 +21,16 @@ GRID = Grid(
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here: LaTeX tables are not compiled")
-def test_latex_compiles_with_booktabs_alone(tmp_path):
-    text = page([GRID, GRID], "latex")
-    document = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n" + text + "\n\\end{document}\n"
+def test_latex_compiles_and_stays_within_its_lines(tmp_path):
+    wide = Grid("wide", [f"column {number}" for number in range(14)], [["61.7 ± 4.9"] * 14])
+    text = page([GRID, GRID, wide], "latex")
+    packages = "\\usepackage{booktabs,graphicx}"
+    document = f"\\documentclass{{article}}{packages}\\begin{{document}}\n{text}\n\\end{{document}}\n"
     (tmp_path / "table.tex").write_text(document)
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "table.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
     assert "textbf{80.1 $\\pm$ 0.2}" in text
 
 
@@ -51,7 +54,23 @@ def test_html_holds_the_texts_and_no_markup_of_theirs():
 
 def test_csv_is_read_back_as_it_was():
     rows = list(csv.reader(io.StringIO(page([GRID], "csv"))))
-    assert rows == [["data set", *GRID.head], [GRID.title, *NASTY], [GRID.title, *GRID.rows[1]]]
+    note = GRID.notes[0]
+    assert rows == [
+        ["data set", *GRID.head, "notes"],
+        [GRID.title, *NASTY, note],
+        [GRID.title, *GRID.rows[1], note],
+    ]
+
+
+def test_names_that_stand_twice_are_told_apart_in_csv():
+    grid = Grid("walkers", ("method", "R1", "paper", "mAP", "paper"), [["mean", "1", "2", "3", "4"]])
+    assert page([grid], "csv").splitlines()[0] == "data set,method,R1,R1 paper,mAP,mAP paper,notes"
+
+
+def test_markdown_shows_a_bar_and_a_bracket_as_they_are():
+    (row,) = [line for line in page([Grid("t", ("a", "b"), [["x|y", "<b>"]])], "github").splitlines() if "x" in line]
+    assert row.replace("\\|", "").count("|") == 3
+    assert "&lt;b>" in row
 
 
 def test_github_marks_the_best_and_a_pipe_of_the_terminal_does_not():

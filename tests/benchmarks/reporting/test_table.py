@@ -1,5 +1,6 @@
 """The table says what ran: mean and spread over runs, settings that differ, and nothing mixed without a word."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -99,7 +100,7 @@ def test_github_and_csv_hold_the_same_cells():
     (table,) = tables([record()], None, {})
     cells = [cell.strip() for cell in line(page([table], "github"), "| mean").strip("|").split("|")]
     assert cells == ["mean", "1", "50.0", "100.0", "100.0", "100.0", "25.0", "1.25", "4.08", "1000"]
-    assert page([table], "csv").splitlines()[1] == "walkers," + ",".join(cells)
+    assert next(csv.reader(page([table], "csv").splitlines()[1:]))[:-1] == ["walkers", *cells]
 
 
 def test_csv_of_several_tables_has_one_header_and_no_other_line():

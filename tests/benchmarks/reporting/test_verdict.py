@@ -46,6 +46,7 @@ def world(effects, seeds=3, dataset="mars"):
         record = {
             "name": experiment.name,
             "experiment": asdict(experiment),
+            "code": "c",
             "environment": {"gpu": None, "cpu": "a CPU"},
             "metrics": [{"protocol": "official", "feature": "before"}],
             "finished": "2026",
@@ -93,11 +94,12 @@ def test_a_protocol_that_the_runs_have_not_decides_nothing():
     assert (helps.said, helps.missing) == ("UNDECIDED", "the runs have no protocol full")
 
 
-def test_runs_on_other_processors_are_not_compared():
+@pytest.mark.parametrize("other", [{"environment": {"gpu": "another", "cpu": "a CPU"}}, {"code": "other"}])
+def test_runs_on_other_processors_or_of_other_code_are_not_compared(other):
     found = world({"a": 0.0, "b": 0.06, "c": 0.0})
     for run in found:
         if run.experiment.method == "mean":
-            run.record["environment"] = {"gpu": "another", "cpu": "a CPU"}
+            run.record.update(other)
     helps = next(each for each in judge(found) if each.claim.text == "AFA helps mean")
     assert helps.said == "UNDECIDED"
     assert "same settings, code and processor" in helps.missing
@@ -141,3 +143,5 @@ def test_what_is_significant_alone_but_not_among_several_is_undecided():
     assert three[0].missing == "p 0.09 among 3 claims (Holm)"
     one = verdict._holm([replace(helps, interval=SimpleNamespace(p=0.03))])
     assert one[0].said == "SUPPORTED"
+    untested = replace(helps, interval=None, reasons=("not run",))  # fixed beforehand, whatever has run: 2 x 0.03
+    assert verdict._holm([replace(helps, interval=SimpleNamespace(p=0.03)), untested])[0].said == "UNDECIDED"
