@@ -198,17 +198,19 @@ def _kill_the_node(job: str, cluster: Path, results: Path) -> None:
     nodes = _asked("squeue", "--noheader", f"--job={job}", "--format=%N").strip()
     node = _asked("scontrol", "show", "hostnames", nodes).split()[-1]
     local.stop(cluster, f"slurmd-{node}", signal.SIGKILL)
-    there = [pid for pid in _processes(str(results)) if _variable(pid, "SLURMD_NODENAME") == node]
+    there = [pid for pid in _processes(".") if f"SLURMD_NODENAME={node}" in _environment(pid)]
     above = {int(_asked("ps", "-o", "ppid=", str(pid))) for pid in there}
-    for pid in [*above.intersection(_processes(rf"slurmstepd: \[{job}\.")), *there]:
+    for pid in [*above.intersection(_processes(r"slurmstepd: \[")), *there]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
-def _variable(pid: int, name: str) -> str | None:
-    """As it was in the environment of a process when it began."""
-    pairs = Path(f"/proc/{pid}/environ").read_text().split("\0")
-    return dict(pair.split("=", 1) for pair in pairs if "=" in pair).get(name)
+def _environment(pid: int) -> list[str]:
+    """Of a process, when it began; of one that is over, nothing."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
+    except OSError:
+        return []
 
 
 def _wake_nodes(cluster: Path) -> None:
