@@ -60,7 +60,7 @@ def _data_sets() -> Iterator[Finding]:
             remedy = f"{root} cannot be read; give yourself the permission"
             yield Finding(os.access(root, os.R_OK | os.X_OK), name, str(root), remedy, needed=True)
         else:
-            place = root or f"BENCH_DATA/{definition.folder}, with BENCH_DATA set"
+            place = root or f"{definition.folder}/ in the folder that BENCH_DATA names"
             remedy = f"optional: {place} must hold {definition.layout} ({definition.source})"
             yield Finding(False, name, "not here", remedy)
     for name in imported():

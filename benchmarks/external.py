@@ -14,7 +14,7 @@ from baselines.backbones import file_digest
 from baselines.errors import UserError
 
 from . import records
-from .data.loading import Data
+from .data.loading import Data, definition
 from .data.subsets import test_tracklets
 from .evaluation import PROTOCOLS
 from .experiment import EXTERNAL, Experiment
@@ -49,7 +49,10 @@ def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
     lacking = [name for name in COLUMNS if name not in columns]
     if lacking:
         raise UserError(f"{file}: lacks {', '.join(lacking)}; a file holds {', '.join(COLUMNS)}")
-    feature = np.asarray(columns.pop("feature"), np.float32)
+    raw = np.asarray(columns.pop("feature"))
+    if raw.dtype.kind not in "fiu":
+        raise UserError(f"{file}: feature must be numbers, and is of the type {raw.dtype}")
+    feature = raw.astype(np.float32)
     if feature.ndim != 2 or any(np.shape(column) != (len(feature),) for column in columns.values()):
         sizes = ", ".join(f"{name} {np.shape(column)}" for name, column in columns.items())
         raise UserError(f"{file}: feature {feature.shape} must be (N, D) and the rest (N,): {sizes}")
@@ -68,6 +71,7 @@ def _whole_numbers(values: np.ndarray, source: str) -> np.ndarray:
         wrong = np.flatnonzero(values.astype(np.float64) % 1 != 0)  # of a NaN or an infinity the rest is NaN
     except (TypeError, ValueError):
         raise UserError(f"{source} must be whole numbers, and {values[0]!r} is none") from None
+    wrong = wrong if len(wrong) else np.flatnonzero(np.abs(values.astype(np.float64)) >= 2**63)
     if len(wrong):
         raise UserError(f"{source} must be whole numbers, and row {wrong[0]} has {values[wrong[0]]}")
     return values.astype(np.int64)
@@ -92,7 +96,7 @@ def score_files(query: Path, gallery: Path, method: str, dataset: str, metric: s
         )
     data = f"{file_digest(query)[:32]}{file_digest(gallery)[:32]}"
     experiment = Experiment(method, dataset, dataset, {"metric": metric}, 0, 0, data, data, "none", recipe=EXTERNAL)
-    rankings = rank_features(query_features, gallery_features, queries, others, tuple(PROTOCOLS), metric)
+    rankings = rank_features(query_features, gallery_features, queries, others, _protocols(dataset), metric)
     clock.lap("evaluate", len(queries) + len(others))
     rows, per_query = tabulate_rankings({"before": rankings}, queries)
     if not any(row["queries"] for row in rows):
@@ -103,6 +107,15 @@ def score_files(query: Path, gallery: Path, method: str, dataset: str, metric: s
         records.begin(folder, experiment, record["code"])
         records.write(folder, record, per_query)
     return record
+
+
+def _protocols(dataset: str) -> tuple[str, ...]:
+    """All, those of the data set first where its name is one that is known."""
+    try:
+        own = definition(dataset).protocols
+    except UserError:
+        own = ()
+    return tuple(dict.fromkeys((*own, *PROTOCOLS)))
 
 
 def export_features(source: RunFolder, record: Record, data: Data, to: Path, machine: Machine) -> list[Path]:

@@ -172,7 +172,7 @@ def read(folder: RunFolder) -> Record | None:
         return _checked(json.loads(folder.record.read_text()), folder.record)
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{folder.record}: not a record ({error}); --fresh makes it again") from error
 
 
@@ -286,6 +286,7 @@ def find(run: str, place: Path) -> tuple[RunFolder, Record]:
         if record is not None:
             return folder, record
     records = {record["name"]: record for record in finished(place)}
+    run = run.replace(":", "_")  # as folders' names have it
     matches = [name for name in records if name.startswith(run) or name.endswith(run)]
     if len(matches) != 1:
         if matches:

@@ -183,6 +183,7 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: Data, place: Pat
         raise UserError(
             f"{record['name']}: {'; '.join(reasons)}; run it again with --fresh before it is evaluated elsewhere"
         )
+    _check_weights(source)
     there = {
         "test": data.name,
         "test_data": data.digest,
@@ -207,12 +208,14 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: Data, place: Pat
         return record
 
 
+def _check_weights(folder: RunFolder) -> None:
+    if not folder.weights.exists():
+        raise UserError(f"{folder.weights}: not found; runs that were merged from a file come without their weights")
+
+
 def trained_model(folder: RunFolder, record: Record, machine: Machine) -> tuple[ReidModel, Settings]:
     """The model of a finished run with its final weights, and its settings."""
-    if not folder.weights.exists():
-        raise UserError(
-            f"{folder.weights}: not found; external results have no model, or the weights were cleaned away"
-        )
+    _check_weights(folder)
     experiment = records.experiment_of(record)
     settings = from_dict({**experiment.settings, "weights": "none"})
     if BASELINES.get(split_method(experiment.method)[0]).uses_flow and flow_digest(settings) != experiment.flow_weights:

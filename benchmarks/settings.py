@@ -96,9 +96,11 @@ LATER: dict[str, Any] = {
 KEYS = tuple(field.name.rstrip("_") for field in fields(Settings))
 TYPES = {key.rstrip("_"): hint for key, hint in get_type_hints(Settings).items()}
 RANGES: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("height", "width", "clip_frames", "spacing", "test_chunk"), (1, 1e6)),
+    **dict.fromkeys(("height", "width"), (1, 4096)),
+    **dict.fromkeys(("clip_frames", "spacing", "test_chunk"), (1, 1e6)),
     **dict.fromkeys(("identities", "clips"), (2, 1e6)),  # a triplet needs two identities, and two clips of one
-    **dict.fromkeys(("threads", "lr_step", "statistics_shares"), (1, 1e6)),
+    **dict.fromkeys(("lr_step", "statistics_shares"), (1, 1e6)),
+    "threads": (1, 1024),
     **dict.fromkeys(("tuning_trials", "test_frames", "epochs", "lr", "weight_decay", "lr_gamma"), (0, 1e9)),
     **dict.fromkeys(("sigma", "lambda", "margin"), (0, 1e9)),
     **dict.fromkeys(("flip", "erase", "crop", "label_smoothing"), (0, 1)),

@@ -1,5 +1,6 @@
 """Files and folders that are there whole or not at all."""
 
+import errno
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 @contextmanager
 def whole(file: Path) -> Iterator[Path]:
     """A path beside `file` to write to, which takes its place when the block ends well, and is gone when it does not."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    _writable(file)
     half = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         yield half
@@ -32,13 +33,25 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     Raises:
         OSError: when the block ends, if `folder` is there and is not empty.
     """
+    _writable(folder)
     half = folder.with_name(f".{folder.name}.{os.getpid()}.half")
     try:
-        half.mkdir(parents=True)
+        half.mkdir()
         yield half
         half.rename(folder)
     finally:
         shutil.rmtree(half, ignore_errors=True)
+
+
+def _writable(path: Path) -> None:
+    """Make the folder around `path`, and refuse by the name of `path` one that cannot be written to.
+
+    Raises:
+        OSError: its `filename` is `path`, or the folder that cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
 
 def leftovers(folder: Path) -> list[Path]:

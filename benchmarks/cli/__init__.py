@@ -8,6 +8,7 @@ searches; options and printing: what they share.
 import os
 import sys
 import traceback
+from pathlib import Path
 
 import typer
 
@@ -84,6 +85,9 @@ def _explained(error: BaseException) -> tuple[int, str]:
     if plugin is not None:
         return USER, f"{plugin}: {reason} (a fault of the plug-in; --debug shows where)"
     if isinstance(error, OSError) and error.filename:
-        below = (name for name in PLACES if str(error.filename).startswith(os.environ.get(name) or os.devnull))
+        place = Path(error.filename).absolute()
+        below = (
+            name for name in PLACES if name in os.environ and place.is_relative_to(Path(os.environ[name]).absolute())
+        )
         return USER, f"{error.filename}: {error.strerror}" + "".join(f" ({name} names its place)" for name in below)
     return 1, f"{reason} (a fault of the program; --debug shows where)"

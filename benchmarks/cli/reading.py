@@ -85,15 +85,22 @@ def table(
     if suite is not None:
         print(suite_page(*chosen(suite, asked), files, asked.root, protocol, feature, style))
         return
-    wanted = asked.dataset[0] if asked.dataset else None
+    for option, said in (
+        ("--root", asked.root),
+        ("--recipe", asked.recipe),
+        ("--set", asked.change),
+        ("--quick", asked.quick),
+    ):
+        if said:
+            raise UserError(f"{option}: chooses among a suite's experiments; name the SUITE, or leave it out")
     try:
-        found = _finished(wanted, files)
+        found = _finished(asked.dataset, files)
         print_tables(found, protocol, style, feature, from_file=bool(files))
         if not files:
             _say_unknown(found)
     finally:
         for begun in [] if files else records.unfinished(records.results()):
-            if wanted in (None, begun.experiment.test):
+            if not asked.dataset or begun.experiment.test in asked.dataset:
                 print(f"not finished: {begun}", file=sys.stderr)
 
 
@@ -200,7 +207,7 @@ def export(
     """Write the finished runs, results a query included, to one file. Of one suite: `bench suite export`."""
     from benchmarks import records
 
-    found = _finished(dataset, [])
+    found = _finished([dataset] if dataset else [], [])
     records.export([(records.RunFolder(records.results() / record["name"]), record) for record in found], to)
     print(f"{to}: {len(found)} runs")
 
@@ -223,5 +230,6 @@ def _say_unknown(found: list[dict]) -> None:
         print(f"bench: whether it is current cannot be said: {hint}", file=sys.stderr)
 
 
-def _finished(dataset: str | None, files: list[Path]) -> list[dict]:
-    return [run.record for run in runs_found([], dataset, files)]
+def _finished(datasets: list[str], files: list[Path]) -> list[dict]:
+    found = [run.record for run in runs_found([], datasets[0] if len(datasets) == 1 else None, files)]
+    return [record for record in found if not datasets or record["experiment"]["test"] in datasets]

@@ -49,6 +49,9 @@ def run(
         experiment, settings, loaded = plan(
             method, dataset, recipe=recipe, changes=changes, seed=seed, split=split, root=root, report=report
         )
+        there = None  # read now: what is wrong with it is said before the training, and not after
+        if test is not None:
+            there = load(test, progress=lambda done, total: report("read", done, total, test))
         folder = records.RunFolder(records.results() / experiment.name)
         record = distributed.from_leader(lambda: records.read(folder))
         if record is not None and not fresh:
@@ -60,8 +63,7 @@ def run(
         if fresh or record is None:
             how = machine(workers, settings.threads, report, checkpoint_minutes)
             record = execute(experiment, settings, loaded, folder, how, fresh)
-        if test is not None:
-            there = load(test, progress=lambda done, total: report("read", done, total, test))
+        if there is not None:
             how = machine(workers, settings.threads, report)
             record = evaluate_elsewhere(folder, record, there, records.results(), how)
     print_tables([record])

@@ -129,10 +129,12 @@ def numbered(folder: Path, dataset: Dataset, faults: list[Fault]) -> list[str]:
 def matlab(file: Path, variable: str) -> np.ndarray:
     """One variable of a MATLAB file as int64: such files hold whole numbers as float64 or as small unsigned integers,
     whose differences wrap around."""
-    try:
-        from scipy.io import loadmat  # here: to import it takes as long as many a verb
+    from scipy.io import loadmat  # here: to import it takes as long as many a verb
 
-        return loadmat(file)[variable].astype(np.int64)
+    opened = open(file, "rb")  # noqa: SIM115 - one that cannot be opened says so itself
+    try:
+        with opened:
+            return loadmat(opened)[variable].astype(np.int64)
     except KeyError:
         raise UserError(f"{file}: holds no variable {variable!r}; take the file of the original archive") from None
     except Exception as error:  # a damaged file fails in a dozen ways, from zlib to struct

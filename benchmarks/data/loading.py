@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from baselines.errors import UserError
-from baselines.registry import nearest
+from baselines.registry import nearest, plugin_at_fault
 from benchmarks.whole import whole, whole_folder, write_whole
 
 from . import DATASETS, cache, family, imported, imported_folder, packs
@@ -235,7 +235,12 @@ def _index(
         meta = _meta(file)
         if meta["folders"] == _folders(root, meta["folders"]):
             return tables.read_table(file), meta["digest"]
-    table = tables.check(found.read(root, split), str(root))
+    try:
+        table = tables.check(found.read(root, split), str(root))
+    except (ValueError, TypeError, IndexError, KeyError) as error:  # of files whose insides are not what they were
+        if plugin_at_fault(error):
+            raise
+        raise UserError(f"{root}: the index files are not as the original unpacks them ({error})") from error
     names = [frame for frames in table.frames for frame in frames]
     sizes: dict[str, int] = {}
     for start in range(0, len(names), LOOKED_AT):

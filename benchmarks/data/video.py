@@ -73,8 +73,8 @@ def import_video(
         raise UserError(f"--tracklet-frames {tracklet_frames}: a tracklet has at least 1 frame")
     if not 0 < train_share < 1:
         raise UserError(f"--train-share {train_share}: must lie between 0 and 1, for persons are needed on both sides")
-    if margin < 0:
-        raise UserError(f"--margin {margin}: must not be negative")
+    if not 0 <= margin <= 10:
+        raise UserError(f"--margin {margin}: give a share of the box's size, from 0 to 10")
     if to.exists():
         raise UserError(f"{to}: exists already; choose another --name, or delete that folder first")
     boxes, people = read_tracks(tracks), read_identities(identities)

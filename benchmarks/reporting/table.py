@@ -71,8 +71,10 @@ def _table(
     digests: dict[str, set[str]] | None,
     feature: str,
 ) -> Table:
-    protocol = protocol or records[0]["metrics"][0]["protocol"]
     experiments = [experiment_of(record) for record in records]
+    # Of ours, where there are any: someone else's features know of no data set, and have all protocols.
+    usual, _ = min(zip(records, experiments, strict=True), key=lambda each: each[1].external)
+    protocol = protocol or usual["metrics"][0]["protocol"]
     ours = [experiment for experiment in experiments if not experiment.external]
     common = _common([experiment.settings for experiment in ours])
     shared = _shared(ours, common)

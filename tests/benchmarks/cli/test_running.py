@@ -146,6 +146,29 @@ def test_pids_that_are_whole_numbers_in_floats_are_taken(bench, tmp_path):
     assert "100.0" in bench("score", "--query", tmp_path / "q.npz", "--gallery", tmp_path / "g.npz").out
 
 
+def test_features_of_others_hide_no_run_of_ours(bench, finished, tmp_path):
+    folder, record = finished
+    assert bench("features", record["name"], "--to", tmp_path).status == 0
+    files = {part: tmp_path / f"{record['name']}-{part}.npz" for part in ("query", "gallery")}
+    words = [word for part, file in files.items() for word in (f"--{part}", file)]
+    text = folder.record.read_text().replace(
+        '"official"', '"another"'
+    )  # as of a data set without the first of all protocols
+    folder.record.write_text(text)
+    assert bench("score", *words, "--method", "COSAM", "--dataset", "walkers:tiny").status == 0
+    rows = bench("table", "--format", "csv").out.splitlines()[1:]
+    assert any(row.startswith("walkers:tiny,mean,1,") for row in rows)
+
+
+def test_features_that_are_no_numbers_are_refused(bench, tmp_path):
+    for number, feature in enumerate((np.array([["a", "b"]]), np.ones((1, 2), complex))):
+        file = tmp_path / f"{number}.npz"
+        np.savez(file, feature=feature, pid=[1], camid=[1], tracklet=["t"])
+        answer = bench("score", "--query", file, "--gallery", file)
+        assert answer.status == 2
+        assert f"bench: {file}: feature must be numbers" in answer.err
+
+
 def test_held_out_training_identities_are_scored_and_not_trained_on(bench, results):
     assert bench(*RUN, "--method", "mean", "--set", "holdout=0.25").status == 0
     (record,) = records.finished(results)
