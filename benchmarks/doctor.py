@@ -56,9 +56,10 @@ def _data_sets() -> Iterator[Finding]:
             yield Finding(True, name, "drawn when first used")
             continue
         root = Path(base) / definition.folder if base else None
-        if root is not None and root.is_dir():
-            remedy = f"{root} cannot be read; give yourself the permission"
-            yield Finding(os.access(root, os.R_OK | os.X_OK), name, str(root), remedy, needed=True)
+        if root is not None and root.is_dir() and not os.access(root, os.R_OK | os.X_OK):
+            yield Finding(False, name, str(root), f"{root} cannot be read; give yourself the permission", needed=True)
+        elif root is not None and root.is_dir() and any(root.iterdir()):
+            yield Finding(True, name, f"{root}; `bench data verify {name}` looks into it")
         else:
             place = root or f"{definition.folder}/ in the folder that BENCH_DATA names"
             remedy = f"optional: {place} must hold {definition.layout} ({definition.source})"
