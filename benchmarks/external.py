@@ -68,10 +68,10 @@ def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
 
 def _whole_numbers(values: np.ndarray, source: str) -> np.ndarray:
     try:
-        wrong = np.flatnonzero(values.astype(np.float64) % 1 != 0)  # of a NaN or an infinity the rest is NaN
+        numbers = values.astype(np.float64)
     except (TypeError, ValueError):
         raise UserError(f"{source} must be whole numbers, and {values[0]!r} is none") from None
-    wrong = wrong if len(wrong) else np.flatnonzero(np.abs(values.astype(np.float64)) >= 2**63)
+    wrong = np.flatnonzero((numbers % 1 != 0) | (np.abs(numbers) >= 2**63))  # of a NaN or an infinity the rest is NaN
     if len(wrong):
         raise UserError(f"{source} must be whole numbers, and row {wrong[0]} has {values[wrong[0]]}")
     return values.astype(np.int64)
@@ -120,6 +120,8 @@ def _protocols(dataset: str) -> tuple[str, ...]:
 
 def export_features(source: RunFolder, record: Record, data: Data, to: Path, machine: Machine) -> list[Path]:
     """The features of a finished run, before batch normalisation, as NAME-query.npz and NAME-gallery.npz."""
+    if to.exists() and not to.is_dir():
+        raise UserError(f"--to {to}: not a folder; name one, which need not be there")
     model, settings = trained_model(source, record, machine)
     experiment = records.experiment_of(record)
     flow = flow_for(experiment.method, data, settings, machine)

@@ -38,7 +38,7 @@ def live(entries: Iterable[Entry]) -> dict[str, Live]:
     if any(entry.cluster == "slurm" and entry.job for entry in entries):
         found |= parsed(_ask("squeue", "--noheader", "--array", f"--states={STATES}", "--format=%i|%T|%L|%r"))
     for entry in entries:
-        if entry.host not in ("", socket.gethostname()):
+        if _elsewhere(entry):
             found[entry.job] = Live("queued", why=f"on {entry.host}: only that machine knows")
     pids = {entry.job for entry in entries if entry.cluster == "local" and entry.job and entry.job not in found}
     if pids:
@@ -79,7 +79,7 @@ def cancel(entries: Iterable[Entry]) -> None:
     """
     entries = list(entries)
     for entry in entries:
-        if entry.host not in ("", socket.gethostname()):
+        if _elsewhere(entry):
             raise JobError(f"{entry.title}: runs on {entry.host}, and must be cancelled there")
     jobs = [entry.job for entry in entries if entry.cluster == "slurm"]
     for first in range(0, len(jobs), 500):
@@ -87,6 +87,11 @@ def cancel(entries: Iterable[Entry]) -> None:
     for entry in entries:
         if entry.cluster == "local":
             os.kill(int(entry.job), signal.SIGINT)  # submitit's controller ends what it started
+
+
+def _elsewhere(entry: Entry) -> bool:
+    """Whether the job belongs to another machine, outside Slurm."""
+    return entry.host not in ("", socket.gethostname())
 
 
 def _ask(*words: str) -> str:

@@ -7,11 +7,18 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from . import JobError
 
 LEAST = {"gpus": 0, "cpus": 1, "nodes": 1, "max_parallel": 1, "memory": 0.001}
+# Of values in a site's file; the others are text.
+KINDS: dict[str, type | UnionType] = {
+    **dict.fromkeys(("gpus", "cpus", "nodes", "max_parallel"), int),
+    **dict.fromkeys(("sbatch", "setup"), list),
+    "memory": int | float,
+}
 SITE = Path(__file__).parent / "site.toml"  # the user's own, beside site.example.toml
 
 
@@ -122,10 +129,11 @@ def resolve(options: Mapping[str, Any]) -> Resources:
     for key, value in said.items():
         if key not in fields:
             raise JobError(f"{file}: unknown key {key!r}; there are {', '.join(fields)}")
-        kind = {"gpus": int, "cpus": int, "nodes": int, "max_parallel": int, "memory": (int, float)}.get(key)
-        kind = kind or (list if key in ("sbatch", "setup") else str)
-        fits = isinstance(value, kind) and not isinstance(value, bool)  # type: ignore[arg-type]
-        if not fits or (isinstance(value, list) and not all(isinstance(each, str) for each in value)):
+        if (
+            not isinstance(value, KINDS.get(key, str))
+            or isinstance(value, bool)
+            or (isinstance(value, list) and not all(isinstance(each, str) for each in value))
+        ):
             raise JobError(f"{file}: {key} = {value!r} is of the wrong kind; slurm/site.example.toml shows it")
     chosen = {key: value for key, value in options.items() if value not in (None, (), [])}
     both: dict[str, Any] = {

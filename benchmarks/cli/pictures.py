@@ -42,7 +42,7 @@ def figure(
         raise UserError(f"no figure {name!r}; choose {', '.join(known)}")
     if to.suffix and to.suffix[1:] not in SUFFIXES and not to.is_dir():
         raise UserError(f"--to {to}: end it in .{', .'.join(SUFFIXES)}, or name a folder")
-    for written in save(known[name](runs_found(runs, dataset, file)), to):
+    for written in save(known[name](runs_found(runs, [dataset] if dataset else [], file)), to):
         print(written)
 
 
@@ -91,7 +91,7 @@ def report(
         raise UserError(
             f"--to {to}: holds something else than a report; name a new folder, or one of an earlier report"
         )
-    runs = runs_found([], None, file)
+    runs = runs_found([], [], file)
     found = [run.record for run in runs]
     digests, look = (None, from_records(found)) if file else (digests_at_hand(found), look_here())
     with reporting() as progress:

@@ -1,6 +1,7 @@
 """Finished runs on the screen, as several verbs print them."""
 
 import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,8 @@ def digests_at_hand(found: list[dict]) -> dict[str, set[str]]:
     return {key: digests for key, digests in known.items() if digests}
 
 
-def runs_found(names: list[str], dataset: str | None, files: list[Path]) -> "list[Found]":
-    """The runs that a command names: all that are finished, or those of files; of one data set, of those names.
+def runs_found(names: Sequence[str], datasets: Collection[str], files: Sequence[Path]) -> "list[Found]":
+    """The runs that a command names: all that are finished, or those of files; of those names, tested on those data sets.
 
     Raises:
         UserError: there are none.
@@ -41,11 +42,12 @@ def runs_found(names: list[str], dataset: str | None, files: list[Path]) -> "lis
         found = [run for file in files for run in in_file(file)] if files else below(records.results())
         wanted = {run.name for run in found for name in names if run.name.startswith(name) or run.name.endswith(name)}
         found = [run for run in found if not names or run.name in wanted]
-    found = [run for run in found if dataset in (None, run.experiment.test)]
+    found = [run for run in found if not datasets or run.experiment.test in datasets]
     if not found:
         place = ", ".join(map(str, files)) or records.results()
         called = f" {' or '.join(names)}" if names else ""
-        raise UserError(f"no finished runs{called} in {place}{f' on {dataset}' if dataset else ''}")
+        where = f" on {' or '.join(datasets)}" if datasets else ""
+        raise UserError(f"no finished runs{called} in {place}{where}")
     return found
 
 

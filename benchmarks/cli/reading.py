@@ -94,7 +94,7 @@ def table(
         if said:
             raise UserError(f"{option}: chooses among a suite's experiments; name the SUITE, or leave it out")
     try:
-        found = _finished(asked.dataset, files)
+        found = [run.record for run in runs_found([], asked.dataset, files)]
         print_tables(found, protocol, style, feature, from_file=bool(files))
         if not files:
             _say_unknown(found)
@@ -120,7 +120,7 @@ def verdict(
     from benchmarks.reporting.grid import page
     from benchmarks.reporting.verdict import grids, judge
 
-    runs = runs_found([], None, files)
+    runs = runs_found([], [], files)
     if not files:
         digests = digests_at_hand([run.record for run in runs])
         everything, runs = runs, [run for run in runs if not records.stale(run.record, digests)]
@@ -207,8 +207,8 @@ def export(
     """Write the finished runs, results a query included, to one file. Of one suite: `bench suite export`."""
     from benchmarks import records
 
-    found = _finished([dataset] if dataset else [], [])
-    records.export([(records.RunFolder(records.results() / record["name"]), record) for record in found], to)
+    found = runs_found([], [dataset] if dataset else [], [])
+    records.export([(run.folder, run.record) for run in found if run.folder], to)
     print(f"{to}: {len(found)} runs")
 
 
@@ -228,8 +228,3 @@ def _say_unknown(found: list[dict]) -> None:
     """Name the runs of which it cannot be said whether other code made them, because a plug-in is not loaded."""
     for hint in filter(None, map(not_loaded, found)):
         print(f"bench: whether it is current cannot be said: {hint}", file=sys.stderr)
-
-
-def _finished(datasets: list[str], files: list[Path]) -> list[dict]:
-    found = [run.record for run in runs_found([], datasets[0] if len(datasets) == 1 else None, files)]
-    return [record for record in found if not datasets or record["experiment"]["test"] in datasets]

@@ -7,7 +7,8 @@ protocols) and `read`. What they share stands here.
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import ClassVar
 
@@ -103,24 +104,28 @@ def require(root: Path, parts: Sequence[str], dataset: Dataset) -> None:
         raise StructureError(faults, make_table([]))
 
 
-def subfolders(folder: Path) -> list[str]:
-    """Names of the folders in `folder`, sorted: a directory listing has no order of its own."""
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir())
+def subfolders(folder: Path, what: str, faults: list[Fault]) -> list[str]:
+    """Names of the folders in `folder`, sorted, that `what` names; where there are none, it is noted in `faults`."""
+    return _names(folder, lambda entry: entry.is_dir(), what, faults)
 
 
-def images(folder: Path) -> list[str]:
-    """Names of the image files in `folder`, sorted: the order of time, which a directory listing does not keep."""
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.name.lower().endswith(IMAGES))
+def _names(folder: Path, wanted: Callable[[os.DirEntry[str]], bool], what: str, faults: list[Fault]) -> list[str]:
+    """Sorted, because a directory listing has no order of its own."""
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if wanted(entry))
+    except OSError as error:
+        faults.append((folder, error.strerror or str(error)))
+        return []
+    if not names:
+        faults.append((folder, f"holds no {what}"))
+    return names
 
 
 def numbered(folder: Path, dataset: Dataset, faults: list[Fault]) -> list[str]:
     """Names of the frames in `folder` in the order of the numbers in them; what is not so named is noted in `faults`."""
     assert dataset.frame_name is not None
-    names = images(folder)
-    if not names:
-        faults.append((folder, "holds no frames"))
+    names = _names(folder, lambda entry: entry.name.lower().endswith(IMAGES), "frames", faults)
     matches = {name: dataset.frame_name.fullmatch(name) for name in names}
     faults += [(folder / name, f"not named as {dataset.frame_example}") for name in names if matches[name] is None]
     return [name for _, name in sorted((int(match["frame"]), name) for name, match in matches.items() if match)]
@@ -131,10 +136,9 @@ def matlab(file: Path, variable: str) -> np.ndarray:
     whose differences wrap around."""
     from scipy.io import loadmat  # here: to import it takes as long as many a verb
 
-    opened = open(file, "rb")  # noqa: SIM115 - one that cannot be opened says so itself
+    content = BytesIO(file.read_bytes())  # here: one that cannot be opened says so itself
     try:
-        with opened:
-            return loadmat(opened)[variable].astype(np.int64)
+        return loadmat(content)[variable].astype(np.int64)
     except KeyError:
         raise UserError(f"{file}: holds no variable {variable!r}; take the file of the original archive") from None
     except Exception as error:  # a damaged file fails in a dozen ways, from zlib to struct

@@ -73,7 +73,7 @@ def _table(
 ) -> Table:
     experiments = [experiment_of(record) for record in records]
     # Of ours, where there are any: someone else's features know of no data set, and have all protocols.
-    usual, _ = min(zip(records, experiments, strict=True), key=lambda each: each[1].external)
+    usual = min(records, key=lambda record: experiment_of(record).external)
     protocol = protocol or usual["metrics"][0]["protocol"]
     ours = [experiment for experiment in experiments if not experiment.external]
     common = _common([experiment.settings for experiment in ours])
@@ -97,9 +97,8 @@ def _table(
     times = Counter(label for label, *_ in rows)
     for (label, _, reason, *_), found in rows.items():
         first = experiment_of(found[0][0])
-        if times[label] > 1 and label.endswith(
-            ")"
-        ):  # other features, or tuned otherwise: by the ends of the runs' names
+        if times[label] > 1 and label.endswith(")"):
+            # Other features, or tuned otherwise: by the ends of the runs' names.
             label = f"{label.removesuffix(')')}, {first.identity[:10]})"
         values = {column: [percent(metrics[column]) for _, metrics in found] for column in COLUMNS}
         runs = [record for record, _ in found]

@@ -251,7 +251,7 @@ def row(each: Judged) -> list[str]:
         low, high = 100 * each.interval.low, 100 * each.interval.high
         effect = f"{100 * each.interval.estimate:+.1f}"
         span = "unbounded" if np.isinf(low) else f"{low:+.1f} to {high:+.1f}"
-        unknown = each.paper is None or np.isinf(low)
-        inside = "" if unknown else "yes" if low <= 100 * (each.paper or 0) <= high else "no"
+        inside = "yes" if each.paper is not None and low <= 100 * each.paper <= high else "no"
+        inside = "" if each.paper is None or np.isinf(low) else inside
     told = "" if each.paper is None else f"{100 * each.paper:+.1f}"
     return [each.claim.text, str(each.runs or ""), effect, span, told, inside, each.said]

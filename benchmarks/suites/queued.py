@@ -11,9 +11,8 @@ from slurm.queue import Live
 from .states import DONE, Look, State
 from .suite import Planned
 
-NO_REASON = re.compile(
-    r"submitit \w+ \(|\w+: \d+ of \d+"
-)  # what a log says besides: of its start, and how far it has come
+# What a log says besides: of its start, and how far it has come.
+NO_REASON = re.compile(r"submitit \w+ \(|\w+: \d+ of \d+")
 BUSY = ("queued", "running", "preempted")  # not to be submitted again
 
 

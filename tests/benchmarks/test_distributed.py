@@ -168,11 +168,12 @@ def test_two_processes_train_what_one_trains(saved, method):
             two["gradient"][name], gradient, rtol=1e-9, atol=1e-12 * float(gradient.abs().max() + 1)
         )
     # Adam divides by the size of a gradient, with 1e-8 added: what is 1e-17 for a gradient is up to 1e-9 of a step of 1e-3, and
-    # grows from step to step, by most where a network divides by the deviation of its own features, as the recurrent ones do:
-    # 2e-9 was seen at the end. A share left out, or a draw of its own, shows in the third digit.
+    # grows from step to step, by most where a network divides by the deviation of its own features, as `lstm` does: 2e-9 was
+    # seen there at the end. A share left out, or a draw of its own, shows in the third digit.
+    bound = 1e-8 if method == "lstm" else 1e-9
     assert len(two["terms"]) == STEPS
-    assert two["terms"][-1] == pytest.approx(one["terms"][-1], rel=1e-8)
-    torch.testing.assert_close(two["state"], one["state"], rtol=1e-8, atol=1e-8)
+    assert two["terms"][-1] == pytest.approx(one["terms"][-1], rel=bound)
+    torch.testing.assert_close(two["state"], one["state"], rtol=bound, atol=bound)
     torch.testing.assert_close(two["state"], other["state"], rtol=0, atol=0)  # and the two have not come apart
     torch.testing.assert_close(two["features"], one["features"], rtol=1e-5, atol=1e-6)  # float32 features
 

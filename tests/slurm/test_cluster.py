@@ -267,7 +267,9 @@ def test_a_run_at_fault_fails_once_with_its_line_and_the_rest_goes_on(submit, be
     submit(*ask("slow", 1))
     until(lambda: ("1 done" in (said := status()) and "1 failed" in said) or said)
     assert "faulty: bad data" in status()
-    assert not _asked("squeue", "--noheader").strip()
+    until(
+        lambda: (left := _asked("squeue", "--noheader").strip()) == "" or left
+    )  # a run's record is there before its job ends
     left = bench("submit", *ask("faulty", 1), "--seeds", 1)
     assert left.stdout.startswith("0 jobs submitted; left alone: 1 failed")
     assert table() == {"slow": 1}

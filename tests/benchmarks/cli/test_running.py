@@ -151,13 +151,29 @@ def test_features_of_others_hide_no_run_of_ours(bench, finished, tmp_path):
     assert bench("features", record["name"], "--to", tmp_path).status == 0
     files = {part: tmp_path / f"{record['name']}-{part}.npz" for part in ("query", "gallery")}
     words = [word for part, file in files.items() for word in (f"--{part}", file)]
-    text = folder.record.read_text().replace(
-        '"official"', '"another"'
-    )  # as of a data set without the first of all protocols
-    folder.record.write_text(text)
+    # As of a data set without the first of all protocols.
+    folder.record.write_text(folder.record.read_text().replace('"official"', '"another"'))
     assert bench("score", *words, "--method", "COSAM", "--dataset", "walkers:tiny").status == 0
     rows = bench("table", "--format", "csv").out.splitlines()[1:]
     assert any(row.startswith("walkers:tiny,mean,1,") for row in rows)
+
+
+def test_features_are_not_extracted_where_they_cannot_be_written(bench, finished, tmp_path):
+    (tmp_path / "taken").touch()
+    answer = bench("features", finished[1]["name"], "--to", tmp_path / "taken")
+    assert answer.status == 2
+    assert answer.err.splitlines()[-1].startswith(f"bench: --to {tmp_path / 'taken'}: not a folder")
+    assert "query: " not in answer.err  # as progress begins
+    assert (tmp_path / "taken").read_bytes() == b""
+
+
+def test_weights_cut_short_are_named(bench, finished):
+    folder, record = finished
+    folder.weights.write_bytes(folder.weights.read_bytes()[:1000])
+    answer = bench("eval", record["name"], "--dataset", "walkers@2:tiny")
+    assert answer.status == 2
+    assert f"{folder.weights}: damaged" in answer.err.splitlines()[-1]
+    assert "--fresh" in answer.err.splitlines()[-1]
 
 
 def test_features_that_are_no_numbers_are_refused(bench, tmp_path):
