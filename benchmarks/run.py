@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_model
 
 from baselines import BASELINES
 from baselines.backbones import file_digest, weights_digest
 from baselines.errors import UserError
+from baselines.registry import nearest
 
 from . import distributed, environment, records
 from .data.clips import TrainingBatches, tested
@@ -25,7 +27,7 @@ from .data.loading import Data, load
 from .data.raft import flow_digest
 from .data.stores import Store
 from .data.subsets import hold_out, test_tracklets
-from .evaluation import Ranking, evaluate_features
+from .evaluation import PROTOCOLS, Ranking, evaluate_features
 from .experiment import Experiment, code_digest
 from .extraction import Features, TrackletFeatures, extract
 from .model import ReidModel, build_model
@@ -100,6 +102,8 @@ def run(
         UserError: too few training identities, or another process runs the same experiment.
         Stopped: a signal ended the training, which had saved its state.
     """
+    if tested:
+        _check_questions(data)
     with distributed.led(folder.lock()):
         done = distributed.from_leader(partial(_begin, experiment, folder, fresh))
         if done is not None:
@@ -163,6 +167,15 @@ def _begin(experiment: Experiment, folder: RunFolder, fresh: bool) -> Record | N
     return None
 
 
+def _check_questions(data: Data) -> None:
+    """Refuse, before any training, data that nothing can be asked of."""
+    for subset, tracklets in zip(("query", "gallery"), test_tracklets(data), strict=True):
+        if tracklets.empty:
+            raise UserError(f"data set {data.name}: no {subset} tracklets, so that there is nothing to evaluate")
+    if unknown := [name for name in data.protocols if name not in PROTOCOLS]:
+        raise UserError(f"data set {data.name}: no protocol {unknown[0]!r}; {nearest(unknown[0], list(PROTOCOLS))}")
+
+
 def _check_processes(batches: TrainingBatches, settings: Settings) -> None:
     """Refuse what the number of processes does not fit."""
     world, smallest = distributed.world(), len(batches.pids) // batches.per_epoch * settings.clips
@@ -208,14 +221,26 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: Data, place: Pat
         return record
 
 
-def _check_weights(folder: RunFolder) -> None:
-    if not folder.weights.exists():
-        raise UserError(f"{folder.weights}: not found; runs that were merged from a file come without their weights")
+def _check_weights(folder: RunFolder) -> int:
+    """How many training identities the final weights are for.
+
+    Raises:
+        UserError: there are none, or not all of them.
+    """
+    try:
+        with safe_open(folder.weights, framework="pt") as tensors:
+            return int(tensors.get_slice("classifier.weight").get_shape()[0])
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder.weights}: not found; runs that were merged from a file come without their weights"
+        ) from None
+    except SafetensorError as error:
+        raise UserError(f"{folder.weights}: damaged ({error}); `bench run ... --fresh` makes it again") from error
 
 
 def trained_model(folder: RunFolder, record: Record, machine: Machine) -> tuple[ReidModel, Settings]:
     """The model of a finished run with its final weights, and its settings."""
-    _check_weights(folder)
+    classes = _check_weights(folder)
     experiment = records.experiment_of(record)
     settings = from_dict({**experiment.settings, "weights": "none"})
     if BASELINES.get(split_method(experiment.method)[0]).uses_flow and flow_digest(settings) != experiment.flow_weights:
@@ -223,7 +248,6 @@ def trained_model(folder: RunFolder, record: Record, machine: Machine) -> tuple[
             f"flow_weights: {settings.flow_weights} is not the file with which {record['name']} was trained"
         )
     prepare(settings, machine.device)
-    classes = _classes(folder.weights)
     model, _ = build_model(experiment.method, classes, settings, experiment.seed)
     load_model(model, folder.weights)
     return model.to(machine.device), settings
@@ -234,13 +258,6 @@ def flow_for(method: str, data: Data, settings: Settings, machine: Machine) -> S
     if not BASELINES.get(split_method(method)[0]).uses_flow:
         return None
     return flow_store(data, settings, partial(machine.report, "flow", note=data.name))
-
-
-def _classes(weights: Path) -> int:
-    from safetensors import safe_open
-
-    with safe_open(weights, framework="pt") as tensors:
-        return int(tensors.get_slice("classifier.weight").get_shape()[0])
 
 
 def score(

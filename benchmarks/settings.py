@@ -231,6 +231,8 @@ def _checked(values: Mapping[str, Any], source: str) -> dict[str, Any]:
             raise UserError(f"{source}: {key} is one of {', '.join(choices)}, not {value!r}")
         if not choices and (not isinstance(value, hint) or isinstance(value, bool)):
             raise UserError(f"{source}: {key} takes {_WORDS[hint]}, not {value!r}")
+        if value == "":
+            raise UserError(f"{source}: {key} is empty; give a value, such as none")
         low, high = RANGES.get(key, (-float("inf"), float("inf")))
         if not choices and not isinstance(value, str) and not low <= value <= high:
             raise UserError(f"{source}: {key} must be from {low:g} to {high:g}, not {value:g}")

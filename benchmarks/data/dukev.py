@@ -37,15 +37,12 @@ class DukeV(Dataset):
         faults: list[Fault] = missing(root, SUBSETS, self)
         rows = []
         for subset in (part for part in SUBSETS if (root / part).is_dir()):
-            for person in subfolders(root / subset):
+            for person in subfolders(root / subset, "persons", faults):
                 place = root / subset / person
                 if not person.isdigit():
                     faults.append((place, f"not a person's number; the root must hold {self.layout}"))
                     continue
-                tracklets = subfolders(place)
-                if not tracklets:
-                    faults.append((place, "holds no tracklets"))
-                for tracklet in tracklets:
+                for tracklet in subfolders(place, "tracklets", faults):
                     frames = numbered(place / tracklet, self, faults)
                     cameras = {int(match["camera"]) for match in map(NAME.fullmatch, frames) if match}
                     if len(cameras) > 1:

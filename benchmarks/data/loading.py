@@ -178,14 +178,24 @@ def _packed(name: str, folder: Path, found: Dataset) -> Data:
 def pack_digest(folder: Path) -> str:
     """sha256 over a packed data set's table and frames; computed once and kept beside them."""
     meta = folder / META
-    if not meta.exists():
+    kept = _digest_in(meta)
+    if kept is None:
         total = hashlib.sha256(
             pd.util.hash_pandas_object(_plain(tables.read_table(folder / TABLE))).to_numpy().tobytes()
         )
         with open(folder / PACK, "rb") as frames:
             total.update(hashlib.file_digest(frames, "sha256").digest())
-        write_whole(meta, json.dumps({"digest": total.hexdigest()}))
-    return str(json.loads(meta.read_text())["digest"])
+        kept = total.hexdigest()
+        write_whole(meta, json.dumps({"digest": kept}))
+    return kept
+
+
+def _digest_in(meta: Path) -> str | None:
+    """The digest kept in a file; None where there is none, or the file is damaged."""
+    try:
+        return str(json.loads(meta.read_text())["digest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _plain(table: pd.DataFrame) -> pd.DataFrame:
@@ -231,10 +241,9 @@ def _index(
     """The table of a real data set and its digest: from the cache while no folder has changed, else read again."""
     place = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
     file = cache() / "index" / f"{name}-{split}-{place}-{_reader(name)}.parquet"
-    if file.exists() and not fresh:
-        meta = _meta(file)
-        if meta["folders"] == _folders(root, meta["folders"]):
-            return tables.read_table(file), meta["digest"]
+    kept = None if fresh else _meta(file)
+    if kept is not None and kept["folders"] == _folders(root, kept["folders"]):
+        return tables.read_table(file), kept["digest"]
     try:
         table = tables.check(found.read(root, split), str(root))
     except (ValueError, TypeError, IndexError, KeyError) as error:  # of files whose insides are not what they were
@@ -289,10 +298,15 @@ def known_digests(name: str, split: int) -> set[str]:
         meta = drawn_folder(name) / META
     else:
         meta = imported_folder(name) / META
-    if meta.exists():
-        return {str(json.loads(meta.read_text())["digest"])}
-    return {str(_meta(file)["digest"]) for file in (cache() / "index").glob(f"{name}-{split}-*.parquet")}
+    if (kept := _digest_in(meta)) is not None:
+        return {kept}
+    indexes = map(_meta, (cache() / "index").glob(f"{name}-{split}-*.parquet"))
+    return {str(index["digest"]) for index in indexes if index is not None}
 
 
-def _meta(file: Path) -> dict[str, Any]:
-    return dict(json.loads(pq.read_schema(file).metadata[b"bench"]))
+def _meta(file: Path) -> dict[str, Any] | None:
+    """What an index notes of itself; None where there is none, or the file is damaged."""
+    try:
+        return dict(json.loads(pq.read_schema(file).metadata[b"bench"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -67,7 +67,7 @@ class PackedStore:
         self._open()
 
     def _open(self) -> None:
-        table = pa.concat_tables(pa.ipc.open_file(pa.memory_map(str(file))).read_all() for file in self.files)
+        table = pa.concat_tables(_mapped(file) for file in self.files)
         self._data = table.column("data")
         names = table.column("name").combine_chunks()
         width = pc.max(pc.binary_length(names)).as_py() or 1
@@ -98,6 +98,13 @@ class PackedStore:
 
     def sizes(self, names: Iterable[str]) -> dict[str, int]:
         return {name: found.nbytes for name in names if (found := self._find(name)) is not None}
+
+
+def _mapped(file: Path) -> pa.Table:
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(file))).read_all()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"{file}: missing or damaged ({error}); delete {file.parent}, and make it again") from error
 
 
 def write_pack(file: Path, frames: Iterable[tuple[str, bytes]]) -> None:

@@ -70,8 +70,15 @@ class FrameNames(Sequence[str]):
 
 
 def read_table(file: Path) -> pd.DataFrame:
-    """A table that was written to a Parquet file; each row's frames are `FrameNames`."""
-    table = pq.read_table(file)
+    """A table that was written to a Parquet file; each row's frames are `FrameNames`.
+
+    Raises:
+        UserError: not such a file.
+    """
+    try:
+        table = pq.read_table(file)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"{file}: missing or damaged ({error}); delete {file.parent}, and make it again") from error
     frames = table.column("frames").combine_chunks()
     names, starts = (
         frames.values,

@@ -84,8 +84,9 @@ def parse(name: str) -> World:
     kind, world, size = re.fullmatch(r"([^@:]*)(?:@([^:]*))?(?::(.*))?", name, re.DOTALL).groups()  # type: ignore[union-attr]
     if kind not in KINDS:
         raise UserError(f"no walkers of the kind {kind!r} in {name!r}; {nearest(kind, list(KINDS))}")
-    parts = re.fullmatch(r"([a-z]+)?-?(?:([1-9]\d{1,3})x([1-9]\d{1,3}))?", size or "demo")
-    amount = (parts[1] or "demo") if parts else str(size)
+    size = "demo" if size is None else size
+    parts = re.fullmatch(r"(?=\w)([a-z]+)?(?:(?:^|-)([1-9]\d{1,3})x([1-9]\d{1,3}))?", size)
+    amount = (parts[1] or "demo") if parts else size
     if parts is None or amount not in SIZES:
         raise UserError(f"no size {size!r} in {name!r}; {nearest(amount, list(SIZES))} or pixels: {kind}:256x128")
     if world is not None and not re.fullmatch(r"[1-9][0-9]{0,8}", world):

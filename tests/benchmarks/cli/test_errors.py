@@ -17,6 +17,8 @@ def test_doctor_fails_where_a_folder_cannot_be_written_to(bench, tmp_path, monke
     ("words", "message"),
     [
         (("run", "--method", "mean", "--dataset", "walkers:smal"), "known: tiny, demo, mars"),
+        (("run", "--method", "mean", "--dataset", "walkers:"), "no size ''"),
+        (("run", "--method", "mean", "--dataset", "walkers:tiny", "--set", "weights="), "weights is empty"),
         (("run", "--method", "maen", "--dataset", "walkers:tiny"), "did you mean 'mean'"),
         (("run", "--method", "mean+aff", "--dataset", "walkers:tiny"), "method 'mean+aff'"),
         (("run", "--method", "mean", "--dataset", "wakers"), "did you mean 'walkers'"),

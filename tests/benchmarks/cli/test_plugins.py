@@ -37,8 +37,6 @@ class TwoPeople(Dataset):
 
 
 def test_a_plugin_adds_a_baseline_and_a_data_set(bench, tmp_path, monkeypatch):
-    import cv2
-
     plugin = tmp_path / "mine.py"
     plugin.write_text(PLUGIN)
     for i in range(4):
@@ -50,6 +48,24 @@ def test_a_plugin_adds_a_baseline_and_a_data_set(bench, tmp_path, monkeypatch):
     assert "stale" not in bench("table", "--plugin", "mine.py").out
     assert "last-frame+afa" in answer.out
     assert "The last frame alone." in bench("list", "--plugin", plugin).out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('rows + [("query"', 'rows + [("gallery"'), "data set two-people: no query tracklets"),
+        (('("standard",)', '("standrad",)'), "no protocol 'standrad'; did you mean 'standard'"),
+    ],
+)
+def test_a_data_set_that_cannot_be_evaluated_is_not_trained_on(bench, tmp_path, monkeypatch, results, change, message):
+    (tmp_path / "mine.py").write_text(PLUGIN.replace(*change))
+    for i in range(4):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((16, 8, 3), 60 * i, np.uint8))
+    monkeypatch.chdir(tmp_path)
+    answer = bench(*("run", "--plugin", "mine.py", "--method", "mean", "--dataset", "two-people", "--root", tmp_path))
+    assert answer.status == 2
+    assert message in answer.err.splitlines()[-1]
+    assert not list(results.glob("*/model.safetensors"))
 
 
 FAULTY = """

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from baselines.errors import UserError
@@ -95,3 +97,21 @@ def test_a_missing_folder_is_named_and_no_download_is_offered(root):
     (root / "query").rename(root / "elsewhere")
     with pytest.raises(UserError, match=r"query: not found; .*<pid>/<tracklet>.*withdrawn by its authors in 2019"):
         DukeV().read(root, 0)
+
+
+def test_folders_that_cannot_be_read_are_findings_beside_the_others(root, monkeypatch):
+    listed = os.scandir
+
+    def scandir(folder):
+        if folder in (root / "train/0007", root / "gallery/0012/0101"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr("os.scandir", scandir)
+    with pytest.raises(StructureError) as found:
+        DukeV().read(root, 0)
+    assert [(str(place.relative_to(root)), problem) for place, problem in found.value.faults] == [
+        ("train/0007", "Permission denied"),
+        ("gallery/0012/0101", "Permission denied"),
+    ]
+    assert list(found.value.table.tracklet) == ["0012/0100", "0012/0100", "1500/0200"]

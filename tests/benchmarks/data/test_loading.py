@@ -1,5 +1,6 @@
 """An index of a real data set is used while nothing has changed, and never after."""
 
+import hashlib
 import json
 import shutil
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from baselines.errors import UserError
+from benchmarks.data import cache
 from benchmarks.data.loading import load
 
 
@@ -66,3 +68,25 @@ def test_the_digest_does_not_depend_on_where_the_root_lies(root, tmp_path_factor
 def test_a_split_beyond_the_last_is_refused(root):
     with pytest.raises(UserError, match="--split 10: prid2011 has the splits 0 to 9"):
         load("prid2011", split=10, root=root)
+
+
+def test_a_damaged_index_is_made_again(root):
+    before = load("prid2011", root=root)
+    (index,) = (cache() / "index").glob(f"prid2011-0-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}-*.parquet")
+    index.write_bytes(index.read_bytes()[:100])
+    assert load("prid2011", root=root).digest == before.digest
+    assert index.stat().st_size > 100
+
+
+def test_damaged_files_of_drawn_data_are_named_and_a_lost_digest_is_computed_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    before = load("walkers:tiny")
+    (before.root / "data.json").write_text("{")
+    assert load("walkers:tiny").digest == before.digest
+    for name in ("table.parquet", "frames.arrow"):
+        content = (before.root / name).read_bytes()
+        (before.root / name).write_bytes(content[: len(content) // 2])
+        with pytest.raises(UserError, match=rf"{name}: missing or damaged .*delete {before.root}, and make it again"):
+            load("walkers:tiny")
+        (before.root / name).write_bytes(content)
+    assert load("walkers:tiny").digest == before.digest
