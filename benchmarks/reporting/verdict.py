@@ -10,13 +10,14 @@ import numpy as np
 from benchmarks.data import family
 from benchmarks.experiment import Experiment
 from benchmarks.records import Record
+from benchmarks.seeds import generator
 from benchmarks.settings import resolve, split_method
 from benchmarks.suites.claims import ALPHA, CLAIMS, MARGIN, METRIC, Arm, Claim
 
 from . import paper
 from .found import Found, first_protocol, fractions
 from .grid import Grid
-from .statistics import Interval, Verdict, difference, holm, over_splits, verdict
+from .statistics import Interval, Verdict, difference, holm, over_splits, permutation_test, verdict
 from .table import ATTACHED
 
 TEST_TO_TRAIN = 1.0  # of iLIDS-VID and PRID-2011, half for test in each split
@@ -34,7 +35,14 @@ IN_THIS_WORLD = {
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim at one place. interval: of the effect, in fractions; reasons: why it is undecided; paper: its effect."""
+    """A claim at one place.
+
+    Attributes:
+        interval: of the effect, in fractions: for methods, or with one seed for the checkpoints at hand.
+        reasons: why it is undecided.
+        paper: the paper's effect.
+        p: of there being no effect: the interval's, or for checkpoints that of flipping whole identities.
+    """
 
     claim: Claim
     place: tuple[str, str]
@@ -43,6 +51,7 @@ class Judged:
     reasons: tuple[str, ...]
     runs: int
     paper: float | None
+    p: float | None = None
 
     @property
     def title(self) -> str:
@@ -100,24 +109,30 @@ def _judge(
     if any(table.shape != tables[0][0].shape for table, _ in tables):
         return Judged(claim, place, None, Verdict.UNDECIDED, ("the runs were not asked the same queries",), 0, printed)
     above, below = (
-        sum(
-            sign * arm.weight * table
-            for arm, (table, _) in zip(claim.arms, tables, strict=True)
-            if sign * arm.weight > 0
+        np.asarray(
+            sum(
+                sign * arm.weight * table
+                for arm, (table, _) in zip(claim.arms, tables, strict=True)
+                if sign * arm.weight > 0
+            )
         )
         for sign in (1, -1)
     )
-    interval = _interval(np.asarray(above), np.asarray(below), pids, arms[0])
+    interval = _interval(above, below, pids, arms[0])
+    p = interval.p
+    if interval.question == "checkpoints":
+        p = permutation_test(above, below, pids, generator("permutation", claim.text, *place))
     missing = _lacking(claim, arms, controls)
     word = Verdict.UNDECIDED if missing else verdict(interval, MARGIN)
-    return Judged(claim, place, interval, word, missing, len(arms[0]), printed)
+    return Judged(claim, place, interval, word, missing, len(arms[0]), printed, p)
 
 
 def _interval(above: np.ndarray, below: np.ndarray, pids: np.ndarray, runs: Sequence[Found]) -> Interval:
-    """Of the difference, for methods: over seeds and identities, or over splits that share people."""
+    """Of the difference, for methods: over seeds and identities, or over splits that share people. Of one seed nothing can be
+    said for methods, and it is for these checkpoints: over identities."""
     splits = np.array([run.experiment.split for run in runs])
     if len(set(splits)) == 1:
-        return difference(above, below, pids, "methods")
+        return difference(above, below, pids, "methods" if len(runs) > 1 else "checkpoints")
     each = np.nanmean(above - below, axis=1)
     return over_splits(np.array([each[splits == split].mean() for split in np.unique(splits)]), TEST_TO_TRAIN)
 
@@ -208,7 +223,7 @@ def _holm(judged: list[Judged]) -> list[Judged]:
     One that cannot be tested yet counts as one that shows nothing, so that no verdict changes when it is.
     """
     tested = [number for number, each in enumerate(judged) if each.interval is not None and not each.missing]
-    known = [judged[number].interval.p for number in tested]  # type: ignore[union-attr]
+    known = [p for number in tested if (p := judged[number].p) is not None]
     adjusted = holm([*known, *[1.0] * (len(judged) - len(tested))])
     for number, p in zip(tested, adjusted, strict=False):
         if judged[number].word in (Verdict.SUPPORTED, Verdict.CONTRADICTED) and p >= ALPHA:
@@ -217,7 +232,7 @@ def _holm(judged: list[Judged]) -> list[Judged]:
     return judged
 
 
-HEAD = ("claim", "runs", "effect", "95% interval", "paper", "inside", "verdict")
+HEAD = ("claim", "runs", "effect", "95% interval", "of", "p", "paper", "inside", "verdict")
 
 
 def grids(judged: Sequence[Judged]) -> Iterator[Grid]:
@@ -225,8 +240,9 @@ def grids(judged: Sequence[Judged]) -> Iterator[Grid]:
     for place in dict.fromkeys(each.place for each in judged):
         here = [each for each in judged if each.place == place]
         notes = [
-            f"effects in points of {METRIC}; intervals are for methods: other seeds and other people; a difference within "
-            f"±{100 * MARGIN:g} is negligible; Holm's correction over the {len(here)} claims of the place, tested or not"
+            f"effects in points of {METRIC}; intervals of methods: other seeds, other people; of checkpoints: these weights on "
+            f"other people, p by flipping whole identities; a difference within ±{100 * MARGIN:g} is negligible; Holm's "
+            f"correction, which p is without, over the {len(here)} claims of the place, tested or not"
         ]
         asked = [each for each in here if not each.missing.startswith(NOT_RUN)]
         notes += _together((reason, each.claim.text) for each in asked for reason in each.reasons)
@@ -246,12 +262,13 @@ def _together(pairs: Iterable[tuple[str, str]]) -> list[str]:
 def row(each: Judged) -> list[str]:
     """The cells below HEAD."""
     if each.interval is None:
-        effect = span = inside = ""
+        effect = span = question = inside = ""
     else:
         low, high = 100 * each.interval.low, 100 * each.interval.high
-        effect = f"{100 * each.interval.estimate:+.1f}"
+        effect, question = f"{100 * each.interval.estimate:+.1f}", each.interval.question
         span = "unbounded" if np.isinf(low) else f"{low:+.1f} to {high:+.1f}"
         inside = "yes" if each.paper is not None and low <= 100 * each.paper <= high else "no"
         inside = "" if each.paper is None or np.isinf(low) else inside
     told = "" if each.paper is None else f"{100 * each.paper:+.1f}"
-    return [each.claim.text, str(each.runs or ""), effect, span, told, inside, each.said]
+    p = "" if each.p is None else f"{each.p:.4f}" if each.p >= 0.0001 else "< 0.0001"
+    return [each.claim.text, str(each.runs or ""), effect, span, question, p, told, inside, each.said]

@@ -1,7 +1,6 @@
 """A verdict says no more than the data: worked from records whose effects are known."""
 
 from dataclasses import asdict, replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -82,6 +81,9 @@ def test_one_seed_decides_nothing_and_says_what_is_missing():
     helps = judged({"a": 0.0, "b": 0.3, "c": 0.0}, seeds=1)["AFA helps mean"]
     assert helps.said == "UNDECIDED"
     assert "one seed" in helps.missing
+    assert helps.interval.question == "checkpoints"  # of which one seed does say something
+    assert 0.25 < helps.interval.low < helps.interval.high < 0.35
+    assert helps.p == 1 / 10_000  # no flip of whole people comes near: (0 + 1) / (9,999 + 1)
 
 
 def test_what_did_not_run_is_named_with_the_suite_that_runs_it():
@@ -138,10 +140,10 @@ def test_claims_that_were_not_run_stand_below_the_table_by_suite():
 def test_what_is_significant_alone_but_not_among_several_is_undecided():
     helps = judged({"a": 0.0, "b": 0.06, "c": 0.12})["AFA helps mean"]
     p = (0.03, 0.04, 0.2)  # by Holm 3 x 0.03, 2 x 0.04 (or the former), 0.2
-    three = verdict._holm([replace(helps, interval=SimpleNamespace(p=each)) for each in p])
+    three = verdict._holm([replace(helps, p=each) for each in p])
     assert [each.said for each in three] == ["UNDECIDED"] * 3
     assert three[0].missing == "p 0.09 among 3 claims (Holm)"
-    one = verdict._holm([replace(helps, interval=SimpleNamespace(p=0.03))])
+    one = verdict._holm([replace(helps, p=0.03)])
     assert one[0].said == "SUPPORTED"
     untested = replace(helps, interval=None, reasons=("not run",))  # fixed beforehand, whatever has run: 2 x 0.03
-    assert verdict._holm([replace(helps, interval=SimpleNamespace(p=0.03)), untested])[0].said == "UNDECIDED"
+    assert verdict._holm([replace(helps, p=0.03), untested])[0].said == "UNDECIDED"
