@@ -14,11 +14,13 @@ from baselines.errors import UserError
 from benchmarks.suites import SUITES
 
 from .options import Plugin, Root, first_line, spread
+from .printing import look_here
 
 if TYPE_CHECKING:
     from benchmarks.suites.states import State
     from benchmarks.suites.suite import Choice, Planned, Suite
 
+WIDE = 60  # characters: a state that is longer is told below the table, once for all that are in it
 verbs = typer.Typer(help="Named lists of experiments: the paper's tables and figures, and more.", no_args_is_help=True)
 plan_verbs = typer.Typer()
 
@@ -163,10 +165,12 @@ def plan(name: Name, asked: Asked) -> None:
         for each, state in zip(planned, states, strict=True)
     ]
     rows = [
-        [title_of(each), str(state) if len(str(state)) < 60 else state.word, "" if span is None else spelled(span)]
+        [title_of(each), str(state) if len(str(state)) < WIDE else state.word, "" if span is None else spelled(span)]
         for each, state, span in zip(planned, states, times, strict=True)
     ]
     print(tabulate(rows, ("experiment", "state", "time"), tablefmt="simple", disable_numparse=True))
+    for said in dict.fromkeys(str(state) for state in states if len(str(state)) >= WIDE):
+        print(f"\n{said}")
     missing = [span for state, span in zip(states, times, strict=True) if state.word != DONE]
     known = [span for span in missing if span is not None]
     print(f"\n{len(planned)} experiments, {len(planned) - len(missing)} done, {len(missing)} to run", end="")
@@ -178,11 +182,8 @@ def plan(name: Name, asked: Asked) -> None:
 
 
 def _looked(suite: "Suite", choice: "Choice", root: Path | None) -> "tuple[list[Planned], list[State]]":
-    from benchmarks import records
-    from benchmarks.suites.states import here
-
     planned = planned_of(suite, choice)
-    return planned, here(records.results(), root)(planned)
+    return planned, look_here(root)(planned)
 
 
 def planned_of(suite: "Suite", choice: "Choice") -> "list[Planned]":

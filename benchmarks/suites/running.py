@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NamedTuple
 
+from .queued import BUSY
 from .states import DONE, State
 from .suite import Planned
 
@@ -35,7 +36,7 @@ def run_missing(planned: Sequence[Planned], states: Sequence[State]) -> Iterator
     for each, state in zip(planned, states, strict=True):
         if state.word == DONE:
             yield Outcome(each, DONE)
-        elif state.word in ("data set absent", "running"):
+        elif state.word in ("data set absent", *BUSY):
             yield Outcome(each, "skipped", str(state))
         else:
             fresh = ("--fresh",) if state.word == "stale" else ()

@@ -14,6 +14,7 @@ from benchmarks.suites import SUITES
 from benchmarks.suites.estimate import seconds, spelled
 from benchmarks.suites.states import known_states, states
 from benchmarks.suites.suite import Choice, experiments
+from slurm.ledger import Entry, Ledger
 
 TINY = ("--dataset", "walkers:tiny", "--set", "epochs=1")
 
@@ -206,11 +207,29 @@ def test_a_suite_goes_on_after_a_failed_run_and_a_plugin_adds_one(bench, results
     assert len(list(results.glob("*/record.json"))) == 1
 
 
+def test_what_was_submitted_is_left_to_its_job(bench, results):
+    these = planned("fig3b", datasets=("walkers:tiny",), seeds=1, changes=("epochs=1",))
+    asked = [each.experiment.question for each in these]
+    ledger = Ledger(results)
+    with ledger.lock():
+        ledger.add(
+            Entry(key, key, str(job), "local", "batches/x", "2026-01-01", "far") for job, key in enumerate(asked)
+        )
+    answer = bench("suite", "run", "fig3b", *TINY, "--seeds", 1)
+    assert "0 of 6 done (0 of them before), 0 failed, 6 skipped" in answer.out
+    assert "seed 0: queued: on far: only that machine knows" in answer.out
+    assert not list(results.glob("*/record.json"))
+    assert "queued: on far" in bench("plan", "fig3b", *TINY, "--seeds", 1).out
+
+
 def test_a_data_set_that_is_absent_is_skipped_with_the_reason(bench):
     answer = bench("suite", "run", "table3", "--seeds", 1)
     assert answer.status == 1
     assert "1 skipped" in answer.out
     assert "skipped: dukev: AFA (mean+afa), seed 0: data set absent: data set dukev: give --root DIR" in answer.out
+    plan = bench("plan", "table3", "--seeds", 2).out
+    assert plan.count("give --root DIR, or set BENCH_DATA") == 1  # once for all that lack it
+    assert plan.count("data set absent\n") == 2
 
 
 def test_a_suite_that_is_stopped_says_so_and_goes_on(results):
