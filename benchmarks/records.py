@@ -80,6 +80,12 @@ class RunFolder:
         return self.path / "failure.txt"
 
     @property
+    def hollow(self) -> bool:
+        """Whether a run was begun here of which there is neither a record nor a state to go on from."""
+        made = (self.record, self.checkpoint, self.weights)
+        return self.settings.exists() and not any(file.exists() for file in made)
+
+    @property
     def _lock(self) -> Path:
         return self.path / ".lock"
 

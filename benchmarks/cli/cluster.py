@@ -315,7 +315,8 @@ def cancel(
 def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Do it, after saying what.")] = False,
 ) -> None:
-    """Remove what nobody needs: checkpoints of finished runs, half-written files, copies of code that no job will run."""
+    """Remove what nobody needs: checkpoints of finished runs, half-written files, folders of runs that were begun and have
+    nothing to go on from, copies of code that no job will run. The last two only while no job waits or runs."""
     import shutil
 
     from benchmarks import records
@@ -326,15 +327,16 @@ def clean(
     ledger = Ledger(place)
     # Nobody submits meanwhile what needs a copy of the code.
     with ledger.lock() if ledger.place.exists() else nullcontext():
-        found = []
+        found, jobs = [], jobs_of(ledger)
         for folder in map(records.RunFolder, sorted(place.glob("*/"))):
-            if not folder.held:
+            if not folder.held and jobs == {} and folder.hollow:
+                found.append(folder.path)
+            elif not folder.held:
                 found += leftovers(folder.path)
                 found += [
                     file for file in (folder.checkpoint, folder.failure) if file.exists() and folder.record.exists()
                 ]
         found += leftovers(place)
-        jobs = jobs_of(ledger)
         if jobs == {}:
             found += list((ledger.place / "code").glob("*")) + list((ledger.place / "code").glob(".half-*"))
         for file in found:

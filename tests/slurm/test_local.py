@@ -110,12 +110,20 @@ class Shy(Mean, Baseline):
     for half in halves:
         half.touch()
     kept = {file for file in done.iterdir() if file not in halves}
+    hollow, stopped = (records.RunFolder(results / name) for name in ("hollow", "stopped"))
+    for folder in (hollow, stopped):
+        folder.path.mkdir()
+        folder.settings.write_text((done / "experiment.json").read_text())
+        folder.failure.touch()
+    stopped.checkpoint.touch()
     said = words(bench("clean"))
-    assert all(f"would remove: {each} " in said for each in (copy, *halves))
+    assert all(f"would remove: {each} " in said for each in (copy, hollow.path, *halves))
     assert copy.exists()
     words(bench("clean", "--yes"))
     assert not copy.exists()
     assert set(done.iterdir()) == kept
+    assert not hollow.path.exists()
+    assert stopped.checkpoint.exists()
     assert "2 done" in status()
 
 
