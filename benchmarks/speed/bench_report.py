@@ -25,11 +25,13 @@ MEASURED = Path(__file__).parents[2] / "results" / "measured"
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs."""
     place = tmp_path_factory.mktemp("runs")
-    measured = []
+    measured: dict[
+        str, tuple[records.Record, pd.DataFrame]
+    ] = {}  # by name: a run may stand in the files of several suites
     for file in sorted(MEASURED.glob("*.parquet")):
         rows = dict(iter(pd.read_parquet(file).groupby("run")))
-        measured += [(record, rows[record["name"]].drop(columns="run")) for record in records.exported(file)]
-    copies = ((each, round_) for round_ in count() for each in measured)
+        measured |= {each["name"]: (each, rows[each["name"]].drop(columns="run")) for each in records.exported(file)}
+    copies = ((each, round_) for round_ in count() for each in measured.values())
     for (record, rows), round_ in islice(copies, RUNS):
         measured_one = experiment_of(record)
         experiment = replace(measured_one, seed=measured_one.seed + 100 * round_)
