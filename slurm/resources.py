@@ -32,7 +32,8 @@ class Resources:
         time: the limit: "H:MM:SS", "D-HH:MM:SS" or minutes.
         max_parallel: how many jobs of an array run at once.
         sbatch: further options, each "name=value", without the dashes.
-        setup: lines of shell before the command: modules, a container.
+        setup: lines of shell before the command: modules, variables.
+        python: the words that start Python in a job, a container's before its own; None: this process's Python.
         scratch: a folder on a node's own disk; variables in it are the job's.
     """
 
@@ -48,6 +49,7 @@ class Resources:
     max_parallel: int = 64
     sbatch: tuple[str, ...] = ()
     setup: tuple[str, ...] = ()
+    python: str | None = None
     scratch: str | None = None
 
     @property

@@ -32,6 +32,13 @@ from baselines.baseline import Baseline
 from baselines.mean import Mean
 from baselines.errors import UserError
 from baselines.registry import register
+from benchmarks.suites.suite import Row, Suite
+
+@register("pair")
+class Pair(Suite):
+    """Slow, with and without AFA."""
+    def rows(self, dataset):
+        return [Row(method, method) for method in ("slow", "slow+afa")]
 
 @register("slow")
 class Slow(Mean, Baseline):
@@ -73,13 +80,13 @@ def plugin(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ask(plugin):
-    """The words of experiments that train for so many epochs, of three steps each."""
+    """The words of experiments that train for so many epochs, of three steps each: of a method, or of the suite `pair`."""
 
     def words(method: str, epochs: int) -> list[str]:
         changes = ("height=32", "width=16", "threads=1", "identities=3", "lr_step=99", f"epochs={epochs}")
         settings = [word for change in changes for word in ("--set", change)]
-        which = ("--method", method, "--dataset", "walkers:tiny", "--recipe", "small")
-        return [*which, *settings, "--plugin", str(plugin)]
+        which = [method] if method == "pair" else ["--method", method]
+        return [*which, "--dataset", "walkers:tiny", "--recipe", "small", *settings, "--plugin", str(plugin)]
 
     return words
 
@@ -125,30 +132,34 @@ def _asked(*words: str) -> str:
 
 @pytest.fixture(scope="module")
 def undisturbed(ask, tmp_path_factory):
-    """The bytes of the weights of the same run, that nothing happened to."""
+    """The bytes of the weights of the same runs, that nothing happened to, by the names of their folders."""
 
     @cache
-    def run(epochs: int, processes: int = 1) -> bytes:
+    def run(epochs: int, processes: int = 1, seeds: int = 1, method: str = "slow") -> dict[str, bytes]:
         place = tmp_path_factory.mktemp("undisturbed")
         there = {**os.environ, "BENCH_RESULTS": str(place), "SLOW": "0"}
         several = ("-m", "torch.distributed.run", "--nproc-per-node", str(processes)) if processes > 1 else ()
-        program = [sys.executable, *several, "-m", "benchmarks.cli", "run", *ask("slow", epochs)]
-        answer = subprocess.run(program, env=there, capture_output=True, text=True)
-        assert answer.returncode == 0, answer.stderr
-        (weights,) = place.glob("*/model.safetensors")
-        return weights.read_bytes()
+        for seed in range(seeds):
+            words = ("-m", "benchmarks.cli", "run", *ask(method, epochs), "--seed", str(seed))
+            answer = subprocess.run([sys.executable, *several, *words], env=there, capture_output=True, text=True)
+            assert answer.returncode == 0, answer.stderr
+        return _weights_in(place)
 
     return run
 
 
+def _weights_in(place: Path) -> dict[str, bytes]:
+    return {file.parent.name: file.read_bytes() for file in place.glob("*/model.safetensors")}
+
+
 @pytest.fixture
 def weights(results, table):
-    """The bytes of the weights of the only run, which is in the table once."""
+    """The bytes of the weights of all runs, by the names of their folders; each run is in the table once."""
 
-    def read() -> bytes:
-        (file,) = results.glob("*/model.safetensors")
-        assert table() == {"slow": 1}
-        return file.read_bytes()
+    def read() -> dict[str, bytes]:
+        found = _weights_in(results)
+        assert sum(table().values()) == len(found)
+        return found
 
     return read
 
@@ -158,9 +169,13 @@ def epochs_ended(results: Path) -> int:
     return sum(len(file.read_text().splitlines()) for file in results.glob("*/curves.jsonl"))
 
 
-def test_an_array_runs_so_many_at_once_and_is_not_submitted_twice(submit, bench, status, table, until, ask):
-    words = (*ask("slow", 1), "--max-parallel", 4)
-    assert len(submit(*words, seeds=12)) == 12
+def test_an_array_runs_so_many_at_once_and_is_not_submitted_twice(
+    submit, bench, status, table, until, ask, weights, undisturbed
+):
+    words = (*ask("slow", 1), "--max-parallel", 4, "--gpus", 1)  # which the test's cluster has by name alone
+    jobs = submit(*words, seeds=12)
+    assert len(jobs) == 12
+    assert "gres/gpu=1" in _asked("scontrol", "show", "job", jobs[0])
     words += ("--seeds", 12)
     seen = [0]
 
@@ -173,6 +188,7 @@ def test_an_array_runs_so_many_at_once_and_is_not_submitted_twice(submit, bench,
     assert 1 < seen[0] <= 4
     assert bench("submit", *words).stdout.startswith("0 jobs submitted; left alone: 12 done")
     assert table() == {"slow": 12}
+    assert weights() == undisturbed(1, seeds=12)
 
 
 def _requeue(job: str, cluster: Path, results: Path) -> None:
@@ -262,20 +278,23 @@ def test_a_run_longer_than_its_time_limit_goes_on_in_another_job(submit, status,
     assert weights() == undisturbed(30)
 
 
-def test_a_run_at_fault_fails_once_with_its_line_and_the_rest_goes_on(submit, bench, status, table, until, ask):
+def test_a_run_at_fault_fails_once_with_its_line_and_the_rest_goes_on(
+    submit, bench, status, until, ask, weights, undisturbed
+):
     submit(*ask("faulty", 1))
     submit(*ask("slow", 1))
     until(lambda: ("1 done" in (said := status()) and "1 failed" in said) or said)
     assert "faulty: bad data" in status()
-    until(
-        lambda: (left := _asked("squeue", "--noheader").strip()) == "" or left
-    )  # a run's record is there before its job ends
+    # Nothing is queued again; a run's record is there a moment before its job ends.
+    until(lambda: (left := _asked("squeue", "--noheader").strip()) == "" or left)
     left = bench("submit", *ask("faulty", 1), "--seeds", 1)
     assert left.stdout.startswith("0 jobs submitted; left alone: 1 failed")
-    assert table() == {"slow": 1}
+    assert weights() == undisturbed(1)
 
 
-def test_what_slurm_refuses_is_one_line_and_leaves_nothing(submit, bench, status, table, until, results, ask):
+def test_what_slurm_refuses_is_one_line_and_leaves_nothing(
+    submit, bench, status, until, results, ask, weights, undisturbed
+):
     answer = bench("submit", *ask("slow", 1), "--partition", "nowhere")
     assert answer.returncode == 2
     assert "invalid partition" in answer.stderr.strip().splitlines()[-1]
@@ -283,19 +302,22 @@ def test_what_slurm_refuses_is_one_line_and_leaves_nothing(submit, bench, status
     assert "nothing was submitted" in bench("status").stdout
     submit(*ask("slow", 1))
     until(lambda: "1 done" in (said := status()) or said)
-    assert table() == {"slow": 1}
+    assert weights() == undisturbed(1)
 
 
-def test_two_who_submit_at_the_same_moment_submit_once(cluster, status, table, until, ask):
-    program = [sys.executable, "-m", "benchmarks.cli", "submit", *ask("slow", 1), "--seeds", "2"]
+def test_two_who_submit_a_suite_at_the_same_moment_submit_it_once(
+    cluster, status, table, until, ask, weights, undisturbed
+):
+    program = [sys.executable, "-m", "benchmarks.cli", "submit", *ask("pair", 1), "--seeds", "1"]
     both = [subprocess.Popen(program, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert sorted(each.communicate()[0][:16] for each in both) == ["0 jobs submitted", "2 jobs submitted"]
     until(lambda: "2 done" in (said := status()) or said)
-    assert table() == {"slow": 2}
+    assert table() == {"slow": 1, "slow+afa": 1}
+    assert weights() == undisturbed(1) | undisturbed(1, method="slow+afa")
 
 
 def test_with_no_queue_to_ask_records_still_tell_and_nothing_is_submitted(
-    cluster, submit, bench, status, table, until, ask
+    cluster, submit, bench, status, until, ask, weights, undisturbed
 ):
     submit(*ask("slow", 1))
     until(lambda: "1 done" in (said := status()) or said)
@@ -305,20 +327,37 @@ def test_with_no_queue_to_ask_records_still_tell_and_nothing_is_submitted(
         answer = bench("submit", *ask("slow", 3))
         assert answer.returncode == 2
         assert "the queue does not answer" in answer.stderr
-        assert table() == {"slow": 1}
+        assert weights() == undisturbed(1)
     finally:
         local.start_control(cluster)
         until(lambda: subprocess.run(["scontrol", "ping"], capture_output=True).returncode == 0)
 
 
-def test_a_cluster_without_accounting_is_enough(cluster, submit, status, table, until, ask):
+@pytest.fixture
+def without_accounting(cluster, until):
+    """The cluster as one that was never given any, until the test ends."""
+    file = cluster / "etc/slurm.conf"
+    whole = file.read_text()
+
+    def configure(text: str) -> None:
+        file.write_text(text)
+        local.stop(cluster, "slurmctld")
+        local.start_control(cluster)
+        until(lambda: subprocess.run(["scontrol", "ping"], capture_output=True).returncode == 0)
+
     local.stop(cluster, "slurmdbd")
-    try:
-        submit(*ask("slow", 1))
-        until(lambda: "1 done" in (said := status()) or said)
-        assert table() == {"slow": 1}
-    finally:
-        local.start(cluster, "slurmdbd", "slurmdbd", "-D")
+    configure("".join(line for line in whole.splitlines(True) if not line.startswith("AccountingStorage")))
+    yield
+    local.start(cluster, "slurmdbd", "slurmdbd", "-D")
+    configure(whole)
+
+
+@pytest.mark.usefixtures("without_accounting")
+def test_a_cluster_without_accounting_is_enough(submit, status, until, ask, weights, undisturbed):
+    assert "accounting_storage/slurmdbd" not in _asked("scontrol", "show", "config")
+    submit(*ask("slow", 1))
+    until(lambda: "1 done" in (said := status()) or said)
+    assert weights() == undisturbed(1)
 
 
 def test_what_waits_for_a_data_set_to_be_packed_reads_it_from_the_nodes_disk(
@@ -328,7 +367,12 @@ def test_what_waits_for_a_data_set_to_be_packed_reads_it_from_the_nodes_disk(
     assert bench("data", "export", "walkers:tiny", "--layout", "mars", "--to", tmp_path / "mars").returncode == 0
     monkeypatch.setenv("BENCH_DATA", str(tmp_path))
     monkeypatch.setenv("BENCH_SITE", str(tmp_path / "site.toml"))
-    (tmp_path / "site.toml").write_text(f'scratch = "{tmp_path}/node"\n')
+    # As a container would, beside starting Python: it leaves a word that it did.
+    (tmp_path / "inside").write_text(
+        f'#!/bin/sh\necho "$SLURM_JOB_ID" >> {tmp_path}/started\nexec {sys.executable} "$@"\n'
+    )
+    (tmp_path / "inside").chmod(0o755)
+    (tmp_path / "site.toml").write_text(f'scratch = "{tmp_path}/node"\npython = "{tmp_path}/inside"\n')
     words = ask("slow", 1)
     words[words.index("walkers:tiny")] = "mars"
     submit(*words)
@@ -338,6 +382,7 @@ def test_what_waits_for_a_data_set_to_be_packed_reads_it_from_the_nodes_disk(
     assert pack.stat().st_size > 10_000
     rows = bench("table", "--plugin", words[-1], "--format", "csv").stdout.splitlines()
     assert [row.split(",")[:3] for row in rows[1:]] == [["mars", "slow", "1"]]
+    assert len((tmp_path / "started").read_text().split()) == 2
 
 
 def test_two_nodes_train_what_one_process_trains(submit, status, until, results, ask, weights, undisturbed):
@@ -347,7 +392,7 @@ def test_two_nodes_train_what_one_process_trains(submit, status, until, results,
     assert record["environment"]["processes"] == 2
     # Adam's first steps have one size whatever the gradient's, and make a step of the rounding of those that are next to
     # nothing. Three steps of another batch, or of statistics of half of it, are another weight altogether.
-    two, one = load(weights()), load(undisturbed(1))
+    two, one = (load(next(iter(found.values()))) for found in (weights(), undisturbed(1)))
     for name, weight in one.items():
         assert (two[name] - weight).float().norm() <= 1e-2 * weight.float().norm(), name
 

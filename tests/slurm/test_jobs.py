@@ -253,6 +253,20 @@ def test_the_words_of_sbatch():
     assert lines.index("module load cuda") < next(i for i, line in enumerate(lines) if line.startswith("srun"))
 
 
+def test_a_container_starts_python_in_a_job():
+    asked = resources.Resources(python="apptainer exec --nv bench.sif python")
+    (last,) = (line for line in script(1, asked, "bench").splitlines() if line.startswith("srun"))
+    assert last.endswith(" apptainer exec --nv bench.sif python -u -m submitit.core._submit FOLDER")
+
+
+def test_a_command_runs_by_the_python_of_its_job(monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.executable", "/of/whoever/submits")
+    made = Attempt(python(f"import sys; open({str(tmp_path / 'by')!r}, 'w').write(sys.executable)"), {})
+    monkeypatch.undo()
+    made()
+    assert (tmp_path / "by").read_text() == sys.executable
+
+
 def test_a_snapshot_is_of_the_contents_and_made_once(tmp_path):
     package = tmp_path / "thing"
     package.mkdir()
