@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from baselines.errors import UserError
 from baselines.registry import nearest
@@ -25,7 +23,6 @@ from .settings import LATER
 from .whole import whole, write_whole
 
 RANKS = (1, 5, 10, 20)
-RECORDS = b"bench records"
 FORMAT = 1  # of a record; a reader of another format says so and reads nothing
 
 
@@ -175,14 +172,19 @@ def read(folder: RunFolder) -> Record | None:
         UserError: not a record, or one of another format.
     """
     try:
-        return _checked(json.loads(folder.record.read_text()), folder.record)
+        return checked(json.loads(folder.record.read_text()), folder.record)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{folder.record}: not a record ({error}); --fresh makes it again") from error
 
 
-def _checked(record: Record, file: Path) -> Record:
+def checked(record: Record, file: Path) -> Record:
+    """A record as it was read from `file`, with the settings that came later.
+
+    Raises:
+        UserError: one of another format.
+    """
     if record.get("format") != FORMAT:
         raise UserError(
             f"{file}: a record of format {record.get('format')}; this version of bench reads format {FORMAT}"
@@ -354,61 +356,6 @@ def per_query(rankings: dict[str, Ranking], feature: str, queries: pd.DataFrame)
         for protocol, ranking in rankings.items()
     ]
     return pd.concat(parts, ignore_index=True)
-
-
-def export(runs: list[tuple[RunFolder, Record]], file: Path) -> None:
-    """Many runs in one parquet file to share: a row a query and protocol with its run's name; the records in the metadata.
-
-    Raises:
-        UserError: `file` is a folder.
-    """
-    if file.is_dir():
-        raise UserError(f"{file}: a folder; name the file to write, such as {file / 'runs.parquet'}")
-    parts = [pd.read_parquet(folder.queries).assign(run=record["name"]) for folder, record in runs]
-    table = pa.Table.from_pandas(pd.concat(parts, ignore_index=True), preserve_index=False)
-    text = json.dumps([record for _, record in runs], sort_keys=True, allow_nan=False)
-    with whole(file) as half:
-        pq.write_table(
-            table.replace_schema_metadata({**(table.schema.metadata or {}), RECORDS: text}), half, compression="zstd"
-        )
-
-
-def exported(file: Path) -> list[Record]:
-    """The records in a file that `export` wrote.
-
-    Raises:
-        UserError: no such file, not one of ours, or records of another format.
-    """
-    try:
-        return [_checked(record, file) for record in json.loads(pq.read_schema(file).metadata[RECORDS])]
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such file; `bench records export FILE` writes one") from None
-    except (OSError, pa.ArrowInvalid, KeyError, TypeError) as error:
-        raise UserError(f"{file}: not a file that `bench records export` wrote ({type(error).__name__})") from error
-
-
-def merge(file: Path, place: Path) -> tuple[int, int]:
-    """Lay the runs of a file that `export` wrote below `place`; how many, and how many were there before.
-
-    They have neither weights nor curves.
-
-    Raises:
-        UserError: as `exported`; or a run's name is a path.
-    """
-    found = exported(file)
-    rows = dict(iter(pd.read_parquet(file).groupby("run")))
-    missing = [record for record in found if read(_inside(place, record["name"], file)) is None]
-    for record in missing:
-        folder = _inside(place, record["name"], file)
-        with folder.lock():
-            write(folder, record, rows[record["name"]].drop(columns="run"))
-    return len(missing), len(found) - len(missing)
-
-
-def _inside(place: Path, name: str, file: Path) -> RunFolder:
-    if name != Path(name).name:
-        raise UserError(f"{file}: {name!r} is not the name of a run")
-    return RunFolder(place / name)
 
 
 @contextmanager

@@ -105,14 +105,14 @@ def suite_page(
     style: str,
 ) -> str:
     """A suite's table: from exported files' records, or from the results here and what is under way."""
-    from benchmarks import records
+    from benchmarks import exchange
     from benchmarks.reporting.grid import page
     from benchmarks.reporting.suite_table import counted, grids
     from benchmarks.suites.states import from_records
 
     if suite.paper == "table1":
         return page(counted(suite, choice, root), style)
-    look = from_records([record for file in files for record in records.exported(file)]) if files else look_here(root)
+    look = from_records([record for file in files for record in exchange.exported(file)]) if files else look_here(root)
     return page(grids(suite, choice, look, protocol, feature), style)
 
 

@@ -205,10 +205,10 @@ def export(
     dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
 ) -> None:
     """Write the finished runs, results a query included, to one file. Of one suite: `bench suite export`."""
-    from benchmarks import records
+    from benchmarks import exchange
 
     found = runs_found([], [dataset] if dataset else [], [])
-    records.export([(run.folder, run.record) for run in found if run.folder], to)
+    exchange.export([(run.folder, run.record) for run in found if run.folder], to)
     print(f"{to}: {len(found)} runs")
 
 
@@ -217,10 +217,10 @@ def merge(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of `bench records export`.")],
 ) -> None:
     """Put a co-author's runs beside your own. Those that are here already are left as they are."""
-    from benchmarks import records
+    from benchmarks import exchange, records
 
     for file in files:
-        added, kept = records.merge(file, records.results())
+        added, kept = exchange.merge(file, records.results())
         print(f"{file}: {added} runs added to {records.results()}, {kept} were there")
 
 

@@ -135,14 +135,14 @@ def export(
     asked: Asked,
 ) -> None:
     """Write a suite's finished runs, results a query included, to one file, to share: `bench table SUITE --from FILE`."""
-    from benchmarks import records
+    from benchmarks import exchange, records
     from benchmarks.suites.states import DONE
 
     planned, states = _looked(*chosen(name, asked), asked.root)
     done = [state.record for state in states if state.word == DONE and state.record is not None]
     if not done:
         raise UserError(f"no finished and current runs of {name} in {records.results()}; `bench plan {name}` says why")
-    records.export([(records.RunFolder(records.results() / record["name"]), record) for record in done], to)
+    exchange.export([(records.RunFolder(records.results() / record["name"]), record) for record in done], to)
     print(f"{to}: {len(done)} of {len(planned)} runs")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks import records
+from benchmarks import exchange, records
 from benchmarks.experiment import Experiment
 from benchmarks.records import Record, RunFolder
 
@@ -79,7 +79,7 @@ def in_file(file: Path) -> list[Found]:
     Raises:
         UserError: not such a file.
     """
-    found = records.exported(file)
+    found = exchange.exported(file)
     rows = dict(iter(pd.read_parquet(file).groupby("run")))
     return [Found(record, rows=rows[record["name"]]) for record in found]
 

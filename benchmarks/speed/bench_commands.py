@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import records
+from benchmarks import exchange, records
 from benchmarks.experiment import code_digest
 from benchmarks.records import RunFolder, experiment_of
 from benchmarks.speed.beside import in_turn, note_row
@@ -41,7 +41,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of finished and current runs that were all submitted: those in results/measured, under further seeds."""
     place = tmp_path_factory.mktemp("runs")
     files = sorted(MEASURED.glob("*.parquet"))
-    measured = list({record["name"]: record for file in files for record in records.exported(file)}.values())
+    measured = list({record["name"]: record for file in files for record in exchange.exported(file)}.values())
     entries: list[Entry] = []
     for round_, record in islice(((n, each) for n in count() for each in measured), RUNS):
         first = experiment_of(record)

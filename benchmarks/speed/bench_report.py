@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from benchmarks import records
+from benchmarks import exchange, records
 from benchmarks.records import RunFolder, experiment_of
 from benchmarks.reporting.found import below
 from benchmarks.reporting.report import write
@@ -30,7 +30,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ] = {}  # by name: a run may stand in the files of several suites
     for file in sorted(MEASURED.glob("*.parquet")):
         rows = dict(iter(pd.read_parquet(file).groupby("run")))
-        measured |= {each["name"]: (each, rows[each["name"]].drop(columns="run")) for each in records.exported(file)}
+        measured |= {each["name"]: (each, rows[each["name"]].drop(columns="run")) for each in exchange.exported(file)}
     copies = ((each, round_) for round_ in count() for each in measured.values())
     for (record, rows), round_ in islice(copies, RUNS):
         measured_one = experiment_of(record)

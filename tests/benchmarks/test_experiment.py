@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import experiment, records
+from benchmarks import exchange, experiment
 from benchmarks.experiment import Experiment, code_digest
 from benchmarks.records import experiment_of
 from benchmarks.settings import LATER
@@ -66,12 +66,12 @@ def test_where_a_plugin_lies_is_not_what_it_is(tmp_path, monkeypatch):
 
 def test_records_older_than_a_setting_are_found_by_name_and_answer_the_question_that_is_asked_now(tmp_path):
     table = pq.read_table(MEASURED / "table4.parquet")
-    written = json.loads(table.schema.metadata[records.RECORDS])
+    written = json.loads(table.schema.metadata[exchange.RECORDS])
     for record in written:  # as it was before these settings came
         settings = record["experiment"]["settings"]
         record["experiment"]["settings"] = {key: settings[key] for key in settings if key not in LATER}
-    pq.write_table(table.replace_schema_metadata({records.RECORDS: json.dumps(written)}), tmp_path / "old.parquet")
-    found = records.exported(tmp_path / "old.parquet")
+    pq.write_table(table.replace_schema_metadata({exchange.RECORDS: json.dumps(written)}), tmp_path / "old.parquet")
+    found = exchange.exported(tmp_path / "old.parquet")
     assert {experiment_of(record).name for record in found} == {record["name"] for record in written}
     planned = experiments(SUITES.get("table4")(), Choice(("walkers",), seeds=3, quick=True))
     assert {each.experiment.question for each in planned} == {experiment_of(record).question for record in found}

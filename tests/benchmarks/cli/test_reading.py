@@ -8,7 +8,7 @@ import sys
 import pandas as pd
 import pytest
 
-from benchmarks import records
+from benchmarks import exchange, records
 
 
 def test_a_record_of_other_code_is_shown_as_stale_and_not_as_current(bench, finished):
@@ -53,7 +53,7 @@ def test_a_file_of_runs_is_merged_into_other_results_once(bench, finished, tmp_p
 
 def test_a_merged_file_writes_nowhere_but_below_the_results(bench, finished, tmp_path, monkeypatch):
     away = {**records.read(finished[0]), "name": "../away"}
-    records.export([(finished[0], away)], tmp_path / "bad.parquet")
+    exchange.export([(finished[0], away)], tmp_path / "bad.parquet")
     monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / "mine"))
     answer = bench("records", "merge", tmp_path / "bad.parquet")
     assert answer.status == 2

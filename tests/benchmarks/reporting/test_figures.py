@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import records
+from benchmarks import exchange, records
 from benchmarks.reporting import figures
 from benchmarks.reporting.drawing import save
 from benchmarks.reporting.found import below, in_file, matrix
@@ -31,7 +31,7 @@ def test_people_of_one_identity_give_no_band_but_the_curve(finish, results):
 
 def test_a_run_from_an_exported_file_gives_the_same_curve(finish, results, tmp_path):
     record = finish()
-    records.export([(records.RunFolder(results / record["name"]), record)], tmp_path / "runs.parquet")
+    exchange.export([(records.RunFolder(results / record["name"]), record)], tmp_path / "runs.parquet")
     assert figures.cmc(in_file(tmp_path / "runs.parquet")) == figures.cmc(below(results))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks import records
+from benchmarks import exchange, records
 from benchmarks.reporting.found import Found
 from benchmarks.reporting.report import contents, pages
 from benchmarks.reporting.report.html import Markup, el, join
@@ -134,7 +134,7 @@ def test_a_report_of_exported_records_and_the_claims_that_are_handed_over(
     bench, finish, results, tmp_path, monkeypatch
 ):
     record = finish()
-    records.export([(records.RunFolder(results / record["name"]), record)], tmp_path / "runs.parquet")
+    exchange.export([(records.RunFolder(results / record["name"]), record)], tmp_path / "runs.parquet")
     claim = Claim("AFA helps <mean>", "table4", ())
     interval = Interval(0.01, 0.005, 0.015, "methods", ())
     judged = Judged(claim, ("mars", "mars"), interval, Verdict.SUPPORTED, (), 3, 0.007)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import documents, records
+from benchmarks import documents, exchange, records
 from benchmarks.experiment import Experiment, code_digest
 from benchmarks.reporting.table import page, tables
 
@@ -198,11 +198,11 @@ def test_an_export_gives_back_the_records(tmp_path, bench, results):
     assert bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--epochs", "0").status == 0
     (ours,) = records.finished(results)
     file = tmp_path / "e.parquet"
-    records.export([(records.RunFolder(results / ours["name"]), ours)], file)
-    assert json.dumps(records.exported(file), sort_keys=True) == json.dumps([ours], sort_keys=True)
+    exchange.export([(records.RunFolder(results / ours["name"]), ours)], file)
+    assert json.dumps(exchange.exported(file), sort_keys=True) == json.dumps([ours], sort_keys=True)
 
 
 @pytest.mark.parametrize("name", ["/home/", "/root", "/tmp", "/work"])
 def test_committed_records_hold_no_absolute_path(name):
     for file in (HOUSE / "results").rglob("*.parquet"):
-        assert name not in json.dumps(records.exported(file)), file.name
+        assert name not in json.dumps(exchange.exported(file)), file.name
