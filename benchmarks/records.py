@@ -78,9 +78,9 @@ class RunFolder:
 
     @property
     def hollow(self) -> bool:
-        """Whether a run was begun here of which there is neither a record nor a state to go on from."""
+        """Whether a run failed here that has left neither a record nor a state to go on from."""
         made = (self.record, self.checkpoint, self.weights)
-        return self.settings.exists() and not any(file.exists() for file in made)
+        return self.failure.exists() and not any(file.exists() for file in made)
 
     @property
     def _lock(self) -> Path:

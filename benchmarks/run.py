@@ -99,11 +99,11 @@ def run(
         tested: whether the test set is looked at; without, the record holds the validation alone.
 
     Raises:
-        UserError: too few training identities, or another process runs the same experiment.
+        UserError: too few training identities, nothing to test, or another process runs the same experiment.
         Stopped: a signal ended the training, which had saved its state.
     """
     if tested:
-        _check_questions(data)
+        check_questions(data)
     with distributed.led(folder.lock()):
         done = distributed.from_leader(partial(_begin, experiment, folder, fresh))
         if done is not None:
@@ -167,8 +167,12 @@ def _begin(experiment: Experiment, folder: RunFolder, fresh: bool) -> Record | N
     return None
 
 
-def _check_questions(data: Data) -> None:
-    """Refuse, before any training, data that nothing can be asked of."""
+def check_questions(data: Data) -> None:
+    """Refuse, before any training, data that nothing can be asked of.
+
+    Raises:
+        UserError: no query, no gallery, or a protocol that there is not.
+    """
     for subset, tracklets in zip(("query", "gallery"), test_tracklets(data), strict=True):
         if tracklets.empty:
             raise UserError(f"data set {data.name}: no {subset} tracklets, so that there is nothing to evaluate")
@@ -192,11 +196,12 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: Data, place: Pat
     trained = records.experiment_of(record)
     if (data.name, data.split, data.digest) == (trained.test, trained.test_split, trained.test_data):
         return record
+    check_questions(data)
     if reasons := records.stale(record, {}):
         raise UserError(
             f"{record['name']}: {'; '.join(reasons)}; run it again with --fresh before it is evaluated elsewhere"
         )
-    _check_weights(source)
+    _classes(source)
     there = {
         "test": data.name,
         "test_data": data.digest,
@@ -221,7 +226,7 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: Data, place: Pat
         return record
 
 
-def _check_weights(folder: RunFolder) -> int:
+def _classes(folder: RunFolder) -> int:
     """How many training identities the final weights are for.
 
     Raises:
@@ -240,7 +245,7 @@ def _check_weights(folder: RunFolder) -> int:
 
 def trained_model(folder: RunFolder, record: Record, machine: Machine) -> tuple[ReidModel, Settings]:
     """The model of a finished run with its final weights, and its settings."""
-    classes = _check_weights(folder)
+    classes = _classes(folder)
     experiment = records.experiment_of(record)
     settings = from_dict({**experiment.settings, "weights": "none"})
     if BASELINES.get(split_method(experiment.method)[0]).uses_flow and flow_digest(settings) != experiment.flow_weights:

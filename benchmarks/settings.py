@@ -232,7 +232,7 @@ def _checked(values: Mapping[str, Any], source: str) -> dict[str, Any]:
         if not choices and (not isinstance(value, hint) or isinstance(value, bool)):
             raise UserError(f"{source}: {key} takes {_WORDS[hint]}, not {value!r}")
         if value == "":
-            raise UserError(f"{source}: {key} is empty; give a value, such as none")
+            raise UserError(f"{source}: {key} is empty; give a value, or leave it out")
         low, high = RANGES.get(key, (-float("inf"), float("inf")))
         if not choices and not isinstance(value, str) and not low <= value <= high:
             raise UserError(f"{source}: {key} must be from {low:g} to {high:g}, not {value:g}")

@@ -21,8 +21,8 @@ class Attempt:
     """A picklable call of `command`, which saves its state at SIGTERM and goes on from there when it is run again.
 
     Args:
-        command, environment: the words, and what is added to the job's own environment. Where the first word is the Python
-            of whoever submits, the job's own stands in its place: in a container there may be no other.
+        command, environment: the words, and what is added to the job's own environment. In the place of the Python
+            of whoever submits runs the job's own: in a container there may be no other.
         lanes: where there is no scheduler: files of which one is locked while the command runs, so that no more run at once,
             and what the environment says besides in that one.
     """
@@ -33,8 +33,8 @@ class Attempt:
         environment: Mapping[str, str],
         lanes: Mapping[Path, Mapping[str, str]] | None = None,
     ) -> None:
-        self.command, self.environment, self.lanes = tuple(command), dict(environment), lanes
-        self.python = sys.executable
+        self.command = tuple("" if word == sys.executable else word for word in command)  # "": the job's Python
+        self.environment, self.lanes = dict(environment), lanes
         self.child: int | None = None
 
     def __call__(self) -> None:
@@ -66,9 +66,8 @@ class Attempt:
 
     def _run(self, besides: Mapping[str, str]) -> int:
         # A time limit's USR2 reaches every process of the job; the command must live to be asked to save its state.
-        program = sys.executable if self.command[0] == self.python else self.command[0]
         child = subprocess.Popen(
-            (program, *self.command[1:]),
+            [word or sys.executable for word in self.command],
             env={**os.environ, **self.environment, **besides},
             preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN),
             process_group=0,

@@ -39,7 +39,7 @@ def live(entries: Iterable[Entry]) -> dict[str, Live]:
         found |= parsed(_ask("squeue", "--noheader", "--array", f"--states={STATES}", "--format=%i|%T|%L|%r"))
     for entry in entries:
         if _elsewhere(entry):
-            found[entry.job] = Live("queued", why=f"on {entry.host}: only that machine knows")
+            found[entry.job] = Live("queued", why=f"on {entry.host}: only that machine knows; `bench run` does it here")
     pids = {entry.job for entry in entries if entry.cluster == "local" and entry.job and entry.job not in found}
     if pids:
         rows = [line.split(None, 2) for line in _ask("ps", "-wweo", "pid=,ppid=,args=").splitlines()]
@@ -90,8 +90,8 @@ def cancel(entries: Iterable[Entry]) -> None:
 
 
 def _elsewhere(entry: Entry) -> bool:
-    """Whether the job belongs to another machine, outside Slurm."""
-    return entry.host not in ("", socket.gethostname())
+    """Whether the job, if there is one, belongs to another machine, outside Slurm."""
+    return bool(entry.job) and entry.host not in ("", socket.gethostname())
 
 
 def _ask(*words: str) -> str:

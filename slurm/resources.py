@@ -3,6 +3,8 @@
 import dataclasses
 import os
 import re
+import shlex
+import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,6 +58,11 @@ class Resources:
     def processes(self) -> int:
         """A node's: one a GPU."""
         return max(self.gpus, 1)
+
+    @property
+    def interpreter(self) -> str:
+        """What starts Python in a job, as words of shell."""
+        return self.python or shlex.quote(sys.executable)
 
     @property
     def minutes(self) -> int:

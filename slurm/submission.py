@@ -2,7 +2,6 @@
 
 import io
 import os
-import shlex
 import shutil
 import signal
 import socket
@@ -60,9 +59,7 @@ def submit(
                 executor = submitit.LocalExecutor(folder, max_num_timeout=MAX_TIMEOUTS)
                 executor.update_parameters(timeout_min=FOREVER, tasks_per_node=1)
             else:
-                executor = submitit.SlurmExecutor(
-                    folder, max_num_timeout=MAX_TIMEOUTS, python=resources.python or shlex.quote(sys.executable)
-                )
+                executor = submitit.SlurmExecutor(folder, max_num_timeout=MAX_TIMEOUTS, python=resources.interpreter)
                 executor.update_parameters(**resources.parameters(name, after))
             # What sbatch says of a refusal is in the error as well.
             with redirect_stderr(io.StringIO()), _detached(folder) if local else nullcontext():
@@ -136,6 +133,6 @@ def script(count: int, resources: Resources, name: str) -> str:
     """The sbatch script of an array of `count` jobs, as submitit will write it."""
     from submitit.slurm.slurm import _make_sbatch_string
 
-    command = f"{resources.python or shlex.quote(sys.executable)} -u -m submitit.core._submit FOLDER"
+    command = f"{resources.interpreter} -u -m submitit.core._submit FOLDER"
     array = count if count > 1 else None
     return str(_make_sbatch_string(command, Path("FOLDER"), map_count=array, **resources.parameters(name)))

@@ -315,8 +315,8 @@ def cancel(
 def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Do it, after saying what.")] = False,
 ) -> None:
-    """Remove what nobody needs: checkpoints of finished runs, half-written files, folders of runs that were begun and have
-    nothing to go on from, copies of code that no job will run. The last two only while no job waits or runs."""
+    """Remove what nobody needs: checkpoints of finished runs, half-written files, folders of runs that failed and have nothing
+    to go on from, copies of code that no job will run. The last two only while no job waits or runs."""
     import shutil
 
     from benchmarks import records
@@ -344,6 +344,9 @@ def clean(
                 file.stat().st_size if file.is_file() else sum(f.stat().st_size for f in file.rglob("*") if f.is_file())
             )
             print(f"{'removed' if yes else 'would remove'}: {file} ({size / 1e6:.1f} MB)")
-            if yes:
+            if yes and records.RunFolder(file).hollow:
+                with records.RunFolder(file).lock():  # not under a run that has begun meanwhile
+                    shutil.rmtree(file)
+            elif yes:
                 shutil.rmtree(file) if file.is_dir() else file.unlink()
         print(f"{len(found)} to remove" + ("" if yes or not found else "; --yes does it"))

@@ -82,7 +82,7 @@ def import_video(
     from benchmarks.progress import reporting
     from benchmarks.reporting.show import counts
 
-    if not re.fullmatch(r"\w[\w.-]*", name) or name in DATASETS.entries:
+    if not re.fullmatch(r"\w[\w.-]*", name) or name in DATASETS.entries or name.startswith("walkers"):
         raise UserError(f"--name {name}: taken, or not made of letters, digits, '.', '_' and '-'; choose another")
     with reporting() as report:
         made = cut(

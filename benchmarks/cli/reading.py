@@ -208,8 +208,9 @@ def export(
     from benchmarks import exchange
 
     found = runs_found([], [dataset] if dataset else [], [])
-    exchange.export([(run.folder, run.record) for run in found if run.folder], to)
-    print(f"{to}: {len(found)} runs")
+    runs = [(run.folder, run.record) for run in found if run.folder]
+    exchange.export(runs, to)
+    print(f"{to}: {len(runs)} runs")
 
 
 @records_verbs.command()

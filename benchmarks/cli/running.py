@@ -40,7 +40,7 @@ def run(
     from benchmarks import distributed, launch, records
     from benchmarks.data.loading import load
     from benchmarks.progress import reporting
-    from benchmarks.run import evaluate_elsewhere, plan
+    from benchmarks.run import check_questions, evaluate_elsewhere, plan
     from benchmarks.run import run as execute
 
     short = {"backbone": backbone, "weights": weights, "epochs": epochs, "precision": precision}
@@ -52,6 +52,7 @@ def run(
         there = None  # read now: what is wrong with it is said before the training, and not after
         if test is not None:
             there = load(test, progress=lambda done, total: report("read", done, total, test))
+            check_questions(there)
         folder = records.RunFolder(records.results() / experiment.name)
         record = distributed.from_leader(lambda: records.read(folder))
         if record is not None and not fresh:

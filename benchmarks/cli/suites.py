@@ -136,9 +136,11 @@ def export(
 ) -> None:
     """Write a suite's finished runs, results a query included, to one file, to share: `bench table SUITE --from FILE`."""
     from benchmarks import exchange, records
-    from benchmarks.suites.states import DONE
+    from benchmarks.suites.states import DONE, here
 
-    planned, states = _looked(*chosen(name, asked), asked.root)
+    suite, choice = chosen(name, asked)
+    planned = planned_of(suite, choice)
+    states = here(records.results(), asked.root)(planned)  # what is done no queue can change
     done = [state.record for state in states if state.word == DONE and state.record is not None]
     if not done:
         raise UserError(f"no finished and current runs of {name} in {records.results()}; `bench plan {name}` says why")
@@ -164,13 +166,14 @@ def plan(name: Name, asked: Asked) -> None:
         None if state.word == DONE else seconds(each.experiment, found)
         for each, state in zip(planned, states, strict=True)
     ]
+    told = [str(state) for state in states]
     rows = [
-        [title_of(each), str(state) if len(str(state)) < WIDE else state.word, "" if span is None else spelled(span)]
-        for each, state, span in zip(planned, states, times, strict=True)
+        [title_of(each), said if len(said) < WIDE else state.word, "" if span is None else spelled(span)]
+        for each, state, said, span in zip(planned, states, told, times, strict=True)
     ]
     print(tabulate(rows, ("experiment", "state", "time"), tablefmt="simple", disable_numparse=True))
-    for said in dict.fromkeys(str(state) for state in states if len(str(state)) >= WIDE):
-        print(f"\n{said}")
+    for said in dict.fromkeys(each for each in told if len(each) >= WIDE):
+        print(f"\n{told.count(said)} of them: {said}")
     missing = [span for state, span in zip(states, times, strict=True) if state.word != DONE]
     known = [span for span in missing if span is not None]
     print(f"\n{len(planned)} experiments, {len(planned) - len(missing)} done, {len(missing)} to run", end="")

@@ -105,7 +105,7 @@ def require(root: Path, parts: Sequence[str], dataset: Dataset) -> None:
 
 
 def subfolders(folder: Path, what: str, faults: list[Fault]) -> list[str]:
-    """Names of the folders in `folder`, sorted, that `what` names; where there are none, it is noted in `faults`."""
+    """Names of the folders in `folder`, sorted. What cannot be read, or holds none, is noted in `faults`; `what` they are."""
     return _names(folder, lambda entry: entry.is_dir(), what, faults)
 
 

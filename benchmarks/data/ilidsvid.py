@@ -6,8 +6,7 @@ from typing import ClassVar
 
 from baselines.errors import UserError
 from baselines.registry import register
-from benchmarks.data.dataset import Dataset, Fault, StructureError, TwoCameras, halves, matlab, subfolders
-from benchmarks.data.table import make_table
+from benchmarks.data.dataset import Dataset, Fault, TwoCameras, halves, matlab, sound, subfolders
 
 CAMERAS = ("i-LIDS-VID/sequences/cam1", "i-LIDS-VID/sequences/cam2")
 SPLITS = "train-test people splits/train_test_splits_ilidsvid.mat"
@@ -31,8 +30,7 @@ class ILidsVid(TwoCameras, Dataset):
         # Those of both cameras, for a folder that one of them lacks must not shift the places of the others.
         faults: list[Fault] = []
         persons = sorted({person for camera in CAMERAS for person in subfolders(root / camera, "persons", faults)})
-        if faults:
-            raise StructureError(faults, make_table([]))
+        sound([], faults)
         places = matlab(root / SPLITS, "ls_set")[split : split + 1].ravel().tolist()
         if sorted(places) != list(range(1, len(persons) + 1)):
             raise UserError(

@@ -50,8 +50,11 @@ def write(
 def find(name: str, digest: str) -> Path | None:
     """The folder of the pack that has the data of this digest; None where there is none, or not all of it."""
     for note in (cache() / "packs").glob(f"{name}-*/{NOTE}"):
-        if digest in json.loads(note.read_text())["digests"]:
-            return note.parent
+        try:
+            if digest in json.loads(note.read_text())["digests"]:
+                return note.parent
+        except (OSError, ValueError, KeyError, TypeError):  # damaged: to be written again
+            continue
     return None
 
 

@@ -103,6 +103,8 @@ class PackedStore:
 def _mapped(file: Path) -> pa.Table:
     try:
         return pa.ipc.open_file(pa.memory_map(str(file))).read_all()
+    except PermissionError:
+        raise
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"{file}: missing or damaged ({error}); delete {file.parent}, and make it again") from error
 

@@ -73,10 +73,12 @@ def read_table(file: Path) -> pd.DataFrame:
     """A table that was written to a Parquet file; each row's frames are `FrameNames`.
 
     Raises:
-        UserError: not such a file.
+        UserError: missing or damaged.
     """
     try:
         table = pq.read_table(file)
+    except PermissionError:
+        raise
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"{file}: missing or damaged ({error}); delete {file.parent}, and make it again") from error
     frames = table.column("frames").combine_chunks()

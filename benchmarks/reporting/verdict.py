@@ -51,7 +51,7 @@ class Judged:
     reasons: tuple[str, ...]
     runs: int
     paper: float | None
-    p: float | None = None
+    p: float = 1.0
 
     @property
     def title(self) -> str:
@@ -223,7 +223,7 @@ def _holm(judged: list[Judged]) -> list[Judged]:
     One that cannot be tested yet counts as one that shows nothing, so that no verdict changes when it is.
     """
     tested = [number for number, each in enumerate(judged) if each.interval is not None and not each.missing]
-    known = [p for number in tested if (p := judged[number].p) is not None]
+    known = [judged[number].p for number in tested]
     adjusted = holm([*known, *[1.0] * (len(judged) - len(tested))])
     for number, p in zip(tested, adjusted, strict=False):
         if judged[number].word in (Verdict.SUPPORTED, Verdict.CONTRADICTED) and p >= ALPHA:
@@ -241,8 +241,8 @@ def grids(judged: Sequence[Judged]) -> Iterator[Grid]:
         here = [each for each in judged if each.place == place]
         notes = [
             f"effects in points of {METRIC}; intervals of methods: other seeds, other people; of checkpoints: these weights on "
-            f"other people, p by flipping whole identities; a difference within ±{100 * MARGIN:g} is negligible; Holm's "
-            f"correction, which p is without, over the {len(here)} claims of the place, tested or not"
+            f"other people, p by flipping whole identities; a difference within ±{100 * MARGIN:g} is negligible; p is before "
+            f"Holm's correction over the {len(here)} claims of the place, tested or not"
         ]
         asked = [each for each in here if not each.missing.startswith(NOT_RUN)]
         notes += _together((reason, each.claim.text) for each in asked for reason in each.reasons)
@@ -261,14 +261,13 @@ def _together(pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 def row(each: Judged) -> list[str]:
     """The cells below HEAD."""
-    if each.interval is None:
-        effect = span = question = inside = ""
-    else:
+    effect = span = question = p = inside = ""
+    if each.interval is not None:
         low, high = 100 * each.interval.low, 100 * each.interval.high
         effect, question = f"{100 * each.interval.estimate:+.1f}", each.interval.question
-        span = "unbounded" if np.isinf(low) else f"{low:+.1f} to {high:+.1f}"
-        inside = "yes" if each.paper is not None and low <= 100 * each.paper <= high else "no"
-        inside = "" if each.paper is None or np.isinf(low) else inside
+        span = f"{low:+.1f} to {high:+.1f}"
+        p = f"{each.p:.4f}" if each.p >= 0.0001 else "< 0.0001"
+        if each.paper is not None and question == "methods":  # as the paper's effect is
+            inside = "yes" if low <= 100 * each.paper <= high else "no"
     told = "" if each.paper is None else f"{100 * each.paper:+.1f}"
-    p = "" if each.p is None else f"{each.p:.4f}" if each.p >= 0.0001 else "< 0.0001"
     return [each.claim.text, str(each.runs or ""), effect, span, question, p, told, inside, each.said]

@@ -25,9 +25,8 @@ MEASURED = Path(__file__).parents[2] / "results" / "measured"
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs."""
     place = tmp_path_factory.mktemp("runs")
-    measured: dict[
-        str, tuple[records.Record, pd.DataFrame]
-    ] = {}  # by name: a run may stand in the files of several suites
+    # By name: a run may stand in the files of several suites.
+    measured: dict[str, tuple[records.Record, pd.DataFrame]] = {}
     for file in sorted(MEASURED.glob("*.parquet")):
         rows = dict(iter(pd.read_parquet(file).groupby("run")))
         measured |= {each["name"]: (each, rows[each["name"]].drop(columns="run")) for each in exchange.exported(file)}

@@ -110,12 +110,16 @@ class Shy(Mean, Baseline):
     for half in halves:
         half.touch()
     kept = {file for file in done.iterdir() if file not in halves}
-    hollow, stopped = (records.RunFolder(results / name) for name in ("hollow", "stopped"))
-    for folder in (hollow, stopped):
+    hollow, stopped, trained, running = (
+        records.RunFolder(results / name) for name in ("hollow", "stopped", "trained", "new")
+    )
+    for folder in (hollow, stopped, trained, running):
         folder.path.mkdir()
         folder.settings.write_text((done / "experiment.json").read_text())
         folder.failure.touch()
     stopped.checkpoint.touch()
+    trained.weights.touch()
+    running.failure.unlink()
     said = words(bench("clean"))
     assert all(f"would remove: {each} " in said for each in (copy, hollow.path, *halves))
     assert copy.exists()
@@ -123,7 +127,7 @@ class Shy(Mean, Baseline):
     assert not copy.exists()
     assert set(done.iterdir()) == kept
     assert not hollow.path.exists()
-    assert stopped.checkpoint.exists()
+    assert all(folder.settings.exists() for folder in (stopped, trained, running))
     assert "2 done" in status()
 
 

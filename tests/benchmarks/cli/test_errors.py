@@ -2,6 +2,8 @@
 
 import pytest
 
+IMPORT = ("data", "import", "--video", "gone.avi", "--tracks", "gone.txt", "--identities", "gone.csv", "--name")
+
 
 @pytest.mark.parametrize("place", ["/proc", "/proc/below/it", "file", "file/below"])
 def test_doctor_fails_where_a_folder_cannot_be_written_to(bench, tmp_path, monkeypatch, place):
@@ -53,6 +55,9 @@ def test_doctor_fails_where_a_folder_cannot_be_written_to(bench, tmp_path, monke
         (("run", "--method", "mean", "--dataset", "walkers:tiny", "--test", "wakers"), "did you mean 'walkers'"),
         (("run", "--method", "mean", "--dataset", "walkers:tiny", "--set", "height=100000"), "height"),
         (("list", "--plugin", "gone.py"), "gone.py"),
+        ((*IMPORT, "mars"), "--name mars: taken"),
+        ((*IMPORT, "walkers2"), "--name walkers2: taken"),  # of the drawn ones, as all that begins so
+        ((*IMPORT, "mars2"), "gone.avi"),
     ],
 )
 def test_a_users_error_is_one_line_and_status_2(bench, words, message):
