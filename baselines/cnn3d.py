@@ -12,8 +12,12 @@ from .baseline import Baseline, Clips
 from .registry import register
 
 # The one convolution of each block that gets a kernel over time, by its name in the backbone: the first of a residual block,
-# the projection of an inverted residual, and each but the last of `small`. They are the cheap ones of their blocks.
+# the projection of an inverted residual (and MobileNet's first), and each but the last of `small`. They are the cheap ones of
+# their blocks.
 INFLATED = re.compile(r".*\.conv1|.*\.conv\.[12]|early\.\d\.0")
+# Up to so many kernels over time start as torch starts any convolution, and n of them by the root of 3 / n smaller, so that all
+# together bring as much of what moves into a deep network as into `small`. Else ImageNet weights begin with noise.
+FULL_SIZE = 3
 
 
 class TemporalConv(nn.Module):
@@ -24,15 +28,16 @@ class TemporalConv(nn.Module):
     while P and N answer to motion from the first step on: kernels that start at zero, or all alike, were seen to stay there
     where nothing but motion tells people apart. At the ends of a clip its first and last frame stand still.
 
-    The input is (B * T, C, H, W); `steps` is T and is set by the baseline before each forward pass.
+    The input is (B * T, C, H, W); `steps` is T and is set by the baseline before each forward pass. `size`: of P and N at the
+    start, in units of torch's own.
     """
 
-    def __init__(self, convolution: nn.Conv2d) -> None:
+    def __init__(self, convolution: nn.Conv2d, size: float = 1.0) -> None:
         super().__init__()
         self.convolution = convolution
         previous, following = torch.empty_like(convolution.weight), torch.empty_like(convolution.weight)
         for weight in (previous, following):
-            nn.init.kaiming_uniform_(weight, a=5**0.5)  # as torch starts any convolution
+            nn.init.kaiming_uniform_(weight, a=5**0.5).mul_(size)  # as torch starts any convolution
         self.previous, self.following = nn.Parameter(previous), nn.Parameter(following)
         self.steps = 1
 
@@ -79,7 +84,9 @@ class Cnn3d(Baseline):
 
 def _inflate(backbone: Backbone) -> None:
     """Put a `TemporalConv` in the place of each convolution that INFLATED names."""
-    for name, module in list(backbone.named_modules()):
-        if isinstance(module, nn.Conv2d) and INFLATED.fullmatch(name):
-            parent, _, attribute = name.rpartition(".")
-            setattr(backbone.get_submodule(parent), attribute, TemporalConv(module))
+    modules = backbone.named_modules()
+    found = [(name, each) for name, each in modules if isinstance(each, nn.Conv2d) and INFLATED.fullmatch(name)]
+    size = min(1.0, (FULL_SIZE / len(found)) ** 0.5)
+    for name, convolution in found:
+        parent, _, attribute = name.rpartition(".")
+        setattr(backbone.get_submodule(parent), attribute, TemporalConv(convolution, size))

@@ -217,6 +217,16 @@ def test_an_inflated_convolution_is_torchs_convolution_over_time_and_space():
     torch.testing.assert_close(inflated(clip.flatten(0, 1)).unflatten(0, (2, 5)), expected)
 
 
+def test_kernels_over_time_bring_as_much_into_a_deep_network_as_into_a_shallow_one():
+    sums = []
+    for backbone in ("small", "mobilenet_v2"):
+        found = BASELINES.get("cnn3d")(build_backbone(backbone, "none")[0]).temporal
+        weights = (each.previous.detach() for each in found)
+        # In units of the bound of torch's own start, 1 over the root of the inputs.
+        sums.append(sum(float(weight.abs().max()) ** 2 * weight[0].numel() for weight in weights))
+    assert sums == pytest.approx([3, 3], rel=0.05)
+
+
 @pytest.mark.parametrize("backbone", ["small", *VIDEO])
 def test_a_3d_network_sees_the_order_of_frames_and_the_mean_does_not(backbone):
     torch.manual_seed(0)
