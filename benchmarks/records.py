@@ -113,16 +113,24 @@ class RunFolder:
                         ) from None
                     time.sleep(0.05)  # `held` has it for a moment
             self.failure.unlink(missing_ok=True)
-            try:
+            with self.failing():
                 yield
-            except UserError as error:
-                write_whole(
-                    self.failure, str(error).strip().splitlines()[-1]
-                )  # of a worker's, the line below its traceback
-                raise
-            except Exception as error:
-                write_whole(self.failure, f"{type(error).__name__}: {error}".splitlines()[0])
-                raise
+
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """Write down in `failure` what ends the block as an error, other than a wish to stop.
+
+        Of several processes the first to fail is the cause; the others lose their connection to it.
+        """
+        try:
+            yield
+        except Exception as error:
+            line = f"{type(error).__name__}: {error}".splitlines()[0]
+            if isinstance(error, UserError):
+                line = str(error).strip().splitlines()[-1]  # of a worker's, the line below its traceback
+            if not self.failure.exists():
+                write_whole(self.failure, line)
+            raise
 
     @property
     def held(self) -> bool:

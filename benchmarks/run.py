@@ -104,7 +104,7 @@ def run(
     """
     if tested:
         check_questions(data)
-    with distributed.led(folder.lock()):
+    with distributed.led(folder.lock()), folder.failing():
         done = distributed.from_leader(partial(_begin, experiment, folder, fresh))
         if done is not None:
             return done
@@ -210,7 +210,7 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: Data, place: Pat
     }
     experiment = Experiment(**{**asdict(trained), **there})
     folder = RunFolder(place / experiment.name)
-    with distributed.led(folder.lock()):
+    with distributed.led(folder.lock()), folder.failing():
         done = distributed.from_leader(partial(records.read, folder))
         if done is not None and not records.stale(done, {}):
             return done

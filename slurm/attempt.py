@@ -44,14 +44,17 @@ class Attempt:
             RuntimeError: the command failed, or was stopped and nobody ended this job.
         """
         with self._lane() as besides:
-            for _ in range(DEATHS):
+            for _ in range(1 if _beside() else DEATHS):
                 status = self._run(besides)
                 if status != -signal.SIGKILL:
                     break
-        if status < 0:  # it could not say why itself
+        again = status == -signal.SIGKILL and _beside() and int(os.environ.get("SLURM_RESTART_COUNT", 0)) < DEATHS
+        if again:  # the others wait for what this one was about to say: all begin anew
+            subprocess.run(("scontrol", "requeue", os.environ["SLURM_JOB_ID"]), check=True)
+        elif status < 0:  # it could not say why itself
             times = f" {DEATHS} times" if status == -signal.SIGKILL else ""
             print(f"ended by {signal.Signals(-status).name}{times}", file=sys.stderr, flush=True)
-        if status in STOPPED:
+        if again or status in STOPPED:
             # Whoever stopped the command is about to end this job too: preemption, a time limit, scontrol requeue. A job
             # that ends by itself meanwhile is not queued again.
             time.sleep(PATIENCE)
@@ -106,3 +109,8 @@ class Attempt:
                     yield besides
                     return
             time.sleep(0.5)
+
+
+def _beside() -> bool:
+    """Whether other tasks of the job's step run the same command, and need this one."""
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1

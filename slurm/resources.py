@@ -95,9 +95,11 @@ class Resources:
             "gpus_per_node": self.gpus or None,
             "mem": f"{round(self.memory * 1024)}MB" if self.memory else None,
             "setup": list(self.setup) or None,
-            "additional_parameters": dict(_pair(text) for text in self.sbatch)
-            | ({"dependency": ":".join(("afterany", *after))} if after else {})
-            or None,
+            # Whatever a site's default is, a job may be queued again, and one process that ends badly ends them all.
+            "additional_parameters": {"requeue": True}
+            | dict(_pair(text) for text in self.sbatch)
+            | ({"dependency": ":".join(("afterany", *after))} if after else {}),
+            "srun_args": ["--kill-on-bad-exit=1"],
         }
         return {key: value for key, value in known.items() if value is not None} | {
             "job_name": name,

@@ -349,5 +349,38 @@ def test_a_signal_to_one_stops_all_at_one_iteration_and_another_number_of_proces
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
+def test_the_first_process_to_fail_is_the_one_whose_error_is_written_down(tmp_path):
+    (tmp_path / "mine.py").write_text("""
+from baselines.baseline import Baseline
+from baselines.errors import UserError
+from baselines.mean import Mean
+from baselines.registry import register
+from benchmarks import distributed
+
+@register("lame")
+class Lame(Mean, Baseline):
+    def forward(self, clips):
+        if self.training and distributed.rank() == 1:
+            raise UserError("lame: process 1 is out of memory")
+        return super().forward(clips)
+""")
+    words = (
+        "-m",
+        "benchmarks.cli",
+        "run",
+        "--method",
+        "lame",
+        "--dataset",
+        "walkers:tiny",
+        "--plugin",
+        str(tmp_path / "mine.py"),
+    )
+    there = {**os.environ, "OMP_NUM_THREADS": "1", "BENCH_RESULTS": str(tmp_path / "runs")}
+    answer = subprocess.run([*torchrun(), *words, "--set", "epochs=1"], env=there, capture_output=True, timeout=300)
+    assert answer.returncode != 0
+    (failure,) = tmp_path.glob("runs/*/failure.txt")
+    assert failure.read_text() == "lame: process 1 is out of memory"
+
+
 if __name__ == "__main__":
     main(Path(sys.argv[1]))

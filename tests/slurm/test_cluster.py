@@ -247,6 +247,7 @@ def _restart_the_controller(job: str, cluster: Path, results: Path) -> None:
         (1, (_requeue, _kill_the_run)),
         (1, (_preempt, _kill_the_node)),
         (1, (_restart_the_controller,)),
+        (2, (_requeue, _kill_the_run)),
         (2, (_requeue, _kill_the_node)),
     ],
 )

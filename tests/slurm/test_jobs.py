@@ -49,10 +49,25 @@ if len(lives.read_text()) < 3: os.kill(os.getpid(), 9)
     assert (tmp_path / "lives").read_text() == "x"
 
 
+@pytest.mark.parametrize(("restarts", "asked"), [("0", "requeue 12\n"), ("3", "")])
+def test_of_several_processes_one_that_is_killed_has_all_begin_anew_a_few_times(
+    tmp_path, programs, monkeypatch, restarts, asked
+):
+    programs("scontrol", f'echo "$@" >> {tmp_path}/asked')
+    (tmp_path / "asked").touch()
+    monkeypatch.setattr(attempt, "PATIENCE", 0)
+    for name, value in {"STEP_NUM_TASKS": "2", "JOB_ID": "12", "RESTART_COUNT": restarts}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    with pytest.raises(RuntimeError, match="exit status -9"):
+        Attempt(python(f"import os; open({str(tmp_path / 'lives')!r}, 'a').write('x'); os.kill(os.getpid(), 9)"), {})()
+    assert (tmp_path / "lives").read_text() == "x"  # nobody would answer a second one
+    assert (tmp_path / "asked").read_text() == asked
+
+
 def test_what_waits_for_another_job_says_so_to_sbatch():
     said = resources.Resources(sbatch=("exclusive",)).parameters("name", ["12", "13_2"])["additional_parameters"]
-    assert said == {"exclusive": True, "dependency": "afterany:12:13_2"}
-    assert "additional_parameters" not in resources.Resources().parameters("name")
+    assert said == {"requeue": True, "exclusive": True, "dependency": "afterany:12:13_2"}
+    assert resources.Resources().parameters("name")["additional_parameters"] == {"requeue": True}
 
 
 def test_checkpoint_lets_the_command_save_its_state_and_what_is_queued_again_runs_it_anew(tmp_path):
@@ -173,7 +188,10 @@ def test_what_sbatch_refuses_costs_no_result(bench, programs, results):
 
 def test_jobs_of_another_machine_are_not_over_for_all_that_is_known_here():
     there = replace(entry("a", "123"), cluster="local", host="another")
-    assert queue.live([there]) == {"123": ("queued", "", "on another: only that machine knows")}
+    assert queue.live([there]) == {
+        "123": ("queued", "", "on another: only that machine knows; `bench run` does it here")
+    }
+    assert queue.live([replace(there, job="")]) == {}  # it was cancelled there
     with pytest.raises(JobError, match="runs on another"):
         queue.cancel([there])
 
@@ -241,7 +259,7 @@ def test_the_example_of_a_site_is_one(monkeypatch):
 def test_the_words_of_sbatch():
     asked = resources.Resources(
         partition="gpu", account="lab", qos="long", constraint="h100", gpus=4, cpus=8, memory=64, nodes=2, time="1:30:00",
-        max_parallel=8, sbatch=("requeue", "reservation=x"), setup=("module load cuda",),
+        max_parallel=8, sbatch=("reservation=x",), setup=("module load cuda",),
     )  # fmt: skip
     lines = script(12, asked, "bench-table4").splitlines()
     for word in (
@@ -250,6 +268,7 @@ def test_the_words_of_sbatch():
         "signal=USR2@90",
     ):  # fmt: skip
         assert f"#SBATCH --{word}" in lines
+    assert "--kill-on-bad-exit=1" in lines[-1]  # else the other processes of a step wait for the one that failed
     assert lines.index("module load cuda") < next(i for i, line in enumerate(lines) if line.startswith("srun"))
 
 

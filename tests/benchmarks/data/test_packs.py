@@ -81,3 +81,12 @@ def test_a_node_reads_from_its_own_disk(place, monkeypatch, tmp_path):
 def test_what_is_drawn_is_packed_as_it_is():
     with pytest.raises(UserError, match="packed as it is"):
         loading.pack("walkers:tiny")
+
+
+def test_a_pack_whose_note_is_damaged_is_not_used_and_written_again(place, monkeypatch, tmp_path):
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    folder = loading.pack("mars", place)
+    (folder / packs.NOTE).write_text('{"dig')
+    assert isinstance(loading.load("mars", root=place).store, FolderStore)
+    loading.pack("mars", place)
+    assert isinstance(loading.load("mars", root=place).store, PackedStore)

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.reporting import verdict
 from benchmarks.reporting.found import Found
-from benchmarks.reporting.verdict import grids, judge
+from benchmarks.reporting.verdict import HEAD, grids, judge, row
 from benchmarks.suites.claims import CLAIMS
 from benchmarks.suites.suite import Choice, Row, Suite, experiments
 
@@ -83,6 +83,7 @@ def test_one_seed_decides_nothing_and_says_what_is_missing():
     assert "one seed" in helps.missing
     assert helps.interval.question == "checkpoints"  # of which one seed does say something
     assert 0.25 < helps.interval.low < helps.interval.high < 0.35
+    assert dict(zip(HEAD, row(helps), strict=True))["inside"] == ""  # the paper's effect is of methods
     assert helps.p == 1 / 10_000  # no flip of whole people comes near: (0 + 1) / (9,999 + 1)
 
 
