@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
+from typing import Any
 
 from . import JobError, queue
 from .attempt import Attempt
@@ -43,13 +44,12 @@ def submit(
 
     lanes = lanes_here(ledger.place, resources) if local else None
     attempts = [Attempt(task.command, environment, lanes) for task in tasks]
-    longest = ARRAY if local else min(ARRAY, queue.longest_array())
+    longest = ARRAY if local else queue.longest_array()
     batches = ledger.place / "batches"
     batches.mkdir(parents=True, exist_ok=True)
     entries: list[Entry] = []
     cluster, host = ("local", socket.gethostname()) if local else ("slurm", "")
-    for first in range(0, len(tasks), longest):
-        part = slice(first, first + longest)
+    for part in _parts(list(zip(tasks, attempts, strict=True)), longest):
         folder = Path(tempfile.mkdtemp(dir=batches, prefix=now().replace(":", "") + "-"))
         folder.chmod(batches.stat().st_mode)
         hung_up = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what is started here outlives the terminal
@@ -63,7 +63,9 @@ def submit(
                 executor.update_parameters(**resources.parameters(name, after))
             # What sbatch says of a refusal is in the error as well.
             with redirect_stderr(io.StringIO()), _detached(folder) if local else nullcontext():
-                jobs = executor.submit_array(attempts[part])  # a job each; an array where there are several
+                jobs = executor.submit_array(
+                    [attempt for _, attempt in part]
+                )  # a job each; an array where there are several
         except (FailedJobError, RuntimeError, ValueError) as error:
             shutil.rmtree(folder)
             said = [line for line in str(error).splitlines() if "error" in line.lower()] or str(error).splitlines()
@@ -73,7 +75,7 @@ def submit(
         place = str(folder.relative_to(ledger.place))
         made = [
             Entry(task.key, task.title, job.job_id, cluster, place, now(), host)
-            for task, job in zip(tasks[part], jobs, strict=True)
+            for (task, _), job in zip(part, jobs, strict=True)
         ]
         ledger.add(made)  # before the next part, which may be refused
         entries += made
@@ -129,10 +131,28 @@ def gpus_here() -> list[str]:
     return [str(number) for number, _ in enumerate(line for line in listed.stdout.splitlines() if line[:4] == "GPU ")]
 
 
-def script(count: int, resources: Resources, name: str) -> str:
-    """The sbatch script of an array of `count` jobs, as submitit will write it."""
+def scripts(count: int, resources: Resources, name: str, after: Sequence[str] = ()) -> list[str]:
+    """The sbatch scripts of `count` jobs, an array each, as submitit will write them.
+
+    Where no cluster answers, arrays are as long as on one that was left as it comes.
+    """
+    try:
+        longest = queue.longest_array()
+    except JobError:
+        longest = ARRAY
+    return [_script(len(part), resources, name, after) for part in _parts(range(count), longest)]
+
+
+def _parts(whole: Sequence[Any], longest: int) -> Iterator[Sequence[Any]]:
+    """Of the length of arrays."""
+    length = min(ARRAY, longest)
+    for first in range(0, len(whole), length):
+        yield whole[first : first + length]
+
+
+def _script(count: int, resources: Resources, name: str, after: Sequence[str]) -> str:
     from submitit.slurm.slurm import _make_sbatch_string
 
     command = f"{resources.interpreter} -u -m submitit.core._submit FOLDER"
     array = count if count > 1 else None
-    return str(_make_sbatch_string(command, Path("FOLDER"), map_count=array, **resources.parameters(name)))
+    return str(_make_sbatch_string(command, Path("FOLDER"), map_count=array, **resources.parameters(name, after)))

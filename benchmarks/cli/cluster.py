@@ -102,22 +102,28 @@ def _submit(
     from benchmarks.suites.jobs import PACK, freeze, packing, unpacked, variables
     from slurm.ledger import Ledger, Task
     from slurm.resources import resolve
-    from slurm.submission import script
+    from slurm.submission import scripts
     from slurm.submission import submit as submit_tasks
 
     resources = resolve(options)
     _ = resources.minutes  # a time that is none is refused before anything else
+    lone = replace(resources, gpus=0, nodes=1)  # what packs a data set
     ledger = Ledger(records.results())
     if dry_run:
         planned, states, _ = _looked(asked, root, ledger)
         missing = [each for each, state in zip(planned, states, strict=True) if state.word in wanted]
         for each in missing:
             print(title_of(each))
-        for data in unpacked(missing) if resources.scratch and not local else []:
+        packs_first = unpacked(missing) if resources.scratch and not local else []
+        for data in packs_first:
             print(f"{PACK}{data}, for which the others wait")
         print(f"\n{len(missing)} jobs{_hours(missing, resources.gpus, resources.nodes)}; {_left_alone(states, wanted)}")
         if missing and not local:
-            print("\n" + script(len(missing), resources, f"bench-{name}"))
+            after = [f"JOB_OF_{PACK}{data}".replace(" ", "_") for data in packs_first]
+            shown = scripts(len(packs_first), lone, "bench-pack") + scripts(
+                len(missing), resources, f"bench-{name}", after
+            )
+            print("\n" + "\n".join(shown))
         return
     with ledger.lock():
         planned, states, known = _looked(asked, root, ledger)
@@ -128,15 +134,14 @@ def _submit(
         stale = [records.RunFolder(records.results() / state.record["name"]) for _, state in pairs if state.record]
         if missing:
             frozen = freeze(missing, ledger.place / "code")
-            environment, after = variables(frozen.folder), []
+            environment, after, packing_now = variables(frozen.folder), [], []
             if resources.scratch and not local:
                 environment["BENCH_SCRATCH"] = resources.scratch
                 packs = packing(missing, frozen, root)
                 under_way = {each.key: each.job for each in ledger.entries().values() if each.job in known}
-                lone = replace(resources, gpus=0, nodes=1)
                 needed = [task for task in packs if task.key not in under_way]
                 if needed:
-                    submit_tasks(needed, ledger, lone, environment, "bench-pack", local)
+                    packing_now = submit_tasks(needed, ledger, lone, environment, "bench-pack", local)
                 now = ledger.entries()
                 after = [now[task.key].job for task in packs]
             said = asked[1].said
@@ -145,8 +150,14 @@ def _submit(
                 Task(each.experiment.question, title, frozen.command(each.arguments))
                 for each, title in zip(missing, titles, strict=True)
             ]
-            with records.forgotten(stale):  # here: a job that is queued again must not forget what it has done since
-                submit_tasks(tasks, ledger, resources, environment, f"bench-{name}", local, after)
+            try:
+                with records.forgotten(
+                    stale
+                ):  # here: a job that is queued again must not forget what it has done since
+                    submit_tasks(tasks, ledger, resources, environment, f"bench-{name}", local, after)
+            except JobError:  # what packs for nobody goes too
+                _end(packing_now, ledger)
+                raise
     print(f"{len(pairs)} jobs submitted; {_left_alone(states, wanted)}")
     words = (name, *asked[1].words) if name in SUITES.entries else ()
     print(f"results in {records.results()}; `{shlex.join(('bench', 'status', *words))}` shows how they do")
@@ -295,7 +306,7 @@ def cancel(
     """End jobs that are queued or running; what they have done stays, and `bench submit` goes on from there."""
     from benchmarks import records
     from slurm import queue
-    from slurm.ledger import Ledger, now
+    from slurm.ledger import Ledger
 
     if (what is None) != everything:
         raise UserError("name what to cancel, or --all; `bench status` shows what there is")
@@ -304,11 +315,19 @@ def cancel(
         named = list(ledger.entries().values()) if what is None else _named(what, ledger, alone=True)
         jobs = queue.live(named)
         ended = [entry for entry in named if entry.job in jobs]
-        queue.cancel(ended)
-        ledger.add([replace(entry, job="", time=now()) for entry in ended])
+        _end(ended, ledger)
     print(f"{len(ended)} jobs cancelled")
     for entry in ended:
         print(f"  {entry.title}")
+
+
+def _end(entries: "list[Entry]", ledger: "Ledger") -> None:
+    """Cancel jobs, and note it."""
+    from slurm import queue
+    from slurm.ledger import now
+
+    queue.cancel(entries)
+    ledger.add([replace(entry, job="", time=now()) for entry in entries])
 
 
 @verbs.command()

@@ -4,6 +4,7 @@ import fcntl
 import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from slurm import JobError, attempt, queue, resources
 from slurm.attempt import Attempt
 from slurm.ledger import Entry, Ledger
 from slurm.snapshot import snapshot
-from slurm.submission import lanes_here, script
+from slurm.submission import lanes_here, scripts
 
 
 def python(program: str) -> tuple[str, ...]:
@@ -186,6 +187,26 @@ def test_what_sbatch_refuses_costs_no_result(bench, programs, results):
     assert "(epochs=0)" in bench("status").stdout
 
 
+def test_what_packs_for_a_refused_submission_is_cancelled(bench, programs, results, tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    monkeypatch.setenv("BENCH_SITE", str(tmp_path / "site.toml"))
+    (tmp_path / "site.toml").write_text('scratch = "/scratch"\n')
+    assert bench("data", "export", "walkers:tiny", "--layout", "mars", "--to", tmp_path / "mars").returncode == 0
+    programs("squeue", "")
+    programs("scontrol", "echo MaxArraySize = 1001")
+    programs("scancel", f'echo "$@" >> {tmp_path}/cancelled')
+    programs("sbatch", f"[ -e {tmp_path}/second ] && {{ echo 'sbatch: error: no' >&2; exit 1; }}\n"
+                       f"touch {tmp_path}/second; echo Submitted batch job 7")  # fmt: skip
+    asked = ("submit", "--method", "mean", "--dataset", "mars", "--recipe", "small", "--seeds", 1)
+    dry = bench(*asked, "--dry-run").stdout
+    assert dry.count("#!/bin/bash") == 2
+    assert "#SBATCH --dependency=afterany:JOB_OF_pack_mars" in dry
+    assert bench(*asked).returncode == 2
+    assert (tmp_path / "cancelled").read_text() == "7\n"
+    assert [entry.job for entry in Ledger(results).entries().values()] == [""]
+
+
 def test_jobs_of_another_machine_are_not_over_for_all_that_is_known_here():
     there = replace(entry("a", "123"), cluster="local", host="another")
     assert queue.live([there]) == {
@@ -261,7 +282,8 @@ def test_the_words_of_sbatch():
         partition="gpu", account="lab", qos="long", constraint="h100", gpus=4, cpus=8, memory=64, nodes=2, time="1:30:00",
         max_parallel=8, sbatch=("reservation=x",), setup=("module load cuda",),
     )  # fmt: skip
-    lines = script(12, asked, "bench-table4").splitlines()
+    (made,) = scripts(12, asked, "bench-table4")
+    lines = made.splitlines()
     for word in (
         "partition=gpu", "account=lab", "qos=long", "constraint=h100", "gpus-per-node=4", "ntasks-per-node=4", "nodes=2",
         "cpus-per-task=8", "mem=65536MB", "time=90", "array=0-11%8", "requeue", "reservation=x", "job-name=bench-table4",
@@ -272,9 +294,16 @@ def test_the_words_of_sbatch():
     assert lines.index("module load cuda") < next(i for i, line in enumerate(lines) if line.startswith("srun"))
 
 
+def test_more_jobs_than_an_array_may_have_are_several_arrays(programs):
+    programs("scontrol", 'echo "MaxArraySize            = 401"')
+    arrays = [re.findall(r"--array=(\S+)", made) for made in scripts(900, resources.Resources(), "bench")]
+    assert arrays == [["0-400%64"], ["0-400%64"], ["0-97%64"]]
+
+
 def test_a_container_starts_python_in_a_job():
     asked = resources.Resources(python="apptainer exec --nv bench.sif python")
-    (last,) = (line for line in script(1, asked, "bench").splitlines() if line.startswith("srun"))
+    (made,) = scripts(1, asked, "bench")
+    (last,) = (line for line in made.splitlines() if line.startswith("srun"))
     assert last.endswith(" apptainer exec --nv bench.sif python -u -m submitit.core._submit FOLDER")
 
 
