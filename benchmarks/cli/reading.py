@@ -185,7 +185,7 @@ def doctor(
 
 
 def _controls() -> list[str]:
-    from benchmarks.controls import judge, run_quick
+    from benchmarks.controls import QUICK, judge, run_quick
     from benchmarks.progress import reporting
 
     with reporting() as report:
@@ -193,6 +193,8 @@ def _controls() -> list[str]:
     print()
     print_tables(found)
     failures = judge(found)
+    left = ", ".join(name for name in BASELINES.names() if name not in {name for name, _ in QUICK})
+    print(f"\nnot run here: {left} (bench suite run controls; bench verdict asks for them)")
     print("\n" + "\n".join(f"CONTROL FAILED: {line}" for line in failures) if failures else "\nok    controls")
     if failures:
         print("No comparison of methods made here means anything until this is understood.")

@@ -1,10 +1,12 @@
 """The controls: what they must reach, and that a failed one is loud."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import controls
+from benchmarks import controls, exchange
 from benchmarks.controls import CHANCE, DATASET, judge, standing
 from benchmarks.data import JUNK, walkers
 
@@ -86,3 +88,7 @@ def test_doctor_says_a_failed_control_loudly_runs_it_once_and_without_controls_r
     assert {file: file.stat().st_mtime_ns for file in times} == times
     monkeypatch.setattr(controls, "judge", lambda found: [])
     assert bench("doctor", "--controls").status == 0
+
+
+def test_the_committed_controls_hold():
+    assert judge(exchange.exported(Path(__file__).parents[2] / "results" / "measured" / "controls.parquet")) == []
