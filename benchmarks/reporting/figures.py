@@ -19,7 +19,7 @@ from .table import tables
 RANKS = 20  # of a CMC curve
 MOST = 7  # lines in a panel that can still be told apart
 NOT_A_TERM = {"epoch", "iteration", "lr", "means_of"}
-LEVEL = "95% interval of these checkpoints (other people, the same weights)"
+LEVEL = "95% interval; of one run for other people and the same weights, of several for other seeds too"
 
 
 @dataclass(frozen=True)
@@ -219,13 +219,14 @@ def _figure(runs: Sequence[Found], column: str, protocol: str | None) -> statist
 
 def _interval(values: np.ndarray, pids: np.ndarray) -> statistics.Interval | None:
     """The mean and its interval; without one where no two people were asked for, None where no query has a match."""
+    question: statistics.Question = "methods" if len(values) > 1 else "checkpoints"
     try:
-        return statistics.mean(values, pids, "checkpoints")
+        return statistics.mean(values, pids, question)
     except ValueError:
         if np.isnan(values).all():
             return None
         mean = float(np.nanmean(np.nanmean(values, axis=1)))
-        return statistics.Interval(mean, math.nan, math.nan, "checkpoints", ())
+        return statistics.Interval(mean, math.nan, math.nan, question, ())
 
 
 def _line(label: str, x: Sequence[float], points: Sequence[statistics.Interval | None]) -> Line:

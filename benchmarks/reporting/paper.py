@@ -32,3 +32,11 @@ def read(table: str) -> pd.DataFrame:
     """
     rows = pd.read_csv(FOLDER / f"{table}.csv", dtype=str, keep_default_na=False)
     return rows.assign(value=pd.to_numeric(rows.value).astype(float))
+
+
+def at(table: str, place: tuple[str, str]) -> pd.DataFrame:
+    """The rows of a table at one place, its (train, test); where the paper was never there, of the table's last place."""
+    rows = read(table)
+    places = list(zip(rows.train, rows.test, strict=True))
+    here = place if place in places else places[-1]
+    return rows[[each == here for each in places]]

@@ -17,7 +17,7 @@ from benchmarks.suites.suite import Choice, Place, Row, Suite, of_row, places
 
 from . import paper
 from .grid import Grid
-from .table import PRICED, PRICES, cell, drawn, percent, priced_cells, prices
+from .table import PRICED, PRICES, cell, code_of, drawn, percent, priced_cells, prices, tuning
 
 
 def grids(suite: Suite, choice: Choice, look: Look, protocol: str | None = None, feature: str = "before") -> list[Grid]:
@@ -171,9 +171,7 @@ def _printed(suite: Suite, place: Place) -> dict[str, dict[str, float]]:
     if not suite.paper:
         rows = suite.rows(_places(suite)[-1][0])
         return {row.label: dict(row.expected) for row in rows if row.expected}
-    table = paper.read(suite.paper)
-    known = [place] if place in _places(suite) else _places(suite)[-1:]
-    rows = table[[pair in known for pair in zip(table.train, table.test, strict=True)]]
+    rows = paper.at(suite.paper, place)
     found: dict[str, dict[str, float]] = {}
     for label, metric, value in zip(rows.method, rows.metric, rows.value, strict=True):
         found.setdefault(str(label), {})[str(metric)] = float(value)
@@ -232,14 +230,7 @@ def _made(lines: Sequence[Line]) -> list[str]:
         found = {(line.row and line.row.recipe, str(value(run))) for line in lines for run in line.runs}
         mixed = len(found) > len({recipe for recipe, _ in found})
         parts.append(f"{key} {', '.join(sorted({text for _, text in found}))}{' (MIXED)' * mixed}")
-    return [PRICED, "; ".join([drawn(runs), *parts, _code(runs)])]
-
-
-def _code(runs: Sequence[Record]) -> str:
-    """The digests of the code; a baseline's own file is in its digest, so that it is one a baseline that must not differ."""
-    each = {(run["experiment"]["method"].partition("+")[0], str(run["code"])[:8]) for run in runs}
-    mixed = len(each) > len({baseline for baseline, _ in each})
-    return f"code {', '.join(sorted({code for _, code in each}))}{' (MIXED)' * mixed}"
+    return [PRICED, "; ".join([drawn(runs), *parts, code_of(runs)]), *tuning((line.label, line.runs) for line in lines)]
 
 
 def counted(suite: Suite, choice: Choice, root: Path | None = None) -> list[Grid]:

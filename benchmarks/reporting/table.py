@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,11 +175,10 @@ def trials(settings: dict[str, Any]) -> int:
     return int(settings.get("tuning_trials", 0))
 
 
-def _tuning(rows: list[Row]) -> list[str]:
-    """How the rows were tuned, where one was: all by the same number of trials, or not; and what was chosen."""
-    settings = {
-        row.label: experiment_of(row.runs[0]).settings for row in rows if not experiment_of(row.runs[0]).external
-    }
+def tuning(rows: Iterable[tuple[str, Sequence[Record]]]) -> list[str]:
+    """How labelled runs were tuned, where some were: all by the same number of trials, or not; and what was chosen."""
+    firsts = {label: experiment_of(runs[0]) for label, runs in rows if runs}
+    settings = {label: first.settings for label, first in firsts.items() if not first.external}
     counts = {label: trials(each) for label, each in settings.items()}
     if not any(counts.values()):
         return []
@@ -202,17 +201,14 @@ def _notes(rows: list[Row], protocol: str, feature: str, common: dict[str, Any],
     if not runs:
         return []
 
-    def over(key: str) -> str:
-        return ", ".join(str(value) for value in sorted({run["experiment"][key] for run in runs}))
-
-    place = {run["environment"]["gpu"] or run["environment"]["cpu"] for run in runs}
-    precision = {run["experiment"]["settings"].get("precision", "as given") for run in runs}
+    places = [run["environment"]["gpu"] or run["environment"]["cpu"] for run in runs]
+    precisions = [run["experiment"]["settings"].get("precision", "as given") for run in runs]
+    recipes = [run["experiment"]["recipe"] for run in runs]
     unmatched = {metrics["unmatched"] for run in runs if (metrics := _find(run, protocol, feature))}
     notes = [
         f"protocol {protocol}; percent; mean ± standard deviation over runs; feature {feature} batch normalisation",
         PRICED,
-        f"recipe {over('recipe')}; {drawn(runs)}; {', '.join(sorted(precision))}; "
-        f"{'; '.join(sorted(place))}; code {', '.join(sorted({run['code'][:8] for run in runs}))}",
+        f"recipe {_flagged(recipes)}; {drawn(runs)}; {_flagged(precisions)}; {_flagged(places)}; {code_of(runs)}",
     ]
     if {"backbone", "height", "width", "clip_frames", "epochs", "weights"} <= common.keys():
         size = f"{common['height']}x{common['width']}"
@@ -222,11 +218,23 @@ def _notes(rows: list[Row], protocol: str, feature: str, common: dict[str, Any],
         )
     if shared:
         notes.append(f"changed from the recipe: {_listed(common, shared)}")
-    notes += _tuning(rows)
+    notes += tuning((row.label, row.runs) for row in rows)
     if unmatched != {0}:
         notes.append(f"queries without a match, left out: {', '.join(str(count) for count in sorted(unmatched))}")
     notes += sorted({f"* stale: {row.stale}" for row in rows if row.stale})
     return notes
+
+
+def _flagged(values: Sequence[str]) -> str:
+    """What should be one for all rows, and is flagged where it is not."""
+    return ", ".join(sorted(set(values))) + " (MIXED)" * (len(set(values)) > 1)
+
+
+def code_of(runs: Sequence[Record]) -> str:
+    """The digests of the code; a baseline's own file is in its digest, so that it is one a baseline that must not differ."""
+    each = {(run["experiment"]["method"].partition("+")[0], str(run["code"])[:8]) for run in runs}
+    mixed = len(each) > len({baseline for baseline, _ in each})
+    return f"code {', '.join(sorted({code for _, code in each}))}{' (MIXED)' * mixed}"
 
 
 def drawn(runs: Sequence[Record]) -> str:

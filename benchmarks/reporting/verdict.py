@@ -201,16 +201,21 @@ def _fits(arm: Arm, experiment: Experiment) -> bool:
 
 
 def _printed(claim: Claim, place: tuple[str, str]) -> float | None:
-    """The paper's effect, in fractions, on this data set or, where it has none, on its first."""
+    """The paper's effect, in fractions, at this place or where `paper.at` looks in its stead."""
     if not claim.paper:
         return None
     name, better, worse = claim.paper
-    table = paper.read(name)
-    table = table[table.metric == METRIC]
-    here = table[(table.train == place[0]) & (table.test == place[1])]
-    rows = here if len(here) else table[(table.train == table.train.iloc[0]) & (table.test == table.test.iloc[0])]
-    figures = dict(zip(rows.method, rows.value, strict=True))
+    rows = paper.at(name, place)
+    figures = {row.method: row.value for row in rows.itertuples() if row.metric == METRIC}
     return float(figures[better] - figures[worse]) / 100
+
+
+def _elsewhere(judged: Sequence[Judged]) -> list[str]:
+    """Where the paper's effects were measured, if not here."""
+    places = {(each.claim.paper[0], each.place) for each in judged if each.claim.paper}
+    rows = [paper.at(name, place).iloc[0] for name, place in sorted(places)]
+    found = dict.fromkeys((row.train, row.test) for row in rows if (row.train, row.test) != judged[0].place)
+    return [f"paper: its effect on {' to '.join(dict.fromkeys(where))}" for where in found]
 
 
 def _baseline(method: str) -> str:
@@ -244,6 +249,7 @@ def grids(judged: Sequence[Judged]) -> Iterator[Grid]:
             f"other people, p by flipping whole identities; a difference within ±{100 * MARGIN:g} is negligible; p is before "
             f"Holm's correction over the {len(here)} claims of the place, tested or not"
         ]
+        notes += _elsewhere(here)
         asked = [each for each in here if not each.missing.startswith(NOT_RUN)]
         notes += _together((reason, each.claim.text) for each in asked for reason in each.reasons)
         lone = (each for each in here if each not in asked)

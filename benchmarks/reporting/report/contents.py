@@ -17,7 +17,7 @@ from benchmarks.records import experiment_of
 from benchmarks.reporting import figures, suite_table
 from benchmarks.reporting.found import Found
 from benchmarks.reporting.grid import told_apart
-from benchmarks.reporting.table import COLUMNS, Table, cell, tables
+from benchmarks.reporting.table import COLUMNS, PRICES, Table, cell, priced_cells, tables
 from benchmarks.reporting.verdict import Judged, judge
 from benchmarks.settings import split_method
 from benchmarks.suites import SUITES
@@ -138,7 +138,7 @@ def _section(protocol: str, table: Table) -> Section:
         for column in COLUMNS:
             text = cell(row.values[column])
             cells[column] = el("b", text) if len(table.rows) > 1 and means[column][number] == best[column] else text
-        rows.append(cells)
+        rows.append(cells | dict(zip(PRICES, priced_cells(row.prices), strict=True)))
     return Section(
         f"{table.title}, protocol {protocol}", pd.DataFrame(rows), [*table.notes, "Bold: the best of its column."]
     )

@@ -1,16 +1,20 @@
 """Suites: what they list, where each experiment stands, and that running one goes on after anything."""
 
+import re
 import signal
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
 from benchmarks import records
 from benchmarks.experiment import Experiment
 from benchmarks.reporting.paper import read
+from benchmarks.settings import KEYS
 from benchmarks.suites import SUITES
+from benchmarks.suites.beyond import CHOICES
 from benchmarks.suites.estimate import seconds, spelled
 from benchmarks.suites.states import known_states, states
 from benchmarks.suites.suite import Choice, experiments
@@ -205,6 +209,29 @@ def test_a_suite_goes_on_after_a_failed_run_and_a_plugin_adds_one(bench, results
     assert "failed: walkers:tiny: bad (mean), seed 0: " in answer.out
     assert "nowhere.pth" in answer.out
     assert len(list(results.glob("*/record.json"))) == 1
+
+
+# Settings of which docs/paper-notes.md speaks and `choices` does not try, and why.
+ELSEWHERE = {
+    **dict.fromkeys(("target", "shuffle"), "suites of their own: matrix, controls"),
+    **dict.fromkeys(("flow", "flow_weights"), "of the flow baselines alone"),
+    **dict.fromkeys(("height", "width", "weights", "backbone", "clip_frames"), "another network, or the data set's"),
+    **dict.fromkeys(("epochs", "lr", "lr_step", "lr_gamma"), "printed in the paper; the search of `bench tune`"),
+    **dict.fromkeys(("holdout", "tuning_trials", "precision", "threads"), "how, and not what, is run"),
+}
+
+
+def test_every_open_setting_of_the_notes_is_tried_by_choices():
+    notes = (Path(__file__).parents[3] / "docs" / "paper-notes.md").read_text()
+    named = {key for said in re.findall(r"\*Setting:\*([^;.]*)", notes) for key in re.findall(r"`(\w+)`", said)} & set(
+        KEYS
+    )
+    tried = {change.partition("=")[0] for changes in CHOICES for change in changes}
+    assert named - tried == set(ELSEWHERE) & named
+    assert not tried & set(ELSEWHERE)
+    assert (
+        len(planned("choices", datasets=("walkers",), seeds=1)) == len(CHOICES) + 1
+    )  # none says what is chosen already
 
 
 def test_what_was_submitted_is_left_to_its_job(bench, results):
