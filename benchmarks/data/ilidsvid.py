@@ -24,6 +24,7 @@ class ILidsVid(TwoCameras, Dataset):
     source = "the authors' project page at Queen Mary University of London"
     frame_name = re.compile(r"cam\d_person\d+_(?P<frame>\d+)\.\w+")  # numbers of the whole video: any may be the first
     frame_example = "cam1_person001_00317.png"
+    test_identities = 150
     published: ClassVar[dict[str, dict[str, int]]] = halves(150)
 
     def persons(self, root: Path, split: int) -> tuple[list[str], list[str]]:

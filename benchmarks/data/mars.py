@@ -31,6 +31,7 @@ class Mars(Dataset):
     source = "the authors' project page and their MARS-evaluation repository"
     # As counted from the files. The paper's Table 1 has 20,715 sequences, and 1,261 identities with the labels of junk
     # and distractors. Distractors here: 3,248 tracklets of pid 0 and 16 of people whom no query shows.
+    test_identities = 634
     published: ClassVar[dict[str, dict[str, int]]] = {
         "train": {"identities": 625, "tracklets": 8298, "cameras": 6, "frames": 509_914, "shortest": 5, "longest": 900},
         "query": {"identities": 626, "tracklets": 1980, "cameras": 6, "frames": 114_493, "shortest": 2, "longest": 880},

@@ -25,6 +25,7 @@ class Prid2011(TwoCameras, Dataset):
     source = "the images from TU Graz, the splits from public re-identification code bases"
     frame_name = re.compile(r"(?P<frame>\d+)\.\w+")
     frame_example = "0001.png"
+    test_identities = 89
     published: ClassVar[dict[str, dict[str, int]]] = halves(89)
 
     def persons(self, root: Path, split: int) -> tuple[list[str], list[str]]:

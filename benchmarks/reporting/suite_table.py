@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.data.dataset import Dataset
 from benchmarks.data.loading import absent, definition, load
 from benchmarks.records import Record
 from benchmarks.suites.states import DONE, Look, State
@@ -241,7 +242,7 @@ def counted(suite: Suite, choice: Choice, root: Path | None = None) -> list[Grid
         why = absent(name, root)
         counts = {} if why else _counts(load(name, root=root).table)
         found = definition(name)
-        published = _published(found.published)
+        published = _published(found)
         ref = printed[printed.method.str.lower().str.replace("-", "") == name]
         told = dict(zip(ref.metric, ref.value, strict=True))
         rows = [[what, *(_number(part.get(what)) for part in (counts, told, published))] for what in COUNTED]
@@ -271,11 +272,13 @@ def _counts(table: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def _published(parts: dict[str, dict[str, int]]) -> dict[str, float]:
-    if not parts:
+def _published(dataset: Dataset) -> dict[str, float]:
+    parts, tested = dataset.published, dataset.test_identities
+    if not parts or tested is None:
         return {}
     counts: dict[str, float] = {"sequences": sum(part["tracklets"] for part in parts.values())}
     if all("frames" in part for part in parts.values()):
         counts["frames"] = sum(part["frames"] for part in parts.values()) / counts["sequences"]
     counts["cameras"] = max(part["cameras"] for part in parts.values())
-    return {**counts, "train_identities": parts["train"]["identities"]}
+    trained = parts["train"]["identities"]
+    return {**counts, "identities": trained + tested, "train_identities": trained, "test_identities": tested}
