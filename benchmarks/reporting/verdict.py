@@ -237,7 +237,7 @@ def _holm(judged: list[Judged]) -> list[Judged]:
     return judged
 
 
-HEAD = ("claim", "runs", "effect", "95% interval", "of", "p", "paper", "inside", "verdict")
+HEAD = ("claim", "verdict", "effect", "95% interval", "of", "p", "paper", "inside", "runs")
 
 
 def grids(judged: Sequence[Judged]) -> Iterator[Grid]:
@@ -276,4 +276,4 @@ def row(each: Judged) -> list[str]:
         if each.paper is not None and question == "methods":  # as the paper's effect is
             inside = "yes" if low <= 100 * each.paper <= high else "no"
     told = "" if each.paper is None else f"{100 * each.paper:+.1f}"
-    return [each.claim.text, str(each.runs or ""), effect, span, question, p, told, inside, each.said]
+    return [each.claim.text, each.said, effect, span, question, p, told, inside, str(each.runs or "")]

@@ -72,9 +72,10 @@ def _verdict(claims: list[Judged]) -> Markup:
 def _judged(grid: Grid) -> Markup:
     rows = []
     for row in grid.rows:
-        word = WORDS[row[-1]]
-        mark = el("span", f"{MARKS[word]} {row[-1]}", class_=f"verdict {word.lower()}")
-        rows.append(dict(zip(grid.head, [*row[:-1], mark], strict=True)))
+        cells = dict(zip(grid.head, row, strict=True))
+        word = WORDS[cells["verdict"]]
+        mark = el("span", f"{MARKS[word]} {cells['verdict']}", class_=f"verdict {word.lower()}")
+        rows.append({**cells, "verdict": mark})
     notes = [el("p", note, class_="note") for note in grid.notes]
     made = table(pd.DataFrame(rows, columns=list(grid.head)), f"Verdict on {grid.title}") if rows else None
     return el("section", el("h3", grid.title), made, notes)

@@ -156,7 +156,7 @@ def test_the_verdict_is_what_bench_verdict_prints(bench, finish, tmp_path):
     overview = (tmp_path / "site" / "index.html").read_text()
     assert "AFA helps mean" in printed
     for row in printed.splitlines()[1:]:
-        _, claim, _, effect, *_, said, _ = next(csv.reader([row]))
+        _, claim, said, effect, *_ = next(csv.reader([row]))
         assert f">{claim}</td>" in overview
         assert f">{effect}</td>" in overview
         assert f" {said}</span>" in overview
