@@ -32,13 +32,14 @@ def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: S
         rows = [
             [done.get(each.experiment.question) for each in of_row(row, place, choice)] for row in suite.rows(place[0])
         ]
-        full = [[run for run in runs if run] for runs in rows if all(runs)]
-        pair = next(((a, b) for a, b in combinations(full, 2) if len(a) > 1 and a != b), None)
+        # Two rows by the seeds that both have.
+        pairs = ([(x, y) for x, y in zip(a, b, strict=True) if x and y] for a, b in combinations(rows, 2) if a != b)
+        pair = next((each for each in pairs if len(each) > 1), None)
         if pair is None:
-            yield f"{place[1]}: what more seeds could show is known once two rows have two seeds or more"
+            yield f"{place[1]}: what more seeds could show is known once two rows have two seeds in common"
             continue
         for metric in ("mAP", "R1"):
-            (ours, pids), (others, _) = (fractions(runs, metric, protocol) for runs in pair)
+            (ours, pids), (others, _) = (fractions(runs, metric, protocol) for runs in zip(*pair, strict=True))
             least = smallest_difference(ours, others, pids, "methods", choice.seeds)
             if least * len(pids) < 1:  # two rows that do not differ tell nothing of how much others vary
                 yield f"{place[1]}: what {choice.seeds} seeds could show of {metric} cannot be said from these runs"
