@@ -3,12 +3,14 @@
 import fcntl
 import json
 import os
+import re
 import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -229,7 +231,8 @@ def _folders(place: Path) -> list[RunFolder]:
 class Begun(NamedTuple):
     """A run that was begun and is not finished.
 
-    state: "running", "failed" or "stopped"; detail: how far, or the error; share: of its epochs that have ended.
+    state: "running", "failed" or "stopped"; detail: how far, or the error; share: of its epochs that have ended; left: seconds
+    that the others will take, if each takes as long as the last; None where that is not known.
     """
 
     folder: RunFolder
@@ -237,6 +240,7 @@ class Begun(NamedTuple):
     state: str
     detail: str
     share: float = 0.0
+    left: float | None = None
 
     def __str__(self) -> str:
         return f"{self.folder.path.name}, {self.state}: {self.detail}"
@@ -269,14 +273,14 @@ def unfinished(place: Path) -> list[Begun]:
         experiment = None if folder.record.exists() else _begun(folder)
         if experiment is None:
             continue
-        detail, share = _progress(folder, experiment)
+        (detail, share), left = _progress(folder, experiment), _left(folder, experiment)
         if folder.held:
             state = "running"
         elif folder.failure.exists():
             state, detail = "failed", folder.failure.read_text()
         else:
             state = "stopped"
-        found.append(Begun(folder, experiment, state, detail, share))
+        found.append(Begun(folder, experiment, state, detail, share, left))
     return found
 
 
@@ -289,6 +293,16 @@ def _progress(folder: RunFolder, experiment: Experiment) -> tuple[str, float]:
         epoch, epochs = json.loads(curve[-1])["epoch"], experiment.settings["epochs"]
         return f"epoch {epoch} of {epochs}", epoch / epochs
     return "no epoch ended", 0.0
+
+
+def _left(folder: RunFolder, experiment: Experiment) -> float | None:
+    """By the times of the last two epochs in the log."""
+    said = folder.log.read_text(errors="replace") if folder.log.exists() else ""
+    ends = re.findall(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) epoch (\d+) ", said, re.MULTILINE)[-2:]
+    if len(ends) < 2 or int(ends[1][1]) != int(ends[0][1]) + 1:
+        return None
+    before, last = (datetime.fromisoformat(time) for time, _ in ends)
+    return (last - before).total_seconds() * (experiment.settings["epochs"] - int(ends[1][1]))
 
 
 def find(run: str, place: Path) -> tuple[RunFolder, Record]:

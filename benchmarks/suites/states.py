@@ -60,8 +60,11 @@ def known_states(
 
 
 def _time_left(begun: records.Begun, found: Sequence[Record]) -> str:
-    span = seconds(begun.experiment, found) if begun.state == "running" else None
-    return "" if span is None else f", about {spelled(span * (1 - begun.share))} left"
+    if begun.state != "running":
+        return ""
+    span = seconds(begun.experiment, found)
+    left = begun.left if span is None else span * (1 - begun.share)  # the first of its kind is judged by itself
+    return "" if left is None else f", about {spelled(left)} left"
 
 
 def by_question(place: Path) -> dict[str, State]:

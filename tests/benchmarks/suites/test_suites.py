@@ -159,6 +159,22 @@ def test_a_run_under_way_says_what_it_still_takes_by_runs_like_it():
     assert state.detail == "epoch 10 of 40, about 60 s left"
     (alone,) = states([each], known_states([], [begun], {}), {})
     assert alone.detail == "epoch 10 of 40"
+    (by_itself,) = states([each], known_states([], [begun._replace(left=60.0)], {}), {})
+    assert by_itself.detail == "epoch 10 of 40, about 60 s left"
+
+
+def test_the_first_run_of_its_kind_is_judged_by_its_own_last_epoch(results):
+    (each,) = planned("fig3b", datasets=("walkers:tiny",), seeds=1)[:1]
+    folder = records.RunFolder(results / each.experiment.name)
+    folder.path.mkdir(parents=True)
+    records.begin(folder, each.experiment, "code")
+    lines = [
+        f"2026-11-25 10:2{minute}:30 epoch {epoch}  iteration 9  loss 1\n" for minute, epoch in ((1, 1), (5, 2), (8, 3))
+    ]
+    for shown, left in ((3, 3 * 60 * (each.experiment.settings["epochs"] - 3)), (1, None)):
+        folder.log.write_text("2026-11-25 10:20:30 begins\n" + "".join(lines[:shown]))
+        (found,) = records.unfinished(results)
+        assert found.left == left
 
 
 def test_a_suite_runs_what_is_missing_and_nothing_else(bench, results):
