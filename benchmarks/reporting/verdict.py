@@ -42,6 +42,7 @@ class Judged:
         reasons: why it is undecided.
         paper: the paper's effect.
         p: of there being no effect: the interval's, or for checkpoints that of flipping whole identities.
+        protocol: by which it was judged, and whether that is another than the data set's first, which was fixed beforehand.
     """
 
     claim: Claim
@@ -52,6 +53,7 @@ class Judged:
     runs: int
     paper: float | None
     p: float = 1.0
+    protocol: str = ""
 
     @property
     def title(self) -> str:
@@ -101,7 +103,8 @@ def _judge(
     arms = _fullest(claim, found)
     if isinstance(arms, str):
         return Judged(claim, place, None, Verdict.UNDECIDED, (f"{arms} (suite {claim.suite})",), 0, printed)
-    protocol = protocol or first_protocol(arms[0][0].record)
+    primary = first_protocol(arms[0][0].record)
+    protocol = protocol or primary
     tables = [fractions(runs, METRIC, protocol) for runs in arms]
     pids = tables[0][1]
     if not pids.size:
@@ -124,7 +127,8 @@ def _judge(
         p = permutation_test(above, below, pids, generator("permutation", claim.text, *place))
     missing = _lacking(claim, arms, controls)
     word = Verdict.UNDECIDED if missing else verdict(interval, MARGIN)
-    return Judged(claim, place, interval, word, missing, len(arms[0]), printed, p)
+    said = protocol if protocol == primary else f"{protocol}, WHICH IS NOT THE PRIMARY ONE ({primary})"
+    return Judged(claim, place, interval, word, missing, len(arms[0]), printed, p, said)
 
 
 def _interval(above: np.ndarray, below: np.ndarray, pids: np.ndarray, runs: Sequence[Found]) -> Interval:
@@ -249,6 +253,7 @@ def grids(judged: Sequence[Judged]) -> Iterator[Grid]:
             f"other people, p by flipping whole identities; a difference within ±{100 * MARGIN:g} is negligible; p is before "
             f"Holm's correction over the {len(here)} claims of the place, tested or not"
         ]
+        notes += [f"protocol {said}" for said in dict.fromkeys(each.protocol for each in here) if said]
         notes += _elsewhere(here)
         asked = [each for each in here if not each.missing.startswith(NOT_RUN)]
         notes += _together((reason, each.claim.text) for each in asked for reason in each.reasons)

@@ -148,3 +148,15 @@ def test_what_is_significant_alone_but_not_among_several_is_undecided():
     assert one[0].said == "SUPPORTED"
     untested = replace(helps, interval=None, reasons=("not run",))  # fixed beforehand, whatever has run: 2 x 0.03
     assert verdict._holm([replace(helps, p=0.03), untested])[0].said == "UNDECIDED"
+
+
+def test_a_protocol_that_is_not_the_primary_one_is_said_to_be_so():
+    found = world({"a": 0.0, "b": 0.06, "c": 0.12})
+    other = [replace(run, rows=run.rows.assign(protocol="full")) for run in found]
+    both = [replace(run, rows=pd.concat([run.rows, more.rows])) for run, more in zip(found, other, strict=True)]
+    for protocol, said in (
+        (None, "protocol official"),
+        ("full", "protocol full, WHICH IS NOT THE PRIMARY ONE (official)"),
+    ):
+        (grid,) = grids(judge(both, protocol))
+        assert said in grid.notes
