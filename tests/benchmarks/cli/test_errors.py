@@ -57,7 +57,7 @@ def test_doctor_fails_where_a_folder_cannot_be_written_to(bench, tmp_path, monke
         (("list", "--plugin", "gone.py"), "gone.py"),
         ((*IMPORT, "mars"), "--name mars: taken"),
         ((*IMPORT, "walkers2"), "--name walkers2: taken"),  # of the drawn ones, as all that begins so
-        ((*IMPORT, "mars2"), "gone.avi"),
+        ((*IMPORT, "mars2"), "gone.txt"),
     ],
 )
 def test_a_users_error_is_one_line_and_status_2(bench, words, message):
