@@ -46,6 +46,17 @@ def exported(file: Path) -> list[Record]:
         raise UserError(f"{file}: not a file that `bench records export` wrote ({type(error).__name__})") from error
 
 
+def with_queries(file: Path) -> list[tuple[Record, pd.DataFrame]]:
+    """The records in such a file, each with its results a query.
+
+    Raises:
+        UserError: as `exported`.
+    """
+    found = exported(file)
+    rows = dict(iter(pd.read_parquet(file).groupby("run")))
+    return [(record, rows[record["name"]].drop(columns="run")) for record in found]
+
+
 def merge(file: Path, place: Path) -> tuple[int, int]:
     """Lay the runs of a file that `export` wrote below `place`; how many, and how many were there before.
 
@@ -54,13 +65,12 @@ def merge(file: Path, place: Path) -> tuple[int, int]:
     Raises:
         UserError: as `exported`; or a run's name is a path.
     """
-    found = exported(file)
-    rows = dict(iter(pd.read_parquet(file).groupby("run")))
-    missing = [record for record in found if read(_inside(place, record["name"], file)) is None]
-    for record in missing:
+    found = with_queries(file)
+    missing = [(record, rows) for record, rows in found if read(_inside(place, record["name"], file)) is None]
+    for record, rows in missing:
         folder = _inside(place, record["name"], file)
         with folder.lock():
-            write(folder, record, rows[record["name"]].drop(columns="run"))
+            write(folder, record, rows)
     return len(missing), len(found) - len(missing)
 
 

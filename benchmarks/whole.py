@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from baselines.errors import UserError
+
 
 @contextmanager
 def whole(file: Path) -> Iterator[Path]:
@@ -41,6 +43,22 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         half.rename(folder)
     finally:
         shutil.rmtree(half, ignore_errors=True)
+
+
+@contextmanager
+def derived(file: Path) -> Iterator[None]:
+    """Read a file that was made of others, and can be made again.
+
+    Raises:
+        UserError: it is missing or damaged, as far as Arrow's errors, which are ValueErrors, tell.
+        PermissionError: it may not be read.
+    """
+    try:
+        yield
+    except PermissionError:
+        raise
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: missing or damaged ({error}); delete {file.parent}, and make it again") from error
 
 
 def _writable(path: Path) -> None:

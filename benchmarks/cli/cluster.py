@@ -120,10 +120,8 @@ def _submit(
         print(f"\n{len(missing)} jobs{_hours(missing, resources.gpus, resources.nodes)}; {_left_alone(states, wanted)}")
         if missing and not local:
             after = [f"JOB_OF_{PACK}{data}".replace(" ", "_") for data in packs_first]
-            shown = scripts(len(packs_first), lone, "bench-pack") + scripts(
-                len(missing), resources, f"bench-{name}", after
-            )
-            print("\n" + "\n".join(shown))
+            before = scripts(len(packs_first), lone, "bench-pack")
+            print("\n" + "\n".join((*before, *scripts(len(missing), resources, f"bench-{name}", after))))
         return
     with ledger.lock():
         planned, states, known = _looked(asked, root, ledger)
@@ -151,9 +149,8 @@ def _submit(
                 for each, title in zip(missing, titles, strict=True)
             ]
             try:
-                with records.forgotten(
-                    stale
-                ):  # here: a job that is queued again must not forget what it has done since
+                # Forgotten here: a job that is queued again must not forget what it has done since.
+                with records.forgotten(stale):
                     submit_tasks(tasks, ledger, resources, environment, f"bench-{name}", local, after)
             except JobError:  # what packs for nobody goes too
                 _end(packing_now, ledger)

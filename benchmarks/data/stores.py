@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from baselines.errors import UserError
-from benchmarks.whole import whole
+from benchmarks.whole import derived, whole
 
 PACK = "frames.arrow"
 SCHEMA = pa.schema([("name", pa.string()), ("data", pa.binary())])
@@ -101,12 +101,8 @@ class PackedStore:
 
 
 def _mapped(file: Path) -> pa.Table:
-    try:
+    with derived(file):
         return pa.ipc.open_file(pa.memory_map(str(file))).read_all()
-    except PermissionError:
-        raise
-    except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(f"{file}: missing or damaged ({error}); delete {file.parent}, and make it again") from error
 
 
 def write_pack(file: Path, frames: Iterable[tuple[str, bytes]]) -> None:

@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from baselines.errors import UserError
+from benchmarks.whole import derived
 
 from . import JUNK
 
@@ -75,12 +76,8 @@ def read_table(file: Path) -> pd.DataFrame:
     Raises:
         UserError: missing or damaged.
     """
-    try:
+    with derived(file):
         table = pq.read_table(file)
-    except PermissionError:
-        raise
-    except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(f"{file}: missing or damaged ({error}); delete {file.parent}, and make it again") from error
     frames = table.column("frames").combine_chunks()
     names, starts = (
         frames.values,

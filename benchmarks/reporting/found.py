@@ -79,9 +79,7 @@ def in_file(file: Path) -> list[Found]:
     Raises:
         UserError: not such a file.
     """
-    found = exchange.exported(file)
-    rows = dict(iter(pd.read_parquet(file).groupby("run")))
-    return [Found(record, rows=rows[record["name"]]) for record in found]
+    return [Found(record, rows=rows) for record, rows in exchange.with_queries(file)]
 
 
 def fractions(runs: Sequence[Found], metric: str, protocol: str) -> tuple[np.ndarray, np.ndarray]:

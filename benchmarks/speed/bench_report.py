@@ -28,8 +28,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # By name: a run may stand in the files of several suites.
     measured: dict[str, tuple[records.Record, pd.DataFrame]] = {}
     for file in sorted(MEASURED.glob("*.parquet")):
-        rows = dict(iter(pd.read_parquet(file).groupby("run")))
-        measured |= {each["name"]: (each, rows[each["name"]].drop(columns="run")) for each in exchange.exported(file)}
+        measured |= {record["name"]: (record, rows) for record, rows in exchange.with_queries(file)}
     copies = ((each, round_) for round_ in count() for each in measured.values())
     for (record, rows), round_ in islice(copies, RUNS):
         measured_one = experiment_of(record)
