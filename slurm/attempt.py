@@ -12,7 +12,7 @@ from pathlib import Path
 
 from submitit.helpers import DelayedSubmission
 
-DEATHS = 3  # by SIGKILL; a command that needs more memory than there is dies of it every time
+DEATHS = 3  # by SIGKILL; what needs more memory than there is dies of it every time
 STOPPED = (130, -signal.SIGTERM, -signal.SIGINT)
 PATIENCE = 120.0  # seconds that a cluster may take to end a job after its processes got SIGTERM
 

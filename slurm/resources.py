@@ -13,6 +13,7 @@ from types import UnionType
 from typing import Any
 
 from . import JobError
+from .attempt import DEATHS
 
 LEAST = {"gpus": 0, "cpus": 1, "nodes": 1, "max_parallel": 1, "memory": 0.001}
 # Of values in a site's file; the others are text.
@@ -21,6 +22,12 @@ KINDS: dict[str, type | UnionType] = {
     **dict.fromkeys(("sbatch", "setup"), list),
     "memory": int | float,
 }
+# Where the job's own process is killed with the command that it watches, by whoever, only the script is left to say so. One that
+# is cancelled or at its time limit is not running any more.
+AGAIN = (
+    f"trap '[ $? = 137 ] && [ ${{SLURM_RESTART_COUNT:-0}} -lt {DEATHS} ] && "
+    '[ "$(squeue --noheader --job=$SLURM_JOB_ID --format=%T)" = RUNNING ] && scontrol requeue $SLURM_JOB_ID\' EXIT'
+)
 SITE = Path(__file__).parent / "site.toml"  # the user's own, beside site.example.toml
 
 
@@ -94,7 +101,7 @@ class Resources:
             "constraint": self.constraint,
             "gpus_per_node": self.gpus or None,
             "mem": f"{round(self.memory * 1024)}MB" if self.memory else None,
-            "setup": list(self.setup) or None,
+            "setup": [*self.setup, AGAIN],
             # Whatever a site's default is, a job may be queued again, and one process that ends badly ends them all.
             "additional_parameters": {"requeue": True}
             | dict(_pair(text) for text in self.sbatch)

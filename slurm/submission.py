@@ -63,9 +63,8 @@ def submit(
                 executor.update_parameters(**resources.parameters(name, after))
             # What sbatch says of a refusal is in the error as well.
             with redirect_stderr(io.StringIO()), _detached(folder) if local else nullcontext():
-                jobs = executor.submit_array(
-                    [attempt for _, attempt in part]
-                )  # a job each; an array where there are several
+                # A job each; an array where there are several.
+                jobs = executor.submit_array([attempt for _, attempt in part])
         except (FailedJobError, RuntimeError, ValueError) as error:
             shutil.rmtree(folder)
             said = [line for line in str(error).splitlines() if "error" in line.lower()] or str(error).splitlines()

@@ -1,9 +1,10 @@
 """Verbs on jobs: submit, status, logs, cancel, retry, clean."""
 
 import shlex
+import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from benchmarks.suites.states import State
     from benchmarks.suites.suite import Choice, Planned, Suite
     from slurm.ledger import Entry, Ledger
+    from slurm.resources import Resources
 
 verbs = typer.Typer()
 
@@ -99,15 +101,13 @@ def _submit(
     *wanted: str,
 ) -> None:
     from benchmarks import records
-    from benchmarks.suites.jobs import PACK, freeze, packing, unpacked, variables
-    from slurm.ledger import Ledger, Task
+    from benchmarks.suites.jobs import PACK, unpacked
+    from slurm.ledger import Ledger
     from slurm.resources import resolve
     from slurm.submission import scripts
-    from slurm.submission import submit as submit_tasks
 
     resources = resolve(options)
     _ = resources.minutes  # a time that is none is refused before anything else
-    lone = replace(resources, gpus=0, nodes=1)  # what packs a data set
     ledger = Ledger(records.results())
     if dry_run:
         planned, states, _ = _looked(asked, root, ledger)
@@ -120,7 +120,7 @@ def _submit(
         print(f"\n{len(missing)} jobs{_hours(missing, resources.gpus, resources.nodes)}; {_left_alone(states, wanted)}")
         if missing and not local:
             after = [f"JOB_OF_{PACK}{data}".replace(" ", "_") for data in packs_first]
-            before = scripts(len(packs_first), lone, "bench-pack")
+            before = scripts(len(packs_first), _lone(resources), "bench-pack")
             print("\n" + "\n".join((*before, *scripts(len(missing), resources, f"bench-{name}", after))))
         return
     with ledger.lock():
@@ -131,33 +131,66 @@ def _submit(
         missing = [each for each, _ in pairs]
         stale = [records.RunFolder(records.results() / state.record["name"]) for _, state in pairs if state.record]
         if missing:
-            frozen = freeze(missing, ledger.place / "code")
-            environment, after, packing_now = variables(frozen.folder), [], []
-            if resources.scratch and not local:
-                environment["BENCH_SCRATCH"] = resources.scratch
-                packs = packing(missing, frozen, root)
-                under_way = {each.key: each.job for each in ledger.entries().values() if each.job in known}
-                needed = [task for task in packs if task.key not in under_way]
-                if needed:
-                    packing_now = submit_tasks(needed, ledger, lone, environment, "bench-pack", local)
-                now = ledger.entries()
-                after = [now[task.key].job for task in packs]
-            said = asked[1].said
-            titles = [title_of(each) + (f" ({said})" if said else "") for each in missing]
-            tasks = [
-                Task(each.experiment.question, title, frozen.command(each.arguments))
-                for each, title in zip(missing, titles, strict=True)
-            ]
-            try:
-                # Forgotten here: a job that is queued again must not forget what it has done since.
-                with records.forgotten(stale):
-                    submit_tasks(tasks, ledger, resources, environment, f"bench-{name}", local, after)
-            except JobError:  # what packs for nobody goes too
-                _end(packing_now, ledger)
-                raise
+            with records.forgotten(stale):  # here: a job that is queued again must not forget what it has done since
+                _put(missing, name, asked, root, resources, local, known, ledger)
     print(f"{len(pairs)} jobs submitted; {_left_alone(states, wanted)}")
     words = (name, *asked[1].words) if name in SUITES.entries else ()
     print(f"results in {records.results()}; `{shlex.join(('bench', 'status', *words))}` shows how they do")
+
+
+def _put(
+    missing: "Sequence[Planned]",
+    name: str,
+    asked: "tuple[Suite, Choice]",
+    root: Path | None,
+    resources: "Resources",
+    local: bool,
+    known: "Mapping[str, Any]",
+    ledger: "Ledger",
+) -> None:
+    """Submit experiments, and before them what packs their data where a site has node-local disks.
+
+    known: the jobs that are not over. Of what is refused nothing stays: no job that packs for nobody, no copy of the code.
+    """
+    from benchmarks.suites.jobs import freeze, packing, variables
+    from slurm.ledger import Task
+    from slurm.submission import submit as submit_tasks
+
+    codes, entries = ledger.place / "code", ledger.entries()
+    copies = set(codes.glob("*"))
+    frozen = freeze(missing, codes)
+    environment, after, packing_now = variables(frozen.folder), [], []
+    said = asked[1].said
+    tasks = [
+        Task(
+            each.experiment.question,
+            title_of(each) + (f" ({said})" if said else ""),
+            frozen.command(each.arguments),
+        )
+        for each in missing
+    ]
+    try:
+        if resources.scratch and not local:
+            environment["BENCH_SCRATCH"] = resources.scratch
+            packs = packing(missing, frozen, root)
+            under_way = {each.key for each in entries.values() if each.job in known}
+            needed = [task for task in packs if task.key not in under_way]
+            if needed:
+                packing_now = submit_tasks(needed, ledger, _lone(resources), environment, "bench-pack", local)
+            now = ledger.entries()
+            after = [now[task.key].job for task in packs]
+        submit_tasks(tasks, ledger, resources, environment, f"bench-{name}", local, after)
+    except JobError:
+        _end(packing_now, ledger)
+        taken = {each.job for each in ledger.entries().values()} - {each.job for each in entries.values()} - {""}
+        if not taken and frozen.folder not in copies:
+            shutil.rmtree(frozen.folder)
+        raise
+
+
+def _lone(resources: "Resources") -> "Resources":
+    """What packs a data set wants."""
+    return replace(resources, gpus=0, nodes=1)
 
 
 def _hours(missing: "Sequence[Planned]", gpus: int, nodes: int) -> str:
@@ -333,8 +366,6 @@ def clean(
 ) -> None:
     """Remove what nobody needs: checkpoints of finished runs, half-written files, folders of runs that failed and have nothing
     to go on from, copies of code that no job will run. The last two only while no job waits or runs."""
-    import shutil
-
     from benchmarks import records
     from benchmarks.whole import leftovers
     from slurm.ledger import Ledger

@@ -209,6 +209,12 @@ def _kill_the_run(job: str, cluster: Path, results: Path) -> None:
     os.kill(_processes(f"benchmarks.cli run .*{results}")[0], signal.SIGKILL)
 
 
+def _kill_the_step(job: str, cluster: Path, results: Path) -> None:
+    """The run and the process that would start it again."""
+    for pid in _processes(rf"^\S+ -u -m submitit.core._submit {results}"):
+        os.kill(pid, signal.SIGKILL)
+
+
 def _kill_the_node(job: str, cluster: Path, results: Path) -> None:
     """With all that runs on it; of several the last, on which the job's script does not run."""
     nodes = _asked("squeue", "--noheader", f"--job={job}", "--format=%N").strip()
@@ -246,7 +252,7 @@ def _restart_the_controller(job: str, cluster: Path, results: Path) -> None:
     [
         (1, (_requeue, _kill_the_run)),
         (1, (_preempt, _kill_the_node)),
-        (1, (_restart_the_controller,)),
+        (1, (_requeue, _kill_the_step, _restart_the_controller)),
         (2, (_requeue, _kill_the_run)),
         (2, (_requeue, _kill_the_node)),
     ],

@@ -65,6 +65,32 @@ def test_of_several_processes_one_that_is_killed_has_all_begin_anew_a_few_times(
     assert (tmp_path / "asked").read_text() == asked
 
 
+@pytest.mark.parametrize(
+    ("command", "state", "restarts", "asked"),
+    [
+        ("sh -c 'kill -9 $$'", "RUNNING", "", "requeue 12\n"),
+        ("sh -c 'kill -9 $$'", "RUNNING", "2", "requeue 12\n"),
+        ("sh -c 'kill -9 $$'", "RUNNING", "3", ""),
+        ("sh -c 'kill -9 $$'", "COMPLETING", "", ""),  # it was cancelled
+        ("sh -c 'exit 1'", "RUNNING", "", ""),
+        ("true", "RUNNING", "", ""),
+    ],
+)
+def test_a_job_killed_with_what_would_start_its_command_again_is_queued_again(
+    tmp_path, programs, monkeypatch, command, state, restarts, asked
+):
+    (made,) = scripts(1, resources.Resources(), "bench")
+    programs("squeue", f"echo {state}")
+    programs("scontrol", f'echo "$@" >> {tmp_path}/asked')
+    (tmp_path / "asked").touch()
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+    ending = next(line for line in made.splitlines() if line.startswith("srun"))
+    done = subprocess.run(["bash"], input=made.replace(ending, command), text=True)
+    assert (done.returncode == 0) == (command == "true")
+    assert (tmp_path / "asked").read_text() == asked
+
+
 def test_what_waits_for_another_job_says_so_to_sbatch():
     said = resources.Resources(sbatch=("exclusive",)).parameters("name", ["12", "13_2"])["additional_parameters"]
     assert said == {"requeue": True, "exclusive": True, "dependency": "afterany:12:13_2"}
@@ -181,6 +207,7 @@ def test_what_sbatch_refuses_costs_no_result(bench, programs, results):
     answer = bench("submit", *one, "--seeds", 1)
     assert (answer.returncode, answer.stderr) == (2, "bench: sbatch: error: no such account\n")
     assert {each.name: each.read_bytes() for each in file.parent.iterdir()} == before
+    assert not list((results / ".jobs" / "code").iterdir())
     programs("sbatch", "echo Submitted batch job 7")
     assert bench("submit", *one, "--seeds", 1).stdout.startswith("1 jobs submitted")
     assert [each.name for each in results.iterdir()] == [".jobs"]
@@ -205,6 +232,7 @@ def test_what_packs_for_a_refused_submission_is_cancelled(bench, programs, resul
     assert bench(*asked).returncode == 2
     assert (tmp_path / "cancelled").read_text() == "7\n"
     assert [entry.job for entry in Ledger(results).entries().values()] == [""]
+    assert not list((results / ".jobs" / "code").iterdir())
 
 
 def test_jobs_of_another_machine_are_not_over_for_all_that_is_known_here():
