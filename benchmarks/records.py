@@ -160,6 +160,12 @@ def begin(folder: RunFolder, experiment: Experiment, code: str | None) -> None:
     write_whole(folder.settings, to_json({**asdict(experiment), "code": code}))
 
 
+def fail(folder: RunFolder, experiment: Experiment, line: str) -> None:
+    """Write down that a run failed before it knew its data and weights: in a folder that is not the run's own."""
+    begin(folder, experiment, None)
+    write_whole(folder.failure, line)
+
+
 def begun_by(folder: RunFolder) -> str | None:
     """The code that began what lies in the folder; None where nothing was begun."""
     try:

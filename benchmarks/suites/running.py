@@ -3,6 +3,7 @@
 So each run has its own threads and memory, and one that dies takes no other with it.
 """
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import NamedTuple
+
+from benchmarks import records
 
 from .queued import BUSY
 from .states import DONE, State
@@ -40,8 +43,18 @@ def run_missing(planned: Sequence[Planned], states: Sequence[State]) -> Iterator
             yield Outcome(each, "skipped", str(state))
         else:
             fresh = ("--fresh",) if state.word == "stale" else ()
+            note = records.RunFolder(records.results() / f"failed-{each.experiment.question[:10]}")
+            if note.hollow:
+                shutil.rmtree(note.path)
             status, line = _run((*each.arguments, *fresh))
-            yield Outcome(each, DONE) if status == 0 else Outcome(each, "failed", line or f"exit status {status}")
+            if status == 0:
+                yield Outcome(each, DONE)
+                continue
+            reason = line or f"exit status {status}"
+            # A run that fails before it knows its data and weights has no folder in which it could say so.
+            if all(begun.question != each.experiment.question for _, begun in records.begun(records.results())):
+                records.fail(note, each.experiment, reason)
+            yield Outcome(each, "failed", reason)
 
 
 def _run(arguments: Sequence[str]) -> tuple[int, str]:

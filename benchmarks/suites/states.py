@@ -48,7 +48,7 @@ def known_states(
         digests: of the data at hand, as `records.stale` takes them.
     """
     known: dict[str, State] = {}
-    for each in begun:
+    for each in sorted(begun, key=lambda each: each.state != "failed"):  # what was begun since goes before a failure
         known[each.experiment.question] = State(each.state, each.detail + _time_left(each, found))
     for record in sorted(found, key=lambda record: str(record["finished"])):
         reasons = records.stale(record, dict(digests))

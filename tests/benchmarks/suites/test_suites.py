@@ -225,6 +225,13 @@ def test_a_suite_goes_on_after_a_failed_run_and_a_plugin_adds_one(bench, results
     assert "failed: walkers:tiny: bad (mean), seed 0: " in answer.out
     assert "nowhere.pth" in answer.out
     assert len(list(results.glob("*/record.json"))) == 1
+    # It failed before it knew its weights, and so what it is; that is remembered, and it is tried again.
+    asked = ("mine", *TINY, "--seeds", 1, "--plugin", file)
+    assert re.search(r"failed: .*nowhere\.pth", bench("plan", *asked).out)
+    assert re.search(r"bad \(mean\) +0/1 +failed", bench("table", *asked).out)
+    again = bench("suite", "run", *asked)
+    assert "1 of 2 done (1 of them before), 1 failed" in again.out
+    assert len(list(results.iterdir())) == 2
 
 
 # Settings of which docs/paper-notes.md speaks and `choices` does not try, and why.
