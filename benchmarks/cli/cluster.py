@@ -199,9 +199,9 @@ def _hours(missing: "Sequence[Planned]", gpus: int, nodes: int) -> str:
     Several processes share a run, and are taken to share it well.
     """
     from benchmarks import records
-    from benchmarks.suites.estimate import seconds, spelled
+    from benchmarks.suites.estimate import on, seconds, spelled
 
-    found = [each for each in records.finished(records.results()) if bool(each["environment"]["gpu"]) == bool(gpus)]
+    found = on(records.finished(records.results()), bool(gpus))
     spans = [seconds(each.experiment, found) for each in missing]
     known = [span for span in spans if span is not None]
     if not known:

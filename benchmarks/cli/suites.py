@@ -30,7 +30,10 @@ Datasets = Annotated[
 ]
 Seeds = Annotated[int, typer.Option(min=1, help="How many seeds, from 0.")]
 Quick = Annotated[bool, typer.Option("--quick", help="The recipe `small` and 12 epochs: at most a minute a run.")]
-Recipe = Annotated[str | None, typer.Option(help="A recipe's name or a TOML file. Default: the data set's.")]
+Recipe = Annotated[
+    str | None,
+    typer.Option(help="A recipe's name, a TOML file, or a folder with METHOD.toml of each. Default: the data set's."),
+]
 Change = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of every run.")]
 
 
@@ -91,20 +94,19 @@ def run(name: Name, asked: Asked) -> None:
     """Run what is not finished, one after the other; the same command goes on. Status 1: something failed or was skipped."""
     first_line(f"suite {name}")
     from benchmarks import records
-    from benchmarks.suites.estimate import seconds, spelled
+    from benchmarks.suites.estimate import like_the_last, seconds, spelled
     from benchmarks.suites.running import run_missing
     from benchmarks.suites.states import DONE
 
     suite, choice = chosen(name, asked)
     planned, states = _looked(suite, choice, asked.root)
     outcomes, began = [], time.monotonic()
-    found = records.finished(records.results())
     try:
         for count, outcome in enumerate(run_missing(planned, states), 1):
             outcomes.append(outcome)
             if states[count - 1].word == DONE:
                 continue
-            found = records.finished(records.results())
+            found, _ = like_the_last(records.finished(records.results()))
             left = [seconds(each.experiment, found) for each in planned[count:]]
             rest = f"; about {spelled(sum(filter(None, left)))} left" if any(left) else ""
             said = f": {outcome.reason}" if outcome.reason else ""
@@ -156,12 +158,12 @@ def plan(name: Name, asked: Asked) -> None:
 
     from benchmarks import records
     from benchmarks.reporting.power import detectable
-    from benchmarks.suites.estimate import seconds, spelled
+    from benchmarks.suites.estimate import like_the_last, seconds, spelled
     from benchmarks.suites.states import DONE
 
     suite, choice = chosen(name, asked)
     planned, states = _looked(suite, choice, asked.root)
-    found = records.finished(records.results())
+    found, gpu = like_the_last(records.finished(records.results()))
     times = [
         None if state.word == DONE else seconds(each.experiment, found)
         for each, state in zip(planned, states, strict=True)
@@ -177,7 +179,8 @@ def plan(name: Name, asked: Asked) -> None:
     missing = [span for state, span in zip(states, times, strict=True) if state.word != DONE]
     known = [span for span in missing if span is not None]
     print(f"\n{len(planned)} experiments, {len(planned) - len(missing)} done, {len(missing)} to run", end="")
-    print(f": about {spelled(sum(known))} one after the other, by recorded frames/s" if known else "", end="")
+    cost = f" on a GPU, {sum(known) / 3600:.1f} GPU hours" if gpu else ""
+    print(f": about {spelled(sum(known))} one after the other{cost}, by recorded frames/s" if known else "", end="")
     unknown = len(missing) - len(known)
     print(f" ({unknown} of unknown time: nothing like them has run here)" if unknown else "")
     for line in detectable(suite, choice, states, planned):

@@ -17,6 +17,18 @@ LIKENESS = (
 )
 
 
+def like_the_last(found: Sequence[Record]) -> tuple[list[Record], bool]:
+    """The records that were made on a GPU, or those that were not, as the last one was; and whether it was."""
+    last = max(found, key=lambda record: str(record["finished"]), default=None)
+    gpu = last is not None and bool(last["environment"]["gpu"])
+    return on(found, gpu), gpu
+
+
+def on(found: Sequence[Record], gpu: bool) -> list[Record]:
+    """The records that were made on a GPU, or the others."""
+    return [record for record in found if bool(record["environment"]["gpu"]) == gpu]
+
+
 def seconds(experiment: Experiment, found: Sequence[Record]) -> float | None:
     """About how long a run will take, by the frames/s of recorded runs like it; None where nothing like it has run.
 
