@@ -34,7 +34,7 @@ from .model import ReidModel, build_model
 from .precision import check_precision
 from .progress import Report
 from .records import Record, RunFolder
-from .settings import Settings, from_dict, resolve, split_method
+from .settings import Settings, from_dict, recipe_label, resolve, split_method
 from .training import train
 from .whole import whole
 
@@ -73,7 +73,7 @@ def plan(
     recipe = recipe or data.definition.recipe
     settings = resolve(recipe, method, changes)
     weights = weights_digest(settings.backbone, settings.weights)
-    label = Path(recipe).stem if recipe.endswith(".toml") else recipe
+    label = recipe_label(recipe, settings)
     digests = {"data": data.digest, "test_data": data.digest, "weights": weights}
     if baseline.uses_flow:
         digests["flow_weights"] = flow_digest(settings)

@@ -274,6 +274,31 @@ def read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any
     return {**read_recipe(base, (*extended_by, str(file))), **values}
 
 
+def recipe_for(recipe: str, method: str) -> str:
+    """The recipe of a method, where `recipe` is a folder with one for each: of its own name, or of its baseline's.
+
+    Raises:
+        UserError: the folder has neither.
+    """
+    folder = Path(recipe)
+    if not folder.is_dir():
+        return recipe
+    files = [folder / f"{name}.toml" for name in dict.fromkeys((method, split_method(method)[0]))]
+    found = next((str(file) for file in files if file.exists()), None)
+    if found is None:
+        raise UserError(
+            f"--recipe {folder}: no {' or '.join(file.name for file in files)} in it; `bench tune` writes them"
+        )
+    return found
+
+
+def recipe_label(recipe: str, settings: Settings) -> str:
+    """What tables call a recipe: its name, or its file's. One that was searched for is a method's own, and they say so."""
+    if settings.tuning_trials:
+        return f"tuned by {settings.tuning_trials} trials"
+    return Path(recipe).stem if recipe.endswith(".toml") else recipe
+
+
 def flattened(recipe: str) -> str:
     """A recipe with what it extends, as the text of one TOML file."""
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in read_recipe(recipe).items())

@@ -1,10 +1,13 @@
 """The verb that searches: tune."""
 
 import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from baselines.errors import UserError
 
 from .options import Dataset, Plugin, Root, Split, Workers, first_line, machine
 
@@ -13,22 +16,27 @@ verbs = typer.Typer()
 
 @verbs.command()
 def tune(
-    method: Annotated[str, typer.Option(help="BASELINE, BASELINE+afa or BASELINE+afa-motion.")],
+    method: Annotated[
+        list[str], typer.Option(help="BASELINE, BASELINE+afa or BASELINE+afa-motion; several, one after the other.")
+    ],
     dataset: Dataset,
     trials: Annotated[
-        int, typer.Option(min=1, help="How many; the first is the recipe as it is. The same for all methods.")
+        int, typer.Option(min=1, help="How many of each; the first is the recipe as it is. The same for all methods.")
     ],
     recipe: Annotated[str | None, typer.Option(help="A recipe's name or a TOML file. Default: the data set's.")] = None,
     change: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change one setting.")] = [],
     seed: Annotated[int, typer.Option(min=0, help="Of the trials' runs and of what is tried.")] = 0,
     split: Split = 0,
     root: Root = None,
-    to: Annotated[Path | None, typer.Option(help="The recipe to write. Default: beside the trials.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="The folder for each METHOD.toml, as --recipe takes it. Default: beside the trials."),
+    ] = None,
     workers: Workers = None,
     plugin: Plugin = [],
 ) -> None:
-    """Search lr, clip length, sampling and spacing by mAP on held-out TRAINING identities; writes a recipe. Goes on."""
-    first_line(f"tuning {method} on {dataset}, {trials} trials")
+    """Search lr, clip length, sampling and spacing by mAP on held-out TRAINING identities; writes recipes. Goes on."""
+    first_line(f"tuning {', '.join(method)} on {dataset}, {trials} trials each")
     from tabulate import tabulate
 
     from benchmarks import records
@@ -38,20 +46,26 @@ def tune(
     from benchmarks.tuning import best, write_recipe
     from benchmarks.tuning import tune as search
 
-    with reporting() as report:
-        experiment, settings, data = plan(
-            method, dataset, recipe=recipe, changes=change, seed=seed, split=split, root=root, report=report
-        )
-        how = machine(workers, settings.threads, report)
-        tried, folder = search(experiment, settings, data, trials, records.results(), how)
-    file = to or folder / f"tuned-{trials}.toml"
-    write_recipe(file, recipe or data.definition.recipe, settings, tried)
-    chosen = best(tried)
-    rows = [
-        [f"{number}{' *' if each is chosen else ''}", f"{100 * each.score:.1f}", *map(each.values.get, SEARCHED)]
-        for number, each in enumerate(tried)
-    ]
-    print(tabulate(rows, ("trial", "mAP", *SEARCHED), missingval="-", disable_numparse=True))
-    print("percent, on held-out training identities; trial 0 is the recipe as it is; * is chosen\n", flush=True)
+    if to is not None and to.suffix == ".toml":
+        raise UserError(f"--to {to}: name a folder; each method's recipe becomes METHOD.toml in it")
     again = [word for text in change if text.partition("=")[0].strip() in ATTACHED for word in ("--set", text)]
-    print(shlex.join(["bench", "run", "--method", method, "--dataset", dataset, "--recipe", str(file), *again]))
+    for name in dict.fromkeys(method):
+        with reporting() as report:
+            experiment, settings, data = plan(
+                name, dataset, recipe=recipe, changes=change, seed=seed, split=split, root=root, report=report
+            )
+            how = machine(workers, settings.threads, report)
+            tried, folder = search(experiment, settings, data, trials, records.results(), how)
+        file = folder / f"tuned-{trials}.toml" if to is None else to / f"{name}.toml"
+        write_recipe(file, recipe or data.definition.recipe, settings, tried)
+        chosen = best(tried)
+        rows = [
+            [f"{number}{' *' if each is chosen else ''}", f"{100 * each.score:.1f}", *map(each.values.get, SEARCHED)]
+            for number, each in enumerate(tried)
+        ]
+        print(tabulate(rows, ("trial", "mAP", *SEARCHED), missingval="-", disable_numparse=True))
+        print("percent, on held-out training identities; trial 0 is the recipe as it is; * is chosen\n")
+        print(
+            shlex.join(["bench", "run", "--method", name, "--dataset", dataset, "--recipe", str(file), *again]) + "\n"
+        )
+        sys.stdout.flush()

@@ -164,7 +164,7 @@ def _fullest(claim: Claim, found: Sequence[Found]) -> list[list[Found]] | str:
     """
     one = len({_baseline(arm.method) for arm in claim.arms}) == 1
     contexts: dict[str, dict[int, dict[tuple[int, int], Found]]] = {}
-    for run in found:
+    for run in sorted(found, key=lambda run: run.experiment.settings.get(TUNED, 0)):  # tuned ones go before the others
         experiment = run.experiment
         context = _context(run.record, experiment, "tuning" in claim.needs, one)
         for number, arm in enumerate(claim.arms):

@@ -7,6 +7,7 @@ from baselines import BASELINES
 from baselines.registry import register
 from benchmarks.settings import ATTACHMENTS
 
+from .claims import COHERENCE, MOTION
 from .suite import Row, Suite
 
 
@@ -17,6 +18,14 @@ class Matrix(Suite):
     def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
         methods = [f"{name}+{part}" if part else name for name, part in product(BASELINES.names(), ATTACHMENTS)]
         return [Row(method, method) for method in methods]
+
+
+@register("families")
+class Families(Suite):
+    """Coherence baselines beside motion baselines; fair where each has the recipe that `bench tune` chose: --recipe FOLDER."""
+
+    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
+        return [Row(name, name) for name in (*COHERENCE, *MOTION)]
 
 
 @register("factors")

@@ -103,7 +103,7 @@ CLAIMS = (
     ),
     Claim(
         "coherence baselines beat motion baselines, equally tuned",
-        "matrix",
+        "families",
         (*_shares(1, COHERENCE), *_shares(-1, MOTION)),
         needs=("controls", "tuning"),
     ),

@@ -11,7 +11,7 @@ from typing import ClassVar
 from baselines import BASELINES
 from benchmarks.data.loading import definition, full_name
 from benchmarks.experiment import Experiment
-from benchmarks.settings import resolve, split_method
+from benchmarks.settings import recipe_for, resolve, split_method
 
 QUICK = ("epochs=12", "lr_step=9")  # at most a minute a run on two cores, with the recipe `small`
 Place = tuple[str, str]  # the data sets that are trained and tested on
@@ -79,7 +79,7 @@ class Choice:
     Attributes:
         datasets: empty: the suite's own.
         seeds: how many, from 0.
-        recipe, changes: as of `bench run`; a row's own come after them.
+        recipe, changes: as of `bench run`, and the recipe may be a folder, one for each method; a row's own come after.
         quick: the recipe `small` and few epochs: for a look, on a laptop.
         passed: options that each `bench run` is given as they are (--root, --plugin).
     """
@@ -158,11 +158,13 @@ def _plan(row: Row, place: Place, seed: int, split: int, choice: Choice) -> Plan
     train, test = place
     BASELINES.get(split_method(row.method)[0])  # one that is not there is refused before anything is queued
     recipe = row.recipe or choice.recipe or ("small" if choice.quick else definition(train).recipe)
+    recipe = recipe_for(recipe, row.method)
     changes = (*(QUICK if choice.quick else ()), *choice.changes, *row.changes)
     settings = _resolved(recipe, row.method, changes)
-    label = Path(recipe).stem if recipe.endswith(".toml") else recipe
     test_split = split if test == train else 0
-    experiment = Experiment(row.method, train, test, settings.recorded(), seed, split, "", "", "", label, test_split)
+    experiment = Experiment(
+        row.method, train, test, settings.recorded(), seed, split, "", "", "", test_split=test_split
+    )
     options = {"--method": row.method, "--dataset": train, "--recipe": recipe, "--seed": seed, "--split": split}
     words = [word for option, value in options.items() for word in (option, str(value))]
     words += [word for text in changes for word in ("--set", text)]

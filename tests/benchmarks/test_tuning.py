@@ -147,3 +147,13 @@ def test_from_the_search_to_the_table(bench, results):
     assert "mean+afa (tuned)" in table
     assert "tuned: 2 trials each; by mAP on held-out training identities" in table
     assert f"mean+afa (tuned): clip_frames={settings['clip_frames']}, lr={settings['lr']}" in table
+
+
+def test_several_methods_are_searched_for_alike_into_a_folder_of_recipes(bench, results, tmp_path):
+    words = [word for change in CHANGES for word in ("--set", change)]
+    asked = ("tune", "--dataset", "walkers:tiny", "--trials", 1, *words)
+    answer = bench(*asked, "--method", "mean", "--method", "lstm", "--to", tmp_path / "tuned")
+    assert answer.status == 0
+    assert sorted(file.name for file in (tmp_path / "tuned").iterdir()) == ["lstm.toml", "mean.toml"]
+    assert resolve(str(tmp_path / "tuned" / "lstm.toml"), "lstm").tuning_trials == 1
+    assert bench(*asked, "--method", "mean", "--to", tmp_path / "one.toml").status == 2

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.reporting import verdict
 from benchmarks.reporting.found import Found
 from benchmarks.reporting.verdict import HEAD, grids, judge, row
+from benchmarks.suites import SUITES
 from benchmarks.suites.claims import CLAIMS
 from benchmarks.suites.suite import Choice, Row, Suite, experiments
 
@@ -22,13 +23,13 @@ class Few(Suite):
         return (Row("a", "mean"), Row("b", "mean+afa"), Row("c", "mean+afa", ("lambda=0.0",)))
 
 
-def world(effects, seeds=3, dataset="mars"):
+def world(effects, seeds=3, dataset="mars", suite=Few, changes=()):
     """Records of methods whose mAP differs from `mean`'s by `effects`, with noise of seeds and people."""
     draw = np.random.default_rng(5)
     pids = np.repeat(np.arange(PEOPLE), EACH)
     people = draw.normal(0.5, 0.1, PEOPLE)[pids]
     found = []
-    for planned in experiments(Few(), Choice((dataset,), seeds=seeds)):
+    for planned in experiments(suite(), Choice((dataset,), seeds=seeds, changes=changes)):
         experiment = replace(planned.experiment, data="d", test_data="d", weights="w")
         noise = draw.normal(0, 0.005) + draw.normal(0, 0.02, len(pids))
         table = pd.DataFrame(
@@ -160,3 +161,21 @@ def test_a_protocol_that_is_not_the_primary_one_is_said_to_be_so():
     ):
         (grid,) = grids(judge(both, protocol))
         assert said in grid.notes
+
+
+def test_families_are_judged_by_equally_tuned_runs():
+    effects = {**dict.fromkeys(("mean", "qan"), 0.1), **dict.fromkeys(("lstm", "cnn3d", "flow"), 0.0)}
+    others = {name: 0.1 - effect for name, effect in effects.items()}
+    untuned = world(effects, suite=SUITES.get("families"))
+    tuned = world(others, suite=SUITES.get("families"), changes=("tuning_trials=6", "lr=1e-3"))
+    half = [run for run in tuned if run.experiment.method != "lstm"]
+
+    def said(found):
+        return next(each for each in judge(found) if each.claim.suite == "families")
+
+    for found in (untuned, untuned + half, half + untuned):
+        assert said(found).word == "UNDECIDED"
+        assert "unequal tuning" in said(found).missing
+    for found in (tuned, untuned + tuned, tuned + untuned):
+        assert said(found).word == "CONTRADICTED"
+        assert said(found).interval.estimate == pytest.approx(-0.1, abs=0.02)

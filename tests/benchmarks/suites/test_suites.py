@@ -1,5 +1,6 @@
 """Suites: what they list, where each experiment stands, and that running one goes on after anything."""
 
+import json
 import re
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from baselines.errors import UserError
 from benchmarks import records
 from benchmarks.experiment import Experiment
 from benchmarks.reporting.paper import read
@@ -17,7 +19,7 @@ from benchmarks.suites import SUITES
 from benchmarks.suites.beyond import CHOICES
 from benchmarks.suites.estimate import seconds, spelled
 from benchmarks.suites.states import known_states, states
-from benchmarks.suites.suite import Choice, experiments
+from benchmarks.suites.suite import Choice, Single, experiments
 from slurm.ledger import Entry, Ledger
 
 TINY = ("--dataset", "walkers:tiny", "--set", "epochs=1")
@@ -187,6 +189,35 @@ def test_a_suite_runs_what_is_missing_and_nothing_else(bench, results):
     assert "6 of 6 done (6 of them before)" in bench("suite", "run", "fig3b", *TINY, "--seeds", 1).out
     assert "6 experiments, 6 done, 0 to run" in bench("plan", "fig3b", *TINY, "--seeds", 1).out
     assert {file: file.stat().st_mtime_ns for file in results.glob("*/record.json")} == written
+
+
+def test_a_plan_by_records_of_a_gpu_counts_gpu_hours(bench, results):
+    assert bench("run", "--method", "mean+afa", *TINY).status == 0
+    assert "GPU" not in bench("plan", "fig3b", *TINY, "--seeds", 1).out
+    (file,) = results.glob("*/record.json")
+    record = json.loads(file.read_text())
+    record["environment"]["gpu"] = "a GPU"
+    record["phases"]["train"]["per_second"] /= 1e6
+    file.write_text(json.dumps(record))
+    said = bench("plan", "fig3b", *TINY, "--seeds", 1).out
+    hours = 5 * record["phases"]["train"]["items"] / record["phases"]["train"]["per_second"] / 3600
+    found = re.search(r"5 to run: about .* one after the other on a GPU, (\S+) GPU hours", said)
+    assert float(found[1]) == pytest.approx(hours, rel=0.01)
+
+
+def test_a_folder_of_recipes_gives_each_method_its_own(tmp_path):
+    for number, name in enumerate(("mean", "qan", "lstm", "cnn3d", "qan+afa"), 1):
+        (tmp_path / f"{name}.toml").write_text(f'extends = "small"\nlr = {number}e-4\n')
+
+    def rates(suite):
+        made = experiments(suite, Choice(("walkers",), 1, recipe=str(tmp_path)))
+        return [each.experiment.settings["lr"] for each in made]
+
+    assert [rates(Single(name)) for name in ("mean", "mean+afa", "qan+afa")] == [[1e-4], [1e-4], [5e-4]]
+    with pytest.raises(UserError, match=r"no flow\.toml in it; `bench tune`"):
+        rates(SUITES.get("families")())
+    (tmp_path / "flow.toml").write_text('extends = "small"\n')
+    assert rates(SUITES.get("families")())[:4] == [1e-4, 2e-4, 3e-4, 4e-4]
 
 
 def test_a_suite_that_trains_nothing_says_so(bench):
