@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy import stats
 
 from benchmarks.settings import changed_from_recipe, split_method
 
@@ -79,7 +80,7 @@ def _cmc_line(label: str, runs: Sequence[Found], protocol: str | None) -> Line |
 
 
 def training(runs: Sequence[Found]) -> Figure:
-    """The loss terms by epoch, a panel a term; the mean over seeds and, as the band, from the least seed to the greatest."""
+    """The loss terms by epoch, a panel a term; the mean over seeds, and where those of other seeds would lie."""
     grouped = [(f"{label} on {title}", found) for title, groups in _groups(runs, None) for label, found in groups]
     if len({title for title, _ in _groups(runs, None)}) == 1:
         grouped = [(label.rpartition(" on ")[0], found) for label, found in grouped]
@@ -90,9 +91,14 @@ def training(runs: Sequence[Found]) -> Figure:
             values = [curve[term].to_dict() for curve in curves if term in curve]
             epochs = sorted(set(values[0]).intersection(*values))
             seeds = np.array([[value[epoch] for epoch in epochs] for value in values])
-            ends = (seeds.min(0), seeds.max(0)) if len(seeds) > 1 else (np.full(len(epochs), np.nan),) * 2
-            mean, low, high = (part.tolist() for part in (seeds.mean(0), *ends))
-            lines.setdefault(term, []).append(Line(label, epochs, mean, low, high))
+            half = (
+                stats.sem(seeds) * stats.t.isf(0.025, len(seeds) - 1)
+                if len(seeds) > 1
+                else np.full(len(epochs), np.nan)
+            )
+            mean = seeds.mean(0)
+            parts = (part.tolist() for part in (mean, mean - half, mean + half))
+            lines.setdefault(term, []).append(Line(label, epochs, *parts))
     hidden = max((len(of_term[MOST:]) for of_term in lines.values()), default=0)
     panels = [
         Panel(term.replace("_", " "), "epoch", "mean over the epoch", of_term[:MOST]) for term, of_term in lines.items()
@@ -100,7 +106,12 @@ def training(runs: Sequence[Found]) -> Figure:
     if not panels:
         why = "no curves: a file of exported records has none, nor has a run of 0 epochs or of someone else's features"
         panels = [Panel("", "epoch", "loss", empty=why)]
-    return Figure("training", "Training", panels, ["Bands: from the least seed to the greatest.", *_left_out(hidden)])
+    return Figure(
+        "training",
+        "Training",
+        panels,
+        ["Bands: 95% interval of the mean over seeds, by Student's t.", *_left_out(hidden)],
+    )
 
 
 def fig3a(runs: Sequence[Found], dataset: str | None = None, protocol: str | None = None) -> Figure:
