@@ -128,6 +128,24 @@ def test_a_run_that_was_ended_goes_on_and_ends_with_the_bits_of_an_undisturbed_o
     assert [line for line in folder.log.read_text().splitlines() if "epoch" not in line] == []
 
 
+def test_what_a_step_frees_is_there_for_the_next():
+    program = """
+import resource
+import torch
+from benchmarks.run import prepare
+from benchmarks.settings import resolve
+
+prepare(resolve("small", "mean"), torch.device("cpu"))
+faults = []
+for _ in range(5):
+    torch.ones(10_000_000)  # 40 MB, freed at once
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(faults[4] - faults[1])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert int(done.stdout) < 1000, done.stderr  # pages: one such array has 10,000
+
+
 def test_workers_end_with_the_block_that_they_work_for():
     """Also where an exception that is kept holds the block: else the process would wait at its end for whom it cannot end."""
     program = """
