@@ -11,7 +11,7 @@ from typing import ClassVar
 from baselines import BASELINES
 from benchmarks.data.loading import definition, full_name
 from benchmarks.experiment import Experiment
-from benchmarks.settings import recipe_for, resolve, split_method
+from benchmarks.settings import recipe_for, recipe_label, resolve, split_method
 
 QUICK = ("epochs=12", "lr_step=9")  # at most a minute a run on two cores, with the recipe `small`
 Place = tuple[str, str]  # the data sets that are trained and tested on
@@ -161,10 +161,9 @@ def _plan(row: Row, place: Place, seed: int, split: int, choice: Choice) -> Plan
     recipe = recipe_for(recipe, row.method)
     changes = (*(QUICK if choice.quick else ()), *choice.changes, *row.changes)
     settings = _resolved(recipe, row.method, changes)
+    label = recipe_label(recipe, settings)
     test_split = split if test == train else 0
-    experiment = Experiment(
-        row.method, train, test, settings.recorded(), seed, split, "", "", "", test_split=test_split
-    )
+    experiment = Experiment(row.method, train, test, settings.recorded(), seed, split, "", "", "", label, test_split)
     options = {"--method": row.method, "--dataset": train, "--recipe": recipe, "--seed": seed, "--split": split}
     words = [word for option, value in options.items() for word in (option, str(value))]
     words += [word for text in changes for word in ("--set", text)]
