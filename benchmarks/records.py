@@ -157,11 +157,18 @@ def to_json(value: Any) -> str:
 
 def begin(folder: RunFolder, experiment: Experiment, code: str | None) -> None:
     """Write down what is going to run, and the code that runs it."""
+    shutil.rmtree(_unbegun(folder.path.parent, experiment).path, ignore_errors=True)
     write_whole(folder.settings, to_json({**asdict(experiment), "code": code}))
 
 
-def fail(folder: RunFolder, experiment: Experiment, line: str) -> None:
-    """Write down that a run failed before it knew its data and weights: in a folder that is not the run's own."""
+def _unbegun(place: Path, experiment: Experiment) -> RunFolder:
+    """Where it is written down that a run failed before it knew its data and weights, and so its own folder."""
+    return RunFolder(place / f"{experiment.name.rpartition('-')[0]}-unbegun-{experiment.question[:10]}")
+
+
+def fail(place: Path, experiment: Experiment, line: str) -> None:
+    """Write down that a run failed before it knew its data and weights; forgotten as soon as it begins."""
+    folder = _unbegun(place, experiment)
     begin(folder, experiment, None)
     write_whole(folder.failure, line)
 

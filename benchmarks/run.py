@@ -344,7 +344,7 @@ def _keep_memory() -> None:
     if mallopt is not None:
         trim_threshold, mmap_max = -1, -4  # as malloc.h numbers them
         mallopt(mmap_max, 0)
-        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(trim_threshold, -1)  # never
 
 
 def new_record(

@@ -275,21 +275,17 @@ def read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any
 
 
 def recipe_for(recipe: str, method: str) -> str:
-    """The recipe of a method, where `recipe` is a folder with one for each: of its own name, or of its baseline's.
+    """The recipe of a method, where `recipe` is no recipe's name and a folder with METHOD.toml of each.
 
     Raises:
-        UserError: the folder has neither.
+        UserError: the folder has none of the method.
     """
-    folder = Path(recipe)
-    if not folder.is_dir():
+    if recipe in recipe_names() or not Path(recipe).is_dir():
         return recipe
-    files = [folder / f"{name}.toml" for name in dict.fromkeys((method, split_method(method)[0]))]
-    found = next((str(file) for file in files if file.exists()), None)
-    if found is None:
-        raise UserError(
-            f"--recipe {folder}: no {' or '.join(file.name for file in files)} in it; `bench tune` writes them"
-        )
-    return found
+    file = Path(recipe) / f"{method}.toml"
+    if not file.exists():
+        raise UserError(f"--recipe {recipe}: no {file.name} in it; `bench tune` writes it")
+    return str(file)
 
 
 def recipe_label(recipe: str, settings: Settings) -> str:

@@ -1,12 +1,12 @@
 """The verb that searches: tune."""
 
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from baselines import BASELINES
 from baselines.errors import UserError
 
 from .options import Dataset, Plugin, Root, Split, Workers, first_line, machine
@@ -30,7 +30,9 @@ def tune(
     root: Root = None,
     to: Annotated[
         Path | None,
-        typer.Option(help="The folder for each METHOD.toml, as --recipe takes it. Default: beside the trials."),
+        typer.Option(
+            help="The folder for each METHOD.toml, as a suite's --recipe takes it. Default: beside the trials."
+        ),
     ] = None,
     workers: Workers = None,
     plugin: Plugin = [],
@@ -42,11 +44,13 @@ def tune(
     from benchmarks import records
     from benchmarks.progress import reporting
     from benchmarks.run import plan
-    from benchmarks.settings import ATTACHED, SEARCHED
+    from benchmarks.settings import ATTACHED, SEARCHED, split_method
     from benchmarks.tuning import best, write_recipe
     from benchmarks.tuning import tune as search
 
-    if to is not None and to.suffix == ".toml":
+    for name in method:
+        BASELINES.get(split_method(name)[0])  # one that is not there is refused before the first is searched for
+    if to is not None and (to.suffix == ".toml" or to.is_file()):
         raise UserError(f"--to {to}: name a folder; each method's recipe becomes METHOD.toml in it")
     again = [word for text in change if text.partition("=")[0].strip() in ATTACHED for word in ("--set", text)]
     for name in dict.fromkeys(method):
@@ -65,7 +69,5 @@ def tune(
         ]
         print(tabulate(rows, ("trial", "mAP", *SEARCHED), missingval="-", disable_numparse=True))
         print("percent, on held-out training identities; trial 0 is the recipe as it is; * is chosen\n")
-        print(
-            shlex.join(["bench", "run", "--method", name, "--dataset", dataset, "--recipe", str(file), *again]) + "\n"
-        )
-        sys.stdout.flush()
+        words = ["bench", "run", "--method", name, "--dataset", dataset, "--recipe", str(file), *again]
+        print(shlex.join(words), end="\n\n", flush=True)

@@ -80,7 +80,7 @@ def _cmc_line(label: str, runs: Sequence[Found], protocol: str | None) -> Line |
 
 
 def training(runs: Sequence[Found]) -> Figure:
-    """The loss terms by epoch, a panel a term; the mean over seeds, and where those of other seeds would lie."""
+    """The loss terms by epoch, a panel a term; the mean over seeds with its interval."""
     grouped = [(f"{label} on {title}", found) for title, groups in _groups(runs, None) for label, found in groups]
     if len({title for title, _ in _groups(runs, None)}) == 1:
         grouped = [(label.rpartition(" on ")[0], found) for label, found in grouped]

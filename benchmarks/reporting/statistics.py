@@ -186,7 +186,7 @@ def smallest_difference(
     level: float = 0.95,
     power: float = 0.8,
 ) -> float:
-    """The true difference whose interval would leave 0 out with probability `power`, over so many seeds on these people.
+    """The true difference whose p would be below 1 - level with probability `power`, over so many seeds on these people.
 
     Args:
         values, others: (S, Q) each, a pilot that says how much results vary: two methods, or half of one method's seeds
@@ -199,7 +199,7 @@ def smallest_difference(
     between_seeds, between_identities, rest = _mean_squares(table)
     planned = rest + max(between_identities - rest, 0) * seeds / runs
     errors = _errors((between_seeds, planned, rest), (seeds, identities), question)
-    return _half(errors, 1 - level) + _half(errors, 2 * (1 - power))
+    return _reach(errors, 1 - level) + _half(errors, 2 * (1 - power))
 
 
 # From queries to a table of runs x identities, and from that to an error.

@@ -157,6 +157,16 @@ def _lacking(claim: Claim, arms: Sequence[Sequence[Found]], controls: Controls) 
 
 
 def _fullest(claim: Claim, found: Sequence[Found]) -> list[list[Found]] | str:
+    """The runs of each arm, where tuning matters those of the most trials that all arms were tuned by; or what is missing."""
+    trials = {run.experiment.settings.get(TUNED, 0) for run in found if "tuning" in claim.needs} - {0}
+    for count in sorted(trials, reverse=True):
+        arms = _paired(claim, [run for run in found if run.experiment.settings.get(TUNED) == count])
+        if not isinstance(arms, str):
+            return arms
+    return _paired(claim, found)
+
+
+def _paired(claim: Claim, found: Sequence[Found]) -> list[list[Found]] | str:
     """The runs of each arm, paired by seed and split, in the context that has most of them; or what is missing.
 
     A context is all that must be the same on both sides: data, processor, the settings that are not under test, and, of one
@@ -164,7 +174,7 @@ def _fullest(claim: Claim, found: Sequence[Found]) -> list[list[Found]] | str:
     """
     one = len({_baseline(arm.method) for arm in claim.arms}) == 1
     contexts: dict[str, dict[int, dict[tuple[int, int], Found]]] = {}
-    for run in sorted(found, key=lambda run: run.experiment.settings.get(TUNED, 0)):  # tuned ones go before the others
+    for run in found:
         experiment = run.experiment
         context = _context(run.record, experiment, "tuning" in claim.needs, one)
         for number, arm in enumerate(claim.arms):
@@ -250,8 +260,8 @@ def grids(judged: Sequence[Judged]) -> Iterator[Grid]:
         here = [each for each in judged if each.place == place]
         notes = [
             f"effects in points of {METRIC}; intervals of methods: other seeds, other people; of checkpoints: these weights on "
-            f"other people, p by flipping whole identities; a difference within ±{100 * MARGIN:g} is negligible; p is before "
-            f"Holm's correction over the {len(here)} claims of the place, tested or not"
+            f"other people, p by flipping whole identities; a difference within ±{100 * MARGIN:g} is negligible; p errs on "
+            f"the safe side of the interval, and is before Holm's correction over the {len(here)} claims of the place, run or not"
         ]
         notes += [f"protocol {said}" for said in dict.fromkeys(each.protocol for each in here) if said]
         notes += _elsewhere(here)

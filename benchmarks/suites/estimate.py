@@ -18,13 +18,14 @@ LIKENESS = (
 
 
 def like_the_last(found: Sequence[Record]) -> tuple[list[Record], bool]:
-    """The records that were made on a GPU, or those that were not, as the last one was; and whether it was."""
-    last = max(found, key=lambda record: str(record["finished"]), default=None)
+    """The records that were made on a GPU, or those that were not, as the last training was; and whether it was."""
+    trained = [record for record in found if "train" in record["phases"]]
+    last = max(trained, key=lambda record: str(record["finished"]), default=None)
     gpu = last is not None and bool(last["environment"]["gpu"])
-    return on(found, gpu), gpu
+    return made_on(found, gpu), gpu
 
 
-def on(found: Sequence[Record], gpu: bool) -> list[Record]:
+def made_on(found: Sequence[Record], gpu: bool) -> list[Record]:
     """The records that were made on a GPU, or the others."""
     return [record for record in found if bool(record["environment"]["gpu"]) == gpu]
 

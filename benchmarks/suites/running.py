@@ -3,7 +3,6 @@
 So each run has its own threads and memory, and one that dies takes no other with it.
 """
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -43,17 +42,15 @@ def run_missing(planned: Sequence[Planned], states: Sequence[State]) -> Iterator
             yield Outcome(each, "skipped", str(state))
         else:
             fresh = ("--fresh",) if state.word == "stale" else ()
-            note = records.RunFolder(records.results() / f"failed-{each.experiment.question[:10]}")
-            if note.hollow:
-                shutil.rmtree(note.path)
             status, line = _run((*each.arguments, *fresh))
             if status == 0:
                 yield Outcome(each, DONE)
                 continue
             reason = line or f"exit status {status}"
             # A run that fails before it knows its data and weights has no folder in which it could say so.
-            if all(begun.question != each.experiment.question for _, begun in records.begun(records.results())):
-                records.fail(note, each.experiment, reason)
+            place, question = records.results(), each.experiment.question
+            if all(folder.hollow or begun.question != question for folder, begun in records.begun(place)):
+                records.fail(place, each.experiment, reason)
             yield Outcome(each, "failed", reason)
 
 

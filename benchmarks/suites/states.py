@@ -9,7 +9,7 @@ from benchmarks.data.loading import absent as why_absent
 from benchmarks.data.loading import known_digests
 from benchmarks.records import Record, experiment_of
 
-from .estimate import seconds, spelled
+from .estimate import like_the_last, seconds, spelled
 from .suite import Planned
 
 DONE = "done"
@@ -48,8 +48,9 @@ def known_states(
         digests: of the data at hand, as `records.stale` takes them.
     """
     known: dict[str, State] = {}
-    for each in sorted(begun, key=lambda each: each.state != "failed"):  # what was begun since goes before a failure
-        known[each.experiment.question] = State(each.state, each.detail + _time_left(each, found))
+    alike, _ = like_the_last(found)
+    for each in begun:
+        known[each.experiment.question] = State(each.state, each.detail + _time_left(each, alike))
     for record in sorted(found, key=lambda record: str(record["finished"])):
         reasons = records.stale(record, dict(digests))
         question = experiment_of(record).question

@@ -176,6 +176,9 @@ def test_families_are_judged_by_equally_tuned_runs():
     for found in (untuned, untuned + half, half + untuned):
         assert said(found).word == "UNDECIDED"
         assert "unequal tuning" in said(found).missing
-    for found in (tuned, untuned + tuned, tuned + untuned):
+    more = world(effects, seeds=5, suite=SUITES.get("families"))  # of which two seeds were never tuned
+    longer = world(effects, suite=SUITES.get("families"), changes=("tuning_trials=20",))
+    again = [run for run in longer if run.experiment.method == "mean"]  # by more trials, and it alone
+    for found in (tuned, untuned + tuned, tuned + untuned, more + tuned, tuned + again):
         assert said(found).word == "CONTRADICTED"
         assert said(found).interval.estimate == pytest.approx(-0.1, abs=0.02)

@@ -92,6 +92,7 @@ def record_of(experiment: Experiment, **changes):
         "metrics": [],
         "finished": "2026-01-01",
         "phases": {},
+        "environment": {"gpu": None, "cpu": "a CPU"},
         **changes,
     }
 
@@ -156,6 +157,7 @@ def test_a_run_under_way_says_what_it_still_takes_by_runs_like_it():
     phases = {"train": {"items": frames, "per_second": 50 * settings["clip_frames"]}}
     phases["extract"] = {"items": 0, "per_second": 1.0}
     done = {"experiment": asdict(like.experiment), "phases": phases, "finished": "2026", "code": "c"}
+    done["environment"] = {"gpu": None}
     begun = records.Begun(records.RunFolder(None), each.experiment, "running", "epoch 10 of 40", 10 / 40)
     (state,) = states([each], known_states([done], [begun], {}), {})
     assert state.detail == "epoch 10 of 40, about 60 s left"
@@ -213,11 +215,32 @@ def test_a_folder_of_recipes_gives_each_method_its_own(tmp_path):
         made = experiments(suite, Choice(("walkers",), 1, recipe=str(tmp_path)))
         return [each.experiment.settings["lr"] for each in made]
 
-    assert [rates(Single(name)) for name in ("mean", "mean+afa", "qan+afa")] == [[1e-4], [1e-4], [5e-4]]
+    assert [rates(Single(name)) for name in ("mean", "qan+afa")] == [[1e-4], [5e-4]]
+    with pytest.raises(UserError, match=r"no mean\+afa\.toml in it"):  # nobody has searched for it
+        rates(Single("mean+afa"))
     with pytest.raises(UserError, match=r"no flow\.toml in it; `bench tune`"):
         rates(SUITES.get("families")())
     (tmp_path / "flow.toml").write_text('extends = "small"\n')
     assert rates(SUITES.get("families")())[:4] == [1e-4, 2e-4, 3e-4, 4e-4]
+
+
+def test_a_folder_that_is_called_like_a_recipe_is_not_taken_for_one(tmp_path, monkeypatch):
+    for name in ("small", "mars"):
+        (tmp_path / name).mkdir()
+    usual = [each.arguments for each in experiments(Single("mean"), Choice(("mars",), 1))]
+    monkeypatch.chdir(tmp_path)
+    assert [each.arguments for each in experiments(Single("mean"), Choice(("mars",), 1))] == usual
+    assert len(planned("table4", datasets=("mars",), seeds=1, quick=True)) == 6
+    assert len(planned("table4", datasets=("walkers",), seeds=1, recipe="small")) == 6
+
+
+def test_a_failure_before_a_run_had_its_folder_is_forgotten_once_it_begins(results):
+    (each,) = planned("table3", seeds=1)
+    records.fail(results, each.experiment, "no such weights")
+    assert known_states([], records.unfinished(results), {})[each.experiment.question].word == "failed"
+    begun = replace(each.experiment, data="d")
+    records.begin(records.RunFolder(results / begun.name), begun, "code")
+    assert [found.state for found in records.unfinished(results)] == ["stopped"]
 
 
 def test_a_suite_that_trains_nothing_says_so(bench):
