@@ -50,7 +50,7 @@ class Attempt:
                     break
         again = status == -signal.SIGKILL and _beside() and int(os.environ.get("SLURM_RESTART_COUNT", 0)) < DEATHS
         if again:  # the others wait for what this one was about to say: all begin anew
-            subprocess.run(("scontrol", "requeue", os.environ["SLURM_JOB_ID"]), check=True)
+            subprocess.run(("scontrol", "requeue", _job()), check=True)
         elif status < 0:  # it could not say why itself
             times = f" {DEATHS} times" if status == -signal.SIGKILL else ""
             print(f"ended by {signal.Signals(-status).name}{times}", file=sys.stderr, flush=True)
@@ -109,6 +109,14 @@ class Attempt:
                     yield besides
                     return
             time.sleep(0.5)
+
+
+def _job() -> str:
+    """This job's number; of an array that of the task alone, since the array's is one task's as well."""
+    said = os.environ
+    return "_".join(
+        filter(None, (said.get("SLURM_ARRAY_JOB_ID") or said["SLURM_JOB_ID"], said.get("SLURM_ARRAY_TASK_ID")))
+    )
 
 
 def _beside() -> bool:

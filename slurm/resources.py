@@ -24,9 +24,10 @@ KINDS: dict[str, type | UnionType] = {
 }
 # Where the job's own process is killed with the command that it watches, by whoever, only the script is left to say so. One that
 # is cancelled or at its time limit is not running any more.
+JOB = "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"  # one alone, of an array too
 AGAIN = (
     f"trap '[ $? = 137 ] && [ ${{SLURM_RESTART_COUNT:-0}} -lt {DEATHS} ] && "
-    '[ "$(squeue --noheader --job=$SLURM_JOB_ID --format=%T)" = RUNNING ] && scontrol requeue $SLURM_JOB_ID\' EXIT'
+    f'[ "$(squeue --noheader --job={JOB} --format=%T)" = RUNNING ] && scontrol requeue {JOB}\' EXIT'
 )
 SITE = Path(__file__).parent / "site.toml"  # the user's own, beside site.example.toml
 
@@ -101,7 +102,7 @@ class Resources:
             "constraint": self.constraint,
             "gpus_per_node": self.gpus or None,
             "mem": f"{round(self.memory * 1024)}MB" if self.memory else None,
-            "setup": [*self.setup, AGAIN],
+            "setup": [AGAIN, *self.setup],
             # Whatever a site's default is, a job may be queued again, and one process that ends badly ends them all.
             "additional_parameters": {"requeue": True}
             | dict(_pair(text) for text in self.sbatch)

@@ -132,7 +132,7 @@ def _submit(
         stale = [records.RunFolder(records.results() / state.record["name"]) for _, state in pairs if state.record]
         if missing:
             with records.forgotten(stale):  # here: a job that is queued again must not forget what it has done since
-                _put(missing, name, asked, root, resources, local, known, ledger)
+                _put(missing, name, asked[1].said, root, resources, local, known, ledger)
     print(f"{len(pairs)} jobs submitted; {_left_alone(states, wanted)}")
     words = (name, *asked[1].words) if name in SUITES.entries else ()
     print(f"results in {records.results()}; `{shlex.join(('bench', 'status', *words))}` shows how they do")
@@ -141,7 +141,7 @@ def _submit(
 def _put(
     missing: "Sequence[Planned]",
     name: str,
-    asked: "tuple[Suite, Choice]",
+    said: str,
     root: Path | None,
     resources: "Resources",
     local: bool,
@@ -150,17 +150,17 @@ def _put(
 ) -> None:
     """Submit experiments, and before them what packs their data where a site has node-local disks.
 
-    known: the jobs that are not over. Of what is refused nothing stays: no job that packs for nobody, no copy of the code.
+    said: what makes them others than their titles say; known: the jobs that are not over. Of what is refused nothing stays: no
+    job that packs for nobody, no copy of the code.
     """
     from benchmarks.suites.jobs import freeze, packing, variables
     from slurm.ledger import Task
     from slurm.submission import submit as submit_tasks
 
-    codes, entries = ledger.place / "code", ledger.entries()
+    codes, entries = (ledger.place / "code").absolute(), ledger.entries()
     copies = set(codes.glob("*"))
     frozen = freeze(missing, codes)
     environment, after, packing_now = variables(frozen.folder), [], []
-    said = asked[1].said
     tasks = [
         Task(
             each.experiment.question,
@@ -199,9 +199,9 @@ def _hours(missing: "Sequence[Planned]", gpus: int, nodes: int) -> str:
     Several processes share a run, and are taken to share it well.
     """
     from benchmarks import records
-    from benchmarks.suites.estimate import on, seconds, spelled
+    from benchmarks.suites.estimate import made_on, seconds, spelled
 
-    found = on(records.finished(records.results()), bool(gpus))
+    found = made_on(records.finished(records.results()), bool(gpus))
     spans = [seconds(each.experiment, found) for each in missing]
     known = [span for span in spans if span is not None]
     if not known:

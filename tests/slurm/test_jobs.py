@@ -50,14 +50,21 @@ if len(lives.read_text()) < 3: os.kill(os.getpid(), 9)
     assert (tmp_path / "lives").read_text() == "x"
 
 
-@pytest.mark.parametrize(("restarts", "asked"), [("0", "requeue 12\n"), ("3", "")])
+# A task of an array is named by its number there: one of them has the array's own as well.
+ARRAYS = ({"ARRAY_JOB_ID": "", "ARRAY_TASK_ID": ""}, {"ARRAY_JOB_ID": "12", "ARRAY_TASK_ID": "0"})
+
+
+@pytest.mark.parametrize(
+    ("array", "restarts", "asked"),
+    [(ARRAYS[0], "0", "requeue 12\n"), (ARRAYS[0], "3", ""), (ARRAYS[1], "0", "requeue 12_0\n")],
+)
 def test_of_several_processes_one_that_is_killed_has_all_begin_anew_a_few_times(
-    tmp_path, programs, monkeypatch, restarts, asked
+    tmp_path, programs, monkeypatch, array, restarts, asked
 ):
     programs("scontrol", f'echo "$@" >> {tmp_path}/asked')
     (tmp_path / "asked").touch()
     monkeypatch.setattr(attempt, "PATIENCE", 0)
-    for name, value in {"STEP_NUM_TASKS": "2", "JOB_ID": "12", "RESTART_COUNT": restarts}.items():
+    for name, value in {"STEP_NUM_TASKS": "2", "JOB_ID": "12", "RESTART_COUNT": restarts, **array}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
     with pytest.raises(RuntimeError, match="exit status -9"):
         Attempt(python(f"import os; open({str(tmp_path / 'lives')!r}, 'a').write('x'); os.kill(os.getpid(), 9)"), {})()
@@ -80,15 +87,19 @@ def test_a_job_killed_with_what_would_start_its_command_again_is_queued_again(
     tmp_path, programs, monkeypatch, command, state, restarts, asked
 ):
     (made,) = scripts(1, resources.Resources(), "bench")
-    programs("squeue", f"echo {state}")
+    ending = next(line for line in made.splitlines() if line.startswith("srun"))
+    programs("squeue", f'echo "$@" >> {tmp_path}/looked; echo {state}')
     programs("scontrol", f'echo "$@" >> {tmp_path}/asked')
-    (tmp_path / "asked").touch()
     monkeypatch.setenv("SLURM_JOB_ID", "12")
     monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
-    ending = next(line for line in made.splitlines() if line.startswith("srun"))
-    done = subprocess.run(["bash"], input=made.replace(ending, command), text=True)
-    assert (done.returncode == 0) == (command == "true")
-    assert (tmp_path / "asked").read_text() == asked
+    for array, job in zip(ARRAYS, ("12", "12_0"), strict=True):
+        for name, value in array.items():
+            monkeypatch.setenv(f"SLURM_{name}", value)
+        (tmp_path / "asked").write_text("")
+        done = subprocess.run(["bash"], input=made.replace(ending, command), text=True)
+        assert (done.returncode == 0) == (command == "true")
+        assert (tmp_path / "asked").read_text() == asked.replace("12", job)
+        assert not asked or f"--job={job} " in (tmp_path / "looked").read_text()
 
 
 def test_what_waits_for_another_job_says_so_to_sbatch():
@@ -195,7 +206,7 @@ def test_an_array_is_as_long_as_the_cluster_says(programs, said, longest):
     assert queue.longest_array() == longest
 
 
-def test_what_sbatch_refuses_costs_no_result(bench, programs, results):
+def test_what_sbatch_refuses_costs_no_result(bench, programs, results, monkeypatch):
     one = ("--method", "mean", "--dataset", "walkers:tiny", "--set", "epochs=0")
     assert bench("run", *one).returncode == 0
     (file,) = results.glob("*/record.json")
@@ -212,6 +223,13 @@ def test_what_sbatch_refuses_costs_no_result(bench, programs, results):
     assert bench("submit", *one, "--seeds", 1).stdout.startswith("1 jobs submitted")
     assert [each.name for each in results.iterdir()] == [".jobs"]
     assert "(epochs=0)" in bench("status").stdout
+    # What is refused later leaves the code of what waits, also where runs lie below the current folder.
+    monkeypatch.chdir(results.parent)
+    monkeypatch.setenv("BENCH_RESULTS", results.name)
+    programs("squeue", "echo '7|PENDING|0:00|Priority'")
+    programs("sbatch", "echo 'sbatch: error: no such account' >&2; exit 1")
+    assert bench("submit", *one, "--seeds", 2).returncode == 2
+    assert len(list((results / ".jobs" / "code").iterdir())) == 1
 
 
 def test_what_packs_for_a_refused_submission_is_cancelled(bench, programs, results, tmp_path, monkeypatch):
