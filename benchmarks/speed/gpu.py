@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ import torch
 
 from baselines import BASELINES
 from baselines.baseline import Clips
+from baselines.errors import UserError
 from benchmarks import environment
 from benchmarks.data import walkers
 from benchmarks.data.clips import Batch, TrainingBatches
@@ -38,7 +39,7 @@ from benchmarks.data.subsets import test_tracklets
 from benchmarks.extraction import extract
 from benchmarks.launch import spare_cores
 from benchmarks.model import ReidModel
-from benchmarks.precision import autocast, compile_backbones
+from benchmarks.precision import autocast, check_precision, compile_backbones
 from benchmarks.run import rank_features
 from benchmarks.settings import Settings, change, resolve
 from benchmarks.speed.bare import (
@@ -63,6 +64,16 @@ PRECISIONS = ("bf16", "float32")
 # The largest difference to float32 on the CPU, as a share: of a loss term, and of the features by their norms.
 TOLERANCE = {"float32": 1e-3, "bf16": 0.1}
 LEFT_FOR_THE_END = 15.0  # seconds before the last moment, in which the command closes by itself
+
+
+def possible(device: torch.device) -> list[str]:
+    """PRECISIONS without those that the device could only imitate."""
+    found = []
+    for precision in PRECISIONS:
+        with suppress(UserError):
+            check_precision(precision, device)
+            found.append(precision)
+    return found
 
 
 class Scale(NamedTuple):
@@ -152,7 +163,7 @@ class Rows:
 
     def measure(self, method: str) -> None:
         """Both precisions of a method; one that fails is noted as failed."""
-        for precision in PRECISIONS:
+        for precision in possible(self.device):
             row: Row = {"method": method, "precision": precision}
             self.sheet.record["methods"].append(row)
             try:
@@ -298,7 +309,7 @@ def agreement(scale: Scale, device: torch.device) -> Iterator[Row]:
         return {name: value.double().cpu() for name, value in {"features": features, **losses}.items()}
 
     reference = looked("float32", CPU)
-    for precision in PRECISIONS:
+    for precision in possible(device):
         for name, value in looked(precision, device).items():
             difference = float((value - reference[name]).norm() / reference[name].norm())
             allowed = TOLERANCE[precision]
