@@ -153,15 +153,19 @@ class Registry:
         """All names, sorted."""
         return sorted(self.entries)
 
-    def get(self, name: str) -> Any:
-        """The class or function of that name; its file is imported now.
+    def entry(self, name: str) -> Entry:
+        """What stands under that name; nothing is imported.
 
         Raises:
             UserError: no such name; the message gives the nearest right one.
         """
         if name not in self.entries:
             raise UserError(f"no {self.kind} {name!r}; {nearest(name, self.names())}")
-        return self.entries[name].load()
+        return self.entries[name]
+
+    def get(self, name: str) -> Any:
+        """The class or function of that name; its file is imported now. Raises as `entry` does."""
+        return self.entry(name).load()
 
 
 def _registered_names(node: ast.ClassDef, file: Path) -> list[str]:

@@ -156,7 +156,7 @@ _resolved = cache(resolve)  # once a row, and not once for each of its seeds and
 
 def _plan(row: Row, place: Place, seed: int, split: int, choice: Choice) -> Planned:
     train, test = place
-    BASELINES.get(split_method(row.method)[0])  # one that is not there is refused before anything is queued
+    BASELINES.entry(split_method(row.method)[0])  # one that is not there is refused before anything is queued
     own = recipe_for(choice.recipe, row.method) if choice.recipe and not row.recipe else row.recipe
     recipe = own or ("small" if choice.quick else definition(train).recipe)
     changes = (*(QUICK if choice.quick else ()), *choice.changes, *row.changes)
