@@ -1,5 +1,6 @@
 """What a job does: run one command as a process of its own, hand signals on to it, and start it again after a SIGKILL."""
 
+import ctypes
 import fcntl
 import os
 import signal
@@ -15,6 +16,8 @@ from submitit.helpers import DelayedSubmission
 DEATHS = 3  # by SIGKILL; what needs more memory than there is dies of it every time
 STOPPED = (130, -signal.SIGTERM, -signal.SIGINT)
 PATIENCE = 120.0  # seconds that a cluster may take to end a job after its processes got SIGTERM
+LIBC = ctypes.CDLL(None)
+PDEATHSIG = 1  # prctl's, of <sys/prctl.h>
 
 
 class Attempt:
@@ -48,13 +51,13 @@ class Attempt:
                 status = self._run(besides)
                 if status != -signal.SIGKILL:
                     break
-        again = status == -signal.SIGKILL and _beside() and int(os.environ.get("SLURM_RESTART_COUNT", 0)) < DEATHS
-        if again:  # the others wait for what this one was about to say: all begin anew
-            subprocess.run(("scontrol", "requeue", _job()), check=True)
-        elif status < 0:  # it could not say why itself
+        if status == -signal.SIGKILL and _beside() and int(os.environ.get("SLURM_RESTART_COUNT", 0)) < DEATHS:
+            # The others wait for what this one was about to say: all begin anew. The batch script sees to it (resources.AGAIN).
+            os.kill(os.getpid(), signal.SIGKILL)
+        if status < 0:  # it could not say why itself
             times = f" {DEATHS} times" if status == -signal.SIGKILL else ""
             print(f"ended by {signal.Signals(-status).name}{times}", file=sys.stderr, flush=True)
-        if again or status in STOPPED:
+        if status in STOPPED:
             # Whoever stopped the command is about to end this job too: preemption, a time limit, scontrol requeue. A job
             # that ends by itself meanwhile is not queued again.
             time.sleep(PATIENCE)
@@ -68,11 +71,16 @@ class Attempt:
         return DelayedSubmission(self)
 
     def _run(self, besides: Mapping[str, str]) -> int:
-        # A time limit's USR2 reaches every process of the job; the command must live to be asked to save its state.
+        def before() -> None:
+            # A time limit's USR2 reaches every process of the job; the command must live to be asked to save its state.
+            signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+            # Not every cluster finds the child of a process that was killed, and nobody would watch it.
+            LIBC.prctl(PDEATHSIG, signal.SIGTERM)
+
         child = subprocess.Popen(
             [word or sys.executable for word in self.command],
             env={**os.environ, **self.environment, **besides},
-            preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN),
+            preexec_fn=before,
             process_group=0,
         )
         self.child = child.pid
@@ -109,14 +117,6 @@ class Attempt:
                     yield besides
                     return
             time.sleep(0.5)
-
-
-def _job() -> str:
-    """This job's number; of an array that of the task alone, since the array's is one task's as well."""
-    said = os.environ
-    return "_".join(
-        filter(None, (said.get("SLURM_ARRAY_JOB_ID") or said["SLURM_JOB_ID"], said.get("SLURM_ARRAY_TASK_ID")))
-    )
 
 
 def _beside() -> bool:

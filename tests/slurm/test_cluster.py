@@ -4,6 +4,7 @@
 moment each step, so that there is time for things to happen to it.
 """
 
+import getpass
 import os
 import signal
 import subprocess
@@ -54,6 +55,12 @@ class Faulty(Mean, Baseline):
     def forward(self, clips):
         raise UserError("faulty: bad data")
 '''
+UNDISTURBED = """
+import sys
+from benchmarks.cli import app
+for seed in range(int(sys.argv[1])):
+    app(["run", *sys.argv[2:], "--seed", str(seed)], standalone_mode=False)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -92,15 +99,18 @@ def ask(plugin):
 
 
 @pytest.fixture
-def submit(cluster, bench):
-    """Submit, and give the jobs' numbers."""
+def submit(cluster, bench, until):
+    """Submit, and give the new jobs' numbers. A test that ends, however it does, leaves the next one an empty queue."""
 
     def call(*words: object, seeds: int = 1) -> list[str]:
+        before = _queue("%i")
         answer = bench("submit", *words, "--seeds", seeds, "--cpus", 1)
         assert answer.returncode == 0, answer.stderr
-        return [line.split("|")[0] for line in _asked("squeue", "--noheader", "--array", "--format=%i|%j").splitlines()]
+        return [job for job in _queue("%i") if job not in before]
 
-    return call
+    yield call
+    _asked("scancel", "--user", getpass.getuser())
+    until(idle)
 
 
 @pytest.fixture
@@ -109,6 +119,17 @@ def status(bench, plugin):
         answer = bench("status", "--plugin", plugin)
         assert answer.returncode == 0, answer.stderr
         return answer.stdout
+
+    return call
+
+
+@pytest.fixture
+def done(status, until, results):
+    """Wait for so many records, and see that `bench status` tells of them, and of what was done besides."""
+
+    def call(count: int, seconds: float = 240, besides: int = 0) -> None:
+        until(lambda: len(records.finished(results)) == count or _queue("%i %T"), seconds)
+        assert f"{count + besides} done" in status()
 
     return call
 
@@ -130,6 +151,11 @@ def _asked(*words: str) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
+def _queue(form: str, *which: str) -> list[str]:
+    """The jobs that are not over, a line each."""
+    return _asked("squeue", "--noheader", "--array", f"--format={form}", *which).splitlines()
+
+
 @pytest.fixture(scope="module")
 def undisturbed(ask, tmp_path_factory):
     """The bytes of the weights of the same runs, that nothing happened to, by the names of their folders."""
@@ -137,12 +163,12 @@ def undisturbed(ask, tmp_path_factory):
     @cache
     def run(epochs: int, processes: int = 1, seeds: int = 1, method: str = "slow") -> dict[str, bytes]:
         place = tmp_path_factory.mktemp("undisturbed")
+        (place / "undisturbed.py").write_text(UNDISTURBED)
         there = {**os.environ, "BENCH_RESULTS": str(place), "SLOW": "0"}
         several = ("-m", "torch.distributed.run", "--nproc-per-node", str(processes)) if processes > 1 else ()
-        for seed in range(seeds):
-            words = ("-m", "benchmarks.cli", "run", *ask(method, epochs), "--seed", str(seed))
-            answer = subprocess.run([sys.executable, *several, *words], env=there, capture_output=True, text=True)
-            assert answer.returncode == 0, answer.stderr
+        words = (*several, str(place / "undisturbed.py"), str(seeds), *ask(method, epochs))
+        answer = subprocess.run([sys.executable, *words], env=there, capture_output=True, text=True)
+        assert answer.returncode == 0, answer.stderr
         return _weights_in(place)
 
     return run
@@ -164,28 +190,37 @@ def weights(results, table):
     return read
 
 
+def idle() -> list[str] | bool:
+    """Whether no job is left; or those that are."""
+    return _queue("%i %T") or True
+
+
+def controller_answers() -> bool:
+    return subprocess.run(("scontrol", "ping"), capture_output=True).returncode == 0
+
+
 def epochs_ended(results: Path) -> int:
     """That were written down."""
     return sum(len(file.read_text().splitlines()) for file in results.glob("*/curves.jsonl"))
 
 
 def test_an_array_runs_so_many_at_once_and_is_not_submitted_twice(
-    submit, bench, status, table, until, ask, weights, undisturbed
+    submit, bench, table, until, results, ask, weights, undisturbed
 ):
     words = (*ask("slow", 1), "--max-parallel", 4, "--gpus", 1)  # which the test's cluster has by name alone
     jobs = submit(*words, seeds=12)
     assert len(jobs) == 12
     assert "gres/gpu=1" in _asked("scontrol", "show", "job", jobs[0])
     words += ("--seeds", 12)
-    seen = [0]
+    assert bench("submit", *words).stdout.startswith("0 jobs submitted; left alone: ")
+    at_once = []
 
     def over() -> object:
-        seen[0] = max(seen[0], len(_asked("squeue", "--noheader", "--array", "--states=RUNNING").splitlines()))
-        return "12 done" in (said := status()) or said
+        at_once.append(len(_queue("%i", "--states=RUNNING")))
+        return len(records.finished(results)) == 12 or _queue("%i %T")
 
-    assert bench("submit", *words).stdout.startswith("0 jobs submitted; left alone: ")
     until(over)
-    assert 1 < seen[0] <= 4
+    assert 1 < max(at_once) <= 4
     assert bench("submit", *words).stdout.startswith("0 jobs submitted; left alone: 12 done")
     assert table() == {"slow": 12}
     assert weights() == undisturbed(1, seeds=12)
@@ -209,8 +244,8 @@ def _kill_the_run(job: str, cluster: Path, results: Path) -> None:
     os.kill(_processes(f"benchmarks.cli run .*{results}")[0], signal.SIGKILL)
 
 
-def _kill_the_step(job: str, cluster: Path, results: Path) -> None:
-    """The run and the process that would start it again."""
+def _kill_the_watcher(job: str, cluster: Path, results: Path) -> None:
+    """The process that watches the run and would start it again."""
     for pid in _processes(rf"^\S+ -u -m submitit.core._submit {results}"):
         os.kill(pid, signal.SIGKILL)
 
@@ -250,25 +285,24 @@ def _restart_the_controller(job: str, cluster: Path, results: Path) -> None:
 @pytest.mark.parametrize(
     ("processes", "mishaps"),
     [
-        (1, (_requeue, _kill_the_run)),
-        (1, (_preempt, _kill_the_node)),
-        (1, (_requeue, _kill_the_step, _restart_the_controller)),
-        (2, (_requeue, _kill_the_run)),
-        (2, (_requeue, _kill_the_node)),
+        (1, (_preempt, _kill_the_run, _kill_the_node)),
+        (1, (_requeue, _kill_the_watcher, _restart_the_controller)),
+        (2, (_requeue, _kill_the_run, _kill_the_node)),
     ],
 )
 def test_after_mishaps_a_run_ends_with_the_bits_of_an_undisturbed_one(
-    submit, status, until, results, ask, cluster, weights, undisturbed, processes, mishaps
+    submit, done, until, results, ask, cluster, weights, undisturbed, processes, mishaps
 ):
     (job,) = submit(*ask("slow", 8), "--nodes", processes)
     ended = 0
     for mishap in mishaps:
-        until(lambda least=ended + 1: epochs_ended(results) >= least or status(), 90)
+        until(lambda least=ended + 1: epochs_ended(results) >= least or _queue("%i %T"), 90)
         mishap(job, cluster, results)
+        until(controller_answers)
         if mishap is not mishaps[-1]:
-            until(lambda: len(list(results.glob("*/checkpoint.pth"))) == 1 or status(), 90)
+            until(lambda: len(list(results.glob("*/checkpoint.pth"))) == 1 or _queue("%i %T"), 90)
             ended = epochs_ended(results)
-    until(lambda: "1 done" in (said := status()) or said, 240)
+    done(1)
     _wake_nodes(cluster)
     assert weights() == undisturbed(8, processes)
     (record,) = records.finished(results)
@@ -277,12 +311,13 @@ def test_after_mishaps_a_run_ends_with_the_bits_of_an_undisturbed_one(
     assert log.read_text().count(" epoch 1 ") == 1  # it went on, and did not begin anew
 
 
-def test_a_run_longer_than_its_time_limit_goes_on_in_another_job(submit, status, until, ask, weights, undisturbed):
+def test_a_run_longer_than_its_time_limit_goes_on_in_another_job(submit, done, ask, weights, undisturbed):
     # Slurm counts in minutes; 20 seconds before, the run is asked to save its state, and it trains for 45.
     (job,) = submit(*ask("slow", 30), "--time", "1")
-    until(lambda: "1 done" in (said := status()) or said, 400)
+    alone = undisturbed(30)
+    done(1, 400)
     assert "Restarts=0" not in _asked("scontrol", "show", "job", job)
-    assert weights() == undisturbed(30)
+    assert weights() == alone
 
 
 def test_a_run_at_fault_fails_once_with_its_line_and_the_rest_goes_on(
@@ -290,54 +325,33 @@ def test_a_run_at_fault_fails_once_with_its_line_and_the_rest_goes_on(
 ):
     submit(*ask("faulty", 1))
     submit(*ask("slow", 1))
-    until(lambda: ("1 done" in (said := status()) and "1 failed" in said) or said)
-    assert "faulty: bad data" in status()
-    # Nothing is queued again; a run's record is there a moment before its job ends.
-    until(lambda: (left := _asked("squeue", "--noheader").strip()) == "" or left)
+    until(idle)  # nothing is queued again
+    assert "faulty: bad data" in (said := status())
+    assert "1 done" in said
+    assert "1 failed" in said
     left = bench("submit", *ask("faulty", 1), "--seeds", 1)
     assert left.stdout.startswith("0 jobs submitted; left alone: 1 failed")
     assert weights() == undisturbed(1)
 
 
-def test_what_slurm_refuses_is_one_line_and_leaves_nothing(
-    submit, bench, status, until, results, ask, weights, undisturbed
-):
+def test_what_slurm_refuses_is_one_line_and_leaves_nothing(submit, bench, done, results, ask, weights, undisturbed):
     answer = bench("submit", *ask("slow", 1), "--partition", "nowhere")
     assert answer.returncode == 2
     assert "invalid partition" in answer.stderr.strip().splitlines()[-1]
     assert not list((results / ".jobs" / "batches").iterdir())
     assert "nothing was submitted" in bench("status").stdout
     submit(*ask("slow", 1))
-    until(lambda: "1 done" in (said := status()) or said)
+    done(1)
     assert weights() == undisturbed(1)
 
 
-def test_two_who_submit_a_suite_at_the_same_moment_submit_it_once(
-    cluster, status, table, until, ask, weights, undisturbed
-):
+def test_two_who_submit_a_suite_at_the_same_moment_submit_it_once(cluster, done, table, ask, weights, undisturbed):
     program = [sys.executable, "-m", "benchmarks.cli", "submit", *ask("pair", 1), "--seeds", "1"]
     both = [subprocess.Popen(program, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert sorted(each.communicate()[0][:16] for each in both) == ["0 jobs submitted", "2 jobs submitted"]
-    until(lambda: "2 done" in (said := status()) or said)
+    done(2)
     assert table() == {"slow": 1, "slow+afa": 1}
     assert weights() == undisturbed(1) | undisturbed(1, method="slow+afa")
-
-
-def test_with_no_queue_to_ask_records_still_tell_and_nothing_is_submitted(
-    cluster, submit, bench, status, until, ask, weights, undisturbed
-):
-    submit(*ask("slow", 1))
-    until(lambda: "1 done" in (said := status()) or said)
-    local.stop(cluster, "slurmctld")
-    try:
-        assert "1 done" in status()
-        answer = bench("submit", *ask("slow", 3))
-        assert answer.returncode == 2
-        assert "the queue does not answer" in answer.stderr
-        assert weights() == undisturbed(1)
-    finally:
-        local.start_control(cluster)
-        until(lambda: subprocess.run(["scontrol", "ping"], capture_output=True).returncode == 0)
 
 
 @pytest.fixture
@@ -350,7 +364,7 @@ def without_accounting(cluster, until):
         file.write_text(text)
         local.stop(cluster, "slurmctld")
         local.start_control(cluster)
-        until(lambda: subprocess.run(["scontrol", "ping"], capture_output=True).returncode == 0)
+        until(controller_answers)
 
     local.stop(cluster, "slurmdbd")
     configure("".join(line for line in whole.splitlines(True) if not line.startswith("AccountingStorage")))
@@ -360,15 +374,27 @@ def without_accounting(cluster, until):
 
 
 @pytest.mark.usefixtures("without_accounting")
-def test_a_cluster_without_accounting_is_enough(submit, status, until, ask, weights, undisturbed):
+def test_a_cluster_without_accounting_is_enough_and_with_no_queue_either_records_still_tell(
+    cluster, submit, bench, status, done, until, ask, weights, undisturbed
+):
     assert "accounting_storage/slurmdbd" not in _asked("scontrol", "show", "config")
     submit(*ask("slow", 1))
-    until(lambda: "1 done" in (said := status()) or said)
-    assert weights() == undisturbed(1)
+    done(1)
+    until(idle)  # a job whose end nobody is there to hear of is long in ending
+    local.stop(cluster, "slurmctld")
+    try:
+        assert "1 done" in status()
+        answer = bench("submit", *ask("slow", 3))
+        assert answer.returncode == 2
+        assert "the queue does not answer" in answer.stderr
+        assert weights() == undisturbed(1)
+    finally:
+        local.start_control(cluster)
+        until(controller_answers)
 
 
 def test_what_waits_for_a_data_set_to_be_packed_reads_it_from_the_nodes_disk(
-    cluster, submit, bench, status, until, results, ask, tmp_path, monkeypatch
+    submit, bench, status, done, ask, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     assert bench("data", "export", "walkers:tiny", "--layout", "mars", "--to", tmp_path / "mars").returncode == 0
@@ -383,7 +409,7 @@ def test_what_waits_for_a_data_set_to_be_packed_reads_it_from_the_nodes_disk(
     words = ask("slow", 1)
     words[words.index("walkers:tiny")] = "mars"
     submit(*words)
-    until(lambda: "2 done" in (said := status()) or said)
+    done(1, besides=1)
     assert "pack mars" in status()
     (pack,) = (tmp_path / "node").glob("afa-bench-*/mars-*/*.arrow")
     assert pack.stat().st_size > 10_000
@@ -392,9 +418,9 @@ def test_what_waits_for_a_data_set_to_be_packed_reads_it_from_the_nodes_disk(
     assert len((tmp_path / "started").read_text().split()) == 2
 
 
-def test_two_nodes_train_what_one_process_trains(submit, status, until, results, ask, weights, undisturbed):
+def test_two_nodes_train_what_one_process_trains(submit, done, results, ask, weights, undisturbed):
     submit(*ask("slow", 1), "--nodes", 2)
-    until(lambda: "1 done" in (said := status()) or said)
+    done(1)
     (record,) = records.finished(results)
     assert record["environment"]["processes"] == 2
     # Adam's first steps have one size whatever the gradient's, and make a step of the rounding of those that are next to
@@ -405,14 +431,15 @@ def test_two_nodes_train_what_one_process_trains(submit, status, until, results,
 
 
 def test_what_is_cancelled_goes_on_when_it_is_submitted_again(
-    submit, bench, status, until, results, ask, weights, undisturbed
+    submit, bench, status, done, until, results, ask, weights, undisturbed
 ):
     submit(*ask("slow", 8))
-    until(lambda: epochs_ended(results) >= 1 or status())
+    until(lambda: epochs_ended(results) >= 1 or _queue("%i %T"))
     assert "1 jobs cancelled" in bench("cancel", "slow").stdout
-    until(lambda: "1 stopped" in (said := status()) or said)
+    until(idle)
+    assert "1 stopped" in status()
     submit(*ask("slow", 8))
-    until(lambda: "1 done" in (said := status()) or said)
+    done(1)
     assert weights() == undisturbed(8)
     (log,) = results.glob("*/log.txt")
     assert log.read_text().count(" epoch 1 ") == 1

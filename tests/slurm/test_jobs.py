@@ -50,26 +50,42 @@ if len(lives.read_text()) < 3: os.kill(os.getpid(), 9)
     assert (tmp_path / "lives").read_text() == "x"
 
 
+def attempt_in_a_process(command: str, **variables: str) -> subprocess.Popen:
+    """A process that makes an attempt at the command, a program of Python's."""
+    program = f"import sys; from slurm.attempt import Attempt; Attempt((sys.executable, '-c', {command!r}), {{}})()"
+    return subprocess.Popen(python(program), env={**os.environ, **variables}, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize(("restarts", "status"), [("0", -signal.SIGKILL), ("2", -signal.SIGKILL), ("3", 1)])
+def test_of_several_processes_one_that_is_killed_ends_as_killed_so_that_all_begin_anew_a_few_times(
+    tmp_path, restarts, status
+):
+    dies = f"import os; open({str(tmp_path / 'lives')!r}, 'a').write('x'); os.kill(os.getpid(), 9)"
+    process = attempt_in_a_process(dies, SLURM_STEP_NUM_TASKS="2", SLURM_RESTART_COUNT=restarts)
+    _, said = process.communicate()
+    assert (tmp_path / "lives").read_text() == "x"  # nobody would answer a second one
+    assert process.returncode == status
+    assert ("exit status -9" in said) == (status == 1)
+
+
+def test_a_command_does_not_outlive_a_killed_process_that_watched_it(tmp_path, until):
+    place = str(tmp_path)
+    command = f"""
+import pathlib, signal, sys, time
+def save(*_): pathlib.Path({place!r}, "saved").touch(); sys.exit()
+signal.signal(signal.SIGTERM, save)
+pathlib.Path({place!r}, "begun").touch()
+time.sleep(60)
+"""
+    process = attempt_in_a_process(command)
+    until(lambda: (tmp_path / "begun").exists())
+    process.kill()
+    until(lambda: (tmp_path / "saved").exists(), 30)
+    process.communicate()
+
+
 # A task of an array is named by its number there: one of them has the array's own as well.
 ARRAYS = ({"ARRAY_JOB_ID": "", "ARRAY_TASK_ID": ""}, {"ARRAY_JOB_ID": "12", "ARRAY_TASK_ID": "0"})
-
-
-@pytest.mark.parametrize(
-    ("array", "restarts", "asked"),
-    [(ARRAYS[0], "0", "requeue 12\n"), (ARRAYS[0], "3", ""), (ARRAYS[1], "0", "requeue 12_0\n")],
-)
-def test_of_several_processes_one_that_is_killed_has_all_begin_anew_a_few_times(
-    tmp_path, programs, monkeypatch, array, restarts, asked
-):
-    programs("scontrol", f'echo "$@" >> {tmp_path}/asked')
-    (tmp_path / "asked").touch()
-    monkeypatch.setattr(attempt, "PATIENCE", 0)
-    for name, value in {"STEP_NUM_TASKS": "2", "JOB_ID": "12", "RESTART_COUNT": restarts, **array}.items():
-        monkeypatch.setenv(f"SLURM_{name}", value)
-    with pytest.raises(RuntimeError, match="exit status -9"):
-        Attempt(python(f"import os; open({str(tmp_path / 'lives')!r}, 'a').write('x'); os.kill(os.getpid(), 9)"), {})()
-    assert (tmp_path / "lives").read_text() == "x"  # nobody would answer a second one
-    assert (tmp_path / "asked").read_text() == asked
 
 
 @pytest.mark.parametrize(
