@@ -14,13 +14,14 @@ from baselines.backbones import file_digest
 from baselines.errors import UserError
 
 from . import records
+from .account import Clock, new_record
 from .data.loading import Data, definition
 from .data.subsets import test_tracklets
 from .evaluation import PROTOCOLS
 from .experiment import EXTERNAL, Experiment
 from .extraction import extract
 from .records import Record, RunFolder
-from .run import Clock, Machine, flow_for, new_record, rank_features, tabulate_rankings, trained_model
+from .run import Machine, flow_for, rank_features, tabulate_rankings, trained_model
 
 COLUMNS = ("feature", "pid", "camid", "tracklet")
 LONGEST = 60  # characters of a name in a table

@@ -3,16 +3,14 @@
 import fcntl
 import json
 import os
-import re
 import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
@@ -212,10 +210,10 @@ def checked(record: Record, file: Path) -> Record:
         raise UserError(
             f"{file}: a record of format {record.get('format')}; this version of bench reads format {FORMAT}"
         )
-    return record | {"experiment": _completed(record["experiment"])}
+    return record | {"experiment": completed(record["experiment"])}
 
 
-def _completed(experiment: dict[str, Any]) -> dict[str, Any]:
+def completed(experiment: dict[str, Any]) -> dict[str, Any]:
     """An experiment as it was written down, with the settings that came later."""
     if experiment["recipe"] == EXTERNAL:
         return experiment
@@ -225,7 +223,7 @@ def _completed(experiment: dict[str, Any]) -> dict[str, Any]:
 def finished(place: Path) -> list[Record]:
     """All records below `place`, by name; what is none is left out, and named where a user sees it."""
     found = []
-    for folder in _folders(place):
+    for folder in folders(place):
         try:
             found.append(read(folder))
         except UserError as error:
@@ -233,89 +231,12 @@ def finished(place: Path) -> list[Record]:
     return [record for record in found if record is not None]
 
 
-def _folders(place: Path) -> list[RunFolder]:
+def folders(place: Path) -> list[RunFolder]:
     """The folders below `place`, by name."""
     if not place.exists():
         return []
     with os.scandir(place) as entries:
         return [RunFolder(place / name) for name in sorted(entry.name for entry in entries if entry.is_dir())]
-
-
-class Begun(NamedTuple):
-    """A run that was begun and is not finished.
-
-    state: "running", "failed" or "stopped"; detail: how far, or the error; share: of its epochs that have ended; left: seconds
-    that the others will take, if each takes as long as the last; None where that is not known.
-    """
-
-    folder: RunFolder
-    experiment: Experiment
-    state: str
-    detail: str
-    share: float = 0.0
-    left: float | None = None
-
-    def __str__(self) -> str:
-        return f"{self.folder.path.name}, {self.state}: {self.detail}"
-
-
-def begun(place: Path) -> Iterator[tuple[RunFolder, Experiment]]:
-    """The experiments that were begun below `place`, finished or not, by name."""
-    for folder in _folders(place):
-        experiment = _begun(folder)
-        if experiment is not None:
-            yield folder, experiment
-
-
-def _begun(folder: RunFolder) -> Experiment | None:
-    try:
-        said = json.loads(folder.settings.read_text())
-        del said["code"]
-        return Experiment(**_completed(said))
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError) as error:
-        print(f"bench: left out: {folder.settings}: not what a run begins with ({error})", file=sys.stderr)
-        return None
-
-
-def unfinished(place: Path) -> list[Begun]:
-    """The runs below `place` that were begun and are not finished, by name."""
-    found = []
-    for folder in _folders(place):
-        experiment = None if folder.record.exists() else _begun(folder)
-        if experiment is None:
-            continue
-        (detail, share), left = _progress(folder, experiment), _left(folder, experiment)
-        if folder.held:
-            state = "running"
-        elif folder.failure.exists():
-            state, detail = "failed", folder.failure.read_text()
-        else:
-            state = "stopped"
-        found.append(Begun(folder, experiment, state, detail, share, left))
-    return found
-
-
-def _progress(folder: RunFolder, experiment: Experiment) -> tuple[str, float]:
-    """How far a run has come, in words and as a share of its epochs."""
-    curve = folder.curves.read_text().split("\n")[:-1] if folder.curves.exists() else []  # lines that are whole
-    if folder.weights.exists():
-        return "trained, not evaluated", 1.0
-    if curve:
-        epoch, epochs = json.loads(curve[-1])["epoch"], experiment.settings["epochs"]
-        return f"epoch {epoch} of {epochs}", epoch / epochs
-    return "no epoch ended", 0.0
-
-
-def _left(folder: RunFolder, experiment: Experiment) -> float | None:
-    """By the times of the last two epochs in the log."""
-    said = folder.log.read_text(errors="replace") if folder.log.exists() else ""
-    ends = re.findall(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) epoch (\d+) ", said, re.MULTILINE)[-2:]
-    if len(ends) < 2 or int(ends[1][1]) != int(ends[0][1]) + 1:
-        return None
-    before, last = (datetime.fromisoformat(time) for time, _ in ends)
-    return (last - before).total_seconds() * (experiment.settings["epochs"] - int(ends[1][1]))
 
 
 def find(run: str, place: Path) -> tuple[RunFolder, Record]:

@@ -290,9 +290,10 @@ def _named(text: str, ledger: "Ledger", alone: bool = False) -> "list[Entry]":
         UserError: none; or, where one is meant `alone`, several.
     """
     from benchmarks import records
+    from benchmarks.unfinished import begun_in
 
     entries = ledger.entries()
-    names = {begun.question: folder.path.name for folder, begun in records.begun(records.results())}
+    names = {begun.question: folder.path.name for folder, begun in begun_in(records.results())}
     exact = [
         entry
         for key, entry in entries.items()

@@ -80,6 +80,7 @@ def table(
     data set's runs alone.
     """
     from benchmarks import records
+    from benchmarks.unfinished import unfinished
 
     check_choices(style, feature)
     if suite is not None:
@@ -99,7 +100,7 @@ def table(
         if not files:
             _say_unknown(found)
     finally:
-        for begun in [] if files else records.unfinished(records.results()):
+        for begun in [] if files else unfinished(records.results()):
             if not asked.dataset or begun.experiment.test in asked.dataset:
                 print(f"not finished: {begun}", file=sys.stderr)
 

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import NamedTuple
 
 from benchmarks import records
+from benchmarks.unfinished import begun_in
 
 from .queued import BUSY
 from .states import DONE, State
@@ -49,7 +50,7 @@ def run_missing(planned: Sequence[Planned], states: Sequence[State]) -> Iterator
             reason = line or f"exit status {status}"
             # A run that fails before it knows its data and weights has no folder in which it could say so.
             place, question = records.results(), each.experiment.question
-            if all(folder.hollow or begun.question != question for folder, begun in records.begun(place)):
+            if all(folder.hollow or begun.question != question for folder, begun in begun_in(place)):
                 records.fail(place, each.experiment, reason)
             yield Outcome(each, "failed", reason)
 

@@ -8,6 +8,7 @@ from benchmarks import records
 from benchmarks.data.loading import absent as why_absent
 from benchmarks.data.loading import known_digests
 from benchmarks.records import Record, experiment_of
+from benchmarks.unfinished import Begun, unfinished
 
 from .estimate import like_the_last, seconds, spelled
 from .suite import Planned
@@ -38,13 +39,11 @@ def states(planned: Sequence[Planned], known: Mapping[str, State], absent: Mappi
     return [known.get(each.experiment.question) or _nothing(each, absent) for each in planned]
 
 
-def known_states(
-    found: Sequence[Record], begun: Sequence[records.Begun], digests: Mapping[str, set[str]]
-) -> dict[str, State]:
+def known_states(found: Sequence[Record], begun: Sequence[Begun], digests: Mapping[str, set[str]]) -> dict[str, State]:
     """The state of each experiment of which something lies on disk, by its question.
 
     Args:
-        found, begun: what `records.finished` and `records.unfinished` gave.
+        found, begun: what `records.finished` and `unfinished` gave.
         digests: of the data at hand, as `records.stale` takes them.
     """
     known: dict[str, State] = {}
@@ -60,7 +59,7 @@ def known_states(
     return known
 
 
-def _time_left(begun: records.Begun, found: Sequence[Record]) -> str:
+def _time_left(begun: Begun, found: Sequence[Record]) -> str:
     if begun.state != "running":
         return ""
     span = seconds(begun.experiment, found)
@@ -70,7 +69,7 @@ def _time_left(begun: records.Begun, found: Sequence[Record]) -> str:
 
 def by_question(place: Path) -> dict[str, State]:
     """The state of each experiment of which something lies below `place`, by its question, whatever data is at hand."""
-    return known_states(records.finished(place), records.unfinished(place), {})
+    return known_states(records.finished(place), unfinished(place), {})
 
 
 def _nothing(planned: Planned, absent: Mapping[str, str]) -> State:
@@ -88,7 +87,7 @@ def from_records(found: Sequence[Record]) -> Look:
 
 def here(place: Path, root: Path | None = None) -> Look:
     """A function that gives the states of planned experiments in the results below `place`, which is read once."""
-    found, begun = records.finished(place), records.unfinished(place)
+    found, begun = records.finished(place), unfinished(place)
     digests: dict[str, set[str]] = {}
     reasons: dict[str, str | None] = {}
     known: dict[str, State] = {}

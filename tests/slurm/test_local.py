@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import records
+from benchmarks.unfinished import begun_in
 
 TINY = ("--dataset", "walkers:tiny", "--quick", "--set", "epochs=1", "--set", "height=32", "--set", "width=16")
 
@@ -105,7 +106,7 @@ class Shy(Mean, Baseline):
     assert [file for file in made if not file.stat().st_mode & stat.S_IWGRP] == []
     assert [file for file in made if file.stat().st_gid != results.stat().st_gid] == []
     # What a killed process leaves behind is cleaned away, and nothing else, and not before it was said.
-    (done, _) = [folder.path for folder, _ in records.begun(results)]
+    (done, _) = [folder.path for folder, _ in begun_in(results)]
     halves = [done / ".model.safetensors.4711", done / "checkpoint.pth"]
     for half in halves:
         half.touch()

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from benchmarks import records
+from benchmarks.account import cost
 from benchmarks.model import build_model
-from benchmarks.run import cost
 from benchmarks.settings import resolve
 
 RUN = ("run", "--dataset", "walkers:tiny", "--set", "epochs=1")

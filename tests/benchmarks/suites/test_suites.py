@@ -20,6 +20,7 @@ from benchmarks.suites.beyond import CHOICES
 from benchmarks.suites.estimate import seconds, spelled
 from benchmarks.suites.states import known_states, states
 from benchmarks.suites.suite import Choice, Single, experiments
+from benchmarks.unfinished import Begun, unfinished
 from slurm.ledger import Entry, Ledger
 
 TINY = ("--dataset", "walkers:tiny", "--set", "epochs=1")
@@ -112,8 +113,8 @@ def test_a_state_says_where_an_experiment_stands_and_why():
 
     found = [measured(one, "today"), measured(two, "yesterday"), measured(three, "today", "other")]
     begun = [
-        records.Begun(records.RunFolder(None), four.experiment, "failed", "out of memory"),
-        records.Begun(records.RunFolder(None), five.experiment, "running", "epoch 3 of 40"),
+        Begun(records.RunFolder(None), four.experiment, "failed", "out of memory"),
+        Begun(records.RunFolder(None), five.experiment, "running", "epoch 3 of 40"),
     ]
     words = [str(state) for state in states([one, two, three, four, five, six], known_states(found, begun, here), {})]
     assert words == [
@@ -158,7 +159,7 @@ def test_a_run_under_way_says_what_it_still_takes_by_runs_like_it():
     phases["extract"] = {"items": 0, "per_second": 1.0}
     done = {"experiment": asdict(like.experiment), "phases": phases, "finished": "2026", "code": "c"}
     done["environment"] = {"gpu": None}
-    begun = records.Begun(records.RunFolder(None), each.experiment, "running", "epoch 10 of 40", 10 / 40)
+    begun = Begun(records.RunFolder(None), each.experiment, "running", "epoch 10 of 40", 10 / 40)
     (state,) = states([each], known_states([done], [begun], {}), {})
     assert state.detail == "epoch 10 of 40, about 60 s left"
     (alone,) = states([each], known_states([], [begun], {}), {})
@@ -177,7 +178,7 @@ def test_the_first_run_of_its_kind_is_judged_by_its_own_last_epoch(results):
     ]
     for shown, left in ((3, 3 * 60 * (each.experiment.settings["epochs"] - 3)), (1, None)):
         folder.log.write_text("2026-11-25 10:20:30 begins\n" + "".join(lines[:shown]))
-        (found,) = records.unfinished(results)
+        (found,) = unfinished(results)
         assert found.left == left
 
 
@@ -237,10 +238,10 @@ def test_a_folder_that_is_called_like_a_recipe_is_not_taken_for_one(tmp_path, mo
 def test_a_failure_before_a_run_had_its_folder_is_forgotten_once_it_begins(results):
     (each,) = planned("table3", seeds=1)
     records.fail(results, each.experiment, "no such weights")
-    assert known_states([], records.unfinished(results), {})[each.experiment.question].word == "failed"
+    assert known_states([], unfinished(results), {})[each.experiment.question].word == "failed"
     begun = replace(each.experiment, data="d")
     records.begin(records.RunFolder(results / begun.name), begun, "code")
-    assert [found.state for found in records.unfinished(results)] == ["stopped"]
+    assert [found.state for found in unfinished(results)] == ["stopped"]
 
 
 def test_a_suite_that_trains_nothing_says_so(bench):
@@ -348,5 +349,5 @@ def test_a_suite_that_is_stopped_says_so_and_goes_on(results):
         out, err = suite.communicate(timeout=60)
     assert suite.returncode == 130, err
     assert "table4: 0 of 6 done" in out
-    assert [begun.state for begun in records.unfinished(results)] == ["stopped"]
-    assert (records.unfinished(results)[0].folder.checkpoint).exists()
+    assert [begun.state for begun in unfinished(results)] == ["stopped"]
+    assert (unfinished(results)[0].folder.checkpoint).exists()
