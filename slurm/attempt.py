@@ -51,7 +51,7 @@ class Attempt:
                 status = self._run(besides)
                 if status != -signal.SIGKILL:
                     break
-        if status == -signal.SIGKILL and _beside() and int(os.environ.get("SLURM_RESTART_COUNT", 0)) < DEATHS:
+        if status == -signal.SIGKILL and _beside():
             # The others wait for what this one was about to say: all begin anew. The batch script sees to it (resources.AGAIN).
             os.kill(os.getpid(), signal.SIGKILL)
         if status < 0:  # it could not say why itself

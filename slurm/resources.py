@@ -22,13 +22,19 @@ KINDS: dict[str, type | UnionType] = {
     **dict.fromkeys(("sbatch", "setup"), list),
     "memory": int | float,
 }
-# Where the job's own process is killed with the command that it watches, by whoever, only the script is left to say so. One that
-# is cancelled or at its time limit is not running any more.
-JOB = "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"  # one alone, of an array too
-AGAIN = (
-    f"trap '[ $? = 137 ] && [ ${{SLURM_RESTART_COUNT:-0}} -lt {DEATHS} ] && "
-    f'[ "$(squeue --noheader --job={JOB} --format=%T)" = RUNNING ] && scontrol requeue {JOB}\' EXIT'
-)
+# Where a process that watches the command is killed, by whoever, or by itself so that all of several begin anew, only the script
+# is left to say so. A job that is cancelled or at its time limit is not running any more; other restarts are no deaths.
+AGAIN = f"""# one alone, of an array too
+bench_job=${{SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}}${{SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}}
+bench_deaths=FOLDER/deaths-$bench_job
+trap 'if [ $? = 137 ]; then
+    echo >> "$bench_deaths"
+    if [ $(wc -l < "$bench_deaths") -ge {DEATHS} ]; then
+        echo "ended by SIGKILL {DEATHS} times" >&2
+    elif [ "$(squeue --noheader --job=$bench_job --format=%T)" = RUNNING ]; then
+        scontrol requeue $bench_job
+    fi
+fi' EXIT"""
 SITE = Path(__file__).parent / "site.toml"  # the user's own, beside site.example.toml
 
 
@@ -88,11 +94,11 @@ class Resources:
             raise JobError(f"--time {self.time}: a job has a limit; give what the partition allows at most")
         return limit
 
-    def parameters(self, name: str, after: Sequence[str] = ()) -> dict[str, Any]:
+    def parameters(self, name: str, folder: Path, after: Sequence[str] = ()) -> dict[str, Any]:
         """As submitit's Slurm executor takes them.
 
         Args:
-            name: the jobs'.
+            name, folder: the jobs'.
             after: jobs that must be over first.
         """
         known = {
@@ -102,7 +108,7 @@ class Resources:
             "constraint": self.constraint,
             "gpus_per_node": self.gpus or None,
             "mem": f"{round(self.memory * 1024)}MB" if self.memory else None,
-            "setup": [AGAIN, *self.setup],
+            "setup": [AGAIN.replace("FOLDER", shlex.quote(str(folder))), *self.setup],
             # Whatever a site's default is, a job may be queued again, and one process that ends badly ends them all.
             "additional_parameters": {"requeue": True}
             | dict(_pair(text) for text in self.sbatch)

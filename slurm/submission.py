@@ -60,7 +60,7 @@ def submit(
                 executor.update_parameters(timeout_min=FOREVER, tasks_per_node=1)
             else:
                 executor = submitit.SlurmExecutor(folder, max_num_timeout=MAX_TIMEOUTS, python=resources.interpreter)
-                executor.update_parameters(**resources.parameters(name, after))
+                executor.update_parameters(**resources.parameters(name, folder.absolute(), after))
             # What sbatch says of a refusal is in the error as well.
             with redirect_stderr(io.StringIO()), _detached(folder) if local else nullcontext():
                 # A job each; an array where there are several.
@@ -152,6 +152,7 @@ def _parts(whole: Sequence[Any], longest: int) -> Iterator[Sequence[Any]]:
 def _script(count: int, resources: Resources, name: str, after: Sequence[str]) -> str:
     from submitit.slurm.slurm import _make_sbatch_string
 
-    command = f"{resources.interpreter} -u -m submitit.core._submit FOLDER"
+    folder = Path("FOLDER")
+    command = f"{resources.interpreter} -u -m submitit.core._submit {folder}"
     array = count if count > 1 else None
-    return str(_make_sbatch_string(command, Path("FOLDER"), map_count=array, **resources.parameters(name, after)))
+    return str(_make_sbatch_string(command, folder, map_count=array, **resources.parameters(name, folder, after)))
