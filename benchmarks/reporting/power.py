@@ -5,6 +5,7 @@ from itertools import combinations
 
 from benchmarks import records
 from benchmarks.data.loading import definition
+from benchmarks.suites.claims import LEAST_RUNS
 from benchmarks.suites.states import DONE, State
 from benchmarks.suites.suite import Choice, Planned, Suite, of_row, places
 
@@ -37,6 +38,9 @@ def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: S
         pair = next((each for each in pairs if len(each) > 1), None)
         if pair is None:
             yield f"{place[1]}: what more seeds could show is known once two rows have two seeds in common"
+            continue
+        if choice.seeds * found.splits < LEAST_RUNS:
+            yield f"{place[1]}: what methods differ by is not decided by fewer than {LEAST_RUNS} seeds"
             continue
         for metric in ("mAP", "R1"):
             (ours, pids), (others, _) = (fractions(runs, metric, protocol) for runs in zip(*pair, strict=True))

@@ -28,8 +28,8 @@ Measured: how often, in percent, nominal 95% intervals held the truth in 1,000 t
   with 200, 94.1 with 702. 100 persons with 2 to 30 queries each, R1 0.97: 93.6.
 - `methods`, 100 persons, seeds that make the errors of a method vary by a factor of 1.05, 1.2 and 1.6: 94.7 to 95.9 with 5 and
   10 seeds, 93.4 to 95.1 with 3, 93.7 to 96.6 with 2; worked out for two normal sources in any proportion: 94.8 to 95.3 with 5,
-  94.2 to 95.7 with 3, 92.7 to 96.6 with 2. In its place Howe's: up to 98 with 3 seeds and 99 with 2; the usual single
-  Student's t with Satterthwaite's (Hillis's) degrees of freedom: 92 to 96 and 89 to 93.
+  94.2 to 95.7 with 3, 92.7 to 96.6 with 2, by which no verdict is given. In its place Howe's: up to 98 with 3 seeds and 99
+  with 2; the usual single Student's t with Satterthwaite's (Hillis's) degrees of freedom: 92 to 96 and 89 to 93.
 
 Queries are treated as if the gallery were fixed: that two queries meet the same distractors is not accounted for.
 """

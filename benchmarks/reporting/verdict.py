@@ -12,7 +12,7 @@ from benchmarks.experiment import Experiment
 from benchmarks.records import Record
 from benchmarks.seeds import generator
 from benchmarks.settings import resolve, split_method
-from benchmarks.suites.claims import ALPHA, CLAIMS, MARGIN, METRIC, Arm, Claim
+from benchmarks.suites.claims import ALPHA, CLAIMS, LEAST_RUNS, MARGIN, METRIC, Arm, Claim
 
 from . import paper
 from .found import Found, first_protocol, fractions
@@ -38,7 +38,7 @@ class Judged:
     """A claim at one place.
 
     Attributes:
-        interval: of the effect, in fractions: for methods, or with one seed for the checkpoints at hand.
+        interval: of the effect, in fractions: for methods, or with fewer than LEAST_RUNS seeds for the checkpoints at hand.
         reasons: why it is undecided.
         paper: the paper's effect.
         p: of there being no effect: the interval's, or for checkpoints that of flipping whole identities.
@@ -132,11 +132,11 @@ def _judge(
 
 
 def _interval(above: np.ndarray, below: np.ndarray, pids: np.ndarray, runs: Sequence[Found]) -> Interval:
-    """Of the difference, for methods: over seeds and identities, or over splits that share people. Of one seed nothing can be
-    said for methods, and it is for these checkpoints: over identities."""
+    """Of the difference, for methods: over seeds and identities, or over splits that share people. Of a seed or two too little
+    can be said for methods, and it is for these checkpoints: over identities."""
     splits = np.array([run.experiment.split for run in runs])
     if len(set(splits)) == 1:
-        return difference(above, below, pids, "methods" if len(runs) > 1 else "checkpoints")
+        return difference(above, below, pids, "methods" if len(runs) >= LEAST_RUNS else "checkpoints")
     each = np.nanmean(above - below, axis=1)
     return over_splits(np.array([each[splits == split].mean() for split in np.unique(splits)]), TEST_TO_TRAIN)
 
@@ -146,8 +146,8 @@ def _lacking(claim: Claim, arms: Sequence[Sequence[Found]], controls: Controls) 
     runs = len(arms[0])
     tuned = {run.experiment.settings.get(TUNED, 0) for runs in arms for run in runs}
     reasons = []
-    if runs < 2:
-        reasons.append("one seed says nothing of seeds: two at least")
+    if runs < LEAST_RUNS:
+        reasons.append(f"{runs} seed{'s' * (runs > 1)} cannot say how much seeds vary: {LEAST_RUNS} at least")
     wrong = controls(sorted({_baseline(arm.method) for arm in claim.arms})) if "controls" in claim.needs else ""
     if wrong:
         reasons.append(f"controls: {wrong}")

@@ -78,11 +78,12 @@ def test_no_effect_at_all_is_not_supported():
     assert judged({"a": 0.0, "b": 0.0, "c": 0.0})["AFA helps mean"].said in ("UNDECIDED", "NEGLIGIBLE")
 
 
-def test_one_seed_decides_nothing_and_says_what_is_missing():
-    helps = judged({"a": 0.0, "b": 0.3, "c": 0.0}, seeds=1)["AFA helps mean"]
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_too_few_seeds_decide_nothing_and_say_what_is_missing(seeds):
+    helps = judged({"a": 0.0, "b": 0.3, "c": 0.0}, seeds=seeds)["AFA helps mean"]
     assert helps.said == "UNDECIDED"
-    assert "one seed" in helps.missing
-    assert helps.interval.question == "checkpoints"  # of which one seed does say something
+    assert "how much seeds vary: 3 at least" in helps.missing
+    assert helps.interval.question == "checkpoints"  # of which they do say something
     assert 0.25 < helps.interval.low < helps.interval.high < 0.35
     assert dict(zip(HEAD, row(helps), strict=True))["inside"] == ""  # the paper's effect is of methods
     assert helps.p == 1 / 10_000  # no flip of whole people comes near: (0 + 1) / (9,999 + 1)
