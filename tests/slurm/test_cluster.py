@@ -302,9 +302,10 @@ def test_after_mishaps_a_run_ends_with_the_bits_of_an_undisturbed_one(
         if mishap is not mishaps[-1]:
             until(lambda: len(list(results.glob("*/checkpoint.pth"))) == 1 or _queue("%i %T"), 90)
             ended = epochs_ended(results)
+    alone = undisturbed(8, processes)  # meanwhile
     done(1)
     _wake_nodes(cluster)
-    assert weights() == undisturbed(8, processes)
+    assert weights() == alone
     (record,) = records.finished(results)
     assert record["environment"]["processes"] == processes
     (log,) = results.glob("*/log.txt")
@@ -314,7 +315,7 @@ def test_after_mishaps_a_run_ends_with_the_bits_of_an_undisturbed_one(
 def test_a_run_longer_than_its_time_limit_goes_on_in_another_job(submit, done, ask, weights, undisturbed):
     # Slurm counts in minutes; 20 seconds before, the run is asked to save its state, and it trains for 45.
     (job,) = submit(*ask("slow", 30), "--time", "1")
-    alone = undisturbed(30)
+    alone = undisturbed(30)  # meanwhile
     done(1, 400)
     assert "Restarts=0" not in _asked("scontrol", "show", "job", job)
     assert weights() == alone
@@ -349,9 +350,10 @@ def test_two_who_submit_a_suite_at_the_same_moment_submit_it_once(cluster, done,
     program = [sys.executable, "-m", "benchmarks.cli", "submit", *ask("pair", 1), "--seeds", "1"]
     both = [subprocess.Popen(program, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert sorted(each.communicate()[0][:16] for each in both) == ["0 jobs submitted", "2 jobs submitted"]
+    alone = undisturbed(1) | undisturbed(1, method="slow+afa")  # meanwhile
     done(2)
     assert table() == {"slow": 1, "slow+afa": 1}
-    assert weights() == undisturbed(1) | undisturbed(1, method="slow+afa")
+    assert weights() == alone
 
 
 @pytest.fixture
