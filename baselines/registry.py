@@ -56,9 +56,14 @@ class Entry:
     attribute: str
     summary: str
 
+    @property
+    def is_plugin(self) -> bool:
+        """Whether its file is not the package's own."""
+        return self.module.startswith(PLUGIN)
+
     def load(self) -> Any:
         """Import the file and return the class or function."""
-        if self.module.startswith(PLUGIN):
+        if self.is_plugin:
             return getattr(import_plugin(self.file), self.attribute)
         return getattr(importlib.import_module(self.module), self.attribute)
 

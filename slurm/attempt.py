@@ -16,8 +16,7 @@ from submitit.helpers import DelayedSubmission
 DEATHS = 3  # by SIGKILL; what needs more memory than there is dies of it every time
 STOPPED = (130, -signal.SIGTERM, -signal.SIGINT)
 PATIENCE = 120.0  # seconds that a cluster may take to end a job after its processes got SIGTERM
-LIBC = ctypes.CDLL(None)
-PDEATHSIG = 1  # prctl's, of <sys/prctl.h>
+PRCTL, PDEATHSIG = ctypes.CDLL(None).prctl, 1  # of <sys/prctl.h>
 
 
 class Attempt:
@@ -47,13 +46,15 @@ class Attempt:
             RuntimeError: the command failed, or was stopped and nobody ended this job.
         """
         with self._lane() as besides:
-            for _ in range(1 if _beside() else DEATHS):
+            beside = self.lanes is None and _beside()
+            for _ in range(1 if beside else DEATHS):
                 status = self._run(besides)
                 if status != -signal.SIGKILL:
                     break
-        if status == -signal.SIGKILL and _beside():
+        if status == -signal.SIGKILL and beside:
             # The others wait for what this one was about to say: all begin anew. The batch script sees to it (resources.AGAIN).
-            os.kill(os.getpid(), signal.SIGKILL)
+            Path(os.environ["BENCH_KILLED"]).touch()
+            os._exit(128 + signal.SIGKILL)  # without a result
         if status < 0:  # it could not say why itself
             times = f" {DEATHS} times" if status == -signal.SIGKILL else ""
             print(f"ended by {signal.Signals(-status).name}{times}", file=sys.stderr, flush=True)
@@ -74,8 +75,9 @@ class Attempt:
         def before() -> None:
             # A time limit's USR2 reaches every process of the job; the command must live to be asked to save its state.
             signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-            # Not every cluster finds the child of a process that was killed, and nobody would watch it.
-            LIBC.prctl(PDEATHSIG, signal.SIGTERM)
+            # Not every cluster finds the child of a process that was killed, and nobody would watch it. Not SIGTERM, of which a
+            # second one ends a run that is about to save its state.
+            PRCTL(PDEATHSIG, signal.SIGINT)
 
         child = subprocess.Popen(
             [word or sys.executable for word in self.command],

@@ -22,19 +22,20 @@ KINDS: dict[str, type | UnionType] = {
     **dict.fromkeys(("sbatch", "setup"), list),
     "memory": int | float,
 }
-# Where a process that watches the command is killed, by whoever, or by itself so that all of several begin anew, only the script
-# is left to say so. A job that is cancelled or at its time limit is not running any more; other restarts are no deaths.
-AGAIN = f"""# one alone, of an array too
-bench_job=${{SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}}${{SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}}
+# Of the batch script, before the site's own lines. Where a process that watches the command is killed, by whoever, only the
+# script is left to say so; where it leaves a mark, its command was killed, and all of several must begin anew. It is no death
+# where one of them ended by itself, for which srun kills the others, nor in a job that is cancelled, preempted or at its limit.
+AGAIN = f"""bench_job=${{SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}}${{SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}}
 bench_deaths=FOLDER/deaths-$bench_job
-trap 'if [ $? = 137 ]; then
-    echo >> "$bench_deaths"
-    if [ $(wc -l < "$bench_deaths") -ge {DEATHS} ]; then
-        echo "ended by SIGKILL {DEATHS} times" >&2
-    elif [ "$(squeue --noheader --job=$bench_job --format=%T)" = RUNNING ]; then
-        scontrol requeue $bench_job
-    fi
-fi' EXIT"""
+export BENCH_KILLED=FOLDER/killed-$bench_job
+bench_again() {{
+    [ -e "$BENCH_KILLED" ] || {{ [ "$1" = 137 ] && ! ls FOLDER/"$bench_job"_*_result.pkl; }} >/dev/null 2>&1 || return 0
+    rm -f "$BENCH_KILLED"
+    [ "$(squeue --noheader --job=$bench_job --format=%T)" = RUNNING ] || return 0
+    if echo >> "$bench_deaths" && [ "$(wc -l < "$bench_deaths")" -lt {DEATHS} ]; then scontrol requeue $bench_job
+    else echo "ended by SIGKILL {DEATHS} times" >&2; fi
+}}
+trap 'bench_again $?' EXIT"""
 SITE = Path(__file__).parent / "site.toml"  # the user's own, beside site.example.toml
 
 

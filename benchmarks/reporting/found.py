@@ -13,6 +13,8 @@ from benchmarks import exchange, records
 from benchmarks.experiment import Experiment
 from benchmarks.records import Record, RunFolder
 
+TEST_TO_TRAIN = 1.0  # of iLIDS-VID and PRID-2011, half for test in each split
+
 
 @dataclass(frozen=True)
 class Found:
@@ -66,6 +68,18 @@ def _read(file: Path, changed: int) -> pd.DataFrame:  # noqa: ARG001 - another t
 def first_protocol(record: Record) -> str:
     """The data set's default protocol."""
     return str(record["metrics"][0]["protocol"])
+
+
+def varied(runs: Sequence[Found]) -> tuple[str, int]:
+    """What it is that runs of one method are repeated over, "split" where there are several or else "seed", and how many."""
+    splits = {run.experiment.split for run in runs}
+    return ("split", len(splits)) if len(splits) > 1 else ("seed", len(runs))
+
+
+def by_split(figures: np.ndarray, runs: Sequence[Found]) -> np.ndarray:
+    """(J,) means over the seeds of each split, of a figure a run."""
+    splits = np.array([run.experiment.split for run in runs])
+    return np.array([figures[splits == split].mean() for split in np.unique(splits)])
 
 
 def below(place: Path) -> list[Found]:

@@ -3,14 +3,16 @@
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
+import numpy as np
+
 from benchmarks import records
 from benchmarks.data.loading import definition
 from benchmarks.suites.claims import LEAST_RUNS
 from benchmarks.suites.states import DONE, State
 from benchmarks.suites.suite import Choice, Planned, Suite, of_row, places
 
-from .found import Found, fractions
-from .statistics import fewest_units, smallest_difference
+from .found import TEST_TO_TRAIN, Found, by_split, fractions
+from .statistics import fewest_units, smallest_difference, smallest_difference_over_splits
 
 
 def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: Sequence[Planned]) -> Iterator[str]:
@@ -30,26 +32,32 @@ def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: S
                 f"{place[1]}: {queries:,} queries; two checkpoints differ in R1 (p < 0.05) when one wins at least {needed} "
                 f"queries of {needed} people and loses none: {100 * needed / queries:.2f} points of R1"
             )
+        splits = definition(place[0]).splits
+        word, count = ("split", splits) if splits > 1 else ("seed", choice.seeds)
+        if count < LEAST_RUNS:
+            yield f"{place[1]}: fewer than {LEAST_RUNS} {word}s do not decide what methods differ by"
+            continue
         rows = [
             [done.get(each.experiment.question) for each in of_row(row, place, choice)] for row in suite.rows(place[0])
         ]
-        # Two rows by the seeds that both have.
+        # Two rows by the runs that both have.
         pairs = ([(x, y) for x, y in zip(a, b, strict=True) if x and y] for a, b in combinations(rows, 2) if a != b)
-        pair = next((each for each in pairs if len(each) > 1), None)
+        pair = next((each for each in pairs if len({getattr(x.experiment, word) for x, _ in each}) > 1), None)
         if pair is None:
-            yield f"{place[1]}: what more seeds could show is known once two rows have two seeds in common"
-            continue
-        if choice.seeds * found.splits < LEAST_RUNS:
-            yield f"{place[1]}: what methods differ by is not decided by fewer than {LEAST_RUNS} seeds"
+            yield f"{place[1]}: what more {word}s could show is known once two rows have two {word}s in common"
             continue
         for metric in ("mAP", "R1"):
             (ours, pids), (others, _) = (fractions(runs, metric, protocol) for runs in zip(*pair, strict=True))
-            least = smallest_difference(ours, others, pids, "methods", choice.seeds)
+            if splits > 1:
+                differences = by_split(np.nanmean(ours - others, axis=1), [run for run, _ in pair])
+                least = smallest_difference_over_splits(differences, splits, TEST_TO_TRAIN)
+            else:
+                least = smallest_difference(ours, others, pids, "methods", choice.seeds)
             if least * len(pids) < 1:  # two rows that do not differ tell nothing of how much others vary
-                yield f"{place[1]}: what {choice.seeds} seeds could show of {metric} cannot be said from these runs"
+                yield f"{place[1]}: what {count} {word}s could show of {metric} cannot be said from these runs"
                 continue
             yield (
-                f"{place[1]}: with {choice.seeds} seeds a true difference of {100 * least:.1f} points of {metric} shows "
+                f"{place[1]}: with {count} {word}s a true difference of {100 * least:.1f} points of {metric} shows "
                 "in 4 of 5 repetitions"
             )
 

@@ -202,6 +202,15 @@ def smallest_difference(
     return _reach(errors, 1 - level) + _half(errors, 2 * (1 - power))
 
 
+def smallest_difference_over_splits(
+    differences: np.ndarray, splits: int, test_to_train: float, level: float = 0.95, power: float = 0.8
+) -> float:
+    """As `smallest_difference`, over so many random splits, by a pilot of (J,) differences, one a split, two at least."""
+    error = float(np.std(differences, ddof=1) * math.sqrt(1 / splits + test_to_train))
+    errors = ((error, splits - 1),)
+    return _reach(errors, 1 - level) + _half(errors, 2 * (1 - power))
+
+
 # From queries to a table of runs x identities, and from that to an error.
 
 

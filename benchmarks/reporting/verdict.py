@@ -15,12 +15,11 @@ from benchmarks.settings import resolve, split_method
 from benchmarks.suites.claims import ALPHA, CLAIMS, LEAST_RUNS, MARGIN, METRIC, Arm, Claim
 
 from . import paper
-from .found import Found, first_protocol, fractions
+from .found import TEST_TO_TRAIN, Found, by_split, first_protocol, fractions, varied
 from .grid import Grid
 from .statistics import Interval, Verdict, difference, holm, over_splits, permutation_test, verdict
 from .table import ATTACHED
 
-TEST_TO_TRAIN = 1.0  # of iLIDS-VID and PRID-2011, half for test in each split
 TUNED = "tuning_trials"
 NOT_RUN = "not run"
 Controls: TypeAlias = Callable[[Sequence[str]], str]
@@ -132,22 +131,21 @@ def _judge(
 
 
 def _interval(above: np.ndarray, below: np.ndarray, pids: np.ndarray, runs: Sequence[Found]) -> Interval:
-    """Of the difference, for methods: over seeds and identities, or over splits that share people. Of a seed or two too little
-    can be said for methods, and it is for these checkpoints: over identities."""
-    splits = np.array([run.experiment.split for run in runs])
-    if len(set(splits)) == 1:
-        return difference(above, below, pids, "methods" if len(runs) >= LEAST_RUNS else "checkpoints")
-    each = np.nanmean(above - below, axis=1)
-    return over_splits(np.array([each[splits == split].mean() for split in np.unique(splits)]), TEST_TO_TRAIN)
+    """Of the difference, for methods: over seeds and identities, or over splits that share people. Of one or two too
+    little can be said for methods, and it is for these checkpoints: over identities."""
+    word, count = varied(runs)
+    if word == "split" and count >= LEAST_RUNS:
+        return over_splits(by_split(np.nanmean(above - below, axis=1), runs), TEST_TO_TRAIN)
+    return difference(above, below, pids, "methods" if count >= LEAST_RUNS else "checkpoints")
 
 
 def _lacking(claim: Claim, arms: Sequence[Sequence[Found]], controls: Controls) -> tuple[str, ...]:
     """What is missing before a verdict may be given."""
-    runs = len(arms[0])
+    word, count = varied(arms[0])
     tuned = {run.experiment.settings.get(TUNED, 0) for runs in arms for run in runs}
     reasons = []
-    if runs < LEAST_RUNS:
-        reasons.append(f"{runs} seed{'s' * (runs > 1)} cannot say how much seeds vary: {LEAST_RUNS} at least")
+    if count < LEAST_RUNS:
+        reasons.append(f"{count} {word}{'s' * (count > 1)} cannot say how much {word}s vary: {LEAST_RUNS} at least")
     wrong = controls(sorted({_baseline(arm.method) for arm in claim.arms})) if "controls" in claim.needs else ""
     if wrong:
         reasons.append(f"controls: {wrong}")

@@ -47,9 +47,14 @@ def with_queue(state: State, entry: Entry | None, jobs: Mapping[str, Live] | Non
         return replace(state, word=word, detail="; ".join(filter(None, (state.detail, "the queue does not answer"))))
     job = jobs.get(entry.job)
     if job is None:
-        if state.word in ("failed", "stale"):
+        if state.word == "stale":
             return state
-        return State("failed", _last_line(entry.logs(place)) or "its job ended without a word")
+        logs = entry.logs(place)
+        # Of several processes one that is killed says nothing, and the others speak of the connection that they lost.
+        killed = next((line for file in logs for line in _lines(file) if line.startswith("ended by SIGKILL")), "")
+        if state.word == "failed":
+            return replace(state, detail=killed or state.detail)
+        return State("failed", killed or _last_line(logs) or "its job ended without a word")
     if job.word == "running":
         return State("running", state.detail or "its job has begun")
     begun = state.word == "stopped"
@@ -59,9 +64,13 @@ def with_queue(state: State, entry: Entry | None, jobs: Mapping[str, Live] | Non
 def _last_line(logs: Sequence[Path]) -> str:
     """The last thing that a job's command complained of, or the job itself: what stands before submitit's own report."""
     for file in reversed(logs):
-        lines = file.read_text(errors="replace").splitlines()
+        lines = _lines(file)
         ends = [number for number, line in enumerate(lines) if line.startswith("submitit ERROR")]
         said = [line for line in lines[: ends[-1] if ends else None] if line.strip() and not NO_REASON.match(line)]
         if said:
             return said[-1].removeprefix("bench: ").strip()
     return ""
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text(errors="replace").splitlines()

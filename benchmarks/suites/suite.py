@@ -156,7 +156,10 @@ _resolved = cache(resolve)  # once a row, and not once for each of its seeds and
 
 def _plan(row: Row, place: Place, seed: int, split: int, choice: Choice) -> Planned:
     train, test = place
-    BASELINES.entry(split_method(row.method)[0])  # one that is not there is refused before anything is queued
+    # One that is not there, or a plug-in that cannot be imported, is refused before anything is queued.
+    baseline = BASELINES.entry(split_method(row.method)[0])
+    if baseline.is_plugin:
+        baseline.load()
     own = recipe_for(choice.recipe, row.method) if choice.recipe and not row.recipe else row.recipe
     recipe = own or ("small" if choice.quick else definition(train).recipe)
     changes = (*(QUICK if choice.quick else ()), *choice.changes, *row.changes)

@@ -98,9 +98,18 @@ def ask(plugin):
     return words
 
 
+@pytest.fixture(autouse=True)
+def _left_as_found(cluster, until):
+    """A test that ends, however it does, leaves the next one an empty queue, and all nodes."""
+    yield
+    _wake_nodes(cluster)
+    _asked("scancel", "--user", getpass.getuser())
+    until(idle)
+
+
 @pytest.fixture
-def submit(cluster, bench, until):
-    """Submit, and give the new jobs' numbers. A test that ends, however it does, leaves the next one an empty queue."""
+def submit(cluster, bench):
+    """Submit, and give the new jobs' numbers."""
 
     def call(*words: object, seeds: int = 1) -> list[str]:
         before = _queue("%i")
@@ -108,9 +117,7 @@ def submit(cluster, bench, until):
         assert answer.returncode == 0, answer.stderr
         return [job for job in _queue("%i") if job not in before]
 
-    yield call
-    _asked("scancel", "--user", getpass.getuser())
-    until(idle)
+    return call
 
 
 @pytest.fixture
@@ -304,7 +311,6 @@ def test_after_mishaps_a_run_ends_with_the_bits_of_an_undisturbed_one(
             ended = epochs_ended(results)
     alone = undisturbed(8, processes)  # meanwhile
     done(1)
-    _wake_nodes(cluster)
     assert weights() == alone
     (record,) = records.finished(results)
     assert record["environment"]["processes"] == processes

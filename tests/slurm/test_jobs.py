@@ -58,9 +58,10 @@ def attempt_in_a_process(command: str, **variables: str) -> subprocess.Popen:
 
 def test_of_several_processes_one_whose_command_is_killed_ends_as_killed_so_that_all_begin_anew(tmp_path):
     dies = f"import os; open({str(tmp_path / 'lives')!r}, 'a').write('x'); os.kill(os.getpid(), 9)"
-    process = attempt_in_a_process(dies, SLURM_STEP_NUM_TASKS="2")
+    process = attempt_in_a_process(dies, SLURM_STEP_NUM_TASKS="2", BENCH_KILLED=str(tmp_path / "killed"))
     process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    assert process.returncode == 128 + signal.SIGKILL
+    assert (tmp_path / "killed").exists()  # whatever srun makes of the status
     assert (tmp_path / "lives").read_text() == "x"  # nobody would answer a second one
 
 
@@ -69,7 +70,7 @@ def test_a_command_does_not_outlive_a_killed_process_that_watched_it(tmp_path, u
     command = f"""
 import pathlib, signal, sys, time
 def save(*_): pathlib.Path({place!r}, "saved").touch(); sys.exit()
-signal.signal(signal.SIGTERM, save)
+signal.signal(signal.SIGINT, save)
 pathlib.Path({place!r}, "begun").touch()
 time.sleep(60)
 """
@@ -85,6 +86,7 @@ ARRAYS = ({"ARRAY_JOB_ID": "", "ARRAY_TASK_ID": ""}, {"ARRAY_JOB_ID": "12", "ARR
 
 
 KILLED, REQUEUE = "sh -c 'kill -9 $$'", "requeue 12\n"
+BY_ITSELF = "touch FOLDER/${bench_job}_1_result.pkl; "  # as submitit writes for a process that came to an end
 
 
 @pytest.mark.parametrize("array", ARRAYS)
@@ -92,7 +94,9 @@ KILLED, REQUEUE = "sh -c 'kill -9 $$'", "requeue 12\n"
     ("command", "state", "asked"),
     [
         (KILLED, "RUNNING", (REQUEUE, REQUEUE, "")),  # and a third time is enough
-        (KILLED, "COMPLETING", ("",)),  # it was cancelled
+        (KILLED, "COMPLETING", ("",) * 4),  # it was cancelled: no death
+        (f"{BY_ITSELF}{KILLED}", "RUNNING", ("",)),  # srun killed the others
+        (f"{BY_ITSELF}touch $BENCH_KILLED; sh -c 'exit 1'", "RUNNING", (REQUEUE,)),  # for its memory: srun says 1
         ("sh -c 'exit 1'", "RUNNING", ("",)),
         ("true", "RUNNING", ("",)),
     ],
@@ -118,6 +122,20 @@ def test_a_job_killed_with_what_would_start_its_command_again_is_queued_again(
         assert (tmp_path / "asked").read_text() == each.replace("12", job)
         assert not each or f"--job={job} " in (tmp_path / "looked").read_text()
     assert ("ended by SIGKILL 3 times" in done.stderr) == (len(asked) == attempt.DEATHS)
+    assert not (tmp_path / "FOLDER" / f"killed-{job}").exists()
+
+
+def test_a_death_that_cannot_be_counted_is_the_last(tmp_path, programs, monkeypatch):
+    (made,) = scripts(1, resources.Resources(setup=("set -eu",)), "bench")
+    programs("squeue", "echo RUNNING")
+    programs("scontrol", f'echo "$@" >> {tmp_path}/asked')
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    monkeypatch.chdir(tmp_path)  # where there is no FOLDER
+    ending = next(line for line in made.splitlines() if line.startswith("srun"))
+    done = subprocess.run(["bash"], input=made.replace(ending, KILLED), text=True, stderr=subprocess.PIPE)
+    assert done.returncode == 128 + signal.SIGKILL
+    assert "ended by SIGKILL" in done.stderr
+    assert not (tmp_path / "asked").exists()
 
 
 def test_what_waits_for_another_job_says_so_to_sbatch():

@@ -117,6 +117,15 @@ def test_a_fault_in_a_plugin_is_one_line_that_names_file_and_place(bench, tmp_pa
     assert "Traceback" not in answer.err
 
 
+def test_a_plugin_that_cannot_be_imported_is_refused_before_anything_is_queued(bench, tmp_path):
+    plugin = tmp_path / "faulty.py"
+    plugin.write_text("import no_such_module\n" + FAULTY.format(imports="", body=FORWARD + "..."))
+    words = ("--plugin", plugin, "--method", "faulty", "--dataset", "walkers:tiny")
+    answer = bench("submit", "--dry-run", *words)
+    assert answer.status == 2
+    assert f"{plugin}, line 1: ModuleNotFoundError" in answer.err
+
+
 def test_a_plugin_that_registers_nothing_says_why(bench, tmp_path):
     (tmp_path / "broken.py").write_text("import no_such_module\n")
     assert "broken.py, line 1: ModuleNotFoundError" in bench("list", "--plugin", tmp_path / "broken.py").err

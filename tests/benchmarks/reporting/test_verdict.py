@@ -89,6 +89,16 @@ def test_too_few_seeds_decide_nothing_and_say_what_is_missing(seeds):
     assert helps.p == 1 / 10_000  # no flip of whole people comes near: (0 + 1) / (9,999 + 1)
 
 
+def test_splits_are_what_varies_where_there_are_several():
+    found = world({"a": 0.0, "b": 0.1, "c": 0.0}, seeds=1, dataset="ilidsvid")
+    helps = judge(found)[0]
+    assert (helps.runs, helps.interval.question) == (10, "methods")
+    assert not helps.missing
+    two = judge([run for run in found if run.experiment.split < 2])[0]
+    assert (two.runs, two.interval.question) == (2, "checkpoints")
+    assert "2 splits cannot say how much splits vary" in two.missing
+
+
 def test_what_did_not_run_is_named_with_the_suite_that_runs_it():
     found = judged({"a": 0.0, "b": 0.1, "c": 0.0})
     assert found["AFA helps qan"].missing == "not run: qan+afa, qan (suite table4)"

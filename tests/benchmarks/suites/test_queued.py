@@ -56,3 +56,13 @@ def test_a_job_that_is_over_without_a_record_failed_with_the_last_thing_that_was
     (folder / "7_1_0_log.err").write_text(complained)
     (folder / "7_1_0_log.out").write_text("of the other file\n")
     assert with_queue(State("not run"), ENTRY, {}, tmp_path) == State("failed", expected)
+
+
+def test_of_several_processes_the_one_that_was_killed_is_the_reason(tmp_path):
+    folder = tmp_path / ENTRY.folder
+    folder.mkdir(parents=True)
+    (folder / "7_1_0_log.err").write_text("srun: error: n1: task 0: Killed\nended by SIGKILL 3 times\n")
+    (folder / "7_1_1_log.err").write_text("RuntimeError: Connection closed by peer\n")
+    lost = State("failed", "RuntimeError: Connection closed by peer")  # what another one wrote down of it
+    for by_records in (State("not run"), lost):
+        assert with_queue(by_records, ENTRY, {}, tmp_path) == State("failed", "ended by SIGKILL 3 times")
