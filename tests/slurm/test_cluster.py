@@ -328,14 +328,16 @@ def test_a_run_longer_than_its_time_limit_goes_on_in_another_job(submit, done, a
 
 
 def test_a_run_at_fault_fails_once_with_its_line_and_the_rest_goes_on(
-    submit, bench, status, until, ask, weights, undisturbed
+    submit, bench, status, until, results, ask, weights, undisturbed
 ):
     submit(*ask("faulty", 1))
+    submit(*ask("faulty+afa", 1), "--nodes", 2)
     submit(*ask("slow", 1))
     until(idle)  # nothing is queued again
     assert "faulty: bad data" in (said := status())
     assert "1 done" in said
-    assert "1 failed" in said
+    assert "2 failed" in said
+    assert not list(results.glob(".jobs/batches/*/deaths-*"))
     left = bench("submit", *ask("faulty", 1), "--seeds", 1)
     assert left.stdout.startswith("0 jobs submitted; left alone: 1 failed")
     assert weights() == undisturbed(1)
