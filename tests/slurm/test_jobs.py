@@ -1,4 +1,4 @@
-"""Attempts, ledger, queue and resources, without a cluster: squeue and scancel are small programs of the test's own."""
+"""Ledger, queue, resources and submissions, without a cluster: squeue and scancel are small programs of the test's own."""
 
 import fcntl
 import json
@@ -9,8 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,124 +16,11 @@ import pandas as pd
 import pytest
 
 from benchmarks import records
-from slurm import JobError, attempt, queue, resources
+from slurm import JobError, queue, resources
 from slurm.attempt import Attempt
 from slurm.ledger import Entry, Ledger
 from slurm.snapshot import snapshot
 from slurm.submission import lanes_here, scripts
-
-
-def python(program: str) -> tuple[str, ...]:
-    return (sys.executable, "-c", program)
-
-
-def test_a_command_killed_by_sigkill_is_started_again_and_one_that_fails_is_not(tmp_path):
-    dies_twice = f"""
-import os, pathlib
-lives = pathlib.Path({str(tmp_path)!r}, "lives")
-lives.open("a").write("x")
-if len(lives.read_text()) < 3: os.kill(os.getpid(), 9)
-"""
-    Attempt(python(dies_twice), {})()
-    assert (tmp_path / "lives").read_text() == "xxx"
-    (tmp_path / "lives").unlink()
-    always = dies_twice.replace("< 3", "< 99")
-    with pytest.raises(RuntimeError, match="-9"):
-        Attempt(python(always), {})()
-    assert (tmp_path / "lives").read_text() == "x" * attempt.DEATHS
-    (tmp_path / "lives").unlink()
-    fails = dies_twice.replace("if len", "raise SystemExit(2)\nif len")
-    with pytest.raises(RuntimeError, match="exit status 2"):
-        Attempt(python(fails), {})()
-    assert (tmp_path / "lives").read_text() == "x"
-
-
-def attempt_in_a_process(command: str, **variables: str) -> subprocess.Popen:
-    """A process that makes an attempt at the command, a program of Python's."""
-    program = f"import sys; from slurm.attempt import Attempt; Attempt((sys.executable, '-c', {command!r}), {{}})()"
-    return subprocess.Popen(python(program), env={**os.environ, **variables}, stderr=subprocess.PIPE, text=True)
-
-
-def test_of_several_processes_one_whose_command_is_killed_ends_as_killed_so_that_all_begin_anew(tmp_path):
-    dies = f"import os; open({str(tmp_path / 'lives')!r}, 'a').write('x'); os.kill(os.getpid(), 9)"
-    process = attempt_in_a_process(dies, SLURM_STEP_NUM_TASKS="2", BENCH_KILLED=str(tmp_path / "killed"))
-    process.communicate()
-    assert process.returncode == 128 + signal.SIGKILL
-    assert (tmp_path / "killed").exists()  # whatever srun makes of the status
-    assert (tmp_path / "lives").read_text() == "x"  # nobody would answer a second one
-
-
-def test_a_command_does_not_outlive_a_killed_process_that_watched_it(tmp_path, until):
-    place = str(tmp_path)
-    command = f"""
-import pathlib, signal, sys, time
-def save(*_): pathlib.Path({place!r}, "saved").touch(); sys.exit()
-signal.signal(signal.SIGINT, save)
-pathlib.Path({place!r}, "begun").touch()
-time.sleep(60)
-"""
-    process = attempt_in_a_process(command)
-    until(lambda: (tmp_path / "begun").exists())
-    process.kill()
-    until(lambda: (tmp_path / "saved").exists(), 30)
-    process.communicate()
-
-
-# A task of an array is named by its number there: one of them has the array's own as well.
-ARRAYS = ({"ARRAY_JOB_ID": "", "ARRAY_TASK_ID": ""}, {"ARRAY_JOB_ID": "12", "ARRAY_TASK_ID": "0"})
-
-
-KILLED, REQUEUE = "sh -c 'kill -9 $$'", "requeue 12\n"
-BY_ITSELF = "touch FOLDER/${bench_job}_1_result.pkl; "  # as submitit writes for a process that came to an end
-
-
-@pytest.mark.parametrize("array", ARRAYS)
-@pytest.mark.parametrize(
-    ("command", "state", "asked"),
-    [
-        (KILLED, "RUNNING", (REQUEUE, REQUEUE, "")),  # and a third time is enough
-        (KILLED, "COMPLETING", ("",) * 4),  # it was cancelled: no death
-        (f"{BY_ITSELF}{KILLED}", "RUNNING", ("",)),  # srun killed the others
-        (f"{BY_ITSELF}touch $BENCH_KILLED; sh -c 'exit 1'", "RUNNING", (REQUEUE,)),  # for its memory: srun says 1
-        ("sh -c 'exit 1'", "RUNNING", ("",)),
-        ("true", "RUNNING", ("",)),
-    ],
-)
-def test_a_job_killed_with_what_would_start_its_command_again_is_queued_again(
-    tmp_path, programs, monkeypatch, command, state, asked, array
-):
-    (made,) = scripts(1, resources.Resources(), "bench")
-    ending = next(line for line in made.splitlines() if line.startswith("srun"))
-    programs("squeue", f'echo "$@" >> {tmp_path}/looked; echo {state}')
-    programs("scontrol", f'echo "$@" >> {tmp_path}/asked')
-    monkeypatch.setenv("SLURM_JOB_ID", "12")
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "7")  # preempted so often: no deaths
-    for name, value in array.items():
-        monkeypatch.setenv(f"SLURM_{name}", value)
-    job = "12_0" if array["ARRAY_TASK_ID"] else "12"
-    (tmp_path / "FOLDER").mkdir()
-    monkeypatch.chdir(tmp_path)
-    for each in asked:
-        (tmp_path / "asked").write_text("")
-        done = subprocess.run(["bash"], input=made.replace(ending, command), text=True, stderr=subprocess.PIPE)
-        assert (done.returncode == 0) == (command == "true")
-        assert (tmp_path / "asked").read_text() == each.replace("12", job)
-        assert not each or f"--job={job} " in (tmp_path / "looked").read_text()
-    assert ("ended by SIGKILL 3 times" in done.stderr) == (len(asked) == attempt.DEATHS)
-    assert not (tmp_path / "FOLDER" / f"killed-{job}").exists()
-
-
-def test_a_death_that_cannot_be_counted_is_the_last(tmp_path, programs, monkeypatch):
-    (made,) = scripts(1, resources.Resources(setup=("set -eu",)), "bench")
-    programs("squeue", "echo RUNNING")
-    programs("scontrol", f'echo "$@" >> {tmp_path}/asked')
-    monkeypatch.setenv("SLURM_JOB_ID", "12")
-    monkeypatch.chdir(tmp_path)  # where there is no FOLDER
-    ending = next(line for line in made.splitlines() if line.startswith("srun"))
-    done = subprocess.run(["bash"], input=made.replace(ending, KILLED), text=True, stderr=subprocess.PIPE)
-    assert done.returncode == 128 + signal.SIGKILL
-    assert "ended by SIGKILL" in done.stderr
-    assert not (tmp_path / "asked").exists()
 
 
 def test_what_waits_for_another_job_says_so_to_sbatch():
@@ -144,45 +29,6 @@ def test_what_waits_for_another_job_says_so_to_sbatch():
     ]
     assert said == {"requeue": True, "exclusive": True, "dependency": "afterany:12:13_2"}
     assert resources.Resources().parameters("name", Path("folder"))["additional_parameters"] == {"requeue": True}
-
-
-def test_checkpoint_lets_the_command_save_its_state_and_what_is_queued_again_runs_it_anew(tmp_path):
-    saves = f"""
-import pathlib, signal, sys, time
-place = pathlib.Path({str(tmp_path)!r})
-def save(*_): (place / "state").write_text("saved"); sys.exit(130)
-signal.signal(signal.SIGTERM, save)
-if (place / "state").exists(): (place / "ended").write_text("from state"); sys.exit()
-(place / "ready").touch()
-while True: time.sleep(0.01)
-"""
-    made = Attempt(python(saves), {})
-    again = []
-
-    def time_limit() -> None:
-        while not (tmp_path / "ready").exists():
-            time.sleep(0.01)
-        again.append(made.checkpoint())
-
-    watcher = threading.Thread(target=time_limit)
-    watcher.start()
-    assert made._run({}) == 130
-    watcher.join()
-    assert (tmp_path / "state").read_text() == "saved"
-    again[0].function()
-    assert (tmp_path / "ended").read_text() == "from state"
-
-
-def test_a_time_limits_signal_does_not_end_the_command():
-    assert Attempt(python("import os, signal; os.kill(os.getpid(), signal.SIGUSR2)"), {})._run({}) == 0
-
-
-def test_environment_is_added_to(tmp_path):
-    Attempt(
-        python("import os, pathlib; pathlib.Path(os.environ['PLACE'], os.environ['HOME'][:1] and 'x').touch()"),
-        {"PLACE": str(tmp_path)},
-    )()
-    assert (tmp_path / "x").exists()
 
 
 def entry(key: str, job: str = "1", cluster: str = "slurm") -> Entry:
@@ -391,14 +237,6 @@ def test_a_container_starts_python_in_a_job():
     assert last.endswith(" apptainer exec --nv bench.sif python -u -m submitit.core._submit FOLDER")
 
 
-def test_a_command_runs_by_the_python_of_its_job(monkeypatch, tmp_path):
-    monkeypatch.setattr("sys.executable", "/of/whoever/submits")
-    made = Attempt(python(f"import sys; open({str(tmp_path / 'by')!r}, 'w').write(sys.executable)"), {})
-    monkeypatch.undo()
-    made()
-    assert (tmp_path / "by").read_text() == sys.executable
-
-
 def test_a_snapshot_is_of_the_contents_and_made_once(tmp_path):
     package = tmp_path / "thing"
     package.mkdir()
@@ -410,19 +248,6 @@ def test_a_snapshot_is_of_the_contents_and_made_once(tmp_path):
     assert (first / "thing/a.py").read_text() == "x = 1"
     assert snapshot([package], {"commit.json": "{}"}, tmp_path / "code") != first
     assert not list((tmp_path / "code").glob(".half-*"))
-
-
-def test_only_so_many_attempts_run_at_once_and_each_knows_its_lane(tmp_path):
-    log = f"pathlib.Path({str(tmp_path)!r}, 'log').open('a').write"
-    program = python(f"import os, time, pathlib; {log}(os.environ['GPU'] + '+'); time.sleep(0.2); {log}('-')")
-    lanes = {tmp_path / "lane": {"GPU": "7"}}
-    threads = [threading.Thread(target=Attempt(program, {"GPU": ""}, lanes)) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (tmp_path / "log").read_text() == "7+-7+-7+-"
-    assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
 
 
 def lanes(place, **asked) -> dict[str, dict[str, str]]:
