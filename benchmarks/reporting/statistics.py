@@ -118,9 +118,8 @@ def over_splits(differences: np.ndarray, test_to_train: float, level: float = 0.
     Splits share people, so that their spread understates the error: s² (1 / J + test / train) in place of s² / J (Nadeau
     and Bengio, Inference for the generalization error, Machine Learning 52, 2003). `test_to_train` is 1 for 150/150.
     """
-    count = len(differences)
-    error = float(np.std(differences, ddof=1) * math.sqrt(1 / count + test_to_train)) if count > 1 else math.inf
-    return _student(float(np.mean(differences)), ((error, max(count - 1, 1)),), "methods", level)
+    errors = _errors_over_splits(differences, len(differences), test_to_train)
+    return _student(float(np.mean(differences)), errors, "methods", level)
 
 
 def permutation_test(
@@ -198,17 +197,14 @@ def smallest_difference(
         raise ValueError("a pilot of one seed does not say how much seeds vary; give two or more")
     between_seeds, between_identities, rest = _mean_squares(table)
     planned = rest + max(between_identities - rest, 0) * seeds / runs
-    errors = _errors((between_seeds, planned, rest), (seeds, identities), question)
-    return _reach(errors, 1 - level) + _half(errors, 2 * (1 - power))
+    return _shown(_errors((between_seeds, planned, rest), (seeds, identities), question), level, power)
 
 
 def smallest_difference_over_splits(
     differences: np.ndarray, splits: int, test_to_train: float, level: float = 0.95, power: float = 0.8
 ) -> float:
     """As `smallest_difference`, over so many random splits, by a pilot of (J,) differences, one a split, two at least."""
-    error = float(np.std(differences, ddof=1) * math.sqrt(1 / splits + test_to_train))
-    errors = ((error, splits - 1),)
-    return _reach(errors, 1 - level) + _half(errors, 2 * (1 - power))
+    return _shown(_errors_over_splits(differences, splits, test_to_train), level, power)
 
 
 # From queries to a table of runs x identities, and from that to an error.
@@ -269,6 +265,13 @@ def _errors(squares: MeanSquares, shape: tuple[int, ...], question: Question) ->
     return ((of_seeds, max(seeds - 1, 1)), (of_people, identities - 1))
 
 
+def _errors_over_splits(differences: np.ndarray, splits: int, test_to_train: float) -> Errors:
+    """Of the mean over so many splits, by (J,) differences, one a split."""
+    if len(differences) < 2:
+        return ((math.inf, 1),)
+    return ((float(np.std(differences, ddof=1) * math.sqrt(1 / splits + test_to_train)), splits - 1),)
+
+
 def _t(p: float, df: int) -> float:
     return float(stats.t.isf(p / 2, df))
 
@@ -288,6 +291,11 @@ def _half(errors: Errors, p: float) -> float:
 def _reach(errors: Errors, p: float) -> float:
     """What an estimate without effect passes with probability p at most, at any level, those of Holm's least p included."""
     return math.hypot(*(error * _t(p, df) for error, df in errors))
+
+
+def _shown(errors: Errors, level: float, power: float) -> float:
+    """The difference whose p is below 1 - level with probability `power`."""
+    return _reach(errors, 1 - level) + _half(errors, 2 * (1 - power))
 
 
 def _student(estimate: float, errors: Errors, question: Question, level: float) -> Interval:

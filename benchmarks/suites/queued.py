@@ -49,9 +49,9 @@ def with_queue(state: State, entry: Entry | None, jobs: Mapping[str, Live] | Non
     if job is None:
         if state.word == "stale":
             return state
-        logs = entry.logs(place)
+        logs = [file.read_text(errors="replace").splitlines() for file in entry.logs(place)]
         # Of several processes one that is killed says nothing, and the others speak of the connection that they lost.
-        killed = next((line for file in logs for line in _lines(file) if line.startswith("ended by SIGKILL")), "")
+        killed = next((line for lines in logs for line in lines if line.startswith("ended by SIGKILL")), "")
         if state.word == "failed":
             return replace(state, detail=killed or state.detail)
         return State("failed", killed or _last_line(logs) or "its job ended without a word")
@@ -61,16 +61,11 @@ def with_queue(state: State, entry: Entry | None, jobs: Mapping[str, Live] | Non
     return State("preempted" if begun else "queued", "; ".join(filter(None, (state.detail * begun, job.why))))
 
 
-def _last_line(logs: Sequence[Path]) -> str:
+def _last_line(logs: Sequence[Sequence[str]]) -> str:
     """The last thing that a job's command complained of, or the job itself: what stands before submitit's own report."""
-    for file in reversed(logs):
-        lines = _lines(file)
+    for lines in reversed(logs):
         ends = [number for number, line in enumerate(lines) if line.startswith("submitit ERROR")]
         said = [line for line in lines[: ends[-1] if ends else None] if line.strip() and not NO_REASON.match(line)]
         if said:
             return said[-1].removeprefix("bench: ").strip()
     return ""
-
-
-def _lines(file: Path) -> list[str]:
-    return file.read_text(errors="replace").splitlines()
