@@ -6,9 +6,9 @@ torch is imported only where they meet, so that `bench` knows whether it is the 
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
+from unittest.mock import patch
 
 PATIENCE = 3600  # seconds, for the others, of whom the first may be reading a large data set
 
@@ -62,11 +62,10 @@ def group() -> Iterator[None]:
     if me.launcher == "slurm":
         os.environ |= meeting()
     torch.multiprocessing.get_start_method()  # asked for, the default stays; the launcher would set another
-    if torch.cuda.is_available():
-        init_dist(me.launcher, backend="cpu:gloo,cuda:nccl", timeout=PATIENCE)
-    else:  # the launchers insist on a GPU for each; mmengine's Runner takes a group that is there already
-        patience = timedelta(seconds=PATIENCE)
-        torch.distributed.init_process_group("gloo", rank=me.rank, world_size=me.world, timeout=patience)
+    gpus = torch.cuda.is_available()
+    # The launchers put each process on a GPU of its own. Between CPUs that is the one step to leave out.
+    with nullcontext() if gpus else patch("torch.cuda.set_device"):
+        init_dist(me.launcher, backend="cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
     try:
         yield
     finally:

@@ -266,13 +266,16 @@ def test_the_launcher_says_which_process_this_is(said, environment, expected):
     assert tuple(launch.place()) == expected
 
 
-def test_on_gpus_mmengines_slurm_launcher_lets_a_step_meet_at_its_own_node_and_port(said, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("gpus", "given"), [(True, {"gpu": 0, "backend": "cpu:gloo,cuda:nccl"}), (False, {"backend": "gloo"})]
+)
+def test_mmengines_slurm_launcher_lets_a_step_meet_at_its_own_node_and_port(said, monkeypatch, tmp_path, gpus, given):
     said(STEP)
     (tmp_path / "scontrol").write_text('#!/bin/sh\necho "$3"\n')  # as `scontrol show hostnames LIST`, of one node
     (tmp_path / "scontrol").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     asked = {}
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus)
     monkeypatch.setattr(torch.cuda, "set_device", lambda number: asked.update(gpu=number))
 
     def join(backend, **_):
@@ -282,11 +285,7 @@ def test_on_gpus_mmengines_slurm_launcher_lets_a_step_meet_at_its_own_node_and_p
     monkeypatch.setattr(torch.distributed, "init_process_group", join)
     monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
     with mock.patch.dict(os.environ), launch.group():
-        assert asked == {
-            "gpu": 0,
-            "backend": "cpu:gloo,cuda:nccl",
-            "environment": ["node-b", str(20_000 + 7 * 31 + 2), "1", "2"],
-        }
+        assert asked == {**given, "environment": ["node-b", str(20_000 + 7 * 31 + 2), "1", "2"]}
 
 
 # A baseline whose second process gets SIGTERM in the fifth training step, twice.
