@@ -29,7 +29,7 @@ Datasets = Annotated[
     list[str], typer.Option("--dataset", help="A data set in place of the suite's own; several for table5.")
 ]
 Seeds = Annotated[int, typer.Option(min=1, help="How many seeds, from 0.")]
-Quick = Annotated[bool, typer.Option("--quick", help="The recipe `small` and 12 epochs: about a minute a run.")]
+Quick = Annotated[bool, typer.Option("--quick", help="The recipe `small` and 12 epochs: within a minute a run.")]
 Recipe = Annotated[
     str | None,
     typer.Option(help="A recipe's name, a TOML file, or a folder with METHOD.toml of each. Default: the data set's."),

@@ -8,7 +8,7 @@ from benchmarks.data.loading import definition
 from .suite import Row, Suite
 
 # Of the recipe, what drawn data has no use for.
-SMALL = ("backbone=small", "weights=none", "last_stride=1", "height=64", "width=32")
+SMALL = ("backbone=small", "weights=none", "last_stride=1", "height=32", "width=16")
 
 
 @register("calibration")

@@ -13,7 +13,7 @@ from benchmarks.data.loading import definition, full_name
 from benchmarks.experiment import Experiment
 from benchmarks.settings import recipe_for, recipe_label, resolve, split_method
 
-QUICK = ("epochs=12", "lr_step=9")  # about a minute a run on two cores, with the recipe `small`
+QUICK = ("epochs=12", "lr_step=9")  # within a minute a run on two cores, with the recipe `small`
 Place = tuple[str, str]  # the data sets that are trained and tested on
 
 
