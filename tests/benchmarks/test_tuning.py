@@ -78,10 +78,10 @@ def test_a_trial_sees_training_identities_alone(results, monkeypatch):
 
 def test_the_first_trial_is_the_recipe_and_the_others_stay_within_the_bounds(results, quick):
     experiment, settings, data = asked("lstm", recipe="control")
-    tried, _ = tuning.tune(experiment, settings, data, 12, results, HOW)
+    tried, _ = tuning.tune(experiment, settings, data, 40, results, HOW)
     assert tried[0].values == {"lr": 1e-3, "clip_frames": 8, "sampling": "consecutive", "spacing": 1}
     assert tuning.best(tried).score >= tried[0].score
-    assert len({each.values["lr"] for each in tried}) == 12
+    assert len({each.values["lr"] for each in tried}) > 30  # three digits of it: two may be alike
     for each in tried:
         assert 1e-4 <= each.values["lr"] <= 1e-2
         assert each.values["clip_frames"] in (4, 8, 16)

@@ -90,8 +90,8 @@ def test_the_cache_keeps_the_flow_of_each_file_apart_by_its_bytes(constant, file
     assert places[1] == places[2]
     assert len(set(places)) == 3
     kept = flow.to_pixels(flow.read_flow(flow.flow_store(data, one), data.table.frames.iloc[0][:3], one))
-    torch.testing.assert_close(kept[:, 0], torch.full((3, 64, 32), 2.0), atol=0.05, rtol=0)  # 8 of 128 pixels
-    torch.testing.assert_close(kept[:, 1], torch.full((3, 64, 32), -1.0), atol=0.05, rtol=0)
+    torch.testing.assert_close(kept[:, 0], torch.full((3, 32, 16), 1.0), atol=0.05, rtol=0)  # 8 of 128 pixels
+    torch.testing.assert_close(kept[:, 1], torch.full((3, 32, 16), -0.5), atol=0.05, rtol=0)
 
 
 def test_the_digest_of_the_file_is_part_of_a_run_that_uses_flow_and_of_no_other(files):
