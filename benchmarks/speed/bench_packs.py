@@ -25,7 +25,7 @@ ROUNDS = 5
 def test_start(benchmark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the table to the first clip; every frame is one small image, for no other is looked at."""
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
-    settings = resolve("small", "mean", ["height=32", "width=16", "identities=2", "clips=2"])
+    settings = resolve("small", "mean", ["identities=2", "clips=2"])
     image = simplejpeg.encode_jpeg(np.zeros((settings.height, settings.width, 3), np.uint8))
     rows = []
     for number in range(PEOPLE * CAMERAS * 4):

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from baselines.registry import register
 from benchmarks.data.loading import definition
+from benchmarks.settings import resolve
 
 from .suite import Row, Suite
 
-# Of the recipe, what drawn data has no use for.
-SMALL = ("backbone=small", "weights=none", "last_stride=1", "height=32", "width=16")
+# Of its recipes, what drawn data has no use for; there it is as in the recipe `small`.
+LARGE = ("backbone", "weights", "last_stride", "height", "width")
 
 
 @register("calibration")
@@ -19,7 +20,9 @@ class Calibration(Suite):
     tolerance = 0.5
 
     def rows(self, dataset: str) -> Sequence[Row]:
-        small = SMALL if definition(dataset).recipe == "small" else ()
+        drawn = definition(dataset).recipe == "small"
+        usual = resolve("small", "mean").as_dict()
+        small = tuple(f"{key}={usual[key]}" for key in LARGE) if drawn else ()
 
         def gao_nevatia(label: str, method: str, changes: tuple[str, ...], expected: dict[str, float]) -> Row:
             return Row(

@@ -13,7 +13,7 @@ LABELS = torch.tensor([0, 0, 1, 1])
 
 
 def model(method: str = "mean", *changes: str) -> ReidModel:
-    settings = resolve("small", method, ["height=32", "width=16", "clip_frames=3", *changes])
+    settings = resolve("small", method, ["clip_frames=3", *changes])
     return build_model(method, 2, settings, seed=0)[0].train()
 
 

@@ -90,7 +90,7 @@ def ask(plugin):
     """The words of experiments that train for so many epochs, of three steps each: of a method, or of the suite `pair`."""
 
     def words(method: str, epochs: int) -> list[str]:
-        changes = ("height=32", "width=16", "threads=1", "identities=3", "lr_step=99", f"epochs={epochs}")
+        changes = ("threads=1", "identities=3", "lr_step=99", f"epochs={epochs}")
         settings = [word for change in changes for word in ("--set", change)]
         which = [method] if method == "pair" else ["--method", method]
         return [*which, "--dataset", "walkers:tiny", "--recipe", "small", *settings, "--plugin", str(plugin)]

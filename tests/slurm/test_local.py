@@ -14,7 +14,7 @@ import pytest
 from benchmarks import records
 from benchmarks.unfinished import begun_in
 
-TINY = ("--dataset", "walkers:tiny", "--quick", "--set", "epochs=1", "--set", "height=32", "--set", "width=16")
+TINY = ("--dataset", "walkers:tiny", "--quick", "--set", "epochs=1")
 
 
 @pytest.fixture

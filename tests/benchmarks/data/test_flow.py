@@ -67,17 +67,17 @@ def test_an_interrupted_computation_loses_no_finished_file(monkeypatch):
     from benchmarks.data import flow
 
     monkeypatch.setattr(flow, "SHARD", 100)
-    data, other = load("walkers-gait@7:tiny"), replace(SETTINGS, height=32, width=16)
+    data = load("walkers-gait@7:tiny")
 
     def stop(done, _):
         if done > 200:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        flow_store(data, other, stop)
+        flow_store(data, SETTINGS, stop)
     made = {file: file.stat().st_mtime_ns for file in (flow.cache() / "flow").glob("walkers-gait@7*/*.arrow")}
     assert made
-    store = flow_store(data, other)
+    store = flow_store(data, SETTINGS)
     assert {file: file.stat().st_mtime_ns for file in made} == made
     assert set(store.sizes(name for frames in data.table.frames for name in frames)) == {
         name for frames in data.table.frames for name in frames
