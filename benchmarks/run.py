@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_model, save_file
 
 from baselines import BASELINES
 from baselines.backbones import file_digest, weights_digest
@@ -138,7 +138,7 @@ def run(
             clock.note("train", *spent)
         if distributed.leads():
             with whole(folder.weights) as half:
-                save_model(model, str(half))
+                write_weights(model, half)
         results: list[dict[str, Any]] = []
         queries = pd.DataFrame()
         if tested:
@@ -151,6 +151,15 @@ def run(
             records.write(folder, record, queries)
             folder.checkpoint.unlink(missing_ok=True)
         return record
+
+
+def write_weights(model: ReidModel, file: Path) -> None:
+    """The state of a model, each tensor in memory of its own.
+
+    On a GPU the weights of a recurrent layer are parts of one block (cuDNN's), which safetensors would refuse as shared.
+    """
+    state = {name: value.clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()}
+    save_file(state, file)
 
 
 def _begin(experiment: Experiment, folder: RunFolder, fresh: bool) -> Record | None:
