@@ -340,6 +340,9 @@ def prepare(settings: Settings, device: torch.device) -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     if device.type == "cpu":
         _keep_memory()
+    elif settings.precision == "bf16":
+        # torch 2.11 compiles a ResNet block by block: eight kinds of them, for each of the two sizes of batch. It stops at 8.
+        torch._dynamo.config.recompile_limit = 64
 
 
 def _keep_memory() -> None:

@@ -95,7 +95,7 @@ class Scale(NamedTuple):
 
 
 OTHERS = (*NEXT, *(name for name in BASELINES.names() if name not in (*FIRST, *NEXT)))
-MARS = Scale("walkers:mars", "mars", ("weights=none",), OTHERS, 100.0, 4.0, 20_000)
+MARS = Scale("walkers:mars", "mars", ("weights=none",), OTHERS, 40.0, 3.0, 10_000)
 FEW = ("identities=2", "clips=2", "clip_frames=2", "threads=1")
 TINY = Scale("walkers:tiny", "small", FEW, ("cnn3d", "flow"), 60.0, 0.0, 100)
 
@@ -145,11 +145,13 @@ def measure(scale: Scale, sheet: Sheet, device: torch.device, folder: Path) -> N
     sheet.note(sheet.record, agreement=list(agreement(scale, device)))
     rows = Rows(scale, sheet, device, data)
     for method in FIRST:
-        rows.measure(method)
+        for precision in possible(device):
+            rows.measure(method, precision)
     sheet.note(sheet.record, evaluation=evaluation(whole, data, recipe))
-    for baseline in scale.baselines:
-        for method in (f"{baseline}+afa", baseline):
-            rows.measure(method)
+    for precision in possible(device):  # every method in the first before any in the second
+        for baseline in scale.baselines:
+            for method in (f"{baseline}+afa", baseline):
+                rows.measure(method, precision)
     sheet.note(sheet.record, complete=True)
 
 
@@ -161,15 +163,14 @@ class Rows:
         self.at_test: dict[tuple[str, str], Row] = {}  # by baseline and precision: AFA is not there at test
         self.kept_flow: tuple[Data, Store] | None = None
 
-    def measure(self, method: str) -> None:
-        """Both precisions of a method; one that fails is noted as failed."""
-        for precision in possible(self.device):
-            row: Row = {"method": method, "precision": precision}
-            self.sheet.record["methods"].append(row)
-            try:
-                self._fill(row)
-            except Exception as error:  # the next row may do
-                self.sheet.note(row, failed=f"{type(error).__name__}: {str(error).partition(os.linesep)[0]}")
+    def measure(self, method: str, precision: str) -> None:
+        """A row; one that fails is noted as failed."""
+        row: Row = {"method": method, "precision": precision}
+        self.sheet.record["methods"].append(row)
+        try:
+            self._fill(row)
+        except Exception as error:  # the next row may do
+            self.sheet.note(row, failed=f"{type(error).__name__}: {str(error).partition(os.linesep)[0]}")
 
     def _fill(self, row: Row) -> None:
         method, precision, note = row["method"], row["precision"], self.sheet.note
