@@ -40,9 +40,11 @@ class Found:
     def queries(self, protocol: str | None = None, feature: str = "before") -> pd.DataFrame:
         """Results a query under one protocol (None: the data set's first): query, pid, camid, average_precision,
         first_hit_rank."""
-        rows = self.all_queries()
         protocol = protocol or first_protocol(self.record)
-        return rows[(rows.protocol == protocol) & (rows.feature == feature)].reset_index(drop=True)
+        if self.rows is None and self.folder is not None and self.folder.queries.exists():
+            file = self.folder.queries
+            return _read_one(file, file.stat().st_mtime_ns, protocol, feature)
+        return _one(self.all_queries(), protocol, feature)
 
     def curves(self) -> pd.DataFrame:
         """Means of the loss terms, a row an epoch; empty where none were kept."""
@@ -63,6 +65,15 @@ class Found:
 @lru_cache(maxsize=64)  # a run is asked for several times in a row
 def _read(file: Path, changed: int) -> pd.DataFrame:  # noqa: ARG001 - another time of change is another table
     return pd.read_parquet(file)
+
+
+@lru_cache(maxsize=1024)  # and again by each table and figure of a report
+def _read_one(file: Path, changed: int, protocol: str, feature: str) -> pd.DataFrame:
+    return _one(_read(file, changed), protocol, feature)
+
+
+def _one(rows: pd.DataFrame, protocol: str, feature: str) -> pd.DataFrame:
+    return rows[(rows.protocol == protocol) & (rows.feature == feature)].reset_index(drop=True)
 
 
 def first_protocol(record: Record) -> str:

@@ -38,6 +38,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from itertools import product
 from typing import Literal
 
@@ -272,6 +273,7 @@ def _errors_over_splits(differences: np.ndarray, splits: int, test_to_train: flo
     return ((float(np.std(differences, ddof=1) * math.sqrt(1 / splits + test_to_train)), splits - 1),)
 
 
+@lru_cache(maxsize=4096)  # a report asks for a few of them a hundred thousand times
 def _t(p: float, df: int) -> float:
     return float(stats.t.isf(p / 2, df))
 

@@ -3,8 +3,10 @@
 contents: what it says; pages: its pages; charts: pictures on them; html: how HTML is written; assets: one CSS and one JS file.
 """
 
+import multiprocessing
 import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from benchmarks import records
@@ -36,26 +38,30 @@ def write(
     to.mkdir(parents=True, exist_ok=True)
     for asset in ASSETS.iterdir():
         shutil.copy(asset, to)
-    current = []
-    for done, run in enumerate(runs, 1):
-        strips = gallery.read(run.folder.gallery) if run.folder else None
-        if strips and run.folder:
-            (to / "runs" / run.name).mkdir(parents=True)
-            for name in gallery.files(strips):
-                shutil.copy(run.folder.gallery / name, to / "runs" / run.name)
-        reasons = [] if digests is None else records.stale(run.record, digests)
-        current += [] if reasons else [run]
-        _write(to / "runs" / f"{run.name}.html", pages.one_run(run, strips, reasons))
-        progress(done, len(runs))
-    sections = [*contents.suite_tables(runs, look), *contents.result_tables(runs, digests)]
     drawn = contents.drawn_figures(runs)
-    for figure in drawn:
-        drawing.save(figure, to / "figures")
-    _write(to / "tables.html", pages.all_tables(sections))
-    _write(to / "figures.html", pages.all_figures(drawn))
-    for name, text in pages.all_runs(runs).items():
-        _write(to / name, text)
-    write_whole(to / "index.html", pages.overview(runs, contents.verdict(current), sections, drawn))
+    # Figures are drawn by another process beside the pages. It is not forked from this one, whose threads it would lack.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver")) as beside:
+        saved = [beside.submit(drawing.save, figure, to / "figures") for figure in drawn]
+        current = []
+        for done, run in enumerate(runs, 1):
+            strips = gallery.read(run.folder.gallery) if run.folder else None
+            if strips and run.folder:
+                (to / "runs" / run.name).mkdir(parents=True)
+                for name in gallery.files(strips):
+                    shutil.copy(run.folder.gallery / name, to / "runs" / run.name)
+            reasons = [] if digests is None else records.stale(run.record, digests)
+            current += [] if reasons else [run]
+            _write(to / "runs" / f"{run.name}.html", pages.one_run(run, strips, reasons))
+            progress(done, len(runs))
+        sections = [*contents.suite_tables(runs, look), *contents.result_tables(runs, digests)]
+        _write(to / "tables.html", pages.all_tables(sections))
+        _write(to / "figures.html", pages.all_figures(drawn))
+        for name, text in pages.all_runs(runs).items():
+            _write(to / name, text)
+        claims = contents.verdict(current)
+        for each in saved:
+            each.result()
+    write_whole(to / "index.html", pages.overview(runs, claims, sections, drawn))
     return to / "index.html"
 
 

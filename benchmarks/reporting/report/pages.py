@@ -19,7 +19,7 @@ from benchmarks.settings import changed_from_recipe
 
 from .charts import chart
 from .contents import FILTERS, Section, baseline
-from .html import Markup, el, page, pairs, scrolling
+from .html import Markup, cells, el, page, pairs, scrolling
 
 NUMBER = re.compile(r"[-+]?\d")
 MOST_ROWS = 1000  # of a table
@@ -133,12 +133,11 @@ def table(frame: pd.DataFrame, label: str, most: int = MOST_ROWS) -> Markup:
     head = el("tr", [el("th", name, scope="col", class_="number" if name in right else None) for name in shown])
     columns = [cut.columns.get_loc(name) for name in shown]
     known = [(_key(name), cut.columns.get_loc(name)) for name in kept]
-    rows = []
-    for row in cut.itertuples(index=False, name=None):
-        cells = [
-            el("td", row[i], class_="number" if name in right else None) for i, name in zip(columns, shown, strict=True)
-        ]
-        rows.append(el("tr", cells, **{f"data_{key}": row[i] for key, i in known}))
+    stands_right = [name in right for name in shown]
+    rows = [
+        el("tr", cells((row[i] for i in columns), stands_right), **{f"data_{key}": row[i] for key, i in known})
+        for row in cut.itertuples(index=False, name=None)
+    ]
     made = scrolling(el("table", el("thead", head), el("tbody", rows), class_="sortable"), label)
     if len(frame) <= most:
         return made
