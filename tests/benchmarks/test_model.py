@@ -49,7 +49,7 @@ def test_without_a_neck_the_classifier_reads_the_feature_itself_and_labels_are_s
 
 
 def test_dropout_is_the_baselines_unless_it_is_set():
-    assert model("lstm").baseline.dropout.p == 0.6
+    assert model("lstm").baseline.dropout.p == 0.2
     assert model("lstm", "dropout=0").baseline.dropout.p == 0
 
 
