@@ -41,10 +41,10 @@ class Found:
         """Results a query under one protocol (None: the data set's first): query, pid, camid, average_precision,
         first_hit_rank."""
         protocol = protocol or first_protocol(self.record)
-        if self.rows is None and self.folder is not None and self.folder.queries.exists():
-            file = self.folder.queries
-            return _read_one(file, file.stat().st_mtime_ns, protocol, feature)
-        return _one(self.all_queries(), protocol, feature)
+        file = self._file
+        if file is None:
+            return _of(self.all_queries(), protocol, feature)
+        return _read_of(file, file.stat().st_mtime_ns, protocol, feature)
 
     def curves(self) -> pd.DataFrame:
         """Means of the loss terms, a row an epoch; empty where none were kept."""
@@ -56,10 +56,18 @@ class Found:
         """Results a query under every protocol, by its columns `protocol` and `feature`."""
         if self.rows is not None:
             return self.rows
-        if self.folder is None or not self.folder.queries.exists():
+        file = self._file
+        if file is None:
             columns = ["protocol", "feature", "query", "pid", "camid", "average_precision", "first_hit_rank"]
             return pd.DataFrame(columns=pd.Index(columns))
-        return _read(self.folder.queries, self.folder.queries.stat().st_mtime_ns)
+        return _read(file, file.stat().st_mtime_ns)
+
+    @property
+    def _file(self) -> Path | None:
+        """Where the results a query lie, if they did not come along and were kept."""
+        if self.rows is not None or self.folder is None or not self.folder.queries.exists():
+            return None
+        return self.folder.queries
 
 
 @lru_cache(maxsize=64)  # a run is asked for several times in a row
@@ -68,11 +76,11 @@ def _read(file: Path, changed: int) -> pd.DataFrame:  # noqa: ARG001 - another t
 
 
 @lru_cache(maxsize=1024)  # and again by each table and figure of a report
-def _read_one(file: Path, changed: int, protocol: str, feature: str) -> pd.DataFrame:
-    return _one(_read(file, changed), protocol, feature)
+def _read_of(file: Path, changed: int, protocol: str, feature: str) -> pd.DataFrame:
+    return _of(_read(file, changed), protocol, feature)
 
 
-def _one(rows: pd.DataFrame, protocol: str, feature: str) -> pd.DataFrame:
+def _of(rows: pd.DataFrame, protocol: str, feature: str) -> pd.DataFrame:
     return rows[(rows.protocol == protocol) & (rows.feature == feature)].reset_index(drop=True)
 
 

@@ -143,12 +143,12 @@ def measure(scale: Scale, sheet: Sheet, device: torch.device, folder: Path) -> N
         },
     )
     sheet.note(sheet.record, agreement=list(agreement(scale, device)))
-    rows = Rows(scale, sheet, device, data)
+    rows, precisions = Rows(scale, sheet, device, data), possible(device)
     for method in FIRST:
-        for precision in possible(device):
+        for precision in precisions:
             rows.measure(method, precision)
     sheet.note(sheet.record, evaluation=evaluation(whole, data, recipe))
-    for precision in possible(device):  # every method in the first before any in the second
+    for precision in precisions:  # every method in the first before any in the second
         for baseline in scale.baselines:
             for method in (f"{baseline}+afa", baseline):
                 rows.measure(method, precision)

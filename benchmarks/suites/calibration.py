@@ -20,9 +20,10 @@ class Calibration(Suite):
     tolerance = 0.5
 
     def rows(self, dataset: str) -> Sequence[Row]:
-        drawn = definition(dataset).recipe == "small"
-        usual = resolve("small", "mean").as_dict()
-        small = tuple(f"{key}={usual[key]}" for key in LARGE) if drawn else ()
+        small: tuple[str, ...] = ()
+        if definition(dataset).recipe == "small":
+            usual = resolve("small", "mean").as_dict()
+            small = tuple(f"{key}={usual[key]}" for key in LARGE)
 
         def gao_nevatia(label: str, method: str, changes: tuple[str, ...], expected: dict[str, float]) -> Row:
             return Row(
