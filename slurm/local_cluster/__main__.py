@@ -135,9 +135,18 @@ def start_node(root: Path, number: int) -> None:
     start(root, f"slurmd-n{number}", "slurmd", "-D", "-f", str(root / "etc/slurm.conf"), "-N", f"n{number}")
 
 
+def start_accounting(root: Path) -> None:
+    """Start slurmdbd, and wait until it answers: a slurmctld that does not find it ends at once."""
+    start(root, "slurmdbd", "slurmdbd", "-D")
+    _wait(root, "slurmdbd", lambda: _says("sacctmgr", "-n", "list", "cluster") is not None)
+
+
 def start_control(root: Path) -> None:
-    """Start slurmctld."""
+    """Start slurmctld, anew where it runs, and wait until it answers."""
+    if (root / "pid/slurmctld").exists():
+        stop(root, "slurmctld")
     start(root, "slurmctld", "slurmctld", "-D", "-i", "-f", str(root / "etc/slurm.conf"))
+    _wait(root, "slurmctld", lambda: _says("scontrol", "ping") is not None)
 
 
 def up(root: Path, nodes: int = NODES) -> dict[str, str]:
@@ -199,12 +208,10 @@ def up(root: Path, nodes: int = NODES) -> dict[str, str]:
     start(root, "mariadbd", "mariadbd", "--no-defaults", "--user=root", *there, *where, *size)
     login = ("mariadb", "--no-defaults", "-h127.0.0.1", f"-P{database}", "-uslurm", "-pslurm", "slurm_acct_db")
     _wait(root, "mariadbd", lambda: _says(*login, "-e", "select 1") is not None)
-    start(root, "slurmdbd", "slurmdbd", "-D")
-    _wait(root, "slurmdbd", lambda: _says("sacctmgr", "-n", "list", "cluster") is not None)
+    start_accounting(root)
     if not _says("sacctmgr", "-nP", "list", "cluster", "local"):
         _says("sacctmgr", "-i", "add", "cluster", "local")
     start_control(root)
-    _wait(root, "slurmctld", lambda: _says("scontrol", "ping") is not None)
     for number in range(1, nodes + 1):
         start_node(root, number)
     idle = ("sinfo", "--noheader", "--Node", "--partition=main", "--states=idle", "--format=%N")
@@ -230,8 +237,9 @@ def _wait(root: Path, name: str, there: Callable[[], bool]) -> None:
     end = time.monotonic() + 60
     while not there():
         if time.monotonic() > end:
+            said = [line for file in (root / "log").glob(f"{name}*.out") for line in file.read_text().splitlines()]
             down(root)
-            sys.exit(f"{name} did not come up in a minute; see {root}/log")
+            sys.exit(f"{name} did not come up in a minute; see {root}/log; its last words: {' / '.join(said[-3:])}")
         time.sleep(0.2)
 
 

@@ -202,10 +202,6 @@ def idle() -> list[str] | bool:
     return _queue("%i %T") or True
 
 
-def controller_answers() -> bool:
-    return subprocess.run(("scontrol", "ping"), capture_output=True).returncode == 0
-
-
 def epochs_ended(results: Path) -> int:
     """That were written down."""
     return sum(len(file.read_text().splitlines()) for file in results.glob("*/curves.jsonl"))
@@ -284,7 +280,6 @@ def _wake_nodes(cluster: Path) -> None:
 
 
 def _restart_the_controller(job: str, cluster: Path, results: Path) -> None:
-    local.stop(cluster, "slurmctld")
     local.start_control(cluster)
 
 
@@ -305,7 +300,6 @@ def test_after_mishaps_a_run_ends_with_the_bits_of_an_undisturbed_one(
     for mishap in mishaps:
         until(lambda least=ended + 1: epochs_ended(results) >= least or _queue("%i %T"), 90)
         mishap(job, cluster, results)
-        until(controller_answers)
         if mishap is not mishaps[-1]:
             until(lambda: len(list(results.glob("*/checkpoint.pth"))) == 1 or _queue("%i %T"), 90)
             ended = epochs_ended(results)
@@ -365,22 +359,18 @@ def test_two_who_submit_a_suite_at_the_same_moment_submit_it_once(cluster, done,
 
 
 @pytest.fixture
-def without_accounting(cluster, until):
+def without_accounting(cluster):
     """The cluster as one that was never given any, until the test ends."""
     file = cluster / "etc/slurm.conf"
     whole = file.read_text()
 
-    def configure(text: str) -> None:
-        file.write_text(text)
-        local.stop(cluster, "slurmctld")
-        local.start_control(cluster)
-        until(controller_answers)
-
     local.stop(cluster, "slurmdbd")
-    configure("".join(line for line in whole.splitlines(True) if not line.startswith("AccountingStorage")))
+    file.write_text("".join(line for line in whole.splitlines(True) if not line.startswith("AccountingStorage")))
+    local.start_control(cluster)
     yield
-    local.start(cluster, "slurmdbd", "slurmdbd", "-D")
-    configure(whole)
+    file.write_text(whole)
+    local.start_accounting(cluster)
+    local.start_control(cluster)
 
 
 @pytest.mark.usefixtures("without_accounting")
@@ -400,7 +390,6 @@ def test_a_cluster_without_accounting_is_enough_and_with_no_queue_either_records
         assert weights() == undisturbed(1)
     finally:
         local.start_control(cluster)
-        until(controller_answers)
 
 
 def test_what_waits_for_a_data_set_to_be_packed_reads_it_from_the_nodes_disk(
