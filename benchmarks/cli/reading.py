@@ -107,7 +107,7 @@ def table(
 
 @verbs.command()
 def verdict(
-    dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Only what was trained or tested on this data set.")] = None,
     protocol: Protocol = None,
     style: Annotated[str, typer.Option("--format", help="terminal, github, latex, html or csv")] = "terminal",
     files: From = [],
@@ -127,7 +127,7 @@ def verdict(
         everything, runs = runs, [run for run in runs if not records.stale(run.record, digests)]
         if len(runs) < len(everything):
             print(f"bench: {len(everything) - len(runs)} stale runs left out (bench table)", file=sys.stderr)
-    found = [run for run in runs if dataset in (None, run.experiment.test)]
+    found = [run for run in runs if dataset in (None, run.experiment.dataset, run.experiment.test)]
     judged = judge(found, protocol, partial(controls.standing, [run.record for run in runs]))
     if not judged:
         raise UserError(f"nothing to judge: no finished run of ours{f' on {dataset}' if dataset else ''}")

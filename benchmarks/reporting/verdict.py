@@ -80,11 +80,23 @@ def judge(found: Sequence[Found], protocol: str | None = None, controls: Control
     """
     ours = [run for run in found if not run.experiment.external]
     judged = []
-    for place in sorted({_place(run) for run in ours}):
+    places = sorted({_place(run) for run in ours})
+    elsewhere = {train for train, test in places if train != test}
+    for place in places:
         here = [run for run in ours if _place(run) == place]
-        claims = [claim for claim in CLAIMS if claim.transfer == (place[0] != place[1])]
-        judged += _holm([_judge(claim, place, here, protocol, controls) for claim in claims])
+        judged += _holm([_judge(claim, place, here, protocol, controls) for claim in CLAIMS if _of(claim, place)])
+        if place[0] == place[1] and place[0] not in elsewhere:  # where what is missing has no place of its own
+            judged += [_nothing(claim, place, f"{NOT_RUN} on another data set") for claim in CLAIMS if claim.transfer]
     return judged
+
+
+def _of(claim: Claim, place: tuple[str, str]) -> bool:
+    """Whether a claim belongs to a place's family."""
+    return claim.transfer == (place[0] != place[1])
+
+
+def _nothing(claim: Claim, place: tuple[str, str], why: str, printed: float | None = None) -> Judged:
+    return Judged(claim, place, None, Verdict.UNDECIDED, (why,), 0, printed)
 
 
 def _place(run: Found) -> tuple[str, str]:
@@ -101,15 +113,15 @@ def _judge(
     printed = _printed(claim, place)
     arms = _fullest(claim, found)
     if isinstance(arms, str):
-        return Judged(claim, place, None, Verdict.UNDECIDED, (f"{arms} (suite {claim.suite})",), 0, printed)
+        return _nothing(claim, place, f"{arms} (suite {claim.suite})", printed)
     primary = first_protocol(arms[0][0].record)
     protocol = protocol or primary
     tables = [fractions(runs, METRIC, protocol) for runs in arms]
     pids = tables[0][1]
     if not pids.size:
-        return Judged(claim, place, None, Verdict.UNDECIDED, (f"the runs have no protocol {protocol}",), 0, printed)
+        return _nothing(claim, place, f"the runs have no protocol {protocol}", printed)
     if any(table.shape != tables[0][0].shape for table, _ in tables):
-        return Judged(claim, place, None, Verdict.UNDECIDED, ("the runs were not asked the same queries",), 0, printed)
+        return _nothing(claim, place, "the runs were not asked the same queries", printed)
     above, below = (
         np.asarray(
             sum(
@@ -224,7 +236,7 @@ def _printed(claim: Claim, place: tuple[str, str]) -> float | None:
 
 def _elsewhere(judged: Sequence[Judged]) -> list[str]:
     """Where the paper's effects were measured, if not here."""
-    places = {(each.claim.paper[0], each.place) for each in judged if each.claim.paper}
+    places = {(each.claim.paper[0], each.place) for each in judged if each.claim.paper and each.paper is not None}
     rows = [paper.at(name, place).iloc[0] for name, place in sorted(places)]
     found = dict.fromkeys((row.train, row.test) for row in rows if (row.train, row.test) != judged[0].place)
     return [f"paper: its effect on {' to '.join(dict.fromkeys(where))}" for where in found]
@@ -256,10 +268,11 @@ def grids(judged: Sequence[Judged]) -> Iterator[Grid]:
     """A table a place."""
     for place in dict.fromkeys(each.place for each in judged):
         here = [each for each in judged if each.place == place]
+        count = sum(_of(each.claim, place) for each in here)
         notes = [
             f"effects in points of {METRIC}; intervals of methods: other seeds, other people; of checkpoints: these weights on "
             f"other people, p by flipping whole identities; a difference within ±{100 * MARGIN:g} is negligible; p errs on "
-            f"the safe side of the interval, and is before Holm's correction over the {len(here)} claims of the place, run or not"
+            f"the safe side of the interval, and is before Holm's correction over the {count} claims of the place, run or not"
         ]
         notes += [f"protocol {said}" for said in dict.fromkeys(each.protocol for each in here) if said]
         notes += _elsewhere(here)

@@ -148,6 +148,7 @@ def test_claims_that_were_not_run_stand_below_the_table_by_suite():
     assert "AFA helps qan" not in {row[0] for row in grid.rows}
     [note] = [note for note in grid.notes if note.startswith("not run, suite table4")]
     assert "AFA helps qan" in note
+    assert "not run, suite table5: AFA helps on another data set" in grid.notes
 
 
 def test_what_is_significant_alone_but_not_among_several_is_undecided():
@@ -172,6 +173,16 @@ def test_a_protocol_that_is_not_the_primary_one_is_said_to_be_so():
     ):
         (grid,) = grids(judge(both, protocol))
         assert said in grid.notes
+
+
+def test_what_sigma_costs_is_told_over_the_whole_figure_and_not_by_the_step():
+    effects = {row.label: 0.0 for row in SUITES.get("fig3a")().rows("mars")}
+    effects |= {f"motion, 1/sigma {inverse}": 0.01 * np.log2(inverse) for inverse in (2, 5, 10, 20, 40, 80)}
+    found = {each.claim.text: each for each in judge(world(effects, suite=SUITES.get("fig3a")))}
+    falls = "accuracy falls with sigma, 1/80 to 1/2, "
+    # A point a doubling, and five doublings and a third from 1/80 to 1/2.
+    assert found[f"{falls}motion distilled"].interval.estimate == pytest.approx(0.01 * np.log2(80 / 2), abs=0.01)
+    assert found[f"{falls}coherence distilled"].interval.estimate == pytest.approx(0, abs=0.01)
 
 
 def test_families_are_judged_by_equally_tuned_runs():
