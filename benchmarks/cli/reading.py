@@ -168,7 +168,11 @@ def speed(
 @verbs.command()
 def doctor(
     controls: Annotated[
-        bool, typer.Option("--controls", help="Train three methods where the truth is known; minutes on two cores.")
+        bool,
+        typer.Option(
+            "--controls",
+            help="Train three methods where the truth is known (minutes on two cores), and judge all that was.",
+        ),
     ] = False,
 ) -> None:
     """What is here (weights, data, folders, threads, GPU), and what to do about what is not. Status 1: something must be."""
@@ -186,16 +190,18 @@ def doctor(
 
 
 def _controls() -> list[str]:
-    from benchmarks.controls import QUICK, judge, run_quick
+    from benchmarks.controls import at_hand, judge, run_quick
     from benchmarks.progress import reporting
 
     with reporting() as report:
-        found = run_quick(report)
+        run_quick(report)
+    found = at_hand()
     print()
     print_tables(found)
     failures = judge(found)
-    left = ", ".join(name for name in BASELINES.names() if name not in {name for name, _ in QUICK})
-    print(f"\nnot run here: {left} (bench suite run controls; bench verdict asks for them)")
+    run = {record["experiment"]["method"] for record in found}
+    left = ", ".join(name for name in BASELINES.names() if name not in run)
+    print(f"\nnot run here: {left} (bench suite run controls; bench verdict asks for them)" * bool(left))
     print("\n" + "\n".join(f"CONTROL FAILED: {line}" for line in failures) if failures else "\nok    controls")
     if failures:
         print("No comparison of methods made here means anything until this is understood.")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import controls, exchange
-from benchmarks.controls import CHANCE, DATASET, judge, standing
+from benchmarks.controls import APPEARANCE, CHANCE, DATASET, judge, standing
 from benchmarks.data import JUNK, walkers
 
 
@@ -24,6 +24,8 @@ def record(method: str, r1: float, shuffle: str = "none", dataset: str = DATASET
 
 
 GOOD = [record("mean", 0.0), record("mean", 0.5, "both"), record("cnn3d", 61.7), record("cnn3d", 0.0, "both")]
+
+CLOTHED = [*GOOD, record("mean", 90.0, dataset=APPEARANCE)]
 
 
 def test_controls_that_were_not_run_are_said_to_be_missing():
@@ -48,6 +50,9 @@ def test_chance_is_that_of_drawing_lots():
 def test_controls_that_hold_are_not_spoken_of():
     assert judge(GOOD) == []
     assert judge([*GOOD, record("lstm", 20.0), record("mean", 80.0, dataset="walkers"), record("max", 9.0)]) == []
+    assert (
+        judge([*CLOTHED, record("gru", 80.0, dataset=APPEARANCE), record("flow-only", 2.7, dataset=APPEARANCE)]) == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,6 +63,10 @@ def test_controls_that_hold_are_not_spoken_of():
         ([*GOOD[:3], record("cnn3d", 4.2, "both")], "cnn3d with shuffled frames reaches R1 4.2"),
         ([*GOOD, record("flow", 19.9)], "flow reaches R1 19.9"),
         ([record("lstm", 50.0)], "lstm cannot be judged"),
+        ([*GOOD, record("gru", 4.0)], "gru reaches R1 4.0"),
+        ([*GOOD, record("flow-only", 0.0)], "flow-only reaches R1 0.0"),
+        ([*CLOTHED, record("gru", 79.9, dataset=APPEARANCE)], "gru reaches R1 79.9 on walkers-appearance"),
+        ([record("cnn3d", 99.0, dataset=APPEARANCE)], "cnn3d cannot be judged: mean was not run on walkers-appearance"),
     ],
 )
 def test_each_control_that_fails_is_named(instead, said):
