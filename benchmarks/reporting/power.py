@@ -9,7 +9,7 @@ from benchmarks import records
 from benchmarks.data.loading import definition
 from benchmarks.suites.claims import LEAST_RUNS
 from benchmarks.suites.states import DONE, State
-from benchmarks.suites.suite import Choice, Planned, Suite, of_row, places
+from benchmarks.suites.suite import Choice, Planned, Suite, of_row, places, rows_at
 
 from .found import TEST_TO_TRAIN, Found, by_split, fractions
 from .statistics import fewest_units, smallest_difference, smallest_difference_over_splits
@@ -38,7 +38,8 @@ def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: S
             yield f"{place[1]}: fewer than {LEAST_RUNS} {word}s do not decide what methods differ by"
             continue
         rows = [
-            [done.get(each.experiment.question) for each in of_row(row, place, choice)] for row in suite.rows(place[0])
+            [done.get(each.experiment.question) for each in of_row(row, place, choice)]
+            for row in rows_at(suite, place, choice)
         ]
         # Two rows by the runs that both have.
         pairs = ([(x, y) for x, y in zip(a, b, strict=True) if x and y] for a, b in combinations(rows, 2) if a != b)

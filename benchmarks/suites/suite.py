@@ -11,7 +11,7 @@ from typing import ClassVar
 from baselines import BASELINES
 from benchmarks.data.loading import definition, full_name
 from benchmarks.experiment import Experiment
-from benchmarks.settings import recipe_for, recipe_label, resolve, split_method
+from benchmarks.settings import Settings, recipe_for, recipe_label, resolve, split_method
 
 QUICK = ("epochs=12", "lr_step=9")  # within a minute a run on two cores, with the recipe `small`
 Place = tuple[str, str]  # the data sets that are trained and tested on
@@ -27,6 +27,7 @@ class Row:
         changes: texts key=value, beside the recipe.
         recipe, protocol, feature: where the row has its own; otherwise the user's, or the data set's.
         expected: what others published of the row on the suite's own data set: metric -> percent.
+        backbones: of which alone the row can be asked; empty: of any.
     """
 
     label: str
@@ -36,6 +37,7 @@ class Row:
     protocol: str | None = None
     feature: str | None = None
     expected: Mapping[str, float] = field(default_factory=dict)
+    backbones: tuple[str, ...] = ()
 
 
 class Suite(ABC):
@@ -138,11 +140,20 @@ def experiments(suite: Suite, choice: Choice) -> Iterator[Planned]:
     for train, test in places(suite, choice):
         for seed in range(choice.seeds):
             for split in range(definition(train).splits):
-                for row in suite.rows(train):
+                for row in rows_at(suite, (train, test), choice):
                     planned = _plan(row, (train, test), seed, split, choice)
                     if planned.experiment.question not in seen:
                         seen.add(planned.experiment.question)
                         yield planned
+
+
+def rows_at(suite: Suite, place: Place, choice: Choice) -> list[Row]:
+    """The rows of a suite's table at a place, but for those that can't be asked of the recipe's backbone."""
+    return [
+        row
+        for row in suite.rows(place[0])
+        if not row.backbones or _settings(row, place[0], choice)[2].backbone in row.backbones
+    ]
 
 
 def of_row(row: Row, place: Place, choice: Choice) -> list[Planned]:
@@ -154,16 +165,21 @@ def of_row(row: Row, place: Place, choice: Choice) -> list[Planned]:
 _resolved = cache(resolve)  # once a row, and not once for each of its seeds and splits
 
 
+def _settings(row: Row, train: str, choice: Choice) -> tuple[str, tuple[str, ...], Settings]:
+    """A row's recipe, what is changed of it, and the settings that this comes to."""
+    own = recipe_for(choice.recipe, row.method) if choice.recipe and not row.recipe else row.recipe
+    recipe = own or ("small" if choice.quick else definition(train).recipe)
+    changes = (*(QUICK if choice.quick else ()), *choice.changes, *row.changes)
+    return recipe, changes, _resolved(recipe, row.method, changes)
+
+
 def _plan(row: Row, place: Place, seed: int, split: int, choice: Choice) -> Planned:
     train, test = place
     # One that is not there, or a plug-in that cannot be imported, is refused before anything is queued.
     baseline = BASELINES.entry(split_method(row.method)[0])
     if baseline.is_plugin:
         baseline.load()
-    own = recipe_for(choice.recipe, row.method) if choice.recipe and not row.recipe else row.recipe
-    recipe = own or ("small" if choice.quick else definition(train).recipe)
-    changes = (*(QUICK if choice.quick else ()), *choice.changes, *row.changes)
-    settings = _resolved(recipe, row.method, changes)
+    recipe, changes, settings = _settings(row, train, choice)
     label = recipe_label(recipe, settings)
     test_split = split if test == train else 0
     experiment = Experiment(row.method, train, test, settings.recorded(), seed, split, "", "", "", label, test_split)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from baselines.backbones import build_backbone
 from baselines.errors import UserError
 from benchmarks import records
 from benchmarks.experiment import Experiment
@@ -307,9 +308,14 @@ def test_every_open_setting_of_the_notes_is_tried_by_choices():
     tried = {change.partition("=")[0] for changes in CHOICES for change in changes}
     assert named - tried == set(ELSEWHERE) & named
     assert not tried & set(ELSEWHERE)
-    assert (
-        len(planned("choices", datasets=("walkers",), seeds=1)) == len(CHOICES) + 1
-    )  # none says what is chosen already
+    assert len(planned("choices", seeds=1)) == len(CHOICES) + 1  # none says what is chosen already
+
+
+@pytest.mark.parametrize("choice", [{}, {"datasets": ("walkers",)}, {"quick": True}])
+def test_every_network_of_choices_can_be_built(choice):
+    asked = [each.experiment.settings for each in planned("choices", seeds=1, **choice)]
+    for backbone, last_stride in {(settings["backbone"], settings["last_stride"]) for settings in asked}:
+        build_backbone(backbone, "none", last_stride)
 
 
 def test_what_was_submitted_is_left_to_its_job(bench, results):
