@@ -7,18 +7,31 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from benchmarks.data.dataset import Dataset
 from benchmarks.data.loading import absent, definition, load
 from benchmarks.records import Record
 from benchmarks.suites.states import DONE, Look, State
-from benchmarks.suites.suite import Choice, Place, Row, Suite, of_row, places
+from benchmarks.suites.suite import Choice, Place, Row, Suite, of_row, places, rows_at
 
 from . import paper
 from .grid import Grid
-from .table import PRICED, PRICES, cell, code_of, drawn, percent, priced_cells, prices, tuning
+from .table import (
+    PRICES,
+    best,
+    cell,
+    changed,
+    code_of,
+    drawn,
+    lettered,
+    mean,
+    percent,
+    priced,
+    priced_cells,
+    processor,
+    tuning,
+)
 
 
 def grids(suite: Suite, choice: Choice, look: Look, protocol: str | None = None, feature: str = "before") -> list[Grid]:
@@ -55,8 +68,7 @@ class Line:
     @property
     def means(self) -> dict[str, float]:
         """NaN where nothing was measured."""
-        known = {metric: [value for value in each if value is not None] for metric, each in self.values.items()}
-        return {metric: float(np.mean(each)) if each else math.nan for metric, each in known.items()}
+        return {metric: mean(values) for metric, values in self.values.items()}
 
     @property
     def off(self) -> dict[str, float]:
@@ -70,7 +82,7 @@ def measured(
     """The rows of a suite's table at one place; the arguments are those of `grids`."""
     protocol = protocol or definition(place[1]).protocols[0]
     printed = _printed(suite, place)
-    rows = {row.label: row for row in suite.rows(place[0])}
+    rows = {row.label: row for row in rows_at(suite, place, choice)}
     planned = {label: of_row(row, place, choice) for label, row in rows.items()}
     states = iter(look([each for row in planned.values() for each in row]))
     found = {label: list(islice(states, len(row))) for label, row in planned.items()}
@@ -97,18 +109,19 @@ def grid(suite: Suite, place: Place, lines: Sequence[Line]) -> Grid:
     beside = [_teller(suite)] * printed + ["Δ"] * comparable
     bound = [f"within {suite.tolerance:g}"] * (comparable and suite.tolerance < math.inf)
     head = ["method", "runs", *(each for metric in metrics for each in (metric, *beside)), *bound, *PRICES]
+    letters = lettered(run for line in lines for run in line.runs)
     body = [
         [
             *_cells(line, printed, comparable),
             *([_within(line, suite.tolerance)] * len(bound)),
-            *(priced_cells(prices(line.runs)) if line.runs else [""] * len(PRICES)),
+            *(priced_cells(line.runs, letters) if line.runs else [""] * len(PRICES)),
         ]
         for line in lines
     ]
     bold = {
         (row, 2 + (1 + len(beside)) * column)
         for column, metric in enumerate(metrics)
-        for row in _best([line.means[metric] for line in lines])
+        for row in best([line.means[metric] for line in lines])
     }
     notes = _views(lines)
     off = [line.label for line in lines if comparable and _within(line, suite.tolerance) == "NO"]
@@ -194,18 +207,14 @@ def _said(row: Row | None, states: Sequence[State]) -> str:
     return ", ".join(word if len(words) == 1 else f"{count} {word}" for word, count in words.items())
 
 
-def _best(means: Sequence[float]) -> list[int]:
-    known = {row: value for row, value in enumerate(means) if not math.isnan(value)}
-    return [row for row, value in known.items() if value == max(known.values())] if len(known) > 1 else []
-
-
 # What must be one for a table to compare methods and nothing else: its name, and where a record has it.
 SHARED: dict[str, Callable[[Record], Any]] = {
     "recipe": lambda record: record["experiment"]["recipe"],
     "precision": lambda record: record["experiment"]["settings"].get("precision"),
     "epochs": lambda record: record["experiment"]["settings"].get("epochs"),
     "backbone": lambda record: record["experiment"]["settings"].get("backbone"),
-    "processor": lambda record: record["environment"]["gpu"] or record["environment"]["cpu"],
+    "frames": lambda record: "{height}x{width}".format(**record["experiment"]["settings"]),
+    "processor": processor,
 }
 
 
@@ -231,7 +240,8 @@ def _made(lines: Sequence[Line]) -> list[str]:
         found = {(line.row and line.row.recipe, str(value(run))) for line in lines for run in line.runs}
         mixed = len(found) > len({recipe for recipe, _ in found})
         parts.append(f"{key} {', '.join(sorted({text for _, text in found}))}{' (MIXED)' * mixed}")
-    return [PRICED, "; ".join([drawn(runs), *parts, code_of(runs)]), *tuning((line.label, line.runs) for line in lines)]
+    made = "; ".join([drawn(runs), *parts, code_of(runs)])
+    return [priced(lettered(runs)), made, *changed(runs), *tuning((line.label, line.runs) for line in lines)]
 
 
 def counted(suite: Suite, choice: Choice, root: Path | None = None) -> list[Grid]:

@@ -1,9 +1,11 @@
 """Finished runs as a table: methods down, R1 to R20, mAP and what a run costs across, over seeds and splits."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,6 @@ from .grid import Grid
 FEATURES = ("before", "after")
 COLUMNS = (*(f"R{rank}" for rank in RANKS), "mAP")
 PRICES = {"M params": "{:.2f}", "G MAC": "{:.3g}", "frames/s": "{:.0f}"}
-PRICED = "M params: without the classifier; G MAC: multiply-adds a frame; frames/s: at test; means over runs"
 HEAD = ("method", "runs", *COLUMNS, *PRICES)
 
 
@@ -27,13 +28,11 @@ class Row:
     """One method under one set of settings: every seed and split of it that was found.
 
     values: metric -> percent, one a run (None where no query has a match).
-    prices: millions of parameters, billions of multiply-adds a frame, frames a second at test; one a run that has them.
     """
 
     label: str
     runs: list[Record]
     values: dict[str, list[float | None]]
-    prices: dict[str, list[float]]
     stale: str
 
 
@@ -44,6 +43,11 @@ class Table:
     title: str
     rows: list[Row]
     notes: list[str]
+
+    @property
+    def letters(self) -> dict[str, str]:
+        """As `lettered` gives them."""
+        return lettered(_runs(self.rows))
 
 
 def tables(
@@ -101,12 +105,11 @@ def _table(
             # Other features, or tuned otherwise: by the ends of the runs' names.
             label = f"{label.removesuffix(')')}, {first.identity[:10]})"
         values = {column: [percent(metrics[column]) for _, metrics in found] for column in COLUMNS}
-        runs = [record for record, _ in found]
-        made.append(Row(label, runs, values, prices(runs), reason))
+        made.append(Row(label, [record for record, _ in found], values, reason))
     made.sort(key=lambda row: row.label)
     title = dataset if dataset == test else f"{dataset} to {test}"
     settings = {key: ours[0].settings[key] for key in common}
-    return Table(title, made, _notes(made, protocol, feature, settings, shared))
+    return Table(title, made, _notes(made, protocol, feature, settings))
 
 
 def _find(record: Record, protocol: str, feature: str) -> dict[str, Any] | None:
@@ -114,15 +117,40 @@ def _find(record: Record, protocol: str, feature: str) -> dict[str, Any] | None:
     return next((row for row in record["metrics"] if (row["protocol"], row["feature"]) == wanted), None)
 
 
-def prices(runs: Sequence[Record]) -> dict[str, list[float]]:
-    """What each run costs, by the names of PRICES; runs of which it is not known are left out."""
-    priced = [_prices(run) for run in runs]
-    return {column: [each[column] for each in priced if column in each] for column in PRICES}
+def _runs(rows: Iterable[Row]) -> list[Record]:
+    return [run for row in rows for run in row.runs]
 
 
-def priced_cells(prices: dict[str, list[float]]) -> list[str]:
-    """The means, a dash where nothing is known."""
-    return [form.format(np.mean(prices[column])) if prices[column] else "-" for column, form in PRICES.items()]
+def processor(run: Record) -> str:
+    """What a run was made by: its GPU, or its CPU."""
+    return str(run["environment"]["gpu"] or run["environment"]["cpu"])
+
+
+def lettered(runs: Iterable[Record]) -> dict[str, str]:
+    """A letter for each kind of processor where there are several, whose frames/s do not compare; empty where there is one."""
+    kinds = sorted({processor(run) for run in runs})
+    return dict(zip(kinds, ascii_lowercase, strict=False)) if len(kinds) > 1 else {}
+
+
+def priced(letters: dict[str, str]) -> str:
+    """The note below the columns of PRICES."""
+    by = "; frames/s by " + ", ".join(f"{letter} {kind}" for kind, letter in letters.items()) if letters else ""
+    return f"M params: without the classifier; G MAC: multiply-adds a frame; frames/s: at test; means over runs{by}"
+
+
+def priced_cells(runs: Sequence[Record], letters: dict[str, str]) -> list[str]:
+    """What the runs cost, by the names of PRICES: means, a dash where nothing is known, and by which kind of processor."""
+    known = [_prices(run) for run in runs]
+    costs = {column: [each[column] for each in known if column in each] for column in PRICES}
+    cells = [form.format(np.mean(costs[column])) if costs[column] else "-" for column, form in PRICES.items()]
+    by = ", ".join(sorted({letters[processor(run)] for run in runs})) if letters else ""
+    return [*cells[:-1], f"{cells[-1]} {by}".rstrip()]
+
+
+def best(means: Sequence[float]) -> list[int]:
+    """Where the highest of several figures stand, as they are printed: to a tenth. NaN is none."""
+    known = {row: round(value, 1) for row, value in enumerate(means) if not math.isnan(value)}
+    return [row for row, value in known.items() if value == max(known.values())] if len(known) > 1 else []
 
 
 def _prices(run: Record) -> dict[str, float]:
@@ -149,6 +177,14 @@ def _shared(experiments: list[Experiment], common: set[str]) -> set[str]:
     """The settings in which all runs of a table depart from what recipe and method say, all to the same value."""
     changed = [changed_from_recipe(each.recipe, each.method, each.settings) or {} for each in experiments]
     return {key for key in common if all(key in each for each in changed)}
+
+
+def changed(runs: Iterable[Record]) -> list[str]:
+    """The settings in which all runs of ours depart from their recipe, all to the same value, as a note; if any."""
+    ours = [each for each in map(experiment_of, runs) if not each.external]
+    common = _common([each.settings for each in ours])
+    shared = _shared(ours, common)
+    return [f"changed from the recipe: {_listed(ours[0].settings, shared)}"] if shared else []
 
 
 def _label(experiment: Experiment, different: dict[str, Any], shared: set[str]) -> str:
@@ -196,18 +232,17 @@ def _listed(settings: dict[str, Any], keys: set[str]) -> str:
     return ", ".join(f"{key}={settings[key]}" for key in sorted(keys))
 
 
-def _notes(rows: list[Row], protocol: str, feature: str, common: dict[str, Any], shared: set[str]) -> list[str]:
-    runs = [run for row in rows for run in row.runs]
+def _notes(rows: list[Row], protocol: str, feature: str, common: dict[str, Any]) -> list[str]:
+    runs = _runs(rows)
     if not runs:
         return []
-
-    places = [run["environment"]["gpu"] or run["environment"]["cpu"] for run in runs]
+    places = [processor(run) for run in runs]
     precisions = [run["experiment"]["settings"].get("precision", "as given") for run in runs]
     recipes = [run["experiment"]["recipe"] for run in runs]
     unmatched = {metrics["unmatched"] for run in runs if (metrics := _find(run, protocol, feature))}
     notes = [
         f"protocol {protocol}; percent; mean ± standard deviation over runs; feature {feature} batch normalisation",
-        PRICED,
+        priced(lettered(runs)),
         f"recipe {_flagged(recipes)}; {drawn(runs)}; {_flagged(precisions)}; {_flagged(places)}; {code_of(runs)}",
     ]
     if {"backbone", "height", "width", "clip_frames", "epochs", "weights"} <= common.keys():
@@ -216,8 +251,7 @@ def _notes(rows: list[Row], protocol: str, feature: str, common: dict[str, Any],
             f"backbone {common['backbone']} (weights {common['weights']}), {size}, clips of {common['clip_frames']}, "
             f"{common['epochs']} epoch{'' if common['epochs'] == 1 else 's'}"
         )
-    if shared:
-        notes.append(f"changed from the recipe: {_listed(common, shared)}")
+    notes += changed(runs)
     notes += tuning((row.label, row.runs) for row in rows)
     if unmatched != {0}:
         notes.append(f"queries without a match, left out: {', '.join(str(count) for count in sorted(unmatched))}")
@@ -247,13 +281,19 @@ def _ranges(numbers: list[int]) -> str:
     return f"{numbers[0]} to {numbers[-1]}" if whole else ", ".join(map(str, numbers))
 
 
+def mean(values: Iterable[float | None]) -> float:
+    """Of the runs of which there is a figure; NaN where there is none."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else math.nan
+
+
 def cell(values: list[float | None]) -> str:
     """`83.1 ± 0.4`, or `83.1` of a single run; a dash where no query has a match."""
     known = [value for value in values if value is not None]
     if not known:
         return "-"
-    mean = f"{np.mean(known):.1f}"
-    return f"{mean} ± {np.std(known, ddof=1):.1f}" if len(known) > 1 else mean
+    spread = f" ± {np.std(known, ddof=1):.1f}" if len(known) > 1 else ""
+    return f"{mean(known):.1f}{spread}"
 
 
 def page(made: Sequence[Table], style: str) -> str:
@@ -267,7 +307,7 @@ def _body(table: Table) -> list[list[str]]:
             row.label + ("*" if row.stale else ""),
             str(len(row.runs)),
             *(cell(row.values[column]) for column in COLUMNS),
-            *priced_cells(row.prices),
+            *priced_cells(row.runs, table.letters),
         ]
         for row in table.rows
     ]

@@ -3,26 +3,27 @@
 To put more into the report, return more from the functions here.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain, count, product
+from itertools import chain, count
 
 import pandas as pd
 
 from baselines.errors import UserError
 from benchmarks import controls
 from benchmarks.data.loading import definition, known_digests
+from benchmarks.experiment import Experiment
 from benchmarks.records import experiment_of
 from benchmarks.reporting import figures, suite_table
 from benchmarks.reporting.found import Found
 from benchmarks.reporting.grid import told_apart
-from benchmarks.reporting.table import COLUMNS, PRICES, Table, cell, priced_cells, tables
+from benchmarks.reporting.table import COLUMNS, PRICES, Table, best, cell, mean, priced_cells, tables
 from benchmarks.reporting.verdict import Judged, judge
-from benchmarks.settings import split_method
+from benchmarks.settings import recipe_names, split_method
 from benchmarks.suites import SUITES
 from benchmarks.suites.states import Look
-from benchmarks.suites.suite import Choice, Place, Row, Suite, of_row, places
+from benchmarks.suites.suite import Choice, Place, Row, Suite, of_row, places, rows_at
 
 from .html import el
 
@@ -57,12 +58,32 @@ def suite_tables(runs: Sequence[Found], look: Look) -> list[Section]:
     made = []
     suites = {name: SUITES.get(name)() for name in SUITES.names()}
     for name, suite in sorted(suites.items(), key=lambda each: (not each[1].paper, -len(_rows(each[1])), each[0])):
-        for place, quick in product(here, (False, True)):
-            seeds = {each.seed for each in experiments if (each.dataset, each.test) == place}
-            choice = Choice(tuple(dict.fromkeys(place)), next(n for n in count() if n not in seeds), quick=quick)
-            if place in places(suite, choice) and _half_run(suite, place, choice, asked):
-                made += _suite_sections(name, place, choice, look)
+        for place in here:
+            shown: list[list[set[str]]] = []
+            for choice in _choices(place, [each for each in experiments if (each.dataset, each.test) == place]):
+                rows = _questions(suite, place, choice)
+                alone = len(rows) == 1 and place not in suite.places(suite.datasets)
+                run = sum(not row.isdisjoint(asked) for row in rows)
+                if rows and not alone and 2 * run >= len(rows) and rows not in shown:
+                    shown.append(rows)
+                    made += _suite_sections(name, place, choice, look)
     return [*made, *_counted(here)]
+
+
+def _questions(suite: Suite, place: Place, choice: Choice) -> list[set[str]]:
+    """What each row of a suite asks at a place; nothing where it is not measured there."""
+    rows = rows_at(suite, place, choice) if place in places(suite, choice) else []
+    return [{each.experiment.question for each in of_row(row, place, choice)} for row in rows]
+
+
+def _choices(place: Place, experiments: Sequence[Experiment]) -> Iterator[Choice]:
+    """What may have been asked of a suite at a place: its data set's recipe, --quick, and each recipe of ours that was used."""
+    seeds = {each.seed for each in experiments}
+    choice = Choice(tuple(dict.fromkeys(place)), next(n for n in count() if n not in seeds))
+    yield choice
+    yield replace(choice, quick=True)
+    for recipe in sorted({each.recipe for each in experiments}.intersection(recipe_names())):
+        yield replace(choice, recipe=recipe)
 
 
 def _rows(suite: Suite) -> Sequence[Row]:
@@ -90,13 +111,6 @@ def _counted(here: Sequence[tuple[str, str]]) -> list[Section]:
     return [Section("table1", frame, [note for grid in grids for note in grid.notes])]
 
 
-def _half_run(suite: Suite, place: Place, choice: Choice, asked: set[str]) -> bool:
-    rows = suite.rows(place[0])
-    run = [any(each.experiment.question in asked for each in of_row(row, place, choice)) for row in rows]
-    alone = len(rows) == 1 and place not in suite.places(suite.datasets)
-    return bool(rows) and not alone and 2 * sum(run) >= len(rows)
-
-
 def _suite_sections(name: str, place: Place, choice: Choice, look: Look) -> list[Section]:
     """One a protocol; of a suite whose rows have protocols of their own, one."""
     suite = SUITES.get(name)()
@@ -111,7 +125,7 @@ def _suite_sections(name: str, place: Place, choice: Choice, look: Look) -> list
         for number, (line, cells) in enumerate(zip(lines, grid.rows, strict=True)):
             shown = [el("b", text) if (number, column) in grid.bold else text for column, text in enumerate(cells)]
             rows.append([grid.title, baseline(line.row.method) if line.row else "", line.view[0], *shown])
-        title = f"{name} on {grid.title}{', quick' * choice.quick}{'' if own else f', protocol {protocol}'}"
+        title = ", ".join(filter(None, (f"{name} on {grid.title}", choice.said, "" if own else f"protocol {protocol}")))
         frame = pd.DataFrame(rows, columns=[*FILTERS, *told_apart(grid.head)])
         made.append(Section(title, frame, [SUITES.entries[name].summary, *grid.notes]))
     return made
@@ -129,16 +143,15 @@ def result_tables(runs: Sequence[Found], digests: dict[str, set[str]] | None = N
 
 def _section(protocol: str, table: Table) -> Section:
     rows = []
-    means = {column: [_mean(row.values[column]) for row in table.rows] for column in COLUMNS}
-    best = {column: max(values) for column, values in means.items()}
+    bold = {column: best([mean(row.values[column]) for row in table.rows]) for column in COLUMNS}
     for number, row in enumerate(table.rows):
         method = row.runs[0]["experiment"]["method"]
         cells: dict[str, object] = {"data set": table.title, "baseline": baseline(method), "protocol": protocol}
         cells |= {"method": row.label + ("*" if row.stale else ""), "runs": len(row.runs)}
         for column in COLUMNS:
             text = cell(row.values[column])
-            cells[column] = el("b", text) if len(table.rows) > 1 and means[column][number] == best[column] else text
-        rows.append(cells | dict(zip(PRICES, priced_cells(row.prices), strict=True)))
+            cells[column] = el("b", text) if number in bold[column] else text
+        rows.append(cells | dict(zip(PRICES, priced_cells(row.runs, table.letters), strict=True)))
     return Section(
         f"{table.title}, protocol {protocol}", pd.DataFrame(rows), [*table.notes, "Bold: the best of its column."]
     )
@@ -147,11 +160,6 @@ def _section(protocol: str, table: Table) -> Section:
 def baseline(method: str) -> str:
     """The baseline of a method; of someone else's, its name."""
     return split_method(method)[0] if method.endswith(("+afa", "+afa-motion")) else method
-
-
-def _mean(values: list[float | None]) -> float:
-    known = [value for value in values if value is not None]
-    return round(sum(known) / len(known), 1) if known else -1.0
 
 
 def verdict(runs: Sequence[Found]) -> list[Judged]:

@@ -33,7 +33,12 @@ def finish(results: Path) -> Callable[..., records.Record]:
     """
 
     def make(
-        method: str = "mean", seed: int = 0, dataset: str = "walkers", ranks: list[float] | None = None, **changes: Any
+        method: str = "mean",
+        seed: int = 0,
+        dataset: str = "walkers",
+        ranks: list[float] | None = None,
+        recipe: str = "small",
+        **changes: Any,
     ) -> records.Record:
         draw = np.random.default_rng(seed)
         first = np.array(ranks if ranks is not None else draw.integers(1, 12, 20), dtype=float)
@@ -47,9 +52,9 @@ def finish(results: Path) -> Callable[..., records.Record]:
             )
             for protocol in ("official", "standard")
         )  # fmt: skip
-        settings = resolve("small", method, [f"{key.rstrip('_')}={value}" for key, value in changes.items()])
+        settings = resolve(recipe, method, [f"{key.rstrip('_')}={value}" for key, value in changes.items()])
         experiment = Experiment(
-            method, dataset, dataset, settings.as_dict(), seed, 0, "d" * 64, "d" * 64, "none", "small"
+            method, dataset, dataset, settings.as_dict(), seed, 0, "d" * 64, "d" * 64, "none", recipe
         )
         record = {
             "format": records.FORMAT, "name": experiment.name, "experiment": experiment.__dict__, "code": "c" * 64,

@@ -96,10 +96,12 @@ def test_a_suites_table_stands_in_the_report_as_bench_table_prints_it(bench, fin
     for method in ("mean", "qan", "mean+afa", "qan+afa"):
         for seed in (0, 1):
             finish(method, seed=seed)
+        finish(method, recipe="control")
     assert bench("report", "--to", tmp_path / "site").status == 0
     tables = (tmp_path / "site" / "tables.html").read_text()
     assert "<h2>table4 on walkers, protocol official</h2>" in tables
     assert "<h2>table4 on walkers, protocol standard</h2>" in tables
+    assert "<h2>table4 on walkers, recipe control, protocol official</h2>" in tables
     assert "protocol full" not in tables  # which these records do not have
     assert "matrix on walkers" not in tables  # four of its thirty rows
     assert "table2 on walkers" not in tables  # one row beside figures of another data set

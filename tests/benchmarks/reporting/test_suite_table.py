@@ -113,16 +113,36 @@ def test_on_another_data_set_no_difference_to_the_paper_is_taken():
     assert any("no difference is taken" in note for note in grid.notes)
 
 
-def test_what_is_mixed_is_flagged():
-    choice = Choice(("mars",), seeds=1)
-    planned = list(experiments(SUITES.get("table4")(), choice))
+def whole(choice, **environments):
+    """table4 with all of its rows measured; environment: its part by a row's number."""
+    planned = enumerate(experiments(SUITES.get("table4")(), choice))
     known = {
-        each.experiment.question: State("done", record=measured(each, 0.5, 0.5, gpu=f"GPU {number % 2}"))
-        for number, each in enumerate(planned)
+        each.experiment.question: State(
+            "done",
+            record=measured(each, 0.88 + number / 1e5, 0.5, **{key: of(number) for key, of in environments.items()}),
+        )
+        for number, each in planned
     }
-    note = " ".join(table(choice, known)[0].notes)
+    return table(choice, known)[0]
+
+
+def test_what_is_mixed_is_flagged_and_each_row_says_which_processors_its_speed_is_of():
+    grid = whole(Choice(("mars",), seeds=1), gpu=lambda number: f"GPU {number % 2}")
+    note = " ".join(grid.notes)
     assert "processor GPU 0, GPU 1 (MIXED)" in note
     assert "precision float32;" in note
+    assert "frames/s by a GPU 0, b GPU 1" in note
+    assert [row[-1] for row in grid.rows[:2]] == ["580 a", "580 b"]
+
+
+def test_figures_that_are_printed_alike_are_both_the_best():
+    grid = whole(Choice(("mars",), seeds=1))
+    assert {row for row, column in grid.bold if grid.head[column] == "R1"} == set(range(len(grid.rows)))
+
+
+def test_what_is_changed_from_the_recipe_stands_below_the_table():
+    assert "changed from the recipe: lr=0.002" in whole(Choice(("mars",), seeds=1, changes=("lr=0.002",))).notes
+    assert not any("changed" in note for note in whole(Choice(("mars",), seeds=1)).notes)
 
 
 @pytest.fixture
