@@ -6,7 +6,7 @@ Nothing here knows matplotlib, and nothing in `drawing` knows a run.
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import stats
@@ -14,13 +14,13 @@ from scipy import stats
 from benchmarks.settings import changed_from_recipe, split_method
 
 from . import statistics
-from .found import Found, first_protocol, matrix
+from .found import TEST_TO_TRAIN, Found, by_split, first_protocol, matrix, varied
 from .table import tables
 
 RANKS = 20  # of a CMC curve
 MOST = 7  # lines in a panel that can still be told apart
 NOT_A_TERM = {"epoch", "iteration", "lr", "means_of"}
-LEVEL = "95% interval; of one run for other people and the same weights, of several for other seeds too"
+LEVEL = "95% interval; of one run for other people and the same weights, of several for other seeds or splits too"
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _cmc_line(label: str, runs: Sequence[Found], protocol: str | None) -> Line |
     if not first.size:
         return None
     ranks = range(1, RANKS + 1)
-    points = [_interval(np.where(np.isnan(first), np.nan, first <= k), pids) for k in ranks]
+    points = [_interval(np.where(np.isnan(first), np.nan, first <= k), pids, runs) for k in ranks]
     return _line(label, list(ranks), points)
 
 
@@ -93,7 +93,7 @@ def training(runs: Sequence[Found]) -> Figure:
             seeds = np.array([[value[epoch] for epoch in epochs] for value in values])
             half = (
                 stats.sem(seeds) * stats.t.isf(0.025, len(seeds) - 1)
-                if len(seeds) > 1
+                if len(seeds) > 1 and varied(found)[0] == "seed"
                 else np.full(len(epochs), np.nan)
             )
             mean = seeds.mean(0)
@@ -110,7 +110,7 @@ def training(runs: Sequence[Found]) -> Figure:
         "training",
         "Training",
         panels,
-        ["Bands: 95% interval of the mean over seeds, by Student's t.", *_left_out(hidden)],
+        ["Bands: 95% interval of the mean over seeds, by Student's t; none over splits.", *_left_out(hidden)],
     )
 
 
@@ -225,11 +225,15 @@ def _figure(runs: Sequence[Found], column: str, protocol: str | None) -> statist
     values, pids = matrix(runs, column, protocol)
     if not values.size:
         return None
-    return _interval(values if column == "average_precision" else np.where(np.isnan(values), np.nan, values <= 1), pids)
+    fractions = values if column == "average_precision" else np.where(np.isnan(values), np.nan, values <= 1)
+    return _interval(fractions, pids, runs)
 
 
-def _interval(values: np.ndarray, pids: np.ndarray) -> statistics.Interval | None:
+def _interval(values: np.ndarray, pids: np.ndarray, runs: Sequence[Found]) -> statistics.Interval | None:
     """The mean and its interval; without one where no two people were asked for, None where no query has a match."""
+    if varied(runs)[0] == "split":
+        over = statistics.over_splits(by_split(np.nanmean(values, axis=1), runs), TEST_TO_TRAIN)
+        return replace(over, low=max(over.low, 0.0), high=min(over.high, 1.0))
     question: statistics.Question = "methods" if len(values) > 1 else "checkpoints"
     try:
         return statistics.mean(values, pids, question)

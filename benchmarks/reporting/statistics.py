@@ -114,7 +114,7 @@ def difference(
 
 
 def over_splits(differences: np.ndarray, test_to_train: float, level: float = 0.95) -> Interval:
-    """The mean of (J,) differences, one a random split: a claim about methods where the splits overlap.
+    """The mean of (J,) differences or figures, one a random split: a claim about methods where the splits overlap.
 
     Splits share people, so that their spread understates the error: s² (1 / J + test / train) in place of s² / J (Nadeau
     and Bengio, Inference for the generalization error, Machine Learning 52, 2003). `test_to_train` is 1 for 150/150.

@@ -1,6 +1,7 @@
 """Ranked strips show what the run's figures were made of."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -36,6 +37,7 @@ def test_lists_agree_with_the_figures_of_the_run_and_leave_out_the_person_in_the
             assert (run.gallery / shown["file"]).exists()
         assert [shown["distance"] for shown in each["gallery"]] == sorted(s["distance"] for s in each["gallery"])
     html = (run.gallery / "index.html").read_text()
+    assert all((run.gallery / name).exists() for name in re.findall(r'(?:src|href)="([^"#]+\.\w+)"', html))
     assert html.count('class="strip wrong"') == html.count("✗ wrong</b> <span>")  # not by the frame's colour alone
     named = described["lists"][2]["query"]["tracklet"]
     assert bench("gallery", run.path.name, "--query", named, "--workers", 0).status == 0

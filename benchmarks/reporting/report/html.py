@@ -91,7 +91,7 @@ def page(title: str, *body: Any, current: str = "", up: str = "", navigation: bo
         el("title", f"{title} - AFA bench"),
         el("link", rel="stylesheet", href=f"{up}report.css"),
         el("link", rel="icon", href="data:,"),
-        el("script", defer=True, src=f"{up}report.js"),
+        *([el("script", defer=True, src=f"{up}report.js")] if navigation else []),
     ]
     content = el("main", body, id="content", tabindex="-1")
     html = el("html", el("head", head), el("body", header if navigation else None, content), lang="en")

@@ -44,6 +44,29 @@ def test_matrix_keeps_the_people_with_their_queries_where_runs_are_of_other_spli
     assert pids.tolist() == [0, 0, 1, 1] * 2
 
 
+def test_splits_share_people_and_the_band_is_wider_for_it(finish, results):
+    for seed, hits in enumerate((10, 11, 10)):
+        finish(seed=seed, ranks=[1] * hits + [2] * (20 - hits))
+    seeds = below(results)
+    splits = [
+        type(run)(
+            {
+                **run.record,
+                "experiment": {**run.record["experiment"], "seed": 0, "split": number, "test_split": number},
+            },
+            run.folder,
+        )
+        for number, run in enumerate(seeds)
+    ]
+    (line,) = figures.cmc(splits).panels[0].lines
+    # 50, 55 and 50: the variance 25 / 3, by Nadeau and Bengio times 1 / 3 + 1 for halves; t(2).
+    half = 4.30265273 * (25 / 3 * (1 / 3 + 1)) ** 0.5
+    assert (line.low[0], line.y[0], line.high[0]) == pytest.approx((155 / 3 - half, 155 / 3, 155 / 3 + half))
+    assert line.high[1] == line.low[1] == 100  # no wider than what there can be
+    (line,) = figures.training(splits).panels[0].lines
+    assert math.isnan(line.low[0])
+
+
 def test_training_is_the_mean_over_seeds_and_the_band_its_interval(finish, results):
     for seed in (0, 1, 2):
         finish(seed=seed)
