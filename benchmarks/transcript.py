@@ -1,6 +1,8 @@
-"""What `bench status` says as a suite's states change, on a Slurm of this machine, written down for the README.
+"""What verbs print, written down for the README.
 
-python -m benchmarks.transcript results/measured/status.txt      # as root; see slurm/local_cluster
+python -m benchmarks.transcript results/measured/suite.txt       # a suite and the plan of more of it: 18 short trainings
+python -m benchmarks.transcript results/measured/status.txt      # a suite's states as they change, on a Slurm of this machine:
+                                                                 # as root; see slurm/local_cluster
 """
 
 import os
@@ -8,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from slurm.local_cluster.__main__ import NODES, down, up
@@ -16,15 +20,30 @@ SUITE = "table4 --dataset walkers:tiny --quick --seeds 1"
 SUBMISSION = f"bench submit {SUITE} --cpus 1 --max-parallel 2"
 STATUS = f"bench status {SUITE}"
 PREEMPTION = f"sbatch --quiet --partition=high --nodes={NODES} --exclusive --output=/dev/null --wrap='sleep 10'"
-# What is typed, again and again until it prints this.
-MOMENTS = (
-    (SUBMISSION, ()),
-    (STATUS, ("2 running", "epoch")),
-    (PREEMPTION, ()),
-    (STATUS, ("2 preempted",)),
-    (STATUS, ("6 done",)),
-)
+QUICK = "table4 --dataset walkers --quick"
+# By the name of the file: what is typed, again and again until it prints this.
+MOMENTS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
+    "suite": ((f"bench suite run {QUICK} --seeds 3", ()), (f"bench plan {QUICK} --seeds 4", ())),
+    "status": (
+        (SUBMISSION, ()),
+        (STATUS, ("2 running", "epoch")),
+        (PREEMPTION, ()),
+        (STATUS, ("2 preempted",)),
+        (STATUS, ("6 done",)),
+    ),
+}
 PATIENCE = 600  # seconds
+
+
+@contextmanager
+def slurm(place: Path) -> Iterator[None]:
+    """A cluster of this machine, whose nodes share its cores."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        up(place)
+        yield
+    finally:
+        down(place)
 
 
 def main(file: Path) -> None:
@@ -32,7 +51,7 @@ def main(file: Path) -> None:
     bench = f"{sys.executable} -m benchmarks.cli"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         place = Path(folder)
-        os.environ |= {"BENCH_RESULTS": "runs", "BENCH_CACHE": str(place / "cache"), "OMP_NUM_THREADS": "1"}
+        os.environ |= {"BENCH_RESULTS": "runs", "BENCH_CACHE": str(place / "cache")}
 
         def printed(line: str, awaited: tuple[str, ...]) -> str:
             words, end = line.replace("bench", bench) if line.startswith("bench") else line, time.monotonic() + PATIENCE
@@ -44,11 +63,8 @@ def main(file: Path) -> None:
                     return text
             sys.exit(f"{line}: no {' and '.join(awaited)} within {PATIENCE} s:\n{text}")
 
-        try:
-            up(place)
-            text = "\n".join(f"$ {line}\n{printed(line, awaited)}" for line, awaited in MOMENTS)
-        finally:
-            down(place)
+        with slurm(place) if file.stem == "status" else nullcontext():
+            text = "\n".join(f"$ {line}\n{printed(line, awaited)}" for line, awaited in MOMENTS[file.stem])
     file.write_text(text.strip() + "\n")
 
 

@@ -49,7 +49,8 @@ class Dataset(ABC):
         source: where to get it.
         published: counts of the files as published: subset -> {identities, tracklets, cameras, frames, ...}, the keys
             of `table.statistics`, given where they are known.
-        test_identities: people of query and gallery together, distractors among them, as published.
+        test_identities: people of query and gallery together, as published.
+        distractors: how many of them are in the gallery alone, and counted apart in the literature.
         tables: files below the root that say who is in which subset; a change of one makes the data set be read again.
         frame_name: what the whole file name of a frame looks like; the group `frame` is its number, which goes up by 1
             within a tracklet from any start. None where names do not say what lies between two frames.
@@ -64,6 +65,7 @@ class Dataset(ABC):
     source: ClassVar[str]
     published: ClassVar[dict[str, dict[str, int]]] = {}
     test_identities: ClassVar[int | None] = None
+    distractors: ClassVar[int] = 0
     tables: ClassVar[tuple[str, ...]] = ()
     frame_name: ClassVar[re.Pattern[str] | None] = None
     frame_example: ClassVar[str]

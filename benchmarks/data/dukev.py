@@ -26,7 +26,7 @@ class DukeV(Dataset):
     frame_name = NAME
     frame_example = "0001_C6_F0099_X30823.jpg, or 0001C6F0099X30823.jpg as in older copies"
     source = "withdrawn by its authors in 2019 and never downloaded here; the folder must be yours already"
-    test_identities = 1110
+    test_identities, distractors = 1110, 408
     # The paper's Table 1 has 4,832 sequences: 2,196 and 2,636, without the query folder.
     published: ClassVar[dict[str, dict[str, int]]] = {
         "train": {"identities": 702, "tracklets": 2196, "cameras": 8, "frames": 369_656},

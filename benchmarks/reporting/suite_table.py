@@ -250,8 +250,8 @@ def counted(suite: Suite, choice: Choice, root: Path | None = None) -> list[Grid
     made = []
     for name, _ in places(suite, choice):
         why = absent(name, root)
-        counts = {} if why else _counts(load(name, root=root).table)
         found = definition(name)
+        counts = {} if why else _counts(load(name, root=root).table, found)
         published = _published(found)
         ref = printed[printed.method.str.lower().str.replace("-", "") == name]
         told = dict(zip(ref.metric, ref.value, strict=True))
@@ -268,10 +268,11 @@ def _number(value: float | None) -> str:
 COUNTED = ("identities", "sequences", "frames", "cameras", "train_identities", "test_identities")
 
 
-def _counts(table: pd.DataFrame) -> dict[str, float]:
+def _counts(table: pd.DataFrame, dataset: Dataset) -> dict[str, float]:
     """As Table 1 counts: people without junk and distractors, sequences with them, frames a sequence on average."""
     people = {part: set(rows.pid[rows.pid > 0]) for part, rows in table.groupby("subset")}
-    train, test = people.get("train", set()), people.get("query", set()) | people.get("gallery", set())
+    train, test = people.get("train", set()), people.get("query", set())
+    test = test if dataset.distractors else test | people.get("gallery", set())
     return {
         "identities": len(train) + len(test),
         "sequences": len(table),
@@ -291,4 +292,5 @@ def _published(dataset: Dataset) -> dict[str, float]:
         counts["frames"] = sum(part["frames"] for part in parts.values()) / counts["sequences"]
     counts["cameras"] = max(part["cameras"] for part in parts.values())
     trained = parts["train"]["identities"]
+    tested -= dataset.distractors
     return {**counts, "identities": trained + tested, "train_identities": trained, "test_identities": tested}

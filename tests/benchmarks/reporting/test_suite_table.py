@@ -3,10 +3,12 @@
 from dataclasses import asdict, replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks import records
-from benchmarks.reporting.suite_table import grids
+from benchmarks.data.loading import definition
+from benchmarks.reporting.suite_table import _counts, counted, grids
 from benchmarks.suites import SUITES
 from benchmarks.suites.states import State
 from benchmarks.suites.suite import Choice, experiments
@@ -198,6 +200,16 @@ def test_on_drawn_data_nothing_is_calibrated():
     grid = table(Choice(("walkers",), seeds=1), {}, "calibration")[0]
     assert "within 0.5" not in grid.head
     assert "expected: published figures on mars; no difference is taken between data sets" in grid.notes
+
+
+def test_people_are_counted_as_table1_counts_them_without_dukevs_distractors():
+    (grid,) = [each for each in counted(SUITES.get("table1")(), Choice(("dukev",))) if each.title == "dukev"]
+    rows = {row[0]: dict(zip(grid.head, row, strict=True)) for row in grid.rows}
+    for what in ("identities", "train_identities", "test_identities"):
+        assert rows[what]["published"] == rows[what]["paper"], what
+    people = [("train", 1), ("query", 2), ("gallery", 2), ("gallery", 3), ("gallery", 0)]
+    table = pd.DataFrame([{"subset": part, "pid": pid, "camid": 1, "frames": ["a"]} for part, pid in people])
+    assert [_counts(table, definition(name))["test_identities"] for name in ("dukev", "mars")] == [1, 2]
 
 
 def test_published_systems_of_table2_stand_beside_ours():

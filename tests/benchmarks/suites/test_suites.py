@@ -294,6 +294,8 @@ def test_a_suite_goes_on_after_a_failed_run_and_a_plugin_adds_one(bench, results
 ELSEWHERE = {
     **dict.fromkeys(("target", "shuffle"), "suites of their own: matrix, controls"),
     **dict.fromkeys(("flow", "flow_weights"), "of the flow baselines alone"),
+    "dropout": "of the recurrent baselines alone",
+    "statistics_shares": "of several processes alone",
     **dict.fromkeys(("height", "width", "weights", "backbone", "clip_frames"), "another network, or the data set's"),
     **dict.fromkeys(("epochs", "lr", "lr_step", "lr_gamma"), "printed in the paper; the search of `bench tune`"),
     **dict.fromkeys(("holdout", "tuning_trials", "precision", "threads"), "how, and not what, is run"),
