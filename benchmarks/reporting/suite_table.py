@@ -131,6 +131,8 @@ def grid(suite: Suite, place: Place, lines: Sequence[Line]) -> Grid:
         where = " to ".join(dict.fromkeys(_places(suite)[-1]))
         whose = "its" if suite.paper else "published"
         notes.append(f"{_teller(suite)}: {whose} figures on {where}; no difference is taken between data sets")
+    if printed and any(math.isnan(figure) for line in lines for figure in line.printed.values()):
+        notes.append(f"{_teller(suite)}: empty where none was printed")
     return Grid(" to ".join(dict.fromkeys(place)), head, body, [*notes, *_made(lines)], frozenset(bold))
 
 
@@ -147,7 +149,7 @@ def _cells(line: Line, printed: bool, comparable: bool) -> list[str]:
     said = _said(row, line.states)
     for metric, values in line.values.items():
         cells.append(cell(values) if values else said)
-        said = "" if not values else said  # the reason stands once
+        said = "" if not values else said  # the reason stands once a row
         cells += [_figure(line.printed[metric], "{:.1f}")] * printed + [
             _figure(line.off[metric], "{:+.1f}")
         ] * comparable
@@ -257,6 +259,8 @@ def counted(suite: Suite, choice: Choice, root: Path | None = None) -> list[Grid
         told = dict(zip(ref.metric, ref.value, strict=True))
         rows = [[what, *(_number(part.get(what)) for part in (counts, told, published))] for what in COUNTED]
         notes = [f"data set absent: {why}"] if why else found.notes(load(name, root=root).table)
+        unknown = any("" in row[2:] for row in rows)
+        notes += ["empty beside what is counted: the paper prints none, or none was published"] * unknown
         made.append(Grid(name, ("", "counted", "paper", "published"), rows, notes))
     return made
 
