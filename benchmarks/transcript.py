@@ -48,6 +48,8 @@ def slurm(place: Path) -> Iterator[None]:
 
 def main(file: Path) -> None:
     """Do so, and write down what was typed and what it printed."""
+    if file.stem not in MOMENTS:
+        sys.exit(f"{file}: there is {' and '.join(f'{name}.txt' for name in MOMENTS)}")
     bench = f"{sys.executable} -m benchmarks.cli"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         place = Path(folder)

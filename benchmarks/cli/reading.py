@@ -190,18 +190,20 @@ def doctor(
 
 
 def _controls() -> list[str]:
-    from benchmarks.controls import at_hand, judge, run_quick
+    from benchmarks import records
+    from benchmarks.controls import is_control, judge, lacking, run_quick
     from benchmarks.progress import reporting
 
     with reporting() as report:
         run_quick(report)
-    found = at_hand()
+    run = list(filter(is_control, records.finished(records.results())))
+    digests = digests_at_hand(run)
+    found = [record for record in run if not records.stale(record, digests)]
     print()
     print_tables(found)
     failures = judge(found)
-    run = {record["experiment"]["method"] for record in found}
-    left = ", ".join(name for name in BASELINES.names() if name not in run)
-    print(f"\nnot run here: {left} (bench suite run controls; bench verdict asks for them)" * bool(left))
+    left = ", ".join(name for name in BASELINES.names() if lacking(found, [name]))
+    print(f"\nnot all run here, of: {left} (bench suite run controls; bench verdict asks for them)" * bool(left))
     print("\n" + "\n".join(f"CONTROL FAILED: {line}" for line in failures) if failures else "\nok    controls")
     if failures:
         print("No comparison of methods made here means anything until this is understood.")

@@ -170,11 +170,12 @@ def _sweep(name: str, setting: str, runs: Sequence[Found], dataset: str | None, 
             lines.append(_line(label, [places[value] for value in values], intervals))
         empty = "" if lines else f"no finished run of {methods}{f' on {dataset}' if dataset else ''}"
         panels.append(Panel(title, sweep.axis, f"{title}, %", lines, ticks, empty))
-    counts = {len(found) for _, points in shown[:MOST] for found in points.values()}
-    protocol = protocol or (first_protocol(shown[0][1].popitem()[1][0].record) if shown else None)
-    notes = (
-        [f"Bars: {LEVEL}; seeds a point: {', '.join(map(str, sorted(counts)))}; protocol {protocol}."] if shown else []
-    )
+    drawn = [found for _, points in shown[:MOST] for found in points.values()]
+    notes = []
+    if drawn:
+        counts = ", ".join(map(str, sorted({len(found) for found in drawn})))
+        protocol = protocol or first_protocol(drawn[0][0].record)
+        notes.append(f"Bars: {LEVEL}; {varied(drawn[0])[0]}s a point: {counts}; protocol {protocol}.")
     notes += (
         [f"Left out, because only one value of {setting} was tried with their other settings: {alone}."]
         if alone
@@ -231,15 +232,17 @@ def _figure(runs: Sequence[Found], column: str, protocol: str | None) -> statist
 
 def _interval(values: np.ndarray, pids: np.ndarray, runs: Sequence[Found]) -> statistics.Interval | None:
     """The mean and its interval; without one where no two people were asked for, None where no query has a match."""
+    matched = ~np.isnan(values).all(axis=1)
+    if not matched.any():
+        return None
     if varied(runs)[0] == "split":
-        over = statistics.over_splits(by_split(np.nanmean(values, axis=1), runs), TEST_TO_TRAIN)
+        known = [run for run, has in zip(runs, matched, strict=True) if has]
+        over = statistics.over_splits(by_split(np.nanmean(values[matched], axis=1), known), TEST_TO_TRAIN)
         return replace(over, low=max(over.low, 0.0), high=min(over.high, 1.0))
     question: statistics.Question = "methods" if len(values) > 1 else "checkpoints"
     try:
         return statistics.mean(values, pids, question)
     except ValueError:
-        if np.isnan(values).all():
-            return None
         mean = float(np.nanmean(np.nanmean(values, axis=1)))
         return statistics.Interval(mean, math.nan, math.nan, question, ())
 

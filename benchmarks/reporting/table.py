@@ -5,7 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from string import ascii_lowercase
+from string import ascii_letters
 from typing import Any
 
 import numpy as np
@@ -127,9 +127,9 @@ def processor(run: Record) -> str:
 
 
 def lettered(runs: Iterable[Record]) -> dict[str, str]:
-    """A letter for each kind of processor where there are several, whose frames/s do not compare; empty where there is one."""
-    kinds = sorted({processor(run) for run in runs})
-    return dict(zip(kinds, ascii_lowercase, strict=False)) if len(kinds) > 1 else {}
+    """A letter for each kind of processor whose frames/s are known, where there are several; empty where they compare."""
+    kinds = sorted({processor(run) for run in runs if "extract" in run["phases"]})
+    return dict(zip(kinds, ascii_letters, strict=False)) if len(kinds) > 1 else {}
 
 
 def priced(letters: dict[str, str]) -> str:
@@ -143,7 +143,7 @@ def priced_cells(runs: Sequence[Record], letters: dict[str, str]) -> list[str]:
     known = [_prices(run) for run in runs]
     costs = {column: [each[column] for each in known if column in each] for column in PRICES}
     cells = [form.format(np.mean(costs[column])) if costs[column] else "-" for column, form in PRICES.items()]
-    by = ", ".join(sorted({letters[processor(run)] for run in runs})) if letters else ""
+    by = ", ".join(sorted({letters[processor(run)] for run in runs if "extract" in run["phases"]})) if letters else ""
     return [*cells[:-1], f"{cells[-1]} {by}".rstrip()]
 
 
@@ -302,12 +302,13 @@ def page(made: Sequence[Table], style: str) -> str:
 
 
 def _body(table: Table) -> list[list[str]]:
+    letters = table.letters
     return [
         [
             row.label + ("*" if row.stale else ""),
             str(len(row.runs)),
             *(cell(row.values[column]) for column in COLUMNS),
-            *priced_cells(row.runs, table.letters),
+            *priced_cells(row.runs, letters),
         ]
         for row in table.rows
     ]

@@ -80,19 +80,11 @@ def judge(found: Sequence[Found], protocol: str | None = None, controls: Control
     """
     ours = [run for run in found if not run.experiment.external]
     judged = []
-    places = sorted({_place(run) for run in ours})
-    elsewhere = {train for train, test in places if train != test}
-    for place in places:
+    for place in sorted({_place(run) for run in ours}):
         here = [run for run in ours if _place(run) == place]
-        judged += _holm([_judge(claim, place, here, protocol, controls) for claim in CLAIMS if _of(claim, place)])
-        if place[0] == place[1] and place[0] not in elsewhere:  # where what is missing has no place of its own
-            judged += [_nothing(claim, place, f"{NOT_RUN} on another data set") for claim in CLAIMS if claim.transfer]
+        claims = [claim for claim in CLAIMS if claim.transfer == (place[0] != place[1])]
+        judged += _holm([_judge(claim, place, here, protocol, controls) for claim in claims])
     return judged
-
-
-def _of(claim: Claim, place: tuple[str, str]) -> bool:
-    """Whether a claim belongs to a place's family."""
-    return claim.transfer == (place[0] != place[1])
 
 
 def _nothing(claim: Claim, place: tuple[str, str], why: str, printed: float | None = None) -> Judged:
@@ -236,7 +228,7 @@ def _printed(claim: Claim, place: tuple[str, str]) -> float | None:
 
 def _elsewhere(judged: Sequence[Judged]) -> list[str]:
     """Where the paper's effects were measured, if not here."""
-    places = {(each.claim.paper[0], each.place) for each in judged if each.claim.paper and each.paper is not None}
+    places = {(each.claim.paper[0], each.place) for each in judged if each.claim.paper}
     rows = [paper.at(name, place).iloc[0] for name, place in sorted(places)]
     found = dict.fromkeys((row.train, row.test) for row in rows if (row.train, row.test) != judged[0].place)
     return [f"paper: its effect on {' to '.join(dict.fromkeys(where))}" for where in found]
@@ -266,20 +258,24 @@ HEAD = ("claim", "verdict", "effect", "95% interval", "of", "p", "paper", "insid
 
 def grids(judged: Sequence[Judged]) -> Iterator[Grid]:
     """A table a place."""
-    for place in dict.fromkeys(each.place for each in judged):
+    places = dict.fromkeys(each.place for each in judged)
+    elsewhere = {train for train, test in places if train != test}
+    for place in places:
         here = [each for each in judged if each.place == place]
-        count = sum(_of(each.claim, place) for each in here)
+        count = f"{len(here)} claim{'s' * (len(here) != 1)}"
         notes = [
             f"effects in points of {METRIC}; intervals of methods: other seeds, other people; of checkpoints: these weights on "
             f"other people, p by flipping whole identities; a difference within ±{100 * MARGIN:g} is negligible; p errs on "
-            f"the safe side of the interval, and is before Holm's correction over the {count} claims of the place, run or not"
+            f"the safe side of the interval, and is before Holm's correction over {count} of the place, run or not"
         ]
         notes += [f"protocol {said}" for said in dict.fromkeys(each.protocol for each in here) if said]
         notes += _elsewhere(here)
         asked = [each for each in here if not each.missing.startswith(NOT_RUN)]
         notes += _together((reason, each.claim.text) for each in asked for reason in each.reasons)
-        lone = (each for each in here if each not in asked)
-        notes += _together((f"{NOT_RUN}, suite {each.claim.suite}", each.claim.text) for each in lone)
+        unrun = [each.claim for each in here if each not in asked]
+        if place[0] == place[1] and place[0] not in elsewhere:  # there the claim would have a place of its own
+            unrun += [claim for claim in CLAIMS if claim.transfer]
+        notes += _together((f"{NOT_RUN}, suite {claim.suite}", claim.text) for claim in unrun)
         yield Grid(here[0].title, HEAD, [row(each) for each in asked], notes)
 
 

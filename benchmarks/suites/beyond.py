@@ -87,7 +87,7 @@ ONLY: dict[tuple[str, ...], tuple[str, ...]] = {
 
 @register("choices")
 class Choices(Suite):
-    """Where the paper leaves a choice: mean+afa as chosen here, and each open setting otherwise, one at a time."""
+    """Where the paper leaves a choice: mean+afa as chosen here, and each open setting that the backbone has otherwise."""
 
     def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
         others = [Row(", ".join(changes), "mean+afa", changes, backbones=ONLY.get(changes, ())) for changes in CHOICES]

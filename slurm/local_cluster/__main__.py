@@ -237,9 +237,10 @@ def _wait(root: Path, name: str, there: Callable[[], bool]) -> None:
     end = time.monotonic() + 60
     while not there():
         if time.monotonic() > end:
-            said = [line for file in (root / "log").glob(f"{name}*.out") for line in file.read_text().splitlines()]
+            files = (root / "log").glob(f"{name}[.-]*out")
+            words = " / ".join(line for file in files for line in file.read_text().splitlines()[-1:])
             down(root)
-            sys.exit(f"{name} did not come up in a minute; see {root}/log; its last words: {' / '.join(said[-3:])}")
+            sys.exit(f"{name} did not come up in a minute; see {root}/log; its last words: {words}")
         time.sleep(0.2)
 
 

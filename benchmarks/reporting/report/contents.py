@@ -3,7 +3,7 @@
 To put more into the report, return more from the functions here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, count
@@ -59,13 +59,13 @@ def suite_tables(runs: Sequence[Found], look: Look) -> list[Section]:
     suites = {name: SUITES.get(name)() for name in SUITES.names()}
     for name, suite in sorted(suites.items(), key=lambda each: (not each[1].paper, -len(_rows(each[1])), each[0])):
         for place in here:
-            shown: list[list[set[str]]] = []
+            shown: set[str] = set()
             for choice in _choices(place, [each for each in experiments if (each.dataset, each.test) == place]):
                 rows = _questions(suite, place, choice)
                 alone = len(rows) == 1 and place not in suite.places(suite.datasets)
                 run = sum(not row.isdisjoint(asked) for row in rows)
-                if rows and not alone and 2 * run >= len(rows) and rows not in shown:
-                    shown.append(rows)
+                if rows and not alone and 2 * run >= len(rows) and shown.isdisjoint(rows[0]):
+                    shown |= rows[0]
                     made += _suite_sections(name, place, choice, look)
     return [*made, *_counted(here)]
 
@@ -78,12 +78,16 @@ def _questions(suite: Suite, place: Place, choice: Choice) -> list[set[str]]:
 
 def _choices(place: Place, experiments: Sequence[Experiment]) -> Iterator[Choice]:
     """What may have been asked of a suite at a place: its data set's recipe, --quick, and each recipe of ours that was used."""
-    seeds = {each.seed for each in experiments}
-    choice = Choice(tuple(dict.fromkeys(place)), next(n for n in count() if n not in seeds))
+
+    def seeds(those: Iterable[Experiment]) -> int:
+        run = {each.seed for each in those}
+        return next(n for n in count() if n not in run)
+
+    choice = Choice(tuple(dict.fromkeys(place)), seeds(experiments))
     yield choice
     yield replace(choice, quick=True)
     for recipe in sorted({each.recipe for each in experiments}.intersection(recipe_names())):
-        yield replace(choice, recipe=recipe)
+        yield replace(choice, recipe=recipe, seeds=seeds(each for each in experiments if each.recipe == recipe))
 
 
 def _rows(suite: Suite) -> Sequence[Row]:
@@ -142,7 +146,7 @@ def result_tables(runs: Sequence[Found], digests: dict[str, set[str]] | None = N
 
 
 def _section(protocol: str, table: Table) -> Section:
-    rows = []
+    rows, letters = [], table.letters
     bold = {column: best([mean(row.values[column]) for row in table.rows]) for column in COLUMNS}
     for number, row in enumerate(table.rows):
         method = row.runs[0]["experiment"]["method"]
@@ -151,7 +155,7 @@ def _section(protocol: str, table: Table) -> Section:
         for column in COLUMNS:
             text = cell(row.values[column])
             cells[column] = el("b", text) if number in bold[column] else text
-        rows.append(cells | dict(zip(PRICES, priced_cells(row.runs, table.letters), strict=True)))
+        rows.append(cells | dict(zip(PRICES, priced_cells(row.runs, letters), strict=True)))
     return Section(
         f"{table.title}, protocol {protocol}", pd.DataFrame(rows), [*table.notes, "Bold: the best of its column."]
     )

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from baselines.backbones import build_backbone
+from baselines.backbones import RESNETS, build_backbone
 from baselines.errors import UserError
 from benchmarks import records
 from benchmarks.experiment import Experiment
 from benchmarks.reporting.paper import read
 from benchmarks.settings import KEYS
 from benchmarks.suites import SUITES
-from benchmarks.suites.beyond import CHOICES
+from benchmarks.suites.beyond import CHOICES, ONLY
 from benchmarks.suites.estimate import seconds, spelled
 from benchmarks.suites.states import known_states, states
 from benchmarks.suites.suite import Choice, Single, experiments
@@ -318,6 +318,7 @@ def test_every_network_of_choices_can_be_built(choice):
     asked = [each.experiment.settings for each in planned("choices", seeds=1, **choice)]
     for backbone, last_stride in {(settings["backbone"], settings["last_stride"]) for settings in asked}:
         build_backbone(backbone, "none", last_stride)
+    assert ONLY["last_stride=2",] == RESNETS
 
 
 def test_what_was_submitted_is_left_to_its_job(bench, results):
