@@ -66,8 +66,8 @@ def main(file: Path) -> None:
             sys.exit(f"{line}: no {' and '.join(awaited)} within {PATIENCE} s:\n{text}")
 
         with slurm(place) if file.stem == "status" else nullcontext():
-            text = "\n".join(f"$ {line}\n{printed(line, awaited)}" for line, awaited in MOMENTS[file.stem])
-    file.write_text(text.strip() + "\n")
+            said = [f"$ {line}\n{printed(line, awaited).strip()}".strip() for line, awaited in MOMENTS[file.stem]]
+    file.write_text("\n\n".join(said) + "\n")
 
 
 if __name__ == "__main__":
