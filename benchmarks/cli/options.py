@@ -100,15 +100,17 @@ def machine(workers: int | None, threads: int, report: "Report", checkpoint_minu
 
 
 def not_loaded(record: "Record") -> str | None:
-    """What to do about the plug-in that a run came from and that is not loaded; None where nothing lacks."""
+    """What a run came from and is not here, and what to do about it; None where nothing lacks."""
     experiment = record["experiment"]
     baseline, dataset = experiment["method"].partition("+")[0], experiment["test"]
     lacking = [] if baseline in BASELINES.entries else [f"baseline {baseline!r}"]
+    remedy = "name the file with --plugin FILE.py"
     if family(dataset) not in DATASETS.entries and dataset not in imported():
         lacking.append(f"data set {dataset!r}")
+        remedy += ", or import the video that it was (bench data import)"
     if not lacking or experiment["recipe"] == EXTERNAL:
         return None
-    return f"{record['name']}: {' and '.join(lacking)} not known here; name the file with --plugin FILE.py"
+    return f"{' and '.join(lacking)} not known here; {remedy}"
 
 
 def find_loaded(run: str) -> "tuple[RunFolder, Record]":
@@ -123,5 +125,5 @@ def find_loaded(run: str) -> "tuple[RunFolder, Record]":
     if record["experiment"]["recipe"] == EXTERNAL:
         raise UserError(f"{record['name']}: made by `bench score` from features of someone else's; there is no model")
     if hint := not_loaded(record):
-        raise UserError(hint)
+        raise UserError(f"{record['name']}: {hint}")
     return folder, record

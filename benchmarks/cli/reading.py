@@ -1,6 +1,7 @@
 """Verbs that show what is there and change nothing: list, show, table, verdict, speed, doctor, records export."""
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -237,6 +238,9 @@ def merge(
 
 
 def _say_unknown(found: list[dict]) -> None:
-    """Name the runs of which it cannot be said whether other code made them, because a plug-in is not loaded."""
-    for hint in filter(None, map(not_loaded, found)):
-        print(f"bench: whether it is current cannot be said: {hint}", file=sys.stderr)
+    """Of how many runs it cannot be said whether other code made them, because of what is not here: a line each."""
+    for hint, count in Counter(filter(None, map(not_loaded, found))).items():
+        print(
+            f"bench: whether {count} run{'s are' if count > 1 else ' is'} current cannot be said: {hint}",
+            file=sys.stderr,
+        )

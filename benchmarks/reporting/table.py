@@ -109,7 +109,7 @@ def _table(
     made.sort(key=lambda row: row.label)
     title = dataset if dataset == test else f"{dataset} to {test}"
     settings = {key: ours[0].settings[key] for key in common}
-    return Table(title, made, _notes(made, protocol, feature, settings))
+    return Table(title, made, _notes(made, protocol, feature, settings, shared))
 
 
 def _find(record: Record, protocol: str, feature: str) -> dict[str, Any] | None:
@@ -183,8 +183,11 @@ def changed(runs: Iterable[Record]) -> list[str]:
     """The settings in which all runs of ours depart from their recipe, all to the same value, as a note; if any."""
     ours = [each for each in map(experiment_of, runs) if not each.external]
     common = _common([each.settings for each in ours])
-    shared = _shared(ours, common)
-    return [f"changed from the recipe: {_listed(ours[0].settings, shared)}"] if shared else []
+    return _changed(ours[0].settings, _shared(ours, common)) if ours else []
+
+
+def _changed(settings: dict[str, Any], shared: set[str]) -> list[str]:
+    return [f"changed from the recipe: {_listed(settings, shared)}"] if shared else []
 
 
 def _label(experiment: Experiment, different: dict[str, Any], shared: set[str]) -> str:
@@ -232,7 +235,7 @@ def _listed(settings: dict[str, Any], keys: set[str]) -> str:
     return ", ".join(f"{key}={settings[key]}" for key in sorted(keys))
 
 
-def _notes(rows: list[Row], protocol: str, feature: str, common: dict[str, Any]) -> list[str]:
+def _notes(rows: list[Row], protocol: str, feature: str, common: dict[str, Any], shared: set[str]) -> list[str]:
     runs = _runs(rows)
     if not runs:
         return []
@@ -251,7 +254,7 @@ def _notes(rows: list[Row], protocol: str, feature: str, common: dict[str, Any])
             f"backbone {common['backbone']} (weights {common['weights']}), {size}, clips of {common['clip_frames']}, "
             f"{common['epochs']} epoch{'' if common['epochs'] == 1 else 's'}"
         )
-    notes += changed(runs)
+    notes += _changed(common, shared)
     notes += tuning((row.label, row.runs) for row in rows)
     if unmatched != {0}:
         notes.append(f"queries without a match, left out: {', '.join(str(count) for count in sorted(unmatched))}")
