@@ -14,7 +14,7 @@ from scipy import stats
 from benchmarks.settings import changed_from_recipe, split_method
 
 from . import statistics
-from .found import TEST_TO_TRAIN, Found, by_split, first_protocol, matrix, varied
+from .found import TEST_TO_TRAIN, Found, by_split, first_protocol, fractions, matrix, varied
 from .table import tables
 
 RANKS = 20  # of a CMC curve
@@ -162,14 +162,14 @@ def _sweep(name: str, setting: str, runs: Sequence[Found], dataset: str | None, 
     places, ticks = _places({value for _, points in shown[:MOST] for value in points}, sweep.zero)
     methods = " or ".join(f"BASELINE+{method}" for method in sweep.methods)
     panels = []
-    for title, column in (("R1", "first_hit_rank"), ("mAP", "average_precision")):
+    for metric in ("R1", "mAP"):
         lines = []
         for (_, label, _), points in shown[:MOST]:
             values = sorted(points, key=places.__getitem__)
-            intervals = [_figure(points[value], column, protocol) for value in values]
+            intervals = [_figure(points[value], metric, protocol) for value in values]
             lines.append(_line(label, [places[value] for value in values], intervals))
         empty = "" if lines else f"no finished run of {methods}{f' on {dataset}' if dataset else ''}"
-        panels.append(Panel(title, sweep.axis, f"{title}, %", lines, ticks, empty))
+        panels.append(Panel(metric, sweep.axis, f"{metric}, %", lines, ticks, empty))
     drawn = [found for _, points in shown[:MOST] for found in points.values()]
     notes = []
     if drawn:
@@ -222,12 +222,9 @@ def _places(values: set[float], zero: str) -> tuple[dict[float, float], list[tup
     return places, [(places[value], names[value]) for value in sorted(values)]
 
 
-def _figure(runs: Sequence[Found], column: str, protocol: str | None) -> statistics.Interval | None:
-    values, pids = matrix(runs, column, protocol)
-    if not values.size:
-        return None
-    fractions = values if column == "average_precision" else np.where(np.isnan(values), np.nan, values <= 1)
-    return _interval(fractions, pids, runs)
+def _figure(runs: Sequence[Found], metric: str, protocol: str | None) -> statistics.Interval | None:
+    values, pids = fractions(runs, metric, protocol)
+    return _interval(values, pids, runs) if values.size else None
 
 
 def _interval(values: np.ndarray, pids: np.ndarray, runs: Sequence[Found]) -> statistics.Interval | None:

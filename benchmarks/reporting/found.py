@@ -115,7 +115,7 @@ def in_file(file: Path) -> list[Found]:
     return [Found(record, rows=rows) for record, rows in exchange.with_queries(file)]
 
 
-def fractions(runs: Sequence[Found], metric: str, protocol: str) -> tuple[np.ndarray, np.ndarray]:
+def fractions(runs: Sequence[Found], metric: str, protocol: str | None) -> tuple[np.ndarray, np.ndarray]:
     """As `matrix`: average precision ("mAP"), or whether the first is right ("R1")."""
     if metric == "mAP":
         return matrix(runs, "average_precision", protocol)

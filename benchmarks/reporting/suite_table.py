@@ -21,8 +21,8 @@ from .table import (
     PRICES,
     best,
     cell,
-    changed,
     code_of,
+    departures,
     drawn,
     lettered,
     mean,
@@ -133,7 +133,7 @@ def grid(suite: Suite, place: Place, lines: Sequence[Line]) -> Grid:
         notes.append(f"{_teller(suite)}: {whose} figures on {where}; no difference is taken between data sets")
     if printed and any(math.isnan(figure) for line in lines for figure in line.printed.values()):
         notes.append(f"{_teller(suite)}: empty where none was printed")
-    return Grid(" to ".join(dict.fromkeys(place)), head, body, [*notes, *_made(lines)], frozenset(bold))
+    return Grid(" to ".join(dict.fromkeys(place)), head, body, [*notes, *_made(lines, letters)], frozenset(bold))
 
 
 def _comparable(suite: Suite, place: Place) -> bool:
@@ -232,7 +232,7 @@ def _views(lines: Sequence[Line]) -> list[str]:
     ]
 
 
-def _made(lines: Sequence[Line]) -> list[str]:
+def _made(lines: Sequence[Line], letters: dict[str, str]) -> list[str]:
     """How the runs were made. Mixed is what differs among rows that do not ask for recipes of their own."""
     runs = [run for line in lines for run in line.runs]
     if not runs:
@@ -243,7 +243,7 @@ def _made(lines: Sequence[Line]) -> list[str]:
         mixed = len(found) > len({recipe for recipe, _ in found})
         parts.append(f"{key} {', '.join(sorted({text for _, text in found}))}{' (MIXED)' * mixed}")
     made = "; ".join([drawn(runs), *parts, code_of(runs)])
-    return [priced(lettered(runs)), made, *changed(runs), *tuning((line.label, line.runs) for line in lines)]
+    return [priced(letters), made, *departures(runs), *tuning((line.label, line.runs) for line in lines)]
 
 
 def counted(suite: Suite, choice: Choice, root: Path | None = None) -> list[Grid]:
@@ -253,12 +253,13 @@ def counted(suite: Suite, choice: Choice, root: Path | None = None) -> list[Grid
     for name, _ in places(suite, choice):
         why = absent(name, root)
         found = definition(name)
-        counts = {} if why else _counts(load(name, root=root).table, found)
+        table = None if why else load(name, root=root).table
+        counts = {} if table is None else _counts(table, found)
         published = _published(found)
         ref = printed[printed.method.str.lower().str.replace("-", "") == name]
         told = dict(zip(ref.metric, ref.value, strict=True))
         rows = [[what, *(_number(part.get(what)) for part in (counts, told, published))] for what in COUNTED]
-        notes = [f"data set absent: {why}"] if why else found.notes(load(name, root=root).table)
+        notes = [f"data set absent: {why}"] if table is None else found.notes(table)
         unknown = any("" in row[2:] for row in rows)
         notes += ["empty beside what is counted: the paper prints none, or none was published"] * unknown
         made.append(Grid(name, ("", "counted", "paper", "published"), rows, notes))

@@ -179,14 +179,14 @@ def _shared(experiments: list[Experiment], common: set[str]) -> set[str]:
     return {key for key in common if all(key in each for each in changed)}
 
 
-def changed(runs: Iterable[Record]) -> list[str]:
+def departures(runs: Iterable[Record]) -> list[str]:
     """The settings in which all runs of ours depart from their recipe, all to the same value, as a note; if any."""
     ours = [each for each in map(experiment_of, runs) if not each.external]
     common = _common([each.settings for each in ours])
-    return _changed(ours[0].settings, _shared(ours, common)) if ours else []
+    return _departures(ours[0].settings, _shared(ours, common)) if ours else []
 
 
-def _changed(settings: dict[str, Any], shared: set[str]) -> list[str]:
+def _departures(settings: dict[str, Any], shared: set[str]) -> list[str]:
     return [f"changed from the recipe: {_listed(settings, shared)}"] if shared else []
 
 
@@ -254,7 +254,7 @@ def _notes(rows: list[Row], protocol: str, feature: str, common: dict[str, Any],
             f"backbone {common['backbone']} (weights {common['weights']}), {size}, clips of {common['clip_frames']}, "
             f"{common['epochs']} epoch{'' if common['epochs'] == 1 else 's'}"
         )
-    notes += _changed(common, shared)
+    notes += _departures(common, shared)
     notes += tuning((row.label, row.runs) for row in rows)
     if unmatched != {0}:
         notes.append(f"queries without a match, left out: {', '.join(str(count) for count in sorted(unmatched))}")

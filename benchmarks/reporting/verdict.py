@@ -18,7 +18,7 @@ from . import paper
 from .found import TEST_TO_TRAIN, Found, by_split, first_protocol, fractions, varied
 from .grid import Grid
 from .statistics import Interval, Verdict, difference, holm, over_splits, permutation_test, verdict
-from .table import ATTACHED
+from .table import ATTACHED, processor
 
 TUNED = "tuning_trials"
 NOT_RUN = "not run"
@@ -206,7 +206,7 @@ def _context(record: Record, experiment: Experiment, tuned: bool, one_baseline: 
     free = {*ATTACHED, *(("lr", "clip_frames", "spacing", "sampling", TUNED) if tuned else ())}
     settings = {key: value for key, value in experiment.settings.items() if key not in free}
     parts: list[Any] = [settings, experiment.data, experiment.test_data, one_baseline and record["code"]]
-    return json.dumps([*parts, record["environment"]["gpu"] or record["environment"]["cpu"]], sort_keys=True)
+    return json.dumps([*parts, processor(record)], sort_keys=True)
 
 
 def _fits(arm: Arm, experiment: Experiment) -> bool:

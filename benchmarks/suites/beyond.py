@@ -80,9 +80,8 @@ CHOICES = (
     ("test_frames=8",),
     ("metric=cosine",),
 )
-ONLY: dict[tuple[str, ...], tuple[str, ...]] = {
-    ("last_stride=2",): ("resnet50", "resnet18")
-}  # the backbones that have a choice
+# The backbones that have a choice, where not all have it.
+ONLY: dict[tuple[str, ...], tuple[str, ...]] = {("last_stride=2",): ("resnet50", "resnet18")}
 
 
 @register("choices")

@@ -3,7 +3,7 @@
 To put more into the report, return more from the functions here.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, count
@@ -55,12 +55,13 @@ def suite_tables(runs: Sequence[Found], look: Look) -> list[Section]:
     here = sorted({(each.dataset, each.test) for each in experiments if not each.external})
     here = [place for place in here if all(map(_known, place))]
     asked = {each.question for each in experiments}
+    choices = {place: _choices(place, experiments) for place in here}
     made = []
     suites = {name: SUITES.get(name)() for name in SUITES.names()}
     for name, suite in sorted(suites.items(), key=lambda each: (not each[1].paper, -len(_rows(each[1])), each[0])):
         for place in here:
             shown: set[str] = set()
-            for choice in _choices(place, [each for each in experiments if (each.dataset, each.test) == place]):
+            for choice in choices[place]:
                 rows = _questions(suite, place, choice)
                 alone = len(rows) == 1 and place not in suite.places(suite.datasets)
                 run = sum(not row.isdisjoint(asked) for row in rows)
@@ -76,18 +77,20 @@ def _questions(suite: Suite, place: Place, choice: Choice) -> list[set[str]]:
     return [{each.experiment.question for each in of_row(row, place, choice)} for row in rows]
 
 
-def _choices(place: Place, experiments: Sequence[Experiment]) -> Iterator[Choice]:
+def _choices(place: Place, experiments: Sequence[Experiment]) -> list[Choice]:
     """What may have been asked of a suite at a place: its data set's recipe, --quick, and each recipe of ours that was used."""
+    seeds: dict[str, set[int]] = {}
+    for each in experiments:
+        if (each.dataset, each.test) == place:
+            seeds.setdefault(each.recipe, set()).add(each.seed)
+    plain = Choice(tuple(dict.fromkeys(place)), _from_0(set().union(*seeds.values())))
+    named = [replace(plain, recipe=name, seeds=_from_0(seeds[name])) for name in recipe_names() if name in seeds]
+    return [plain, replace(plain, quick=True), *named]
 
-    def seeds(those: Iterable[Experiment]) -> int:
-        run = {each.seed for each in those}
-        return next(n for n in count() if n not in run)
 
-    choice = Choice(tuple(dict.fromkeys(place)), seeds(experiments))
-    yield choice
-    yield replace(choice, quick=True)
-    for recipe in sorted({each.recipe for each in experiments}.intersection(recipe_names())):
-        yield replace(choice, recipe=recipe, seeds=seeds(each for each in experiments if each.recipe == recipe))
+def _from_0(seeds: set[int]) -> int:
+    """How many seeds there are from 0 on."""
+    return next(n for n in count() if n not in seeds)
 
 
 def _rows(suite: Suite) -> Sequence[Row]:
