@@ -1,0 +1,88 @@
+"""Golden runs: short trainings on drawn people whose every number is known.
+
+`python -m benchmarks.maintenance.golden_runs` runs them again and writes results/measured/golden.json. The tests compare: on the
+processor that the file names every bit must agree; on another one the losses and metrics must be close.
+"""
+
+import hashlib
+import json
+import platform
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from benchmarks import environment
+from benchmarks.records import RunFolder
+from benchmarks.run import Machine, plan, run
+
+FILE = Path(__file__).parents[2] / "results" / "measured" / "golden.json"
+DATASET = "walkers:tiny"
+BASELINES = ("attention", "cnn3d", "flow", "flow-only", "gru", "lstm", "max", "mean", "qan", "rnn")
+# One batch is one epoch here, so that the five lines of the loss curve are the first five steps. The short chunks make most
+# tracklets several chunks, which have to be merged.
+COMMON = ("epochs=5", "test_chunk=8")
+EXTRA: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("mean", ("backbone=resnet18",)),
+    ("qan", ("backbone=resnet50", "last_stride=2")),
+    ("cnn3d", ("backbone=mobilenet_v2",)),
+    ("cnn3d", ("backbone=resnet18",)),
+    ("cnn3d", ("backbone=r2plus1d18",)),
+    ("mean+afa", ("granularity=frame", "coherence_norm=mse", "margin=0.3", "label_smoothing=0.1", "neck=none")),
+    ("lstm+afa", ("sampling=consecutive", "spacing=2", "shuffle=both", "crop=0.5", "erase=0.5", "dropout=0.5")),
+    ("flow", ("shuffle=both", "sampling=consecutive", "metric=cosine")),
+    ("mean", ("holdout=0.25", "test_frames=4")),
+)
+
+
+def cases() -> list[tuple[str, tuple[str, ...]]]:
+    """Each golden run: a method, and the settings that differ from the recipe `small`."""
+    plain = [(f"{name}{part}", ()) for name in BASELINES for part in ("", "+afa", "+afa-motion")]
+    return [(method, (*COMMON, *changes)) for method, changes in (*plain, *EXTRA)]
+
+
+def name_of(method: str, changes: tuple[str, ...]) -> str:
+    """The key of a golden run in the file."""
+    return " ".join((method, *changes))
+
+
+def golden_run(method: str, changes: tuple[str, ...], results: Path) -> dict[str, Any]:
+    """Run it in the folder `results`: the losses of its first five steps, the digest of its final weights, its metrics.
+
+    The digest is taken over the tensors' bytes and not over their names, so that modules may be renamed.
+    """
+    experiment, settings, data = plan(
+        method, DATASET, recipe="small", changes=changes, seed=0, split=0, root=None, report=lambda *_, **__: None
+    )
+    folder = RunFolder(results / experiment.name)
+    record = run(experiment, settings, data, folder, Machine(0, 10.0, lambda *_, **__: None))
+    curve = [json.loads(line) for line in folder.curves.read_text().splitlines()]
+    with safe_open(folder.weights, framework="np") as tensors:
+        digests = sorted(hashlib.sha256(tensors.get_tensor(key).tobytes()).digest() for key in tensors.keys())  # noqa: SIM118
+    return {
+        "losses": [line["loss"] for line in curve],
+        "weights": hashlib.sha256(b"".join(digests)).hexdigest(),
+        "metrics": {f"{row['protocol']}/{row['feature']}": {k: row[k] for k in ("mAP", "R1", "R5", "R10", "R20")}
+                    for row in record["metrics"]},
+    }  # fmt: skip
+
+
+def machine() -> dict[str, str]:
+    """What the bits of a run depend on: the processor, and the packages that compute."""
+    described = environment.describe()
+    packages = {
+        name: described["packages"][name] for name in ("torch", "torchvision", "numpy", "opencv-python-headless")
+    }
+    return {"cpu": described["cpu"], "system": platform.machine(), **packages}
+
+
+def main() -> None:
+    """Run all and write the file."""
+    with tempfile.TemporaryDirectory() as folder:
+        runs = {name_of(*case): golden_run(*case, Path(folder)) for case in cases()}
+    FILE.write_text(json.dumps({"machine": machine(), "runs": runs}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""The golden runs: what a run computes does not drift."""
+
+import json
+
+import pytest
+
+from benchmarks.maintenance.golden_runs import FILE, cases, golden_run, machine, name_of
+
+GOLDEN = json.loads(FILE.read_text())
+SAME_MACHINE = GOLDEN["machine"] == machine()
+# On another processor or with other packages sums are rounded differently. Five steps magnify that to about 1e-4 of a loss; of
+# the few queries two may then be ranked differently.
+LOSS, MAP, RANK = 0.01, 0.05, 0.15
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: name_of(*case))
+def test_a_golden_run_gives_the_same_numbers(case, tmp_path):
+    expected, found = GOLDEN["runs"][name_of(*case)], golden_run(*case, tmp_path)
+    if SAME_MACHINE:
+        assert found == expected
+        return
+    assert found["losses"] == pytest.approx(expected["losses"], rel=LOSS)
+    assert found["metrics"].keys() == expected["metrics"].keys()
+    for view, metrics in expected["metrics"].items():
+        for metric, value in metrics.items():
+            assert found["metrics"][view][metric] == pytest.approx(value, abs=MAP if metric == "mAP" else RANK)
+
+
+def test_every_golden_run_is_compared():
+    assert list(GOLDEN["runs"]) == [name_of(*case) for case in cases()]
