@@ -5,6 +5,6 @@
 
 from pathlib import Path
 
-from .registry import Registry
+from baselines.interface.registry import Registry
 
 BASELINES = Registry("baseline", Path(__file__).parent, __name__, base="Baseline")

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from afa import VideoFeatures, disentangle
+from baselines.interface.baseline import Baseline, Clips
+from baselines.interface.registry import register
 
 from .backbones import Backbone
-from .baseline import Baseline, Clips
-from .registry import register
 
 # The one convolution of each block that gets a kernel over time, by its name in the backbone: the first of a residual block,
 # the projection of an inverted residual (and MobileNet's first), and each but the last of `small`. They are the cheap ones of

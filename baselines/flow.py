@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from afa import VideoFeatures, disentangle
+from baselines.interface.baseline import Baseline, Clips
+from baselines.interface.registry import register
 
 from .backbones import Backbone
-from .baseline import Baseline, Clips
-from .registry import register
 
 # Flow enters in these units, by which it is about as large as normalised pixels: a hundredth of the image's height a frame.
 UNIT = 0.01

@@ -5,10 +5,10 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from afa import VideoFeatures, disentangle
+from baselines.interface.baseline import Baseline, Clips
+from baselines.interface.registry import register
 
 from .backbones import Backbone
-from .baseline import Baseline, Clips
-from .registry import register
 
 WIDTH = 512  # of the recurrent layer, as in Gao and Nevatia (2018)
 DROPOUT = 0.2  # on what the layer is given

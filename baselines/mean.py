@@ -1,9 +1,8 @@
 """`mean`: temporal average pooling, the paper's ResNet-50 baseline."""
 
 from afa import VideoFeatures, disentangle
-
-from .baseline import Baseline, Clips
-from .registry import register
+from baselines.interface.baseline import Baseline, Clips
+from baselines.interface.registry import register
 
 
 @register("mean")

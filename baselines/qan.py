@@ -4,10 +4,10 @@ import torch
 from torch import nn
 
 from afa import VideoFeatures, disentangle
+from baselines.interface.baseline import Baseline, Clips
+from baselines.interface.registry import register
 
 from .backbones import Backbone
-from .baseline import Baseline, Clips
-from .registry import register
 
 
 @register("qan")

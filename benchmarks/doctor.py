@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from . import records
 from .data import DATASETS, cache, imported
+from .runs import records
 
 FAIL = "FAIL"
 

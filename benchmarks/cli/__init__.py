@@ -12,8 +12,8 @@ from pathlib import Path
 
 import typer
 
-from baselines.errors import UserError
-from baselines.registry import plugin_at_fault
+from baselines.interface.errors import UserError
+from baselines.interface.registry import plugin_at_fault
 from benchmarks import launch
 from slurm import JobError
 

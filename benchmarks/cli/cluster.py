@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from baselines.errors import UserError
-from baselines.registry import nearest
+from baselines.interface.errors import UserError
+from baselines.interface.registry import nearest
 from benchmarks.suites import SUITES
 from slurm import JobError
 
@@ -22,7 +22,7 @@ from .printing import jobs_of
 from .suites import Asked, chosen, planned_of, title_of
 
 if TYPE_CHECKING:
-    from benchmarks.suites.states import State
+    from benchmarks.scheduling.states import State
     from benchmarks.suites.suite import Choice, Planned, Suite
     from slurm.ledger import Entry, Ledger
     from slurm.resources import Resources
@@ -100,8 +100,8 @@ def _submit(
     local: bool,
     *wanted: str,
 ) -> None:
-    from benchmarks import records
-    from benchmarks.suites.jobs import PACK, unpacked
+    from benchmarks.runs import records
+    from benchmarks.scheduling.jobs import PACK, unpacked
     from slurm.ledger import Ledger
     from slurm.resources import resolve
     from slurm.submission import scripts
@@ -153,7 +153,7 @@ def _put(
     said: what makes them others than their titles say; known: the jobs that are not over. Of what is refused nothing stays: no
     job that packs for nobody, no copy of the code.
     """
-    from benchmarks.suites.jobs import freeze, packing, variables
+    from benchmarks.scheduling.jobs import freeze, packing_tasks, variables
     from slurm.ledger import Task
     from slurm.submission import submit as submit_tasks
 
@@ -163,7 +163,7 @@ def _put(
     environment, after, packing_now = variables(frozen.folder), [], []
     tasks = [
         Task(
-            each.experiment.question,
+            each.experiment.request_hash,
             title_of(each) + (f" ({said})" if said else ""),
             frozen.command(each.arguments),
         )
@@ -172,7 +172,7 @@ def _put(
     try:
         if resources.scratch and not local:
             environment["BENCH_SCRATCH"] = resources.scratch
-            packs = packing(missing, frozen, root)
+            packs = packing_tasks(missing, frozen, root)
             under_way = {each.key for each in entries.values() if each.job in known}
             needed = [task for task in packs if task.key not in under_way]
             if needed:
@@ -198,8 +198,8 @@ def _hours(missing: "Sequence[Planned]", gpus: int, nodes: int) -> str:
 
     Several processes share a run, and are taken to share it well.
     """
-    from benchmarks import records
-    from benchmarks.suites.estimate import made_on, seconds, spelled
+    from benchmarks.runs import records
+    from benchmarks.scheduling.estimate import made_on, seconds, spelled
 
     found = made_on(records.finished(records.results()), bool(gpus))
     spans = [seconds(each.experiment, found) for each in missing]
@@ -222,9 +222,9 @@ def _looked(
     asked: "tuple[Suite, Choice]", root: Path | None, ledger: "Ledger"
 ) -> "tuple[list[Planned], list[State], dict[str, Any] | None]":
     """The experiments, their states by records and queue, and the jobs that are not over (None: no answer)."""
-    from benchmarks import records
-    from benchmarks.suites.queued import with_jobs
-    from benchmarks.suites.states import here
+    from benchmarks.runs import records
+    from benchmarks.scheduling.queue import with_jobs
+    from benchmarks.scheduling.states import here
 
     planned = planned_of(*asked)
     jobs = jobs_of(ledger)
@@ -241,7 +241,7 @@ def status(
     """How each experiment of a suite does, or each that was submitted: from its own records first, then from the queue."""
     from tabulate import tabulate
 
-    from benchmarks import records
+    from benchmarks.runs import records
     from slurm.ledger import Ledger
 
     while True:
@@ -269,13 +269,13 @@ def status(
 
 def _submitted(ledger: "Ledger") -> "list[tuple[str, State]]":
     """Everything in the ledger, with its state."""
-    from benchmarks import records
-    from benchmarks.suites.jobs import PACK, packed
-    from benchmarks.suites.queued import with_queue
-    from benchmarks.suites.states import DONE, State, by_question
+    from benchmarks.runs import records
+    from benchmarks.scheduling.jobs import PACK, packed
+    from benchmarks.scheduling.queue import with_queue
+    from benchmarks.scheduling.states import DONE, State, by_request
 
     entries = ledger.entries()
-    jobs, known = jobs_of(ledger), by_question(records.results())
+    jobs, known = jobs_of(ledger), by_request(records.results())
     known |= {key: State(DONE) for key in entries if key.startswith(PACK) and packed(key.removeprefix(PACK))}
     return [
         (entry.title, with_queue(known.get(key, State("not run")), entry, jobs, ledger.place))
@@ -289,11 +289,11 @@ def _named(text: str, ledger: "Ledger", alone: bool = False) -> "list[Entry]":
     Raises:
         UserError: none; or, where one is meant `alone`, several.
     """
-    from benchmarks import records
-    from benchmarks.unfinished import begun_in
+    from benchmarks.runs import records
+    from benchmarks.runs.unfinished import begun_in
 
     entries = ledger.entries()
-    names = {begun.question: folder.path.name for folder, begun in begun_in(records.results())}
+    names = {begun.request_hash: folder.path.name for folder, begun in begun_in(records.results())}
     exact = [
         entry
         for key, entry in entries.items()
@@ -316,7 +316,7 @@ def _named(text: str, ledger: "Ledger", alone: bool = False) -> "list[Entry]":
 @verbs.command()
 def logs(run: Annotated[str, typer.Argument(metavar="RUN", help="Part of its title or name, or its job.")]) -> None:
     """What the processes of an experiment's job printed and complained, of its last submission."""
-    from benchmarks import records
+    from benchmarks.runs import records
     from slurm.ledger import Ledger
 
     ledger = Ledger(records.results())
@@ -335,7 +335,7 @@ def cancel(
     everything: Annotated[bool, typer.Option("--all", help="Every job that was submitted and is not over.")] = False,
 ) -> None:
     """End jobs that are queued or running; what they have done stays, and `bench submit` goes on from there."""
-    from benchmarks import records
+    from benchmarks.runs import records
     from slurm import queue
     from slurm.ledger import Ledger
 
@@ -367,8 +367,8 @@ def clean(
 ) -> None:
     """Remove what nobody needs: checkpoints of finished runs, half-written files, folders of runs that failed and have nothing
     to go on from, copies of code that no job will run. The last two only while no job waits or runs."""
-    from benchmarks import records
-    from benchmarks.whole import leftovers
+    from benchmarks.atomic import leftovers
+    from benchmarks.runs import records
     from slurm.ledger import Ledger
 
     place = records.results()

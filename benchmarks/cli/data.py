@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from baselines.errors import UserError
+from baselines.interface.errors import UserError
 from benchmarks.data import DATASETS
 
 from .options import DatasetArgument, Plugin, Root, Split, first_line
@@ -78,7 +78,7 @@ def import_video(
     """Cut your own video into tracklets: each track is a view of its own."""
     first_line(name)
     from benchmarks.data import imported_folder
-    from benchmarks.data.video import import_video as cut
+    from benchmarks.data.import_video import import_video as cut
     from benchmarks.progress import reporting
     from benchmarks.reporting.show import counts
 
@@ -111,7 +111,7 @@ def export_layout(
 ) -> None:
     """Write a data set in the folders, names and index files of another, for any code that reads that one."""
     first_line(f"{dataset} as {layout}")
-    from benchmarks.data.layouts import export
+    from benchmarks.data.export_layouts import export
     from benchmarks.data.loading import load
     from benchmarks.progress import reporting
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from baselines import BASELINES
-from baselines.errors import UserError
-from baselines.registry import import_plugin, nearest
+from baselines.interface.errors import UserError
+from baselines.interface.registry import import_plugin, nearest
 from benchmarks import launch
 from benchmarks.data import DATASETS, family, imported
-from benchmarks.experiment import EXTERNAL
+from benchmarks.experiments.experiment import EXTERNAL
 from benchmarks.suites import SUITES
 
 if TYPE_CHECKING:
+    from benchmarks.engine.run import Machine
     from benchmarks.progress import Report
-    from benchmarks.records import Record, RunFolder
-    from benchmarks.run import Machine
+    from benchmarks.runs.records import Record, RunFolder
 
 
 def _plug_in(files: list[Path]) -> list[Path]:
@@ -36,7 +36,7 @@ def _plug_in(files: list[Path]) -> list[Path]:
 
 def _named_protocol(name: str | None) -> str | None:
     if name is not None:
-        from benchmarks.evaluation import PROTOCOLS
+        from benchmarks.evaluation.ranking import PROTOCOLS
 
         if name not in PROTOCOLS:
             raise UserError(f"--protocol: no {name!r}; {nearest(name, list(PROTOCOLS))}")
@@ -94,7 +94,7 @@ def first_line(text: str) -> None:
 
 def machine(workers: int | None, threads: int, report: "Report", checkpoint_minutes: float = 10.0) -> "Machine":
     """How the verb's run is carried out; by default the cores that its threads leave over decode ahead."""
-    from benchmarks.run import Machine
+    from benchmarks.engine.run import Machine
 
     return Machine(launch.spare_cores(threads) if workers is None else workers, checkpoint_minutes, report)
 
@@ -119,7 +119,7 @@ def find_loaded(run: str) -> "tuple[RunFolder, Record]":
     Raises:
         UserError: no such run, one of a plug-in that is not loaded, or one of `bench score`, which has no model.
     """
-    from benchmarks import records
+    from benchmarks.runs import records
 
     folder, record = records.find(run, records.results())
     if record["experiment"]["recipe"] == EXTERNAL:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from baselines.errors import UserError
+from baselines.interface.errors import UserError
 
 from .options import From, Plugin, Protocol, Root, Run, Workers, find_loaded, first_line, machine
 
@@ -28,7 +28,7 @@ def figure(
 
     from benchmarks.reporting import figures
     from benchmarks.reporting.drawing import SUFFIXES, save
-    from benchmarks.reporting.found import Found
+    from benchmarks.runs.finished import Found
 
     from .printing import runs_found
 
@@ -61,9 +61,9 @@ def gallery(
     first_line(run)
     from benchmarks.data.loading import load
     from benchmarks.progress import reporting
-    from benchmarks.ranked import ranked
-    from benchmarks.reporting.found import first_protocol
     from benchmarks.reporting.gallery import save
+    from benchmarks.runs.finished import first_protocol
+    from benchmarks.runs.ranked_lists import ranked
 
     source, record = find_loaded(run)
     with reporting() as report:
@@ -83,7 +83,7 @@ def report(
     first_line(f"report in {to}")
     from benchmarks.progress import reporting
     from benchmarks.reporting.report import write
-    from benchmarks.suites.states import from_records
+    from benchmarks.scheduling.states import from_records
 
     from .printing import digests_at_hand, look_here, runs_found
 

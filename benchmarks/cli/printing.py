@@ -5,11 +5,11 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from baselines.errors import UserError
+from baselines.interface.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmarks.reporting.found import Found
-    from benchmarks.suites.states import Look
+    from benchmarks.runs.finished import Found
+    from benchmarks.scheduling.states import Look
     from benchmarks.suites.suite import Choice, Suite
     from slurm.ledger import Ledger
     from slurm.queue import Live
@@ -33,8 +33,8 @@ def runs_found(names: Sequence[str], datasets: Collection[str], files: Sequence[
     Raises:
         UserError: there are none.
     """
-    from benchmarks import records
-    from benchmarks.reporting.found import Found, below, in_file
+    from benchmarks.runs import records
+    from benchmarks.runs.finished import Found, below, in_file
 
     if names and not files:
         found = [Found(record, folder) for folder, record in (records.find(name, records.results()) for name in names)]
@@ -105,10 +105,10 @@ def suite_page(
     style: str,
 ) -> str:
     """A suite's table: from exported files' records, or from the results here and what is under way."""
-    from benchmarks import exchange
     from benchmarks.reporting.grid import page
     from benchmarks.reporting.suite_table import counted, grids
-    from benchmarks.suites.states import from_records
+    from benchmarks.runs import exchange
+    from benchmarks.scheduling.states import from_records
 
     if suite.paper == "table1":
         return page(counted(suite, choice, root), style)
@@ -118,9 +118,9 @@ def suite_page(
 
 def look_here(root: Path | None = None) -> "Look":
     """A function that gives the states of planned experiments in the results here, and in the queue."""
-    from benchmarks import records
-    from benchmarks.suites.queued import with_jobs
-    from benchmarks.suites.states import here
+    from benchmarks.runs import records
+    from benchmarks.scheduling.queue import with_jobs
+    from benchmarks.scheduling.states import here
     from slurm.ledger import Ledger
 
     ledger = Ledger(records.results())

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from baselines import BASELINES
-from baselines.errors import UserError
+from baselines.interface.errors import UserError
 from benchmarks.data import DATASETS, imported
 
 from .options import From, Plugin, Protocol, Run, first_line, not_loaded, spread
@@ -22,8 +22,8 @@ records_verbs = typer.Typer(help="Finished runs as one file, to share.", no_args
 @verbs.command("list")
 def list_names(plugin: Plugin = []) -> None:
     """Baselines, methods, data sets, recipes, settings and protocols by name, and what each is."""
-    from benchmarks.evaluation import PROTOCOLS
-    from benchmarks.settings import meanings, recipe_summaries
+    from benchmarks.evaluation.ranking import PROTOCOLS
+    from benchmarks.experiments.settings import meanings, recipe_summaries
 
     def show(title: str, lines: dict[str, str]) -> None:
         print(f"{title}\n" + "".join(f"  {name:<20} {summary}".rstrip() + "\n" for name, summary in lines.items()))
@@ -56,8 +56,8 @@ WALKERS = {
 @verbs.command()
 def show(run: Run, plugin: Plugin = []) -> None:
     """One finished run: results under every protocol, settings, cost, and where it was made."""
-    from benchmarks import records
     from benchmarks.reporting.show import describe
+    from benchmarks.runs import records
 
     folder, record = records.find(run, records.results())
     print(describe(record, records.stale(record, digests_at_hand([record]))))
@@ -80,8 +80,8 @@ def table(
     --seeds, --quick, --recipe, --set and --root are a suite's, as `bench suite run` takes them; --dataset without a suite: that
     data set's runs alone.
     """
-    from benchmarks import records
-    from benchmarks.unfinished import unfinished
+    from benchmarks.runs import records
+    from benchmarks.runs.unfinished import unfinished
 
     check_choices(style, feature)
     if suite is not None:
@@ -118,9 +118,10 @@ def verdict(
     check_choices(style, "before")
     from functools import partial
 
-    from benchmarks import controls, records
     from benchmarks.reporting.grid import page
     from benchmarks.reporting.verdict import grids, judge
+    from benchmarks.runs import records
+    from benchmarks.suites import controls
 
     runs = runs_found([], [], files)
     if not files:
@@ -191,9 +192,9 @@ def doctor(
 
 
 def _controls() -> list[str]:
-    from benchmarks import records
-    from benchmarks.controls import is_control, judge, lacking, run_quick
     from benchmarks.progress import reporting
+    from benchmarks.runs import records
+    from benchmarks.suites.controls import is_control, judge, lacking, run_quick
 
     with reporting() as report:
         run_quick(report)
@@ -217,7 +218,7 @@ def export(
     dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
 ) -> None:
     """Write the finished runs, results a query included, to one file. Of one suite: `bench suite export`."""
-    from benchmarks import exchange
+    from benchmarks.runs import exchange
 
     found = runs_found([], [dataset] if dataset else [], [])
     runs = [(run.folder, run.record) for run in found if run.folder]
@@ -230,7 +231,7 @@ def merge(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of `bench records export`.")],
 ) -> None:
     """Put a co-author's runs beside your own. Those that are here already are left as they are."""
-    from benchmarks import exchange, records
+    from benchmarks.runs import exchange, records
 
     for file in files:
         added, kept = exchange.merge(file, records.results())

@@ -37,11 +37,13 @@ def run(
 ) -> None:
     """Train and evaluate one experiment, or show its result if it has run already."""
     first_line(f"{method} on {dataset}, seed {seed}")
-    from benchmarks import distributed, launch, records
+    from benchmarks import launch
     from benchmarks.data.loading import load
+    from benchmarks.engine import distributed
+    from benchmarks.engine.run import check_questions, evaluate_elsewhere, plan
+    from benchmarks.engine.run import run as execute
     from benchmarks.progress import reporting
-    from benchmarks.run import check_questions, evaluate_elsewhere, plan
-    from benchmarks.run import run as execute
+    from benchmarks.runs import records
 
     short = {"backbone": backbone, "weights": weights, "epochs": epochs, "precision": precision}
     changes = [f"{key}={value}" for key, value in short.items() if value is not None] + change
@@ -82,10 +84,10 @@ def evaluate(
 ) -> None:
     """Evaluate a finished run's model on another data set."""
     first_line(f"{run} on {dataset}")
-    from benchmarks import records
     from benchmarks.data.loading import load
+    from benchmarks.engine.run import evaluate_elsewhere
     from benchmarks.progress import reporting
-    from benchmarks.run import evaluate_elsewhere
+    from benchmarks.runs import records
 
     source, record = find_loaded(run)
     with reporting() as report:
@@ -106,8 +108,8 @@ def score(
 ) -> None:
     """Evaluate features that someone else's code made, into a normal record."""
     first_line(f"{method} on {dataset}")
-    from benchmarks import records
-    from benchmarks.external import score_files
+    from benchmarks.runs import records
+    from benchmarks.runs.external_features import score_files
 
     record = score_files(query, gallery, method, dataset, metric, records.results())
     print_tables([record])
@@ -125,8 +127,8 @@ def features(
     """Export a finished run's query and gallery features, as `bench score` reads them."""
     first_line(run)
     from benchmarks.data.loading import load
-    from benchmarks.external import export_features
     from benchmarks.progress import reporting
+    from benchmarks.runs.external_features import export_features
 
     source, record = find_loaded(run)
     with reporting() as report:

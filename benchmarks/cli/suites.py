@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from baselines.errors import UserError
+from baselines.interface.errors import UserError
 from benchmarks.suites import SUITES
 
 from .options import Plugin, Root, first_line, spread
 from .printing import look_here
 
 if TYPE_CHECKING:
-    from benchmarks.suites.states import State
+    from benchmarks.scheduling.states import State
     from benchmarks.suites.suite import Choice, Planned, Suite
 
 WIDE = 60  # characters: a state that is longer is told below the table, once for all that are in it
@@ -93,10 +93,10 @@ def show(name: Name, asked: Asked) -> None:
 def run(name: Name, asked: Asked) -> None:
     """Run what is not finished, one after the other; the same command goes on. Status 1: something failed or was skipped."""
     first_line(f"suite {name}")
-    from benchmarks import records
-    from benchmarks.suites.estimate import like_the_last, seconds, spelled
-    from benchmarks.suites.running import run_missing
-    from benchmarks.suites.states import DONE
+    from benchmarks.runs import records
+    from benchmarks.scheduling.estimate import like_the_last, seconds, spelled
+    from benchmarks.scheduling.run_suite import run_missing
+    from benchmarks.scheduling.states import DONE
 
     suite, choice = chosen(name, asked)
     planned, states = _looked(suite, choice, asked.root)
@@ -137,8 +137,8 @@ def export(
     asked: Asked,
 ) -> None:
     """Write a suite's finished runs, results a query included, to one file, to share: `bench table SUITE --from FILE`."""
-    from benchmarks import exchange, records
-    from benchmarks.suites.states import DONE, here
+    from benchmarks.runs import exchange, records
+    from benchmarks.scheduling.states import DONE, here
 
     suite, choice = chosen(name, asked)
     planned = planned_of(suite, choice)
@@ -156,10 +156,10 @@ def plan(name: Name, asked: Asked) -> None:
     """A suite's experiments: what is done, how long the rest will take, and the smallest difference that could show."""
     from tabulate import tabulate
 
-    from benchmarks import records
     from benchmarks.reporting.power import detectable
-    from benchmarks.suites.estimate import like_the_last, seconds, spelled
-    from benchmarks.suites.states import DONE
+    from benchmarks.runs import records
+    from benchmarks.scheduling.estimate import like_the_last, seconds, spelled
+    from benchmarks.scheduling.states import DONE
 
     suite, choice = chosen(name, asked)
     planned, states = _looked(suite, choice, asked.root)

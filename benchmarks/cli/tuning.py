@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from baselines import BASELINES
-from baselines.errors import UserError
+from baselines.interface.errors import UserError
 
 from .options import Dataset, Plugin, Root, Split, Workers, first_line, machine
 
@@ -41,12 +41,13 @@ def tune(
     first_line(f"tuning {', '.join(method)} on {dataset}, {trials} trials each")
     from tabulate import tabulate
 
-    from benchmarks import records
+    from benchmarks.engine.run import plan
+    from benchmarks.experiments.methods import ATTACHED, split_method
+    from benchmarks.experiments.settings import SEARCHED
     from benchmarks.progress import reporting
-    from benchmarks.run import plan
-    from benchmarks.settings import ATTACHED, SEARCHED, split_method
-    from benchmarks.tuning import best, write_recipe
-    from benchmarks.tuning import tune as search
+    from benchmarks.runs import records
+    from benchmarks.scheduling.tuning import best, write_recipe
+    from benchmarks.scheduling.tuning import tune as search
 
     for name in method:
         BASELINES.get(split_method(name)[0])  # one that is not there is refused before the first is searched for

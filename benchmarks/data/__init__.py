@@ -6,9 +6,9 @@ This file knows names and places and imports nothing heavy: `bench list` needs n
 import os
 from pathlib import Path
 
-from baselines.registry import Registry
+from baselines.interface.registry import Registry
 
-DATASETS = Registry("data set", Path(__file__).parent, __name__, base="Dataset")
+DATASETS = Registry("data set", Path(__file__).parent / "datasets", f"{__name__}.datasets", base="Dataset")
 IMPORT = "import.json"
 JUNK = -1  # the pid of tracklets that no protocol scores
 

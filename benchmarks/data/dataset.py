@@ -15,8 +15,9 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from baselines.errors import UserError
-from benchmarks.data.table import make_table
+from baselines.interface.errors import UserError
+
+from .table import make_table
 
 IMAGES = (".jpg", ".jpeg", ".png")
 Fault = tuple[Path, str]  # a file or folder, and what is wrong with it

@@ -17,14 +17,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from baselines.errors import UserError
-from baselines.registry import nearest, plugin_at_fault
-from benchmarks.whole import whole, whole_folder, write_whole
+from baselines.interface.errors import UserError
+from baselines.interface.registry import nearest, plugin_at_fault
+from benchmarks.atomic import whole, whole_folder, write_whole
 
-from . import DATASETS, cache, family, imported, imported_folder, packs
+from . import DATASETS, cache, family, imported, imported_folder, packing
 from . import table as tables
 from .dataset import Dataset
-from .stores import PACK, FolderStore, PackedStore, Store, write_pack
+from .frame_stores import PACK, FolderStore, PackedStore, Store, write_pack
 
 TABLE = "table.parquet"
 META = "data.json"
@@ -84,7 +84,7 @@ def full_name(name: str) -> str:
     definition(name)
     if not family(name).startswith("walkers"):
         return name
-    from .walkers import parse
+    from benchmarks.data.datasets.walkers import parse
 
     return str(parse(name))
 
@@ -152,8 +152,8 @@ def load(
         return _packed(name, _draw(name, progress), found)
     place = find_root(name, root)
     table, digest = _index(name, split, place, found, fresh, progress)
-    pack = None if fresh else packs.find(name, digest)
-    return Data(name, split, table, packs.opened(pack) if pack else FolderStore(place), digest, found, place)
+    pack = None if fresh else packing.find(name, digest)
+    return Data(name, split, table, packing.opened(pack) if pack else FolderStore(place), digest, found, place)
 
 
 def pack(name: str, root: Path | None = None, progress: Progress | None = None) -> Path:
@@ -167,7 +167,7 @@ def pack(name: str, root: Path | None = None, progress: Progress | None = None) 
         raise UserError(f"{name} is drawn or imported, and packed as it is")
     splits = [load(name, split, root, progress, fresh=True) for split in range(found.splits)]
     tables = {each.digest: [frame for frames in each.table.frames for frame in frames] for each in splits}
-    return packs.write(name, tables, FolderStore(splits[0].root), progress)
+    return packing.write(name, tables, FolderStore(splits[0].root), progress)
 
 
 def _packed(name: str, folder: Path, found: Dataset) -> Data:
@@ -204,13 +204,13 @@ def _plain(table: pd.DataFrame) -> pd.DataFrame:
 
 def drawn_folder(name: str) -> Path:
     """Where a drawn data set lies. The folder's name holds a digest of the code that draws."""
-    sources = (Path(__file__).with_name(f"{module}.py").read_bytes() for module in ("walkers", "puppets"))
+    sources = ((Path(__file__).parent / f"{module}.py").read_bytes() for module in ("datasets/walkers", "puppets"))
     return cache() / "walkers" / f"{name.replace(':', '.')}-{hashlib.sha256(b''.join(sources)).hexdigest()[:12]}"
 
 
 def _draw(name: str, progress: Progress | None) -> Path:
     """The folder of a drawn data set, drawn now if it is not there."""
-    from . import walkers
+    from .datasets import walkers
 
     world = walkers.parse(name)
     folder = drawn_folder(name)

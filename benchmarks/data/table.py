@@ -25,8 +25,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from baselines.errors import UserError
-from benchmarks.whole import derived
+from baselines.interface.errors import UserError
+from benchmarks.atomic import derived
 
 from . import JUNK
 

@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from baselines.errors import UserError
-from benchmarks.data.dataset import StructureError
-from benchmarks.data.loading import Data, definition, find_root, load
-from benchmarks.data.stores import FolderStore, Store
-from benchmarks.data.table import statistics
+from baselines.interface.errors import UserError
+
+from .dataset import StructureError
+from .frame_stores import FolderStore, Store
+from .loading import Data, definition, find_root, load
+from .table import statistics
 
 BLOCK = 1024  # frames between two reports of progress
 

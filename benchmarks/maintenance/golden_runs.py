@@ -13,9 +13,9 @@ from typing import Any
 
 from safetensors import safe_open
 
-from benchmarks import environment
-from benchmarks.records import RunFolder
-from benchmarks.run import Machine, plan, run
+from benchmarks.engine.run import Machine, plan, run
+from benchmarks.runs import environment
+from benchmarks.runs.records import RunFolder
 
 FILE = Path(__file__).parents[2] / "results" / "measured" / "golden.json"
 DATASET = "walkers:tiny"

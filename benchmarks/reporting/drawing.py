@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.whole import whole
+from benchmarks.atomic import whole
 
 from .figures import Figure, Line, Panel
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import stats
 
-from benchmarks.settings import changed_from_recipe, split_method
+from benchmarks.experiments.methods import split_method
+from benchmarks.experiments.settings import changed_from_recipe
+from benchmarks.runs.finished import TEST_TO_TRAIN, Found, by_split, first_protocol, fractions, matrix, varied
 
 from . import statistics
-from .found import TEST_TO_TRAIN, Found, by_split, first_protocol, fractions, matrix, varied
 from .table import tables
 
 RANKS = 20  # of a CMC curve

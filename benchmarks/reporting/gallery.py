@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.records import Record
-from benchmarks.whole import whole, write_whole
-
-from .report.html import ASSETS, Markup, el, page
+from benchmarks.atomic import whole, write_whole
+from benchmarks.reporting.report.html import ASSETS, Markup, el, page
+from benchmarks.runs.records import Record
 
 if TYPE_CHECKING:
-    from benchmarks.ranked import RankedQuery, Shown
+    from benchmarks.runs.ranked_lists import RankedQuery, Shown
 
 LISTS = "gallery.json"
 MOST_FRAMES = 8  # in a strip

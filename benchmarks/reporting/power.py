@@ -5,20 +5,20 @@ from itertools import combinations
 
 import numpy as np
 
-from benchmarks import records
 from benchmarks.data.loading import definition
+from benchmarks.runs import records
+from benchmarks.runs.finished import TEST_TO_TRAIN, Found, by_split, fractions
+from benchmarks.scheduling.states import DONE, State
 from benchmarks.suites.claims import LEAST_RUNS
-from benchmarks.suites.states import DONE, State
 from benchmarks.suites.suite import Choice, Planned, Suite, of_row, places, rows_at
 
-from .found import TEST_TO_TRAIN, Found, by_split, fractions
 from .statistics import fewest_units, smallest_difference, smallest_difference_over_splits
 
 
 def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: Sequence[Planned]) -> Iterator[str]:
     """Lines of text, one a place and metric."""
     done = {
-        each.experiment.question: Found(state.record, records.RunFolder(records.results() / state.record["name"]))
+        each.experiment.request_hash: Found(state.record, records.RunFolder(records.results() / state.record["name"]))
         for each, state in zip(planned, states, strict=True)
         if state.word == DONE and state.record is not None
     }
@@ -38,7 +38,7 @@ def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: S
             yield f"{place[1]}: fewer than {LEAST_RUNS} {word}s do not decide what methods differ by"
             continue
         rows = [
-            [done.get(each.experiment.question) for each in of_row(row, place, choice)]
+            [done.get(each.experiment.request_hash) for each in of_row(row, place, choice)]
             for row in rows_at(suite, place, choice)
         ]
         # Two rows by the runs that both have.

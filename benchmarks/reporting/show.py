@@ -4,7 +4,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from benchmarks.data.table import statistics
-from benchmarks.records import RANKS, Record
+from benchmarks.runs.records import RANKS, Record
 
 from .table import cell, percent
 

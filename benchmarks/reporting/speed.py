@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from baselines.errors import UserError
-from benchmarks.whole import write_whole
+from baselines.interface.errors import UserError
+from benchmarks.atomic import write_whole
 
 from .grid import Grid
 

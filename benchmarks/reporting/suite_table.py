@@ -11,11 +11,11 @@ import pandas as pd
 
 from benchmarks.data.dataset import Dataset
 from benchmarks.data.loading import absent, definition, load
-from benchmarks.records import Record
-from benchmarks.suites.states import DONE, Look, State
+from benchmarks.runs.records import Record
+from benchmarks.scheduling.states import DONE, Look, State
 from benchmarks.suites.suite import Choice, Place, Row, Suite, of_row, places, rows_at
 
-from . import paper
+from . import paper_numbers
 from .grid import Grid
 from .table import (
     PRICES,
@@ -187,7 +187,7 @@ def _printed(suite: Suite, place: Place) -> dict[str, dict[str, float]]:
     if not suite.paper:
         rows = suite.rows(_places(suite)[-1][0])
         return {row.label: dict(row.expected) for row in rows if row.expected}
-    rows = paper.at(suite.paper, place)
+    rows = paper_numbers.at(suite.paper, place)
     found: dict[str, dict[str, float]] = {}
     for label, metric, value in zip(rows.method, rows.metric, rows.value, strict=True):
         found.setdefault(str(label), {})[str(metric)] = float(value)
@@ -248,7 +248,7 @@ def _made(lines: Sequence[Line], letters: dict[str, str]) -> list[str]:
 
 def counted(suite: Suite, choice: Choice, root: Path | None = None) -> list[Grid]:
     """Table 1: what the loader counts of each data set, beside the paper's numbers and those of the files as published."""
-    printed = paper.read("table1")
+    printed = paper_numbers.read("table1")
     made = []
     for name, _ in places(suite, choice):
         why = absent(name, root)

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.experiment import Experiment
-from benchmarks.records import RANKS, Record, experiment_of, stale
-from benchmarks.settings import ATTACHED, ATTACHMENTS, SEARCHED, changed_from_recipe, split_method
+from benchmarks.experiments.experiment import Experiment
+from benchmarks.experiments.methods import ATTACHED, ATTACHMENTS, split_method
+from benchmarks.experiments.settings import SEARCHED, changed_from_recipe
+from benchmarks.runs.records import RANKS, Record, experiment_of, stale
 
 from . import grid
 from .grid import Grid
@@ -103,7 +104,7 @@ def _table(
         first = experiment_of(found[0][0])
         if times[label] > 1 and label.endswith(")"):
             # Other features, or tuned otherwise: by the ends of the runs' names.
-            label = f"{label.removesuffix(')')}, {first.identity[:10]})"
+            label = f"{label.removesuffix(')')}, {first.run_hash[:10]})"
         values = {column: [percent(metrics[column]) for _, metrics in found] for column in COLUMNS}
         made.append(Row(label, [record for record, _ in found], values, reason))
     made.sort(key=lambda row: row.label)

@@ -8,17 +8,18 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from benchmarks.data import family
-from benchmarks.experiment import Experiment
-from benchmarks.records import Record
+from benchmarks.experiments.experiment import Experiment
+from benchmarks.experiments.methods import ATTACHED, split_method
+from benchmarks.experiments.settings import resolve
+from benchmarks.runs.finished import TEST_TO_TRAIN, Found, by_split, first_protocol, fractions, varied
+from benchmarks.runs.records import Record
 from benchmarks.seeds import generator
-from benchmarks.settings import resolve, split_method
 from benchmarks.suites.claims import ALPHA, CLAIMS, LEAST_RUNS, MARGIN, METRIC, Arm, Claim
 
-from . import paper
-from .found import TEST_TO_TRAIN, Found, by_split, first_protocol, fractions, varied
+from . import paper_numbers
 from .grid import Grid
 from .statistics import Interval, Verdict, difference, holm, over_splits, permutation_test, verdict
-from .table import ATTACHED, processor
+from .table import processor
 
 TUNED = "tuning_trials"
 NOT_RUN = "not run"
@@ -217,11 +218,11 @@ def _fits(arm: Arm, experiment: Experiment) -> bool:
 
 
 def _printed(claim: Claim, place: tuple[str, str]) -> float | None:
-    """The paper's effect, in fractions, at this place or where `paper.at` looks in its stead."""
+    """The paper's effect, in fractions, at this place or where `paper_numbers.at` looks in its stead."""
     if not claim.paper:
         return None
     name, better, worse = claim.paper
-    rows = paper.at(name, place)
+    rows = paper_numbers.at(name, place)
     figures = {row.method: row.value for row in rows.itertuples() if row.metric == METRIC}
     return float(figures[better] - figures[worse]) / 100
 
@@ -229,7 +230,7 @@ def _printed(claim: Claim, place: tuple[str, str]) -> float | None:
 def _elsewhere(judged: Sequence[Judged]) -> list[str]:
     """Where the paper's effects were measured, if not here."""
     places = {(each.claim.paper[0], each.place) for each in judged if each.claim.paper}
-    rows = [paper.at(name, place).iloc[0] for name, place in sorted(places)]
+    rows = [paper_numbers.at(name, place).iloc[0] for name, place in sorted(places)]
     found = dict.fromkeys((row.train, row.test) for row in rows if (row.train, row.test) != judged[0].place)
     return [f"paper: its effect on {' to '.join(dict.fromkeys(where))}" for where in found]
 

@@ -9,10 +9,11 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from benchmarks.data.clips import TrainingBatches
+from benchmarks.clips.batches import TrainingBatches
 from benchmarks.data.loading import load
-from benchmarks.settings import resolve
-from benchmarks.speed.beside import beside
+from benchmarks.experiments.settings import resolve
+
+from .comparison import beside
 
 ROUNDS = 15
 

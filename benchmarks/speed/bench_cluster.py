@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.speed.beside import note_row
 from slurm.local_cluster import __main__ as local
+
+from .comparison import note_row
 
 pytestmark = [
     pytest.mark.skipif(

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import exchange, records
-from benchmarks.experiment import code_digest
-from benchmarks.records import RunFolder, experiment_of
-from benchmarks.speed.beside import in_turn, note_row
+from benchmarks.experiments.code_digest import code_digest
+from benchmarks.runs import exchange, records
+from benchmarks.runs.records import RunFolder, experiment_of
 from slurm.ledger import Entry, Ledger
+
+from .comparison import in_turn, note_row
 
 BENCH = (sys.executable, "-m", "benchmarks.cli")
 RUNS = 10_000
@@ -52,7 +53,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         again = {**record, "name": experiment.name, "experiment": experiment.__dict__, "code": code}
         folder.record.write_text(records.to_json(again))
         folder.settings.write_text(records.to_json({**experiment.__dict__, "code": record["code"]}))
-        entries.append(Entry(experiment.question, experiment.name, str(len(entries)), "local", "1", "2026-01-01"))
+        entries.append(Entry(experiment.request_hash, experiment.name, str(len(entries)), "local", "1", "2026-01-01"))
     ledger = Ledger(place)
     with ledger.lock():
         ledger.add(entries)

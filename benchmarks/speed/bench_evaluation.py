@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.evaluation import PROTOCOLS, evaluate_features
-from benchmarks.speed.bare import BLOCK, NOISE, features, product
-from benchmarks.speed.beside import beside, note_row
+from benchmarks.evaluation.ranking import PROTOCOLS, evaluate_features
+
+from .comparison import beside, note_row
+from .reference import BLOCK, NOISE, features, product
 
 Labels = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # query pids, camids, gallery pids, camids
 Case = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]

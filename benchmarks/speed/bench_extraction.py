@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 import torch
 
-from baselines.baseline import Clips
+from baselines.interface.baseline import Clips
 from benchmarks.data.loading import load
-from benchmarks.extraction import extract
-from benchmarks.settings import resolve
-from benchmarks.speed.bare import embed_bare, model_of
-from benchmarks.speed.beside import beside
+from benchmarks.engine.extraction import extract
+from benchmarks.experiments.settings import resolve
+
+from .comparison import beside
+from .reference import embed_bare, model_of
 
 TRACKLETS, STEPS = 8, 8  # one full batch, as those of a large test set are
 

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from benchmarks.data.flow import flow_store
+from benchmarks.clips.optical_flow import flow_store
 from benchmarks.data.loading import load
-from benchmarks.settings import resolve
-from benchmarks.speed.beside import beside
+from benchmarks.experiments.settings import resolve
+
+from .comparison import beside
 
 Tracklet = tuple[list[bytes], list[np.ndarray]]  # the frames as they lie on disk, and in grey
 

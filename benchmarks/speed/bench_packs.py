@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from benchmarks.clips.batches import TrainingBatches
 from benchmarks.data import IMPORT, imported_folder
-from benchmarks.data.clips import TrainingBatches
+from benchmarks.data.frame_stores import PACK, write_pack
 from benchmarks.data.loading import TABLE, load, pack, pack_digest
-from benchmarks.data.stores import PACK, write_pack
 from benchmarks.data.table import make_table
-from benchmarks.settings import resolve
-from benchmarks.speed.beside import beside, note_row
+from benchmarks.experiments.settings import resolve
+
+from .comparison import beside, note_row
 
 PEOPLE, CAMERAS, LENGTH = 1250, 4, 60  # four tracklets of each person and camera
 ROUNDS = 5

@@ -9,13 +9,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from benchmarks import exchange, records
-from benchmarks.records import RunFolder, experiment_of
-from benchmarks.reporting.found import below
 from benchmarks.reporting.report import write
-from benchmarks.suites.states import here
+from benchmarks.runs import exchange, records
+from benchmarks.runs.finished import below
+from benchmarks.runs.records import RunFolder, experiment_of
+from benchmarks.scheduling.states import here
 
-from .beside import note_row
+from .comparison import note_row
 
 RUNS, LIMIT = 1000, 60.0  # seconds
 MEASURED = Path(__file__).parents[2] / "results" / "measured"

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.data.clips import Batch, TrainingBatches
-from benchmarks.settings import Settings, resolve
-from benchmarks.speed.bare import model_of, random_batch, train_bare
-from benchmarks.speed.beside import beside
-from benchmarks.training import train
+from benchmarks.clips.batches import Batch, TrainingBatches
+from benchmarks.engine.training import train
+from benchmarks.experiments.settings import Settings, resolve
+
+from .comparison import beside
+from .reference import model_of, random_batch, train_bare
 
 SHORT = ("weights=none", "identities=2", "clips=2", "clip_frames=2")
 

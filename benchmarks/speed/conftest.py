@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks import environment
+from benchmarks.runs import environment
 
 
 def pytest_benchmark_update_machine_info(config: object, machine_info: dict[str, Any]) -> None:  # noqa: ARG001

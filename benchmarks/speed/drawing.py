@@ -9,9 +9,9 @@ from pathlib import Path
 import cv2
 import pandas as pd
 
-from benchmarks.data import walkers
+from benchmarks.data.datasets import walkers
+from benchmarks.data.frame_stores import PackedStore, write_pack
 from benchmarks.data.loading import Data, definition
-from benchmarks.data.stores import PackedStore, write_pack
 
 
 def draw_within(seconds: float, name: str, folder: Path, processes: int) -> Data:

@@ -27,35 +27,26 @@ import pandas as pd
 import torch
 
 from baselines import BASELINES
-from baselines.baseline import Clips
-from baselines.errors import UserError
-from benchmarks import environment
-from benchmarks.data import walkers
-from benchmarks.data.clips import Batch, TrainingBatches
-from benchmarks.data.flow import flow_store
+from baselines.interface.baseline import Clips
+from baselines.interface.errors import UserError
+from benchmarks.atomic import write_whole
+from benchmarks.clips.batches import Batch, TrainingBatches
+from benchmarks.clips.optical_flow import flow_store
+from benchmarks.clips.subsets import test_tracklets
+from benchmarks.data.datasets import walkers
+from benchmarks.data.frame_stores import Store
 from benchmarks.data.loading import Data, definition
-from benchmarks.data.stores import Store
-from benchmarks.data.subsets import test_tracklets
-from benchmarks.extraction import extract
+from benchmarks.engine.extraction import extract
+from benchmarks.engine.model import ReidModel
+from benchmarks.engine.precision import autocast, check_precision, compile_backbones
+from benchmarks.engine.run import rank_features
+from benchmarks.engine.training import train
+from benchmarks.experiments.settings import Settings, change, resolve
 from benchmarks.launch import spare_cores
-from benchmarks.model import ReidModel
-from benchmarks.precision import autocast, check_precision, compile_backbones
-from benchmarks.run import rank_features
-from benchmarks.settings import Settings, change, resolve
-from benchmarks.speed.bare import (
-    CLASSES,
-    CPU,
-    NOISE,
-    embed_bare,
-    features,
-    model_of,
-    product,
-    random_batch,
-    train_bare,
-)
-from benchmarks.speed.drawing import draw_within
-from benchmarks.training import train
-from benchmarks.whole import write_whole
+from benchmarks.runs import environment
+
+from .drawing import draw_within
+from .reference import CLASSES, CPU, NOISE, embed_bare, features, model_of, product, random_batch, train_bare
 
 Row = dict[str, Any]
 FIRST = ("mean+afa", "mean")  # measured before all others, in both precisions

@@ -5,6 +5,6 @@ A plug-in file may hold more of them (`--plugin FILE.py`), as with baselines and
 
 from pathlib import Path
 
-from baselines.registry import Registry
+from baselines.interface.registry import Registry
 
 SUITES = Registry("suite", Path(__file__).parent, __name__, base="Suite")

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from baselines.registry import register
+from baselines.interface.registry import register
 from benchmarks.data.loading import definition
-from benchmarks.settings import resolve
+from benchmarks.experiments.settings import resolve
 
 from .suite import Row, Suite
 

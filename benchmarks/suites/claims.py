@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log2
 
-from .figures import INVERSE_SIGMAS
+from .paper_figures import INVERSE_SIGMAS
 
 METRIC, MARGIN, ALPHA = "mAP", 0.005, 0.05
 LEAST_RUNS = 3  # seeds or splits; the interval of methods from two holds anything from 93 to 97 percent

@@ -10,8 +10,9 @@ from typing import ClassVar
 
 from baselines import BASELINES
 from benchmarks.data.loading import definition, full_name
-from benchmarks.experiment import Experiment
-from benchmarks.settings import Settings, recipe_for, recipe_label, resolve, split_method
+from benchmarks.experiments.experiment import Experiment
+from benchmarks.experiments.methods import split_method
+from benchmarks.experiments.settings import Settings, recipe_for, recipe_label, resolve
 
 QUICK = ("epochs=12", "lr_step=9")  # within a minute a run on two cores, with the recipe `small`
 Place = tuple[str, str]  # the data sets that are trained and tested on
@@ -142,8 +143,8 @@ def experiments(suite: Suite, choice: Choice) -> Iterator[Planned]:
             for split in range(definition(train).splits):
                 for row in rows_at(suite, (train, test), choice):
                     planned = _plan(row, (train, test), seed, split, choice)
-                    if planned.experiment.question not in seen:
-                        seen.add(planned.experiment.question)
+                    if planned.experiment.request_hash not in seen:
+                        seen.add(planned.experiment.request_hash)
                         yield planned
 
 

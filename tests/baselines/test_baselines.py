@@ -7,8 +7,8 @@ from safetensors.torch import save_file
 
 from baselines import BASELINES
 from baselines.backbones import NAMES, VIDEO, build_backbone
-from baselines.baseline import Clips
-from baselines.errors import UserError
+from baselines.interface.baseline import Clips
+from baselines.interface.errors import UserError
 
 
 def clips(batch: int = 2, steps: int = 3) -> Clips:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.reporting.paper import FOLDER, read
+from benchmarks.reporting.paper_numbers import FOLDER, read
 
 TABLES = [f"table{number}" for number in range(1, 6)]
 PLACES = {"iLIDS-VID": "ilidsvid", "MARS": "mars", "DukeV": "dukev", "DukeMTMC-VideoReID": "dukev"}

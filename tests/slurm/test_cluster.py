@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load
 
-from benchmarks import records
+from benchmarks.runs import records
 from slurm.local_cluster import __main__ as local
 
 pytestmark = [
@@ -29,10 +29,10 @@ pytestmark = [
 
 SLOW = '''
 import os, time
-from baselines.baseline import Baseline
+from baselines.interface.baseline import Baseline
 from baselines.mean import Mean
-from baselines.errors import UserError
-from baselines.registry import register
+from baselines.interface.errors import UserError
+from baselines.interface.registry import register
 from benchmarks.suites.suite import Row, Suite
 
 @register("pair")

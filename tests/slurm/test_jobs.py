@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks import records
+from benchmarks.runs import records
 from slurm import JobError, queue, resources
 from slurm.attempt import Attempt
 from slurm.ledger import Entry, Ledger

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import records
-from benchmarks.unfinished import begun_in
+from benchmarks.runs import records
+from benchmarks.runs.unfinished import begun_in
 
 TINY = ("--dataset", "walkers:tiny", "--quick", "--set", "epochs=1")
 
@@ -37,10 +37,10 @@ def test_from_submit_to_table_and_what_fails_is_told_and_tried_again(bench, unti
     plugin = tmp_path / "shy.py"
     plugin.write_text(f'''
 import pathlib
-from baselines.baseline import Baseline
+from baselines.interface.baseline import Baseline
 from baselines.mean import Mean
-from baselines.errors import UserError
-from baselines.registry import register
+from baselines.interface.errors import UserError
+from baselines.interface.registry import register
 
 @register("shy")
 class Shy(Mean, Baseline):

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from benchmarks import records
+from benchmarks.atomic import write_whole
 from benchmarks.reporting import drawing, gallery
-from benchmarks.reporting.found import Found
-from benchmarks.suites.states import Look
-from benchmarks.whole import write_whole
+from benchmarks.runs import records
+from benchmarks.runs.finished import Found
+from benchmarks.scheduling.states import Look
 
 from . import contents, pages
 from .html import ASSETS

@@ -10,19 +10,19 @@ from itertools import chain, count
 
 import pandas as pd
 
-from baselines.errors import UserError
-from benchmarks import controls
+from baselines.interface.errors import UserError
 from benchmarks.data.loading import definition, known_digests
-from benchmarks.experiment import Experiment
-from benchmarks.records import experiment_of
+from benchmarks.experiments.experiment import Experiment
+from benchmarks.experiments.methods import split_method
+from benchmarks.experiments.settings import recipe_names
 from benchmarks.reporting import figures, suite_table
-from benchmarks.reporting.found import Found
 from benchmarks.reporting.grid import told_apart
 from benchmarks.reporting.table import COLUMNS, PRICES, Table, best, cell, mean, priced_cells, tables
 from benchmarks.reporting.verdict import Judged, judge
-from benchmarks.settings import recipe_names, split_method
-from benchmarks.suites import SUITES
-from benchmarks.suites.states import Look
+from benchmarks.runs.finished import Found
+from benchmarks.runs.records import experiment_of
+from benchmarks.scheduling.states import Look
+from benchmarks.suites import SUITES, controls
 from benchmarks.suites.suite import Choice, Place, Row, Suite, of_row, places, rows_at
 
 from .html import el
@@ -54,7 +54,7 @@ def suite_tables(runs: Sequence[Found], look: Look) -> list[Section]:
     experiments = [experiment_of(run.record) for run in runs]
     here = sorted({(each.dataset, each.test) for each in experiments if not each.external})
     here = [place for place in here if all(map(_known, place))]
-    asked = {each.question for each in experiments}
+    asked = {each.request_hash for each in experiments}
     choices = {place: _choices(place, experiments) for place in here}
     made = []
     suites = {name: SUITES.get(name)() for name in SUITES.names()}
@@ -74,7 +74,7 @@ def suite_tables(runs: Sequence[Found], look: Look) -> list[Section]:
 def _questions(suite: Suite, place: Place, choice: Choice) -> list[set[str]]:
     """What each row of a suite asks at a place; nothing where it is not measured there."""
     rows = rows_at(suite, place, choice) if place in places(suite, choice) else []
-    return [{each.experiment.question for each in of_row(row, place, choice)} for row in rows]
+    return [{each.experiment.request_hash for each in of_row(row, place, choice)} for row in rows]
 
 
 def _choices(place: Place, experiments: Sequence[Experiment]) -> list[Choice]:

@@ -8,14 +8,14 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from benchmarks.records import RANKS, Record
+from benchmarks.experiments.settings import changed_from_recipe
 from benchmarks.reporting import figures, gallery
 from benchmarks.reporting.drawing import SUFFIXES
-from benchmarks.reporting.found import Found, first_protocol
 from benchmarks.reporting.grid import Grid
 from benchmarks.reporting.table import cell, percent
 from benchmarks.reporting.verdict import IN_THIS_WORLD, Judged, grids
-from benchmarks.settings import changed_from_recipe
+from benchmarks.runs.finished import Found, first_protocol
+from benchmarks.runs.records import RANKS, Record
 
 from .charts import chart
 from .contents import FILTERS, Section, baseline

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import records
+from benchmarks.runs import records
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 
 PLUGIN = '''
 from afa import disentangle
-from baselines.baseline import Baseline
-from baselines.registry import register
+from baselines.interface.baseline import Baseline
+from baselines.interface.registry import register
 from benchmarks.data.dataset import Dataset
 from benchmarks.data.table import make_table
 
@@ -76,8 +76,8 @@ def test_a_data_set_that_cannot_be_evaluated_is_not_trained_on(bench, tmp_path, 
 FAULTY = """
 {imports}
 from afa import VideoFeatures, disentangle
-from baselines.baseline import Baseline
-from baselines.registry import register
+from baselines.interface.baseline import Baseline
+from baselines.interface.registry import register
 
 @register("faulty")
 class Faulty(Baseline):

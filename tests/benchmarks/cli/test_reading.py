@@ -8,7 +8,7 @@ import sys
 import pandas as pd
 import pytest
 
-from benchmarks import exchange, records
+from benchmarks.runs import exchange, records
 
 
 def test_a_record_of_other_code_is_shown_as_stale_and_not_as_current(bench, finished):
@@ -115,9 +115,9 @@ def test_a_reader_who_goes_is_no_fault(words):
 
 
 def test_list_says_what_each_thing_is(bench):
-    from benchmarks.data.walkers import SIZES
-    from benchmarks.evaluation import PROTOCOLS
-    from benchmarks.settings import KEYS
+    from benchmarks.data.datasets.walkers import SIZES
+    from benchmarks.evaluation.ranking import PROTOCOLS
+    from benchmarks.experiments.settings import KEYS
 
     lines = bench("list").out.splitlines()
     described = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines if line.startswith("  ")}

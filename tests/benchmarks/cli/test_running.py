@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import records
-from benchmarks.account import cost
-from benchmarks.model import build_model
-from benchmarks.settings import resolve
+from benchmarks.engine.model import build_model
+from benchmarks.experiments.settings import resolve
+from benchmarks.runs import records
+from benchmarks.runs.cost import cost
 
 RUN = ("run", "--dataset", "walkers:tiny", "--set", "epochs=1")
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from baselines.errors import UserError
+from baselines.interface.errors import UserError
 from benchmarks.data import cache
 from benchmarks.data.loading import load
 

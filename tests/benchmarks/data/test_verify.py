@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.data.dataset import Dataset
+from benchmarks.data.frame_stores import FolderStore, PackedStore, write_pack
 from benchmarks.data.loading import Data
-from benchmarks.data.stores import FolderStore, PackedStore, write_pack
 from benchmarks.data.table import make_table
 from benchmarks.data.verify import verify
 

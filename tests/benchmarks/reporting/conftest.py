@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import records
-from benchmarks.experiment import Experiment
-from benchmarks.records import RunFolder
-from benchmarks.settings import resolve
+from benchmarks.experiments.experiment import Experiment
+from benchmarks.experiments.settings import resolve
+from benchmarks.runs import records
+from benchmarks.runs.records import RunFolder
 
 
 def metrics(queries: pd.DataFrame) -> list[dict[str, Any]]:

@@ -6,10 +6,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import exchange, records
 from benchmarks.reporting import figures
 from benchmarks.reporting.drawing import save
-from benchmarks.reporting.found import below, in_file, matrix
+from benchmarks.runs import exchange, records
+from benchmarks.runs.finished import below, in_file, matrix
 
 
 def test_cmc_counts_the_queries_that_are_matched_by_each_rank(finish, results):

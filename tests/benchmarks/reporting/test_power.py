@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import records
 from benchmarks.reporting.power import detectable
-from benchmarks.suites.states import DONE, State
+from benchmarks.runs import records
+from benchmarks.scheduling.states import DONE, State
 from benchmarks.suites.suite import Choice, Row, Suite, experiments
 
 

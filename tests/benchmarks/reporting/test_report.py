@@ -10,12 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks import exchange, records
-from benchmarks.reporting.found import Found
 from benchmarks.reporting.report import contents, pages
 from benchmarks.reporting.report.html import Markup, el, join
 from benchmarks.reporting.statistics import Interval, Verdict
 from benchmarks.reporting.verdict import Judged, judge
+from benchmarks.runs import exchange, records
+from benchmarks.runs.finished import Found
 from benchmarks.suites.claims import Claim
 
 VOID = {"meta", "link", "img"}
@@ -82,7 +82,7 @@ def test_long_tables_of_queries_are_cut_and_say_so(site):
 
 
 def test_the_best_of_a_column_is_bold_and_a_filter_knows_its_baseline(finish, results):
-    from benchmarks.reporting.found import below
+    from benchmarks.runs.finished import below
 
     finish("mean", ranks=[1, 1, 2, 2])
     finish("qan+afa", ranks=[1, 1, 1, 2])

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import records
 from benchmarks.data.loading import definition
 from benchmarks.reporting.suite_table import _counts, counted, grids
+from benchmarks.runs import records
+from benchmarks.scheduling.states import State
 from benchmarks.suites import SUITES
-from benchmarks.suites.states import State
 from benchmarks.suites.suite import Choice, experiments
 
 
@@ -42,7 +42,7 @@ def scored(record, *views):
 def table(choice, known, name="table4"):
     suite = SUITES.get(name)()
     return grids(
-        suite, choice, lambda planned: [known.get(each.experiment.question, State("not run")) for each in planned]
+        suite, choice, lambda planned: [known.get(each.experiment.request_hash, State("not run")) for each in planned]
     )
 
 
@@ -57,14 +57,14 @@ def mars():
     choice = Choice(("mars",), seeds=2)
     planned = {(each.row.label, each.experiment.seed): each for each in experiments(SUITES.get("table4")(), choice)}
     known = {
-        planned["ResNet-50", 0].experiment.question: State(
+        planned["ResNet-50", 0].experiment.request_hash: State(
             "done", record=measured(planned["ResNet-50", 0], 0.88, 0.80)
         ),
-        planned["ResNet-50", 1].experiment.question: State(
+        planned["ResNet-50", 1].experiment.request_hash: State(
             "done", record=measured(planned["ResNet-50", 1], 0.90, 0.81)
         ),
-        planned["QAN*", 0].experiment.question: State("done", record=measured(planned["QAN*", 0], 0.95, 0.70)),
-        planned["ResNet-50 + AFA", 0].experiment.question: State("failed", "out of memory"),
+        planned["QAN*", 0].experiment.request_hash: State("done", record=measured(planned["QAN*", 0], 0.95, 0.70)),
+        planned["ResNet-50 + AFA", 0].experiment.request_hash: State("failed", "out of memory"),
     }
     return table(choice, known)[0]
 
@@ -119,7 +119,7 @@ def whole(choice, **environments):
     """table4 with all of its rows measured; environment: its part by a row's number."""
     planned = enumerate(experiments(SUITES.get("table4")(), choice))
     known = {
-        each.experiment.question: State(
+        each.experiment.request_hash: State(
             "done",
             record=measured(each, 0.88 + number / 1e5, 0.5, **{key: of(number) for key, of in environments.items()}),
         )
@@ -161,7 +161,7 @@ def calibrated():
         (each.row.label, each.experiment.seed): each for each in experiments(SUITES.get("calibration")(), choice)
     }
     known = {
-        planned[key].experiment.question: State("done", record=scored(measured(planned[key], 0, 0), *rows))
+        planned[key].experiment.request_hash: State("done", record=scored(measured(planned[key], 0, 0), *rows))
         for key, rows in views.items()
     }
     return table(choice, known, "calibration")[0]

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import documents, exchange, records
-from benchmarks.experiment import Experiment, code_digest
+from benchmarks.experiments.code_digest import code_digest
+from benchmarks.experiments.experiment import Experiment
+from benchmarks.maintenance import render_documents
 from benchmarks.reporting.table import page, tables
+from benchmarks.runs import exchange, records
 
 HOUSE = Path(__file__).parents[3]
 
@@ -187,8 +189,10 @@ def test_every_figure_in_the_documents_is_rendered_from_its_record():
     drawn = {file: file.read_bytes() for file in (HOUSE / "results" / "figures").iterdir()}
     for file in [HOUSE / "README.md", *(HOUSE / "docs").glob("*.md")]:
         text = file.read_text()
-        found += len(documents.BLOCK.findall(text))
-        assert documents.rendered(text, HOUSE) == text, f"python -m benchmarks.documents {file.name}"
+        found += len(render_documents.BLOCK.findall(text))
+        assert render_documents.rendered(text, HOUSE) == text, (
+            f"python -m benchmarks.maintenance.render_documents {file.name}"
+        )
     assert found
     assert drawn
     assert {file: file.read_bytes() for file in (HOUSE / "results" / "figures").iterdir()} == drawn

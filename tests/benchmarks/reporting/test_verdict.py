@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from benchmarks.reporting import verdict
-from benchmarks.reporting.found import Found
 from benchmarks.reporting.verdict import HEAD, grids, judge, row
+from benchmarks.runs.finished import Found
 from benchmarks.suites import SUITES
 from benchmarks.suites.claims import CLAIMS
 from benchmarks.suites.suite import Choice, Row, Suite, experiments

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.data import walkers
+from benchmarks.data.datasets import walkers
 from benchmarks.speed.drawing import draw_within
 
 

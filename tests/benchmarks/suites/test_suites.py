@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 
 from baselines.backbones import RESNETS, build_backbone
-from baselines.errors import UserError
-from benchmarks import records
-from benchmarks.experiment import Experiment
-from benchmarks.reporting.paper import read
-from benchmarks.settings import KEYS
+from baselines.interface.errors import UserError
+from benchmarks.experiments.experiment import Experiment
+from benchmarks.experiments.settings import KEYS
+from benchmarks.reporting.paper_numbers import read
+from benchmarks.runs import records
+from benchmarks.runs.unfinished import Begun, unfinished
+from benchmarks.scheduling.estimate import seconds, spelled
+from benchmarks.scheduling.states import known_states, states
 from benchmarks.suites import SUITES
-from benchmarks.suites.beyond import CHOICES, ONLY
-from benchmarks.suites.estimate import seconds, spelled
-from benchmarks.suites.states import known_states, states
+from benchmarks.suites.ablations import CHOICES, ONLY
 from benchmarks.suites.suite import Choice, Single, experiments
-from benchmarks.unfinished import Begun, unfinished
 from slurm.ledger import Entry, Ledger
 
 TINY = ("--dataset", "walkers:tiny", "--set", "epochs=1")
@@ -239,7 +239,7 @@ def test_a_folder_that_is_called_like_a_recipe_is_not_taken_for_one(tmp_path, mo
 def test_a_failure_before_a_run_had_its_folder_is_forgotten_once_it_begins(results):
     (each,) = planned("table3", seeds=1)
     records.fail(results, each.experiment, "no such weights")
-    assert known_states([], unfinished(results), {})[each.experiment.question].word == "failed"
+    assert known_states([], unfinished(results), {})[each.experiment.request_hash].word == "failed"
     begun = replace(each.experiment, data="d")
     records.begin(records.RunFolder(results / begun.name), begun, "code")
     assert [found.state for found in unfinished(results)] == ["stopped"]
@@ -266,7 +266,7 @@ def test_a_suite_is_exported_and_tabulated_from_the_file(bench, results, tmp_pat
 def test_a_suite_goes_on_after_a_failed_run_and_a_plugin_adds_one(bench, results, tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(
-        "from baselines.registry import register\n"
+        "from baselines.interface.registry import register\n"
         "from benchmarks.suites.suite import Row, Suite\n"
         '@register("mine")\n'
         "class Mine(Suite):\n"
@@ -325,7 +325,7 @@ def test_every_network_of_choices_can_be_built(choice):
 
 def test_what_was_submitted_is_left_to_its_job(bench, results):
     these = planned("fig3b", datasets=("walkers:tiny",), seeds=1, changes=("epochs=1",))
-    asked = [each.experiment.question for each in these]
+    asked = [each.experiment.request_hash for each in these]
     ledger = Ledger(results)
     with ledger.lock():
         ledger.add(

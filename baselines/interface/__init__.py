@@ -1,0 +1,22 @@
+"""What a model must implement, and how the harness finds it. Plug-ins import from here:
+
+from baselines.interface import Baseline, Clips, register
+"""
+
+from importlib import import_module
+from typing import Any
+
+# Each public name and the module of this package that defines it. They are imported when asked for: the registry and the errors
+# are needed by code that must not wait for torch.
+_PUBLIC = {
+    **{"Baseline": "baseline", "Clips": "baseline"},
+    **{"Registry": "registry", "register": "registry"},
+    "UserError": "errors",
+}
+__all__ = list(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)

@@ -1,0 +1,28 @@
+"""Which tracklets are trained on, held out, and tested."""
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.data import JUNK
+from benchmarks.data.loading import Data
+from benchmarks.experiments.settings import Settings
+from benchmarks.seeds import generator
+
+
+def hold_out(data: Data, settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """The training tracklets, and those of the share of TRAINING identities that is held out, the same for every seed."""
+    training = data.table[data.table.subset == "train"]
+    if settings.holdout == 0:
+        return training, None
+    pids = np.unique(training.pid)
+    count = max(1, round(settings.holdout * len(pids)))
+    held = generator("holdout", data.name, data.split).permutation(pids)[:count]
+    inside = training.pid.isin(held)
+    return training[~inside], training[inside]
+
+
+def test_tracklets(data: Data) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Query and gallery tracklets; junk is left out, because no protocol scores it."""
+    queries = data.table[data.table.subset == "query"]
+    gallery = data.table[(data.table.subset == "gallery") & (data.table.pid != JUNK)]
+    return queries, gallery

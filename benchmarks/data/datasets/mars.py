@@ -1,0 +1,119 @@
+"""MARS (Zheng et al., ECCV 2016), by the lists and tables in its `info` folder."""
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from baselines.interface.registry import register
+from benchmarks.data.dataset import Dataset, Fault, matlab, require, sound
+from benchmarks.data.table import JUNK
+
+INFO = (
+    "info/train_name.txt",
+    "info/test_name.txt",
+    "info/tracks_train_info.mat",
+    "info/tracks_test_info.mat",
+    "info/query_IDX.mat",
+)
+
+
+@register("mars")
+class Mars(Dataset):
+    """1,259 people in 6 cameras, 20,478 tracklets from a detector and a tracker, with distractors and junk."""
+
+    protocols = ("official", "standard", "full")
+    recipe = "mars"
+    folder = "mars"
+    tables = INFO
+    layout = "bbox_train/, bbox_test/ and info/ (train_name.txt, test_name.txt, tracks_*_info.mat, query_IDX.mat)"
+    source = "the authors' project page and their MARS-evaluation repository"
+    # As counted from the files. The paper's Table 1 has 20,715 sequences, and 1,261 identities with the labels of junk
+    # and distractors. Distractors here: 3,248 tracklets of pid 0 and 16 of people whom no query shows.
+    test_identities = 634
+    published: ClassVar[dict[str, dict[str, int]]] = {
+        "train": {"identities": 625, "tracklets": 8298, "cameras": 6, "frames": 509_914, "shortest": 5, "longest": 900},
+        "query": {"identities": 626, "tracklets": 1980, "cameras": 6, "frames": 114_493, "shortest": 2, "longest": 880},
+        "gallery": {
+            "identities": 621,
+            "tracklets": 10_200,
+            "cameras": 6,
+            "frames": 566_596,
+            "shortest": 3,
+            "longest": 920,
+            "junk": 870,
+            "distractors": 3264,
+        },
+    }
+
+    # No `frame_name`: the lists name every frame, so that one which is gone is found by its name.
+
+    def read(self, root: Path, split: int) -> pd.DataFrame:  # noqa: ARG002 - MARS has one split
+        require(root, ["bbox_train", "bbox_test", *INFO], self)
+        files = [root / part for part in INFO]
+        train_names, test_names = (file.read_text(encoding="utf-8").split() for file in files[:2])
+        train, test = matlab(files[2], "track_train_info"), matlab(files[3], "track_test_info")
+        query = matlab(files[4], "query_IDX").ravel()
+        return mars_table(train_names, test_names, train, test, query, root / "info")
+
+
+def mars_table(
+    train_names: list[str],
+    test_names: list[str],
+    train: np.ndarray,
+    test: np.ndarray,
+    query: np.ndarray,
+    source: Path = Path("info"),
+) -> pd.DataFrame:
+    """The table of tracklets from the contents of MARS's `info` folder.
+
+    Args:
+        train_names, test_names: every frame's file name, as train_name.txt and test_name.txt list them.
+        train, test: (N, 4), a tracklet a row: first and last frame (1-based, inclusive, into the names), pid, camid.
+        query: 1-based rows of `test` that are queries; its other rows, junk (pid -1) among them, are the gallery.
+        source: the folder that these come from, for error messages.
+
+    Raises:
+        StructureError: names and rows do not belong together.
+    """
+    here = (query >= 1) & (query <= len(test))
+    faults: list[Fault] = [
+        (source / "query_IDX.mat", f"row {row} is not one of the {len(test)} in tracks_test_info.mat")
+        for row in query[~here]
+    ]
+    subsets = ["gallery"] * len(test)
+    for row in query[here]:
+        subsets[row - 1] = "query"
+    rows = _tracklets("train", ["train"] * len(train), train_names, train, source, faults)
+    rows += _tracklets("test", subsets, test_names, test, source, faults)
+    return sound(rows, faults)
+
+
+def _tracklets(
+    half: str, subsets: list[str], names: list[str], info: np.ndarray, source: Path, faults: list[Fault]
+) -> list[tuple[str, int, int, str, list[str]]]:
+    """A row of the table for each row of `info`; frames in the order of their numbers, whatever that of `names`."""
+    file = source / f"{half}_name.txt"
+    if info[:, 1].max() != len(names):
+        problem = f"{len(names)} names, but tracks_{half}_info.mat goes to {info[:, 1].max()}"
+        faults.append((file, f"{problem}; take both from the same release"))
+        return []
+    found = []
+    for subset, (first, last, pid, camid) in zip(subsets, info.tolist(), strict=True):
+        frames = names[first - 1 : last]
+        folder = "00-1" if pid == JUNK else f"{pid:04d}"
+        tracklets = {frame.rpartition("F")[0] for frame in frames}
+        tracklet = min(tracklets, default="")
+        if len(tracklets) != 1 or not tracklet.startswith(f"{folder}C{camid}T"):
+            problem = f"lines {first} to {last} are not one tracklet of person {pid} in camera {camid}"
+            faults.append((file, f"{problem}, as tracks_{half}_info.mat says; take both from the same release"))
+            continue
+        paths = [f"bbox_{half}/{folder}/{frame}" for frame in sorted(frames, key=_frame_number)]
+        found.append((subset, pid, camid, tracklet, paths))
+    return found
+
+
+def _frame_number(name: str) -> int:
+    """12 from `0001C1T0001F012.jpg`."""
+    return int(name.rpartition("F")[2].partition(".")[0])

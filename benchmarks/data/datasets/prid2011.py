@@ -1,0 +1,36 @@
+"""PRID-2011, multi-shot (Hirzer et al., SCIA 2011), with the ten splits of 178 people that the field uses."""
+
+import json
+import re
+from pathlib import Path
+from typing import ClassVar
+
+from baselines.interface.errors import UserError
+from baselines.interface.registry import register
+from benchmarks.data.dataset import Dataset, TwoCameras, halves
+
+CAMERAS = ("prid_2011/multi_shot/cam_a", "prid_2011/multi_shot/cam_b")
+SPLITS = "splits_prid2011.json"
+
+
+@register("prid2011")
+class Prid2011(TwoCameras, Dataset):
+    """178 people on a street, one tracklet in each of 2 cameras, 10 splits of 89/89."""
+
+    recipe = "prid2011"
+    folder = "prid2011"
+    cameras = CAMERAS
+    tables = (SPLITS,)
+    layout = f"{CAMERAS[0]}/, {CAMERAS[1]}/ and {SPLITS} (a list of {{train, test}}, each a list of person folders)"
+    source = "the images from TU Graz, the splits from public re-identification code bases"
+    frame_name = re.compile(r"(?P<frame>\d+)\.\w+")
+    frame_example = "0001.png"
+    test_identities = 89
+    published: ClassVar[dict[str, dict[str, int]]] = halves(89)
+
+    def persons(self, root: Path, split: int) -> tuple[list[str], list[str]]:
+        try:
+            chosen = json.loads((root / SPLITS).read_text(encoding="utf-8"))[split]
+            return list(chosen["train"]), list(chosen["test"])
+        except (ValueError, LookupError, TypeError) as error:
+            raise UserError(f"{root / SPLITS}: split {split} is not {{train, test}} ({error!r})") from error

@@ -1,0 +1,341 @@
+"""`walkers`: drawn video of walking people in which it is known what tells them apart.
+
+Everything that is drawn follows from a name: each generator is seeded by the sha256 of the parts that it depends on, so any
+tracklet can be drawn alone, in any order and by any process, with the same bytes.
+"""
+
+import functools
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+import simplejpeg
+from numpy.typing import NDArray
+
+from baselines.interface.errors import UserError
+from baselines.interface.registry import nearest, register
+from benchmarks.data import puppets
+from benchmarks.data.dataset import Dataset, require
+from benchmarks.data.puppets import Floats, Look
+from benchmarks.data.table import JUNK, check, make_table
+
+TABLE = "table.parquet"
+DISTRACTOR = 0
+KINDS = ("walkers", "walkers-appearance", "walkers-gait")
+# Cycles a frame: 8 frames hold about a cycle or more, so that a set of poses does not tell the frequency, and stay below
+# the Nyquist frequency, 0.5.
+SLOWEST, FASTEST = 0.1, 0.45
+
+
+class Size(NamedTuple):
+    """How much there is. Means are over tracklets; `again` is how many further tracklets a camera has of a person."""
+
+    train: int
+    test: int
+    cameras: int
+    seen: float  # mean number of cameras that see a person, at least 2
+    train_again: float
+    test_again: float
+    frames: float
+    spread: float  # of the lengths: standard deviation of their logarithm
+    distractors: int
+    junk: int
+    height: int
+    width: int
+
+
+SIZES = {
+    "tiny": Size(8, 6, 3, 2.5, 0.3, 1.2, 10, 0.3, 3, 2, 64, 32),
+    "demo": Size(150, 50, 4, 3.2, 1.0, 1.8, 24, 0.4, 40, 20, 64, 32),
+    "mars": Size(625, 626, 6, 3.16, 3.2, 3.07, 60, 0.8, 3248, 870, 256, 128),
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """What is drawn: the kind says where identity lies, the number which cameras, clothes and people there are."""
+
+    kind: str = "walkers"
+    world: int = 1
+    size: str = "demo"
+    pixels: tuple[int, int] | None = None  # height and width, where they are not the size's own
+
+    def __str__(self) -> str:
+        """The shortest of its names."""
+        size = [self.size] if self.size != "demo" else []
+        if self.pixels:
+            size.append(f"{self.pixels[0]}x{self.pixels[1]}")
+        return f"{self.kind}{f'@{self.world}' if self.world != 1 else ''}{':' if size else ''}{'-'.join(size)}"
+
+
+def parse(name: str) -> World:
+    """The world of a name `KIND[@WORLD][:SIZE]`; SIZE is one of SIZES, HEIGHTxWIDTH in pixels, or both with a `-` between.
+
+    Raises:
+        UserError: no such kind or size (the nearest right name is given), or a world that is not a number.
+    """
+    kind, world, size = re.fullmatch(r"([^@:]*)(?:@([^:]*))?(?::(.*))?", name, re.DOTALL).groups()  # type: ignore[union-attr]
+    if kind not in KINDS:
+        raise UserError(f"no walkers of the kind {kind!r} in {name!r}; {nearest(kind, list(KINDS))}")
+    size = "demo" if size is None else size
+    parts = re.fullmatch(r"(?=\w)([a-z]+)?(?:(?:^|-)([1-9]\d{1,3})x([1-9]\d{1,3}))?", size)
+    amount = (parts[1] or "demo") if parts else size
+    if parts is None or amount not in SIZES:
+        raise UserError(f"no size {size!r} in {name!r}; {nearest(amount, list(SIZES))} or pixels: {kind}:256x128")
+    if world is not None and not re.fullmatch(r"[1-9][0-9]{0,8}", world):
+        raise UserError(f"no world {world!r} in {name!r}; worlds are numbered from 1: {kind}@2")
+    return World(kind, int(world or 1), amount, (int(parts[2]), int(parts[3])) if parts[2] else None)
+
+
+def another(name: str) -> str:
+    """The next world of the same kind and size: other cameras, clothes and people."""
+    world = parse(name)
+    return str(replace(world, world=world.world + 1))
+
+
+@register("walkers", "walkers-appearance", "walkers-gait")
+class Walkers(Dataset):
+    """Drawn people seen by several cameras; identity lies in appearance, in gait, or in both.
+
+    `walkers`: half of the persons have a look-alike, whose gait differs. `walkers-appearance`: each has a look, and the
+    gait is drawn anew for each tracklet. `walkers-gait`: all look alike, and the gaits differ.
+    """
+
+    protocols = ("official", "standard", "full")
+    recipe = "small"
+    folder = "walkers"
+    layout = f"{TABLE} and the frames drawn for it"
+    source = "drawn by this program"
+
+    def read(self, root: Path, split: int) -> pd.DataFrame:  # noqa: ARG002 - there is one split
+        require(root, [TABLE], self)
+        return check(pd.read_parquet(root / TABLE), str(root / TABLE))
+
+
+# The table ------------------------------------------------------------------------------------------------------------
+
+
+def _random(*parts: object) -> np.random.Generator:
+    seed = hashlib.sha256("|".join(map(str, parts)).encode()).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(seed[:16])))
+
+
+def table(world: World) -> pd.DataFrame:
+    """The checked table of tracklets (see `table.make_table`), without drawing; frame names are those of MARS.
+
+    Persons, distractors and junk stand as in MARS: a query is one tracklet of a person and a camera, all others are the
+    gallery's; distractors (pid 0) and junk (pid -1) stand only there.
+    """
+    size = SIZES[world.size]
+    rows: dict[str, list[tuple[str, int, int, str, list[str]]]] = {"train": [], "query": [], "gallery": []}
+
+    def add(subset: str, pid: int, camid: int, number: int, random: np.random.Generator) -> None:
+        usual = size.frames * np.exp(size.spread * random.standard_normal() - size.spread**2 / 2)
+        # A few are shorter than a clip.
+        length = int(random.integers(2, 7)) if random.random() < 0.04 else int(np.clip(round(usual), 2, 920))
+        tracklet = f"{'00-1' if pid == JUNK else f'{pid:04d}'}C{camid}T{number:04d}"
+        rows[subset].append((subset, pid, camid, tracklet, [f"{tracklet}F{n:03d}.jpg" for n in range(1, length + 1)]))
+
+    for pid, count in ((JUNK, size.junk), (DISTRACTOR, size.distractors)):
+        random = _random(world.world, world.size, "table", pid)
+        for number in range(1, count + 1):
+            add("gallery", pid, int(random.integers(1, size.cameras + 1)), number, random)
+    for pid in range(1, size.train + size.test + 1):
+        training = pid <= size.train
+        random = _random(world.world, world.size, "table", pid)
+        seen = 2 + random.binomial(size.cameras - 2, (size.seen - 2) / (size.cameras - 2))
+        for camid in sorted(1 + random.permutation(size.cameras)[:seen]):
+            for number in range(1, 2 + random.poisson(size.train_again if training else size.test_again)):
+                add("train" if training else "query" if number == 1 else "gallery", pid, int(camid), number, random)
+    return check(make_table(row for subset in rows.values() for row in subset), str(world))
+
+
+# What tells people apart ----------------------------------------------------------------------------------------------
+
+
+def frequencies(world: World, pid: int, tracklet: str) -> Floats:
+    """Cycles a frame of each of `puppets.CUES`, (4,): the person's own or, where gait tells nothing, the tracklet's."""
+    person = pid > 0 and world.kind != "walkers-appearance"
+    return _random(world.world, "gait", pid if person else tracklet).uniform(SLOWEST, FASTEST, len(puppets.CUES))
+
+
+def look(world: World, pid: int, tracklet: str) -> Look:
+    """What a person wears in a tracklet: one look for all (`walkers-gait`), a person's own, or that of two."""
+    if world.kind == "walkers-gait":
+        return puppets.UNIFORM
+    if pid <= 0:
+        return puppets.dress(_random(world.world, "look", tracklet))
+    if world.kind == "walkers-appearance":
+        return puppets.dress(_random(world.world, "look", pid))
+    train = SIZES[world.size].train
+    subset, place = ("train", pid - 1) if pid <= train else ("test", pid - train - 1)
+    outfit = place - 1 if place % 4 == 1 else place  # of four persons the first two look alike
+    return puppets.dress(_random(world.world, "outfit", subset, outfit))
+
+
+# What does not: cameras and tracklets ---------------------------------------------------------------------------------
+
+DIRECTIONS = np.radians(
+    [85, 40, 145, 65, 20, 115]
+)  # of walking, in the view of cameras 1, 2, ...: side, oblique, frontal
+NOISE = 32  # how far the grain may be shifted, in pixels
+
+
+class Camera(NamedTuple):
+    """What a camera does to every picture, and what it sees behind people."""
+
+    azimuth: float
+    elevation: float
+    colour: Floats  # (3, 3): cast and saturation
+    offset: float
+    blur: float  # standard deviation in image heights
+    scale: float  # height of the picture it takes, in image heights
+    quality: int
+    scene: NDArray[np.uint8]  # repeats to the right
+    grain: NDArray[np.int16]
+
+
+@functools.lru_cache(maxsize=16)
+def camera(world: int, camid: int, height: int, width: int, laboratory: bool) -> Camera:
+    """The camera of a world, for pictures of that size, in the street or before the plain walls of a laboratory."""
+    random = _random(world, "camera", camid)
+    azimuth = DIRECTIONS[(camid - 1) % len(DIRECTIONS)] + random.normal(0, 0.12)
+    saturation = random.uniform(0.55, 1.1)
+    grey = np.full((3, 3), 1 / 3)
+    colour = np.diag(random.lognormal(0, 0.12, 3)) @ (saturation * np.eye(3) + (1 - saturation) * grey)
+    scene = _scene(_random(world, "scene", camid), height, width)
+    if laboratory:
+        scene = cv2.GaussianBlur(cv2.addWeighted(scene, 0.3, scene, 0.0, 80), (0, 0), 0.1 * height)
+    return Camera(
+        azimuth=azimuth,
+        elevation=random.uniform(0.12, 0.35),
+        colour=colour * random.uniform(0.75, 1.15),
+        offset=random.uniform(-8, 24),
+        blur=random.uniform(0.003, 0.011),
+        scale=random.uniform(0.55, 1.0),
+        quality=int(random.integers(70, 93)),
+        scene=scene,
+        grain=np.round(
+            random.uniform(1.5, 5) * random.standard_normal((height + NOISE, width + NOISE, 1)).repeat(3, 2)
+        ).astype(np.int16),
+    )
+
+
+def _scene(random: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
+    """What lies behind people: wall and ground with things before them, (1.5 height, 6 height + width, 3)."""
+    tall, wide = 3 * height // 2, 6 * height
+    image = np.empty((tall, wide, 3), np.uint8)
+
+    def colour(low: int = 50, high: int = 215) -> list[int]:
+        return np.clip(random.uniform(low, high) + random.normal(0, 16, 3), 0, 255).tolist()
+
+    def box(x: float, y: float, right: float, bottom: float, fill: list[int]) -> None:
+        corner, other = (round(x * height), round(y * height)), (round(right * height), round(bottom * height))
+        cv2.rectangle(image, corner, other, fill, cv2.FILLED)
+
+    horizon = random.uniform(0.75, 1.0)
+    box(0, 0, 6, 1.5, colour())
+    for x in np.arange(0, 6, random.uniform(0.5, 1.2)):  # windows, doors, posters
+        y, broad, high = random.uniform(0, 0.5), random.uniform(0.1, 0.4), random.uniform(0.2, 0.6)
+        box(x, y, x + broad, y + high, colour(30, 230))
+    box(0, horizon, 6, 1.5, colour())
+    for y in horizon + 0.06 * 1.6 ** np.arange(5):  # kerbs and joints of the pavement
+        box(0, y, 6, y + 0.008, colour())
+    for x in random.uniform(0, 5.7, 6):  # posts, benches, cars
+        broad, high = random.choice([[0.04, 0.8], [0.3, 0.2], [0.7, 0.35]])
+        box(x, horizon + 0.08 - high, min(x + broad, 6), horizon + 0.08, colour(20, 200))
+    lumps = cv2.resize(
+        random.normal(0, 11, (24, 96, 1)).astype(np.float32), (wide, tall), interpolation=cv2.INTER_CUBIC
+    )
+    image = np.clip(image + lumps[..., None], 0, 255).astype(np.uint8)
+    image = cv2.GaussianBlur(image, (0, 0), 0.012 * height)
+    return np.concatenate([image, image[:, :width]], 1)
+
+
+def _draw(world: World, pid: int, camid: int, tracklet: str, length: int) -> Iterator[bytes]:
+    """The frames of one tracklet as JPEG."""
+    height, width = world.pixels or SIZES[world.size][-2:]
+    laboratory = world.kind == "walkers-gait"
+    eye = camera(world.world, camid, height, width, laboratory)
+    random = _random(world.world, world.kind, "tracklet", tracklet)
+    time = np.arange(length)[:, None]
+
+    # The person: where each oscillation starts is the tracklet's own, or a set of poses would tell the person.
+    other_way = np.pi * (random.random() < 0.25)
+    azimuth = eye.azimuth + random.normal(0, 0.1) + other_way
+    starts = random.uniform(0, 2 * np.pi, len(puppets.CUES))
+    phases = starts + 2 * np.pi * frequencies(world, pid, tracklet) * time
+    body = puppets.outlines(look(world, pid, tracklet), phases, azimuth, eye.elevation)
+
+    # The box: off for the whole tracklet, and trembling; junk is a detection gone wrong.
+    off = random.normal(0, [0.02, 0.025]) if pid != JUNK else random.choice([-1, 1], 2) * random.uniform(0.15, 0.4, 2)
+    zoom = 0.9 * np.exp(random.normal(0, 0.04))
+    feet = np.array([0.5 * width / height, 0.5 + 0.51 * zoom]) + off + random.normal(0, 0.002, (length, 2))
+    walkers = [_place(body, zoom, feet, height)]
+
+    # Someone else passes in front.
+    if not laboratory and random.random() < 0.25:
+        stranger = puppets.dress(random)
+        steps = random.uniform(0, 2 * np.pi, 4) + 2 * np.pi * random.uniform(SLOWEST, FASTEST, 4) * time
+        heading = random.choice([-1, 1])
+        passing = puppets.outlines(stranger, steps, heading * np.pi / 2, eye.elevation)
+        meeting, speed = random.uniform(0, length), random.uniform(0.04, 0.1)
+        path = np.concatenate([heading * speed * (time - meeting), np.full((length, 1), random.uniform(0.02, 0.2))], 1)
+        walkers.append(_place(passing, 1.05 * zoom, feet + path, height))
+
+    # The background goes by as the person walks; how fast says nothing of the person.
+    wide = eye.scene.shape[1] - width
+    left = random.uniform(0, wide) + height * (np.sin(azimuth) * random.uniform(0.005, 0.02) * time[:, 0] - feet[:, 0])
+    top = np.clip(height * (1.26 - feet[:, 1]), 0, height // 2)
+    middles = np.column_stack([left % wide + (width - 1) / 2, top + (height - 1) / 2])
+    grain = random.integers(0, NOISE, (length, 2))
+    light = np.column_stack([eye.colour * random.lognormal(0, 0.1), np.full(3, eye.offset)])
+    small = (max(round(width * eye.scale), 8), max(round(height * eye.scale), 16))
+
+    for n in range(length):
+        image = cv2.getRectSubPix(eye.scene, (width, height), middles[n])
+        for polygons, colours, visible in walkers:
+            if visible[n]:
+                puppets.paint(image, polygons[n], colours[n])
+        image = cv2.transform(image, light)
+        if eye.scale < 0.95:
+            image = cv2.resize(cv2.resize(image, small, interpolation=cv2.INTER_AREA), (width, height))
+        image = cv2.GaussianBlur(image, (0, 0), eye.blur * height)
+        y, x = grain[n]
+        image = cv2.add(image, eye.grain[y : y + height, x : x + width], dtype=cv2.CV_8U)
+        yield simplejpeg.encode_jpeg(image, quality=eye.quality, colorspace="RGB", colorsubsampling="420")
+
+
+def _place(
+    body: tuple[Floats, Floats], zoom: float, feet: Floats, height: int
+) -> tuple[NDArray[np.int32], list[list[list[float]]], list[bool]]:
+    """A walker in the pixels of the box: polygons, colours, and the frames in which any of it may be seen."""
+    points, colours = body
+    pixels = height * (zoom * points + feet[:, None, None])
+    visible = (pixels[..., 0].max((1, 2)) > 0) & (pixels[..., 0].min((1, 2)) < height)
+    return puppets.fixed(pixels), colours.tolist(), visible.tolist()
+
+
+def frames(world: World, part: tuple[int, int] = (0, 1)) -> Iterator[tuple[str, bytes]]:
+    """Names and JPEG bytes of all frames in the table's order, drawn one tracklet at a time.
+
+    Args:
+        world: from `parse`.
+        part: (k, n) draws the k-th (from 0) of n consecutive shares; the shares one after the other are the whole.
+    """
+    k, n = part
+    rows = table(world)
+    share = rows.iloc[k * len(rows) // n : (k + 1) * len(rows) // n]
+    for row in share.itertuples(index=False):
+        yield from tracklet_frames(world, row)
+
+
+def tracklet_frames(world: World, row: Any) -> Iterator[tuple[str, bytes]]:
+    """Names and JPEG bytes of the frames of one tracklet, a row of `table(world)`."""
+    return zip(row.frames, _draw(world, row.pid, row.camid, row.tracklet, len(row.frames)), strict=True)

@@ -1,0 +1,125 @@
+"""Where the bytes of frames lie: a folder of image files as a data set unpacks, or packed Arrow files.
+
+Both read by a frame's name; neither decodes.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from baselines.interface.errors import UserError
+from benchmarks.atomic import derived, whole
+
+PACK = "frames.arrow"
+SCHEMA = pa.schema([("name", pa.string()), ("data", pa.binary())])
+BATCH = 1024  # frames a record batch: large enough that finding one is cheap, small enough to stream
+
+
+class Store(Protocol):
+    """Bytes of frames by name."""
+
+    def read(self, name: str) -> bytes | memoryview:
+        """The encoded image of the frame `name`, as it lies on disk."""
+        ...
+
+    def sizes(self, names: Iterable[str]) -> dict[str, int]:
+        """Bytes of each frame; frames that are missing are left out."""
+        ...
+
+
+class FolderStore:
+    """Image files below a root, as the original archives unpack to. Never written to."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def read(self, name: str) -> bytes:
+        try:
+            return (self.root / name).read_bytes()
+        except OSError as error:
+            raise UserError(
+                f"{self.root / name}: {error.strerror}; `bench data verify` lists every such frame"
+            ) from error
+
+    def sizes(self, names: Iterable[str]) -> dict[str, int]:
+        found = {}
+        for name in names:
+            try:
+                found[name] = (self.root / name).stat().st_size
+            except OSError:
+                continue
+        return found
+
+
+class PackedStore:
+    """Arrow files of (name, JPEG bytes), memory-mapped: opening sorts the names, reading copies nothing.
+
+    Names are kept sorted, padded to one width, and found by bisection: as Python strings in a dict, a million of them took
+    most of a run's start, and a copy in each worker.
+    """
+
+    def __init__(self, *files: Path) -> None:
+        self.files = files
+        self._open()
+
+    def _open(self) -> None:
+        table = pa.concat_tables(_mapped(file) for file in self.files)
+        self._data = table.column("data")
+        names = table.column("name").combine_chunks()
+        width = pc.max(pc.binary_length(names)).as_py() or 1
+        padded = pc.ascii_rpad(names, width, "\0").cast(pa.binary()).cast(pa.binary(width))
+        padded = np.frombuffer(padded.buffers()[1], f"S{width}")
+        self._rows = np.argsort(padded, kind="stable")
+        self._names = padded[self._rows]
+
+    def __getstate__(self) -> dict[str, tuple[Path, ...]]:
+        return {"files": self.files}  # a worker process maps the files itself
+
+    def __setstate__(self, state: dict[str, tuple[Path, ...]]) -> None:
+        self.files = state["files"]
+        self._open()
+
+    def _find(self, name: str) -> memoryview | None:
+        key = name.encode()
+        place = self._names.searchsorted(key)
+        if place == len(self._names) or self._names[place] != key:
+            return None
+        return memoryview(self._data[self._rows[place]].as_buffer()).cast("B")
+
+    def read(self, name: str) -> memoryview:
+        found = self._find(name)
+        if found is None:
+            raise UserError(f"{self.files[0]}: no frame {name!r} in the pack")
+        return found
+
+    def sizes(self, names: Iterable[str]) -> dict[str, int]:
+        return {name: found.nbytes for name in names if (found := self._find(name)) is not None}
+
+
+def _mapped(file: Path) -> pa.Table:
+    with derived(file):
+        return pa.ipc.open_file(pa.memory_map(str(file))).read_all()
+
+
+def write_pack(file: Path, frames: Iterable[tuple[str, bytes]]) -> None:
+    """Write (name, bytes) pairs to `file`, whole or not at all, holding one batch in memory."""
+    with whole(file) as half, pa.OSFile(str(half), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+        for names, data in _batches(frames):
+            writer.write_batch(pa.record_batch([pa.array(names, pa.string()), pa.array(data, pa.binary())], SCHEMA))
+
+
+def _batches(frames: Iterable[tuple[str, bytes]]) -> Iterator[tuple[list[str], list[bytes]]]:
+    names: list[str] = []
+    data: list[bytes] = []
+    for name, image in frames:
+        names.append(name)
+        data.append(image)
+        if len(names) == BATCH:
+            yield names, data
+            names, data = [], []
+    if names:
+        yield names, data

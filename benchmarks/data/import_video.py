@@ -1,0 +1,258 @@
+"""A user's own video, with a tracker's boxes, as a data set.
+
+Every track is a view of its own (a camera id), so that a person who leaves and comes back is to be found again. A track
+is cut into tracklets of N boxes, whose crops are packed as JPEG with a table of tracklets beside them; crops that are much
+larger than any recipe wants are made smaller, once.
+"""
+
+import csv
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import simplejpeg
+
+from baselines.interface.errors import UserError
+from benchmarks.atomic import whole_folder
+from benchmarks.seeds import derive
+
+from . import IMPORT
+from .frame_stores import PACK, write_pack
+from .loading import TABLE
+from .table import check, make_table
+
+QUALITY = 95  # of the crops' JPEG
+LARGEST = (512, 256)  # height and width beyond which a crop is made smaller: twice what the paper's recipes ask for
+TEXT = cv2.VideoWriter.fourcc(*"ansi")  # the codec by which FFmpeg films a text file as it scrolls over a terminal
+EDGES = ["x0", "y0", "x1", "y1"]
+
+
+def import_video(
+    video: Path,
+    tracks: Path,
+    identities: Path,
+    name: str,
+    to: Path,
+    *,
+    tracklet_frames: int = 30,
+    train_share: float = 0.5,
+    margin: float = 0.0,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> pd.DataFrame:
+    """Cut a video into tracklets and write them to the new folder `to`, whole or not at all.
+
+    `to` holds the packed crops, the table, and IMPORT: what they were made from, and what was left out.
+
+    Args:
+        video: any that OpenCV reads.
+        tracks: a tracker's output in MOTChallenge's columns, comma separated, without a header: frame (from 1), track,
+            left, top, width, height in pixels, confidence, and more that is not read. Rows of confidence 0 are ignored.
+        identities: CSV with the header track_id,identity: which person (a number from 0) each track shows. Tracks that
+            it does not name are left out.
+        name: of the data set.
+        tracklet_frames: boxes a tracklet, N. What is left at the end of a track is a tracklet if it has at least half
+            of N boxes, and else joins the one before; a track shorter than N is one tracklet. So no box is lost.
+        train_share: how many of the persons are for training. Those with a single track come first: with no second
+            view to be found in, they could only be distractors of the test. Among equals the identities' numbers
+            decide, as if by lot.
+        margin: what each box is widened by on every side, as a share of its width and height.
+        progress: called with (frames done, frames in all).
+
+    Returns:
+        the table of tracklets: of each test person with two or more tracks, the first tracklet of each track is a
+        query; all the others are the gallery.
+
+    Raises:
+        UserError: a file that is missing or malformed (with the line), boxes beyond the video's end, too few persons.
+    """
+    if tracklet_frames < 1:
+        raise UserError(f"--tracklet-frames {tracklet_frames}: a tracklet has at least 1 frame")
+    if not 0 < train_share < 1:
+        raise UserError(f"--train-share {train_share}: must lie between 0 and 1, for persons are needed on both sides")
+    if not 0 <= margin <= 10:
+        raise UserError(f"--margin {margin}: give a share of the box's size, from 0 to 10")
+    if to.exists():
+        raise UserError(f"{to}: exists already; choose another --name, or delete that folder first")
+    boxes, people = read_tracks(tracks), read_identities(identities)
+    named = boxes[boxes.track.isin(list(people))]
+    if named.empty:
+        raise UserError(f"{identities}: names none of the {boxes.track.nunique()} tracks in {tracks}")
+    visible = _clip(named, *_size(video), margin)
+    plan = _plan(visible.assign(pid=visible.track.map(people)), tracklet_frames, train_share)
+    rows = [(*key, list(part.frame_name)) for key, part in plan.groupby(["subset", "pid", "track", "tracklet"])]
+    table = check(make_table(rows), str(tracks))
+    files = {"video": video, "tracks": tracks, "identities": identities}
+    made_from = {
+        "name": name,
+        "files": {kind: {"name": file.name, "sha256": _sha256(file)} for kind, file in files.items()},
+        "settings": {
+            "tracklet_frames": tracklet_frames,
+            "train_share": train_share,
+            "margin": margin,
+            "quality": QUALITY,
+            "largest": LARGEST,
+        },
+        "tracks": int(plan.track.nunique()),
+        "tracks_without_identity": int(boxes.track.nunique() - named.track.nunique()),
+        "boxes": len(plan),
+        "boxes_outside_the_picture": len(named) - len(visible),
+    }
+    with whole_folder(to) as half:
+        write_pack(half / PACK, _crops(video, plan, tracks, progress))
+        table.to_parquet(half / TABLE)
+        (half / IMPORT).write_text(json.dumps(made_from, indent=2) + "\n", encoding="utf-8")
+    return table
+
+
+def read_tracks(file: Path) -> pd.DataFrame:
+    """The boxes of a MOTChallenge file, rows of confidence 0 left out: frame, track, left, top, width, height.
+
+    Raises:
+        UserError: no such file, or a malformed row, with its line number.
+    """
+    rows: list[tuple[float, ...]] = []
+    seen: set[tuple[float, float]] = set()
+    for number, line in enumerate(_text(file).splitlines(), start=1):
+        if not line.strip():
+            continue
+
+        def refuse(problem: str, number: int = number) -> UserError:
+            return UserError(f"{file}, line {number}: {problem}")
+
+        try:
+            frame, track, left, top, width, height, *rest = (float(field) for field in line.split(",")[:7])
+        except ValueError:
+            raise refuse("expected the numbers frame,track,left,top,width,height,conf") from None
+        if not all(map(math.isfinite, (frame, track, left, top, width, height))):
+            raise refuse("a value is not finite")
+        if frame < 1 or frame % 1 or track % 1:
+            raise refuse("frame must be a whole number from 1, and track a whole number")
+        if width <= 0 or height <= 0:
+            raise refuse(f"a box of {width:g} x {height:g} pixels")
+        if (frame, track) in seen:
+            raise refuse(f"a second box of track {track:g} in frame {frame:g}")
+        seen.add((frame, track))
+        if rest != [0]:
+            rows.append((frame, track, left, top, width, height))
+    if not rows:
+        raise UserError(f"{file}: holds no boxes")
+    boxes = pd.DataFrame(rows, columns=pd.Index(["frame", "track", "left", "top", "width", "height"]))
+    return boxes.astype({"frame": "int64", "track": "int64"})
+
+
+def read_identities(file: Path) -> dict[int, int]:
+    """Track to person, from CSV with the header track_id,identity.
+
+    Raises:
+        UserError: no such file, another header, or a malformed row, with its line number.
+    """
+    reader = csv.DictReader(_text(file).splitlines())
+    if not {"track_id", "identity"} <= set(reader.fieldnames or ()):
+        raise UserError(f"{file}, line 1: the header must be track_id,identity")
+    people: dict[int, int] = {}
+    for row in reader:
+        try:
+            track, person = int(row["track_id"]), int(row["identity"])
+        except (TypeError, ValueError):
+            raise UserError(f"{file}, line {reader.line_num}: expected two whole numbers") from None
+        if person < 0:
+            raise UserError(f"{file}, line {reader.line_num}: identity {person}; identities count from 0")
+        if people.setdefault(track, person) != person:
+            raise UserError(f"{file}, line {reader.line_num}: track {track} is person {people[track]} further up")
+    return people
+
+
+def _clip(boxes: pd.DataFrame, width: int, height: int, margin: float) -> pd.DataFrame:
+    """`boxes` with whole-pixel edges x0, y0, x1, y1 within the picture; those that lie outside it are left out."""
+    x, y = margin * boxes.width, margin * boxes.height
+    edges = np.stack(
+        [boxes.left - x, boxes.top - y, boxes.left + boxes.width + x, boxes.top + boxes.height + y], axis=1
+    )
+    edges = np.rint(edges).clip(0, [width, height, width, height]).astype(int)
+    clipped = boxes.assign(**dict(zip(EDGES, edges.T, strict=True)))
+    return clipped[(clipped.x0 < clipped.x1) & (clipped.y0 < clipped.y1)]
+
+
+def _plan(boxes: pd.DataFrame, length: int, train_share: float) -> pd.DataFrame:
+    """What becomes of each box: `boxes` (frame, track, pid) with subset, tracklet and frame_name, sorted by time."""
+    views = boxes.groupby("pid").track.nunique()
+    if len(views) < 2 or views.max() < 2:
+        raise UserError(
+            f"--identities: {len(views)} persons in at most {views.max()} tracks each; at least 2 persons are needed, "
+            "one of them in 2 tracks, to train on one and to find the other again"
+        )
+    drawn = sorted(views.index, key=lambda pid: (views[pid] > 1, derive("import", pid)))
+    train = drawn[: min(max(round(train_share * len(drawn)), 1), len(drawn) - 1)]
+
+    boxes = boxes.sort_values(["track", "frame"])
+    track = boxes.groupby("track").frame
+    pieces = ((track.transform("size") + length // 2) // length).clip(lower=1)
+    piece = np.minimum(track.cumcount() // length, pieces - 1)
+    asks = (piece == 0) & (boxes.pid.map(views) > 1)
+    subset = np.select([boxes.pid.isin(train), asks], ["train", "query"], "gallery")
+    tracklet = [f"{pid:04d}C{c}T{t:04d}" for pid, c, t in zip(boxes.pid, boxes.track, piece + 1, strict=True)]
+    frame_name = [f"{t}/F{frame:08d}.jpg" for t, frame in zip(tracklet, boxes.frame, strict=True)]
+    return boxes.assign(subset=subset, tracklet=tracklet, frame_name=frame_name)
+
+
+def _open(video: Path) -> cv2.VideoCapture:
+    if not video.is_file():
+        raise UserError(f"{video}: no such file")
+    capture = cv2.VideoCapture(str(video))
+    if not capture.isOpened() or int(capture.get(cv2.CAP_PROP_FOURCC)) == TEXT:
+        raise UserError(f"{video}: not a video that OpenCV can read")
+    return capture
+
+
+def _size(video: Path) -> tuple[int, int]:
+    """Width and height in pixels."""
+    capture = _open(video)
+    return int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+
+
+def _crops(
+    video: Path, plan: pd.DataFrame, tracks: Path, progress: Callable[[int, int], None]
+) -> Iterator[tuple[str, bytes]]:
+    """Each box's name and JPEG, in one pass over the video up to the last frame with a box."""
+    capture = _open(video)
+    wanted = dict(list(plan.groupby("frame")))
+    last = max(wanted)
+    for number in range(1, last + 1):
+        if not capture.grab():
+            raise UserError(f"{tracks}: has boxes up to frame {last}, but {video} ends after frame {number - 1}")
+        if number in wanted:
+            whole, picture = capture.retrieve()
+            if not whole:
+                raise UserError(f"{video}: frame {number} cannot be decoded")
+            for box in wanted[number].itertuples():
+                crop = _shrink(np.ascontiguousarray(picture[box.y0 : box.y1, box.x0 : box.x1]))
+                yield box.frame_name, simplejpeg.encode_jpeg(crop, quality=QUALITY, colorspace="BGR")
+        progress(number, last)
+
+
+def _shrink(crop: np.ndarray) -> np.ndarray:
+    """The crop, or where it is larger than LARGEST on both sides, one of the same shape that just covers it."""
+    height, width = crop.shape[:2]
+    scale = max(LARGEST[0] / height, LARGEST[1] / width)
+    if scale >= 1:
+        return crop
+    return cv2.resize(crop, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
+
+
+def _sha256(file: Path) -> str:
+    with open(file, "rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: not a text file") from error

@@ -1,0 +1,201 @@
+"""One experiment trained by several processes as if by one.
+
+Each process decodes and embeds its share of a batch's clips. The embeddings are gathered, and every process computes the
+loss of the whole batch from them: what is drawn, compared, normalised and classified there is what one process draws,
+compares, normalises and classifies. What looks across clips inside a baseline (batch normalisation, dropout) is put in terms
+of the whole batch. One process alone meets none of this.
+
+Gradients: `gather` hands a process's rows of the whole loss's gradient back to it, times the number of processes. The mean
+over the processes is then the gradient of one process, both for what a process computed of its share alone and for
+what all of them computed alike, and however uneven the shares are.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from afa import VideoFeatures
+from baselines.interface.errors import UserError
+from benchmarks.clips.batches import share
+
+T = TypeVar("T")
+
+
+def rank() -> int:
+    """This process's number in the group, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world() -> int:
+    """How many processes the group has."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def leads() -> bool:
+    """Whether this is the process that writes files."""
+    return rank() == 0
+
+
+def from_leader(make: Callable[[], T]) -> T:
+    """What `make` returns in the first process, or the UserError that it raises there, in every process."""
+    if world() == 1:
+        return make()
+    outcome: list[Any] = [None, None]
+    if leads():
+        try:
+            outcome[0] = make()
+        except UserError as error:
+            outcome[1] = error
+    dist.broadcast_object_list(outcome, device=torch.device("cpu"))
+    if outcome[1] is not None:
+        raise outcome[1]
+    return outcome[0]
+
+
+@contextmanager
+def led(context: AbstractContextManager[None]) -> Iterator[None]:
+    """`context`, entered by the first process for all."""
+    with ExitStack() as entered:
+        from_leader(lambda: entered.enter_context(context))
+        yield
+
+
+@contextmanager
+def leader_first() -> Iterator[None]:
+    """A block that leaves files for whoever comes later: the first process goes through it before the others."""
+    if not leads():
+        anywhere(False)
+    try:
+        yield
+    finally:
+        if leads():
+            anywhere(False)
+
+
+def anywhere(flag: bool) -> bool:
+    """Whether `flag` is true in any process; each waits for all."""
+    if world() == 1:
+        return flag
+    flags = torch.tensor(int(flag))
+    dist.all_reduce(flags)
+    return bool(flags)
+
+
+def total(tensor: Tensor) -> Tensor:
+    """The sum of a tensor over the processes, in its place."""
+    if world() > 1:
+        dist.all_reduce(tensor)
+    return tensor
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over the processes, and of its gradient too: each process's loss depends on each one's summand."""
+
+    @staticmethod
+    def forward(_: Any, tensor: Tensor) -> Tensor:
+        return total(tensor.clone(memory_format=torch.contiguous_format))
+
+    @staticmethod
+    def backward(_: Any, *gradients: Tensor) -> Tensor:
+        return total(gradients[0].clone(memory_format=torch.contiguous_format))
+
+
+class _Gather(torch.autograd.Function):
+    """The rows of all processes in all of them, by a sum in which each has zeros for the others'."""
+
+    @staticmethod
+    def forward(context: Any, rows: Tensor, count: int) -> Tensor:
+        context.mine = share(count, rank(), world())
+        whole = rows.new_zeros(count, *rows.shape[1:])
+        whole[context.mine] = rows
+        return total(whole)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0][context.mine] * world(), None
+
+
+def gather(features: VideoFeatures, clips: int) -> VideoFeatures:
+    """The features of a whole batch of `clips` from those of each process's share, with gradients (see above)."""
+    if world() == 1:
+        return features
+    weights = _Gather.apply(features.weights, clips) if features.weights is not None else None
+    return VideoFeatures(_Gather.apply(features.frames, clips), _Gather.apply(features.coherence, clips), weights)
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Put the mean over the processes in the place of each gradient, all in one message."""
+    if world() == 1:
+        return
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    mean = total(torch.cat([gradient.flatten() for gradient in gradients])).div_(world())
+    for gradient, part in zip(gradients, mean.split([gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+class WholeBatchNorm(_BatchNorm):
+    """Batch normalisation over the shares of all processes, in training; torch's SyncBatchNorm, which refuses the CPU."""
+
+    def _check_input_dim(self, inputs: Tensor) -> None:
+        """Any; the layer that this one replaces had its own rule."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(inputs)
+        axes = [axis for axis in range(inputs.dim()) if axis != 1]
+        shape = (1, -1, *[1] * (inputs.dim() - 2))
+        values = inputs if inputs.dtype == torch.float64 else inputs.float()
+        sums = values.sum(axes)
+        # Two sums, the second around the mean: the mean of squares loses digits where the mean is large.
+        sums = _Sum.apply(torch.cat([sums, sums.new_tensor([values.numel() / len(sums)])]))
+        count = sums[-1].detach()
+        mean = sums[:-1] / count
+        centred = values - mean.view(shape)
+        variance = _Sum.apply(centred.square().sum(axes)) / count
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+            with torch.no_grad():
+                self.num_batches_tracked += 1
+                share_of_new = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
+                self.running_mean.lerp_(mean, share_of_new)
+                self.running_var.lerp_(variance * count / (count - 1), share_of_new)
+        outputs = centred * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            outputs = outputs * self.weight.view(shape) + self.bias.view(shape)
+        return outputs.to(inputs.dtype)
+
+
+class WholeDropout(nn.Dropout):
+    """Dropout drawn for the whole batch as one process draws it, of which a share of the clips takes its rows."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not self.training:
+            return inputs
+        rows = torch.zeros(world(), dtype=torch.long)
+        rows[rank()] = len(inputs)
+        first = int(total(rows)[: rank()].sum())
+        ones = torch.ones(int(rows.sum()), *inputs.shape[1:], dtype=inputs.dtype, device=inputs.device)
+        return inputs * F.dropout(ones, self.p)[first : first + len(inputs)]
+
+
+def see_whole_batches(baseline: nn.Module, statistics_shares: int) -> None:
+    """Put the layers of a baseline that look across clips in terms of the whole batch, in place.
+
+    Args:
+        statistics_shares: 1, or the number of processes where each keeps to the statistics of its own share.
+    """
+    if world() == 1:
+        return
+    gpu = next(baseline.parameters()).is_cuda
+    if gpu and statistics_shares == 1:
+        nn.SyncBatchNorm.convert_sync_batchnorm(baseline)
+    for module in baseline.modules():
+        if type(module) is nn.Dropout:
+            module.__class__ = WholeDropout
+        if isinstance(module, _BatchNorm) and statistics_shares == 1 and not gpu:
+            module.__class__ = WholeBatchNorm

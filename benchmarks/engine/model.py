@@ -1,0 +1,208 @@
+"""The one model that is trained: a baseline, AFA where attached, batch normalisation, classifier and losses."""
+
+from functools import partial
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from afa import (
+    AdversarialFeatureAugmentation,
+    VideoFeatures,
+    batch_hard_soft_margin_triplet,
+    coherence_constraint,
+    disentangle,
+    frame_consensus_cross_entropy,
+)
+from afa.losses import batch_hard_triplet
+from baselines.interface.baseline import Baseline, Clips
+from baselines.interface.errors import UserError
+from benchmarks.clips.batches import ENLARGED, Batch, enlarged, share
+from benchmarks.clips.optical_flow import to_pixels
+from benchmarks.experiments.settings import Settings
+
+from .distributed import gather
+
+# Of torchvision's ImageNet weights, in units of pixel values 0 to 1.
+PIXEL_MEAN, PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class ReidModel(BaseModel):
+    """Eq. 6 around any baseline, each of its parts set on its own.
+
+    - triplet on the coherence, always;
+    - classification "pooled" (the coherence of X'), "consensus" (Eq. 7-9 on X') or "none", behind the neck;
+    - the coherence constraint with weight lambda, where lambda is not 0.
+
+    Args:
+        baseline: clips to VideoFeatures.
+        classes: number of training identities.
+        settings: of the run.
+    """
+
+    def __init__(self, baseline: Baseline, classes: int, settings: Settings) -> None:
+        super().__init__()
+        self.baseline, self.settings = baseline, settings
+        self.augmentation = AdversarialFeatureAugmentation(settings.sigma, settings.target, settings.granularity)
+        self.neck = nn.BatchNorm1d(baseline.channels) if settings.neck == "bn" else nn.Identity()
+        self.classifier = nn.Linear(baseline.channels, classes, bias=False)
+        nn.init.normal_(self.classifier.weight, std=0.001)
+        self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
+
+    def train_step(self, data: Batch, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
+        """One step of optimisation on a batch; returns the terms of the loss and their sum."""
+        with optim_wrapper.optim_context(self):
+            losses = self._run_forward(data._asdict(), mode="loss")
+        total, terms = self.parse_losses(losses)
+        optim_wrapper.update_params(total)
+        return terms
+
+    def forward(
+        self,
+        frames: Tensor,
+        labels: Tensor | None = None,
+        flip: Tensor | None = None,
+        erase: Tensor | None = None,
+        seed: int = 0,
+        flow: Tensor | None = None,
+        crop: Tensor | None = None,
+        mode: str = "predict",
+    ) -> dict[str, Tensor] | VideoFeatures:
+        """mode "loss": the terms of the loss. mode "predict": the baseline's VideoFeatures of unaugmented clips."""
+        motion = self.prepare_flow(flow, flip, erase, crop) if flow is not None else None
+        clips = Clips(self.prepare(frames, flip, erase, crop), motion)
+        if mode == "predict" or labels is None:
+            return checked(self.baseline(clips), self.baseline, clips)
+        torch.manual_seed(seed)  # for whatever a baseline draws, dropout among it
+        features = checked(self.baseline(clips), self.baseline, clips)
+        return self.losses(
+            features, labels.to(clips.frames.device, non_blocking=True), torch.Generator().manual_seed(seed)
+        )
+
+    def losses(self, features: VideoFeatures, labels: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
+        """The terms of Eq. 6 that are switched on, each with its weight, in float32 whatever the baseline's precision."""
+        with torch.autocast(features.frames.device.type, enabled=False):
+            return self._losses(features, labels, draw)
+
+    def _losses(self, features: VideoFeatures, labels: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
+        settings = self.settings
+        weights = features.weights.float() if features.weights is not None else None
+        features = VideoFeatures(features.frames.float(), features.coherence.float(), weights)
+        features = gather(features, len(labels))
+        hard = (
+            partial(batch_hard_triplet, margin=settings.margin) if settings.margin else batch_hard_soft_margin_triplet
+        )
+        terms = {"loss_triplet": hard(features.coherence, labels)}
+        if settings.classification != "none":
+            augmented = self.augmentation(features, draw)
+            if settings.classification == "consensus":
+                logits = self.classifier(self.normalised(augmented)).unflatten(0, augmented.shape[:2])
+                terms["loss_class"] = frame_consensus_cross_entropy(logits, labels, settings.label_smoothing)
+            else:
+                # The motion of X' averages to nothing under the weights that made the coherence.
+                pooled = features.coherence + disentangle(augmented - features.frames, features.weights).coherence
+                logits = self.classifier(self.normalised(pooled))
+                terms["loss_class"] = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+        if settings.lambda_ > 0:
+            terms["loss_coherence"] = settings.lambda_ * coherence_constraint(features.motion, settings.coherence_norm)
+        return terms
+
+    def normalised(self, vectors: Tensor) -> Tensor:
+        """(B, D) or (B, T, D) to (B [* T], D) behind the neck: with the statistics of all B clips, or of each share of them."""
+        shares = self.settings.statistics_shares
+        parts = [vectors[share(len(vectors), number, shares)] for number in range(shares)]
+        return torch.cat([self.neck(part.flatten(0, -2)) for part in parts])
+
+    def prepare(
+        self, frames: Tensor, flip: Tensor | None = None, erase: Tensor | None = None, crop: Tensor | None = None
+    ) -> Tensor:
+        """uint8 frames (B, T, 3, H, W), on the device of the model, to normalised and augmented floats of that shape.
+
+        The erased region is filled with the mean pixel, which is 0 here.
+        """
+        batch, steps = frames.shape[:2]
+        device = self.pixel_mean.device
+        images = frames.to(device, non_blocking=True).flatten(0, 1).float().div_(255)
+        images = images.sub_(self.pixel_mean).div_(self.pixel_std).unflatten(0, (batch, steps))
+        _augment(images, flip, erase, crop)
+        return images
+
+    def prepare_flow(
+        self, flow: Tensor, flip: Tensor | None = None, erase: Tensor | None = None, crop: Tensor | None = None
+    ) -> Tensor:
+        """uint8 flow (B, T, 2, H, W) to floats in pixels a frame, on the device; a mirrored clip moves the other way.
+
+        In the erased region nothing moves, and an enlarged clip moves faster.
+        """
+        pixels = to_pixels(flow.to(self.pixel_mean.device, non_blocking=True))
+        _augment(pixels, flip, erase, crop)
+        if flip is not None:
+            pixels[:, :, 0] *= torch.where(flip.to(pixels.device, non_blocking=True), -1.0, 1.0).view(-1, 1, 1, 1)
+        if crop is not None:
+            faster = torch.where(crop[:, 0] >= 0, ENLARGED, 1.0).to(pixels.device, non_blocking=True)
+            pixels *= faster.view(-1, 1, 1, 1, 1)
+        return pixels
+
+
+def checked(features: Any, baseline: Baseline, clips: Clips) -> VideoFeatures:
+    """What a baseline returned, if it keeps the one rule.
+
+    Raises:
+        UserError: it does not; its file and line are named.
+    """
+    batch, steps = clips.frames.shape[:2]
+    expected = [(batch, steps, baseline.channels), (batch, baseline.channels)]
+    if isinstance(features, VideoFeatures):
+        shapes = [tuple(features.frames.shape), tuple(features.coherence.shape)]
+        returned = f"frames {shapes[0]} and coherence {shapes[1]}"
+    else:
+        shapes, returned = [], f"a {type(features).__name__}"
+    if shapes != expected:
+        code = type(baseline).forward.__code__
+        raise UserError(
+            f"{code.co_filename}, line {code.co_firstlineno}: forward of {type(baseline).__name__} returns {returned}; "
+            f"of such a clip it must return VideoFeatures with frames {expected[0]} and coherence {expected[1]}"
+        )
+    return features
+
+
+def _augment(clips: Tensor, flip: Tensor | None, erase: Tensor | None, crop: Tensor | None) -> None:
+    """Crop, mirror and erase (B, T, C, H, W) in place: the same for all frames of a clip."""
+    height, width = clips.shape[-2:]
+    for clip, (top, left) in enumerate(crop.tolist() if crop is not None else []):
+        if top >= 0:
+            larger = F.interpolate(clips[clip], enlarged(height, width), mode="bilinear")
+            clips[clip] = larger[..., top : top + height, left : left + width]
+    if flip is not None and flip.any():
+        # Numbers of clips, and no mask: what a mask selects on a GPU would have to be waited for.
+        mirrored = flip.nonzero().flatten().to(clips.device, non_blocking=True)
+        clips[mirrored] = clips[mirrored].flip(-1)
+    if erase is not None:
+        for clip, (top, left, bottom, right) in enumerate(erase.tolist()):
+            clips[clip, :, :, top:bottom, left:right] = 0
+
+
+def build_model(method: str, classes: int, settings: Settings, seed: int) -> tuple[ReidModel, str]:
+    """The model of a method with its initial weights drawn from `seed`, and the digest of its pretrained weights."""
+    from baselines import BASELINES
+    from baselines.backbones import build_backbone
+    from benchmarks.experiments.methods import split_method
+    from benchmarks.seeds import derive
+
+    kind: Any = BASELINES.get(split_method(method)[0])
+    torch.manual_seed(derive("weights", seed))
+    backbone, digest = build_backbone(settings.backbone, settings.weights, settings.last_stride)
+    baseline = kind(backbone)
+    for module in baseline.modules():
+        if isinstance(module, nn.Dropout) and settings.dropout >= 0:
+            module.p = settings.dropout
+    model = ReidModel(baseline, classes, settings)
+    if settings.precision == "bf16":  # the layout that tensor cores read; float32 keeps its own, and with it its bits
+        for weight in model.parameters():
+            if weight.dim() == 4:
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    return model, digest

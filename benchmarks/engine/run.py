@@ -1,0 +1,363 @@
+"""One experiment from the table of tracklets to a record."""
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_model, save_file
+
+from baselines import BASELINES
+from baselines.backbones import file_digest, weights_digest
+from baselines.interface.errors import UserError
+from baselines.interface.registry import nearest
+from benchmarks.atomic import whole
+from benchmarks.clips.batches import TrainingBatches, tested
+from benchmarks.clips.optical_flow import flow_store
+from benchmarks.clips.raft import flow_digest
+from benchmarks.clips.subsets import hold_out, test_tracklets
+from benchmarks.data.frame_stores import Store
+from benchmarks.data.loading import Data, load
+from benchmarks.evaluation.ranking import PROTOCOLS, Ranking, evaluate_features
+from benchmarks.experiments.code_digest import code_digest
+from benchmarks.experiments.experiment import Experiment
+from benchmarks.experiments.methods import split_method
+from benchmarks.experiments.settings import Settings, from_dict, recipe_label, resolve
+from benchmarks.progress import Report
+from benchmarks.runs import records
+from benchmarks.runs.cost import Clock, cost, new_record
+from benchmarks.runs.records import Record, RunFolder
+
+from . import distributed
+from .extraction import Features, TrackletFeatures, extract
+from .model import ReidModel, build_model
+from .precision import check_precision
+from .training import train
+
+
+class Machine(NamedTuple):
+    """How a run is carried out. None of it is part of what the run is: it does not change a number."""
+
+    workers: int
+    checkpoint_minutes: float
+    report: Report
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@distributed.leader_first()
+def plan(
+    method: str,
+    dataset: str,
+    *,
+    recipe: str | None,
+    changes: Sequence[str],
+    seed: int,
+    split: int,
+    root: Path | None,
+    report: Report,
+) -> tuple[Experiment, Settings, Data]:
+    """The experiment that a command describes, its settings and its data.
+
+    Raises:
+        UserError: an unknown method, data set, recipe or setting, a missing root, or weights out of reach.
+    """
+    baseline = BASELINES.get(split_method(method)[0])
+    data = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
+    recipe = recipe or data.definition.recipe
+    settings = resolve(recipe, method, changes)
+    weights = weights_digest(settings.backbone, settings.weights)
+    label = recipe_label(recipe, settings)
+    digests = {"data": data.digest, "test_data": data.digest, "weights": weights}
+    if baseline.uses_flow:
+        digests["flow_weights"] = flow_digest(settings)
+    experiment = Experiment(
+        method, data.name, data.name, settings.recorded(), seed, split, recipe=label, test_split=split, **digests
+    )
+    return experiment, settings, data
+
+
+def run(
+    experiment: Experiment,
+    settings: Settings,
+    data: Data,
+    folder: RunFolder,
+    machine: Machine,
+    fresh: bool = False,
+    tested: bool = True,
+) -> Record:
+    """Train to the last epoch, extract, evaluate, and write the record. Goes on where an interrupted run stopped.
+
+    Args:
+        fresh: forget what the folder holds of an earlier run of the same experiment.
+        tested: whether the test set is looked at; without, the record holds the validation alone.
+
+    Raises:
+        UserError: too few training identities, nothing to test, or another process runs the same experiment.
+        Stopped: a signal ended the training, which had saved its state.
+    """
+    if tested:
+        check_questions(data)
+    with distributed.led(folder.lock()), folder.failing():
+        done = distributed.from_leader(partial(_begin, experiment, folder, fresh))
+        if done is not None:
+            return done
+        prepare(settings, machine.device)
+        clock = Clock()
+        training, held_out = hold_out(data, settings)
+        with distributed.leader_first():
+            flow = flow_for(experiment.method, data, settings, machine)
+        rank, world = distributed.rank(), distributed.world()
+        batches = TrainingBatches(training, data.store, settings, experiment.seed, flow, rank, world)
+        if len(batches.pids) < 2:
+            raise UserError(
+                f"data set {data.name}: {len(batches.pids)} training identities; a triplet needs 2 at least"
+            )
+        _check_processes(batches, settings)
+        model, _ = build_model(experiment.method, len(batches.pids), settings, experiment.seed)
+        model.to(machine.device)
+        price = cost(model, settings)  # now, because it holds the baseline to its rule before hours of training
+        if distributed.from_leader(folder.weights.exists):
+            load_model(model, folder.weights)
+        elif settings.epochs > 0:
+            spent = train(
+                model,
+                batches,
+                folder.path,
+                checkpoint=folder.checkpoint,
+                curves=folder.curves,
+                log=folder.log,
+                workers=machine.workers,
+                checkpoint_minutes=machine.checkpoint_minutes,
+                progress=lambda done, total, terms: machine.report("train", done, total, _terms(terms)),
+            )
+            clock.note("train", *spent)
+        if distributed.leads():
+            with whole(folder.weights) as half:
+                write_weights(model, half)
+        results: list[dict[str, Any]] = []
+        queries = pd.DataFrame()
+        if tested:
+            results, queries = score(model, data, settings, machine, clock, experiment.seed, flow)
+        if held_out is not None:
+            features = extract(model, held_out, data.store, settings, machine.workers, seed=experiment.seed, flow=flow)
+            results += _validate(features, held_out, settings)
+        record = new_record(experiment, results, clock, price)
+        if distributed.leads():
+            records.write(folder, record, queries)
+            folder.checkpoint.unlink(missing_ok=True)
+        return record
+
+
+def write_weights(model: ReidModel, file: Path) -> None:
+    """The state of a model, each tensor in memory of its own.
+
+    On a GPU the weights of a recurrent layer are parts of one block (cuDNN's), which safetensors would refuse as shared.
+    """
+    state = {name: value.clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()}
+    save_file(state, file)
+
+
+def _begin(experiment: Experiment, folder: RunFolder, fresh: bool) -> Record | None:
+    """Make the folder this run's own; the record, if another process has written it while this one waited."""
+    done = records.read(folder)
+    if done is not None and not fresh:
+        return done
+    code = code_digest(experiment)
+    if fresh or records.begun_by(folder) not in (None, code):
+        records.discard(folder)  # what other code has begun is not gone on with
+    records.begin(folder, experiment, code)
+    return None
+
+
+def check_questions(data: Data) -> None:
+    """Refuse, before any training, data that nothing can be asked of.
+
+    Raises:
+        UserError: no query, no gallery, or a protocol that there is not.
+    """
+    for subset, tracklets in zip(("query", "gallery"), test_tracklets(data), strict=True):
+        if tracklets.empty:
+            raise UserError(f"data set {data.name}: no {subset} tracklets, so that there is nothing to evaluate")
+    if unknown := [name for name in data.protocols if name not in PROTOCOLS]:
+        raise UserError(f"data set {data.name}: no protocol {unknown[0]!r}; {nearest(unknown[0], list(PROTOCOLS))}")
+
+
+def _check_processes(batches: TrainingBatches, settings: Settings) -> None:
+    """Refuse what the number of processes does not fit."""
+    world, smallest = distributed.world(), len(batches.pids) // batches.per_epoch * settings.clips
+    if world > smallest:
+        raise UserError(f"{world} processes: a batch of {smallest} clips has none for some of them; start fewer")
+    if settings.statistics_shares not in (1, world):
+        raise UserError(
+            f"--set statistics_shares={settings.statistics_shares}: there are {world} processes; start as many, or set 1"
+        )
+
+
+def evaluate_elsewhere(source: RunFolder, record: Record, data: Data, place: Path, machine: Machine) -> Record:
+    """A finished run's model on another data set, as a record of its own (Table 5 of the paper)."""
+    trained = records.experiment_of(record)
+    if (data.name, data.split, data.digest) == (trained.test, trained.test_split, trained.test_data):
+        return record
+    check_questions(data)
+    if reasons := records.stale(record, {}):
+        raise UserError(
+            f"{record['name']}: {'; '.join(reasons)}; run it again with --fresh before it is evaluated elsewhere"
+        )
+    _classes(source)
+    there = {
+        "test": data.name,
+        "test_data": data.digest,
+        "test_split": data.split,
+        "weights": file_digest(source.weights),
+    }
+    experiment = Experiment(**{**asdict(trained), **there})
+    folder = RunFolder(place / experiment.name)
+    with distributed.led(folder.lock()), folder.failing():
+        done = distributed.from_leader(partial(records.read, folder))
+        if done is not None and not records.stale(done, {}):
+            return done
+        if distributed.leads():
+            records.begin(folder, experiment, code_digest(experiment))
+        model, settings = trained_model(source, record, machine)
+        flow = flow_for(experiment.method, data, settings, machine)
+        clock = Clock()
+        results, queries = score(model, data, settings, machine, clock, experiment.seed, flow)
+        record = new_record(experiment, results, clock, cost(model, settings))
+        if distributed.leads():
+            records.write(folder, record, queries)
+        return record
+
+
+def _classes(folder: RunFolder) -> int:
+    """How many training identities the final weights are for.
+
+    Raises:
+        UserError: there are none, or not all of them.
+    """
+    try:
+        with safe_open(folder.weights, framework="pt") as tensors:
+            return int(tensors.get_slice("classifier.weight").get_shape()[0])
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder.weights}: not found; runs that were merged from a file come without their weights"
+        ) from None
+    except SafetensorError as error:
+        raise UserError(f"{folder.weights}: damaged ({error}); `bench run ... --fresh` makes it again") from error
+
+
+def trained_model(folder: RunFolder, record: Record, machine: Machine) -> tuple[ReidModel, Settings]:
+    """The model of a finished run with its final weights, and its settings."""
+    classes = _classes(folder)
+    experiment = records.experiment_of(record)
+    settings = from_dict({**experiment.settings, "weights": "none"})
+    if BASELINES.get(split_method(experiment.method)[0]).uses_flow and flow_digest(settings) != experiment.flow_weights:
+        raise UserError(
+            f"flow_weights: {settings.flow_weights} is not the file with which {record['name']} was trained"
+        )
+    prepare(settings, machine.device)
+    model, _ = build_model(experiment.method, classes, settings, experiment.seed)
+    load_model(model, folder.weights)
+    return model.to(machine.device), settings
+
+
+def flow_for(method: str, data: Data, settings: Settings, machine: Machine) -> Store | None:
+    """The flow of a data set's frames where the method's baseline uses it; computed now if the cache lacks it."""
+    if not BASELINES.get(split_method(method)[0]).uses_flow:
+        return None
+    return flow_store(data, settings, partial(machine.report, "flow", note=data.name))
+
+
+def score(
+    model: ReidModel,
+    data: Data,
+    settings: Settings,
+    machine: Machine,
+    clock: "Clock",
+    seed: int,
+    flow: Store | None,
+) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """Metrics and results a query, under every protocol of the data set, before and after batch normalisation."""
+    queries, gallery = test_tracklets(data)
+    both = pd.concat([queries, gallery])
+    clock.start()
+    progress = partial(machine.report, "extract", note=data.name)
+    features = extract(model, both, data.store, settings, machine.workers, progress, seed, flow)
+    clock.lap("extract", sum(len(tested(frames, settings.test_frames)) for frames in both.frames))
+    rows = len(queries)
+    rankings = {
+        name: rank_features(vectors[:rows], vectors[rows:], queries, gallery, data.protocols, settings.metric)
+        for name, vectors in features._asdict().items()
+    }
+    clock.lap("evaluate", len(both))
+    return tabulate_rankings(rankings, queries)
+
+
+def rank_features(
+    query: Features,
+    gallery: Features,
+    queries: pd.DataFrame,
+    others: pd.DataFrame,
+    protocols: Sequence[str],
+    metric: str,
+) -> dict[str, Ranking]:
+    """The ranking under each protocol, from features and the tables (pid, camid) of their tracklets."""
+    labels = [part[column].to_numpy() for part in (queries, others) for column in ("pid", "camid")]
+    asked, asked_in, shown, shown_in = labels
+    return evaluate_features(query, gallery, asked, asked_in, shown, shown_in, protocols, metric=metric)
+
+
+def tabulate_rankings(
+    rankings: dict[str, dict[str, Ranking]], queries: pd.DataFrame
+) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """Rows for a record, and the table of results a query."""
+    rows = [row for feature, ranked in rankings.items() for row in records.metrics(ranked, feature)]
+    parts = [records.per_query(ranked, feature, queries) for feature, ranked in rankings.items()]
+    return rows, pd.concat(parts, ignore_index=True)
+
+
+def _validate(features: TrackletFeatures, held_out: pd.DataFrame, settings: Settings) -> list[dict[str, Any]]:
+    """Held-out training tracklets against each other: each is a query, all are the gallery."""
+    rows = []
+    for name, vectors in features._asdict().items():
+        ranked = rank_features(vectors, vectors, held_out, held_out, ["standard"], settings.metric)
+        rows += records.metrics({"validation": ranked["standard"]}, name)
+    return rows
+
+
+def prepare(settings: Settings, device: torch.device) -> None:
+    """The process's threads and products, on which the bits of a result depend. No TF32: float32 is IEEE's.
+
+    Raises:
+        UserError: a precision that the machine does not have.
+    """
+    check_precision(settings.precision, device)
+    torch.set_num_threads(settings.threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    if device.type == "cpu":
+        _keep_memory()
+    elif settings.precision == "bf16":
+        # torch 2.11 compiles a ResNet block by block: eight kinds of them, for each of the two sizes of batch. It stops at 8.
+        torch._dynamo.config.recompile_limit = 64
+
+
+def _keep_memory() -> None:
+    """Have malloc keep what it has: each step frees its largest arrays and takes them anew, and the kernel clears every page
+    of them again, which is up to a third of a step's time. Where the C library is another than glibc, nothing is done.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        trim_threshold, mmap_max = -1, -4  # as malloc.h numbers them
+        mallopt(mmap_max, 0)
+        mallopt(trim_threshold, -1)  # never
+
+
+def _terms(terms: dict[str, float]) -> str:
+    return "  ".join(f"{key.removeprefix('loss_')} {value:.3f}" for key, value in terms.items())

@@ -1,0 +1,76 @@
+"""The digest of the code that decides a run's numbers, by which a record is current or stale."""
+
+import ast
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from baselines import BASELINES
+
+from .experiment import Experiment
+from .methods import split_method
+
+HOUSE = Path(__file__).parents[2]
+EVALUATION = ("benchmarks/evaluation",)
+# All code in these folders, and how seeds are derived, decides numbers; so does the file of the run's own model. What reads or
+# draws data is covered by the digest of the data.
+DECIDING = (
+    *("afa", "baselines/interface", "baselines/backbones", "baselines/layers"),
+    *("benchmarks/clips", "benchmarks/engine", *EVALUATION, "benchmarks/seeds.py"),
+)
+
+
+def code_digest(experiment: Experiment) -> str | None:
+    """sha256 over the syntax trees, without comments and docstrings, of the code that decides an experiment's numbers.
+
+    The numbers of an external method are decided by the evaluation alone. None: the baseline is a plug-in that is not loaded.
+    """
+    if experiment.external:
+        return _digest(EVALUATION, ())
+    baseline = BASELINES.entries.get(split_method(experiment.method)[0])
+    return _digest(DECIDING, model_files(baseline.file)) if baseline is not None else None
+
+
+@cache
+def model_files(file: Path) -> tuple[Path, ...]:
+    """A model's file and the files of baselines/ that it imports, directly or not, outside the DECIDING folders.
+
+    Sorted by name and contents: where a plug-in lies does not change its digest.
+    """
+    found, waiting = set(), [file]
+    while waiting:
+        found.add(waiting[-1])
+        modules = re.findall(r"^\s*from (?:baselines)?\.(\w+) import", waiting.pop().read_text("utf-8"), re.MULTILINE)
+        imported = [HOUSE / "baselines" / f"{name}.py" for name in modules]
+        waiting += [each for each in imported if each.is_file() and each not in found]
+    return tuple(sorted(found, key=lambda file: (file.name, file.read_bytes())))
+
+
+@cache
+def _digest(deciding: tuple[str, ...], others: tuple[Path, ...]) -> str:
+    files = [file for part in deciding for file in _python_files(HOUSE / part)]
+    return hashlib.sha256(b"".join(_syntax(file) for file in (*files, *others))).hexdigest()
+
+
+def _python_files(place: Path) -> list[Path]:
+    return sorted(place.rglob("*.py")) if place.is_dir() else [place]
+
+
+@cache
+def _syntax(file: Path) -> bytes:
+    """The code of a file, as text that comments, docstrings and layout do not change."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            del node.body[0]
+    return repr(_plain(tree)).encode()
+
+
+def _plain(node: Any) -> Any:
+    """A syntax tree as plain lists, without empty fields: Python versions differ in which of those they have."""
+    if isinstance(node, ast.AST):
+        fields = [(key, value) for key, value in ast.iter_fields(node) if value is not None and value != []]
+        return [type(node).__name__, *([key, _plain(value)] for key, value in fields)]
+    return [_plain(each) for each in node] if isinstance(node, list) else repr(node)

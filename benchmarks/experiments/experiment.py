@@ -1,0 +1,68 @@
+"""What one run IS, and the hashes and the name that follow from it."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from .settings import FILES
+
+EXTERNAL = "external"  # what stands in the place of a recipe
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run, before it has run.
+
+    Attributes:
+        method: BASELINE[+afa|+afa-motion], or the name of an external method.
+        dataset: trained on; `test`: evaluated on, the same unless the evaluation crosses data sets.
+        settings: as `Settings.recorded` gives them.
+        seed, split: of the run and of the training set; test_split: of the test set.
+        data, test_data, weights: digests of what was read; of an evaluation elsewhere, of the trained model's weights.
+        flow_weights: the digest of RAFT's, where they were used.
+        recipe: where the settings came from; a label that no hash covers.
+    """
+
+    method: str
+    dataset: str
+    test: str
+    settings: dict[str, Any]
+    seed: int
+    split: int
+    data: str
+    test_data: str
+    weights: str
+    recipe: str = ""
+    test_split: int = 0
+    flow_weights: str = "none"
+
+    @property
+    def external(self) -> bool:
+        """Whether someone else's features were scored."""
+        return self.recipe == EXTERNAL
+
+    @property
+    def run_hash(self) -> str:
+        """sha256 of everything that decides the run: settings, seed, split, and the digests of data and weights."""
+        settings = {key: value for key, value in self.settings.items() if key not in FILES}
+        return _sha256({**vars(self), "settings": settings})
+
+    @property
+    def request_hash(self) -> str:
+        """sha256 of what a user asks for, before any data or weights are read: without digests."""
+        return _sha256({**vars(self), "data": "", "test_data": "", "weights": "", "flow_weights": ""})
+
+    @property
+    def name(self) -> str:
+        """The run's folder: what a reader wants to see first, then the start of the run hash."""
+        place = self.dataset if self.test == self.dataset else f"{self.dataset}-to-{self.test}"
+        split = f"-split{self.split}" if self.split else ""
+        name = f"{place}-{self.method}-seed{self.seed}{split}-{self.run_hash[:10]}"
+        return re.sub(r"[^\w.+@-]", "_", name)
+
+
+def _sha256(parts: dict[str, Any]) -> str:
+    parts = {key: value for key, value in parts.items() if key != "recipe"}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

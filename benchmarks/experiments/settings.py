@@ -1,0 +1,274 @@
+"""The settings of a run and the recipes that give them values.
+
+A recipe is a TOML file with every setting, or with `extends = "NAME"` and what differs. Copy one from
+recipes/ and name it by `--recipe FILE`; change single settings by `--set key=value`.
+"""
+
+import inspect
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_args, get_type_hints
+
+from baselines.interface.errors import UserError
+from baselines.interface.registry import nearest
+
+from .methods import ATTACHMENTS, split_method
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides a run's numbers beside method, data set, seed and split. Recipes give the values.
+
+    The comment behind a setting is what `bench list` says of it.
+    """
+
+    # model
+    backbone: str  # resnet50 (the paper's), resnet18, mobilenet_v2, small (4 layers); of video: r3d18, r2plus1d18
+    weights: str  # none, imagenet, or a safetensors or state-dict file
+    last_stride: int  # of the last stage of a ResNet: 1, or 2 as ImageNet has it
+    dropout: float  # of the baselines that have it, the recurrent ones; -1: as the baseline says
+    neck: Literal["bn", "none"]  # between feature and classifier: batch normalisation, or nothing
+    # input
+    height: int  # of the frames, in pixels
+    width: int  # of the frames, in pixels
+    flip: float  # probability of a horizontal flip, a clip
+    erase: float  # probability of erasing one region for all frames of a clip
+    crop: float  # probability of enlarging a clip by an eighth and cutting it back at a random place
+    # clips
+    clip_frames: int  # T, frames a clip
+    sampling: Literal["restricted", "consecutive", "even"]  # restricted: one frame of each of T equal parts
+    spacing: int  # of frames, where they are consecutive
+    shuffle: Literal["none", "train", "test", "both"]  # a control: frames in random order
+    test_chunk: int  # at test all frames count, in chunks of at most so many
+    test_frames: int  # 0: all frames, as said; N: of a tracklet the first of each of N equal parts
+    # batches
+    identities: int  # P, of a batch of P x K clips
+    clips: int  # K, of each identity
+    # optimisation
+    epochs: int  # an epoch takes every identity once
+    lr: float  # learning rate of Adam
+    weight_decay: float  # L2, on all parameters
+    lr_step: int  # epochs between divisions of the learning rate
+    lr_gamma: float  # what the learning rate is multiplied by then
+    precision: Literal["float32", "bf16"]  # of the forward pass; losses and distances are float32
+    flow: Literal["dis", "raft"]  # for baselines that use it: OpenCV's search, or torchvision's network
+    flow_weights: str  # none, or RAFT's: a safetensors or state-dict file
+    threads: int  # of the CPU: it changes the bits of a result
+    statistics_shares: int  # 1: batch statistics over the whole batch; N: over the share of each of N processes
+    # the method's parts; a method sets the first two and may set the others to 0
+    classification: Literal["pooled", "consensus", "none"]  # cross-entropy on the coherence, or Eq. 7-9 on all frames
+    target: Literal["coherence", "motion"]  # what is kept; the other part is scaled by noise
+    sigma: float  # standard deviation of the noise, Eq. 4; 0: no augmentation
+    lambda_: float  # weight of the coherence constraint, Eq. 11
+    granularity: Literal["batch", "clip", "frame"]  # for what one factor of noise is drawn
+    coherence_norm: Literal["l2", "mse"]  # how Eq. 11 is read: mse is about 1,200 times smaller
+    margin: float  # of the triplet loss, a hinge; 0: the paper's soft margin
+    label_smoothing: float  # of the cross-entropy: the share of the target that goes to all identities alike
+    # selection and evaluation
+    holdout: float  # share of the TRAINING identities held out for validation
+    tuning_trials: int  # of `bench tune`, which chose some of these settings; 0: nobody searched
+    metric: Literal["euclidean", "cosine"]  # of the distances at test
+
+    def as_dict(self) -> dict[str, Any]:
+        """Settings by the names that a user writes: `lambda`, not `lambda_`."""
+        return {field.name.rstrip("_"): getattr(self, field.name) for field in fields(self)}
+
+    def recorded(self) -> dict[str, Any]:
+        """As a record has them: files by their names alone, for their digests stand beside the settings."""
+        return {**self.as_dict(), **{key: Path(getattr(self, key)).name for key in FILES}}
+
+
+FILES = ("weights", "flow_weights")
+
+KEYS = tuple(field.name.rstrip("_") for field in fields(Settings))
+TYPES = {key.rstrip("_"): hint for key, hint in get_type_hints(Settings).items()}
+RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("height", "width"), (1, 4096)),
+    **dict.fromkeys(("clip_frames", "spacing", "test_chunk"), (1, 1e6)),
+    **dict.fromkeys(("identities", "clips"), (2, 1e6)),  # a triplet needs two identities, and two clips of one
+    **dict.fromkeys(("lr_step", "statistics_shares"), (1, 1e6)),
+    "threads": (1, 1024),
+    **dict.fromkeys(("tuning_trials", "test_frames", "epochs", "lr", "weight_decay", "lr_gamma"), (0, 1e9)),
+    **dict.fromkeys(("sigma", "lambda", "margin"), (0, 1e9)),
+    **dict.fromkeys(("flip", "erase", "crop", "label_smoothing"), (0, 1)),
+    "dropout": (-1, 1),
+    "last_stride": (1, 2),
+    "holdout": (0, 0.9),
+}
+
+# What `bench tune` searches. lr, clip_frames: by what the recipe's own are multiplied, lr anywhere between; the others: what is
+# tried beside the recipe's own. spacing is drawn where frames are consecutive.
+SEARCHED: dict[str, tuple[Any, ...]] = {
+    "lr": (0.1, 10.0),
+    "clip_frames": (0.5, 2.0),
+    "sampling": ("restricted", "consecutive"),
+    "spacing": (1, 2, 4),
+}
+
+
+def meanings() -> dict[str, str]:
+    """What each setting is: the values it can have and its comment, as `bench list` shows them."""
+    comments = dict(re.findall(r"^    (\w+): .*?  # (.*)$", inspect.getsource(Settings), re.MULTILINE))
+    choices = {key: " | ".join(get_args(hint)) for key, hint in TYPES.items()}
+    return {
+        key: "; ".join(filter(None, (choices[key], comments.get(field.name))))
+        for key, field in zip(KEYS, fields(Settings), strict=True)
+    }
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the project."""
+    return sorted(file.stem for file in RECIPES.glob("*.toml"))
+
+
+def recipe_summaries() -> dict[str, str]:
+    """The first line of each recipe, which is a comment, by its name."""
+    return {name: (RECIPES / f"{name}.toml").read_text().partition("\n")[0].lstrip("# ") for name in recipe_names()}
+
+
+def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
+    """The settings of a run: the recipe's, then what the method's name says, then `--set key=value` in their order.
+
+    Args:
+        recipe: a name from recipes/, or a TOML file.
+        method: BASELINE[+afa|+afa-motion].
+        changes: texts "key=value".
+
+    Raises:
+        UserError: unknown recipe, key or value; the message names it and the nearest right one.
+    """
+    values = read_recipe(recipe)
+    missing = [key for key in KEYS if key not in values]
+    if missing:
+        raise UserError(f'recipe {recipe}: lacks {", ".join(missing)}; give values or extends = "paper"')
+    settings = _settings(values, f"recipe {recipe}")
+    settings = change(settings, ATTACHMENTS[split_method(method)[1]], f"method {method}")
+    for text in changes:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--set {text}: write key=value")
+        settings = change(settings, {key.strip(): _parse(value.strip())}, f"--set {text}")
+    return settings
+
+
+def changed_from_recipe(recipe: str, method: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Those of a run's settings that are not what its recipe and its method's name say; None if the recipe is not ours."""
+    try:
+        said = _said(recipe, method)
+    except UserError:
+        return None
+    return {key: value for key, value in values.items() if key in said and said[key] != value}
+
+
+@cache
+def _said(recipe: str, method: str) -> dict[str, Any]:
+    return resolve(recipe, method).as_dict()
+
+
+def change(settings: Settings, values: Mapping[str, Any], source: str) -> Settings:
+    """Settings with `values` put in, checked; `source` begins an error message."""
+    return replace(settings, **_checked(values, source))
+
+
+def from_dict(values: Mapping[str, Any]) -> Settings:
+    """The inverse of `Settings.as_dict`, as a record stores it.
+
+    Raises:
+        UserError: the record is of a version that did not have all settings.
+    """
+    if lacking := [key for key in KEYS if key not in values]:
+        raise UserError(f"the run is of an earlier version, without {', '.join(lacking)}; run it again with --fresh")
+    return _settings(values, "record")
+
+
+def _settings(values: Mapping[str, Any], source: str) -> Settings:
+    return Settings(**_checked(values, source))
+
+
+def _checked(values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    checked = {}
+    for key, value in values.items():
+        if key not in TYPES:
+            raise UserError(f"{source}: unknown setting {key!r}; {nearest(key, list(KEYS))}")
+        hint = TYPES[key]
+        if hint is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        choices = get_args(hint)
+        if choices and value not in choices:
+            raise UserError(f"{source}: {key} is one of {', '.join(choices)}, not {value!r}")
+        if not choices and (not isinstance(value, hint) or isinstance(value, bool)):
+            raise UserError(f"{source}: {key} takes {_WORDS[hint]}, not {value!r}")
+        if value == "":
+            raise UserError(f"{source}: {key} is empty; give a value, or leave it out")
+        low, high = RANGES.get(key, (-float("inf"), float("inf")))
+        if not choices and not isinstance(value, str) and not low <= value <= high:
+            raise UserError(f"{source}: {key} must be from {low:g} to {high:g}, not {value:g}")
+        checked["lambda_" if key == "lambda" else key] = value
+    return checked
+
+
+_WORDS = {int: "a whole number", float: "a number", str: "a text"}
+
+
+def _parse(text: str) -> Any:
+    """The value of `key=text`: a TOML value where it is one, else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The settings in a recipe, given by its name or as a TOML file, and in those that it extends; not yet checked."""
+    file = Path(recipe)
+    if file.suffix != ".toml":
+        file = RECIPES / f"{recipe}.toml"
+        if not file.exists():
+            raise UserError(f"no recipe {recipe!r}; {nearest(recipe, recipe_names())}, or name a .toml file")
+    if str(file) in extended_by:
+        raise UserError(f"recipe {file}: extends itself, by way of {' and '.join(extended_by)}")
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"--recipe {file}: {error.strerror}") from error
+    except ValueError as error:  # not TOML, or not even text
+        raise UserError(f"recipe {file}: not TOML: {error}") from error
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise UserError(f"recipe {file}: extends takes a recipe's name or a TOML file in quotes, not {base!r}")
+    return {**read_recipe(base, (*extended_by, str(file))), **values}
+
+
+def recipe_for(recipe: str, method: str) -> str:
+    """The recipe of a method, where `recipe` is no recipe's name and a folder with METHOD.toml of each.
+
+    Raises:
+        UserError: the folder has none of the method.
+    """
+    if recipe in recipe_names() or not Path(recipe).is_dir():
+        return recipe
+    file = Path(recipe) / f"{method}.toml"
+    if not file.exists():
+        raise UserError(f"--recipe {recipe}: no {file.name} in it; `bench tune` writes it")
+    return str(file)
+
+
+def recipe_label(recipe: str, settings: Settings) -> str:
+    """What tables call a recipe: its name, or its file's. One that was searched for is a method's own, and they say so."""
+    if settings.tuning_trials:
+        return f"tuned by {settings.tuning_trials} trials"
+    return Path(recipe).stem if recipe.endswith(".toml") else recipe
+
+
+def flattened(recipe: str) -> str:
+    """A recipe with what it extends, as the text of one TOML file."""
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in read_recipe(recipe).items())

@@ -1,0 +1,93 @@
+"""What the paper does not show and a reader would ask."""
+
+from collections.abc import Sequence
+from itertools import product
+
+from baselines import BASELINES
+from baselines.interface.registry import register
+from benchmarks.experiments.methods import ATTACHMENTS
+
+from .claims import COHERENCE, MOTION
+from .suite import Row, Suite
+
+
+@register("matrix")
+class Matrix(Suite):
+    """Every baseline, plain, with AFA, and with AFA that distils the motion."""
+
+    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
+        methods = [f"{name}+{part}" if part else name for name, part in product(BASELINES.names(), ATTACHMENTS)]
+        return [Row(method, method) for method in methods]
+
+
+@register("families")
+class Families(Suite):
+    """Coherence baselines beside motion baselines; fair where each has the recipe that `bench tune` chose: --recipe FOLDER."""
+
+    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
+        return [Row(name, name) for name in (*COHERENCE, *MOTION)]
+
+
+@register("factors")
+class Factors(Suite):
+    """What of "+AFA" does the work: the classification, the noise (the paper's claim) or the constraint; all combinations."""
+
+    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
+        return [
+            Row(
+                f"{classification}, sigma {sigma:g}, lambda {weight:g}",
+                "mean+afa",
+                (f"classification={classification}", f"sigma={sigma}", f"lambda={weight}"),
+            )
+            for classification, sigma, weight in product(("pooled", "consensus"), (0.0, 0.025), (0.0, 0.1))
+        ]
+
+
+@register("controls")
+class Controls(Suite):
+    """Where the truth is known: every baseline on walkers-gait and walkers-appearance, and with the frames shuffled."""
+
+    datasets = ("walkers-gait", "walkers-appearance")
+
+    def rows(self, dataset: str) -> Sequence[Row]:
+        names = BASELINES.names()
+        rows = [Row(name, name, recipe="control") for name in names]
+        if dataset.startswith("walkers-gait"):
+            rows += [Row(f"{name}, frames shuffled", name, ("shuffle=both",), "control") for name in names]
+        return rows
+
+
+# Each is another reading of the paper, or what a neighbour does; docs/paper-notes.md says which and why.
+CHOICES = (
+    ("granularity=clip",),
+    ("granularity=frame",),
+    ("sigma=0.158",),
+    ("classification=pooled",),
+    ("coherence_norm=mse", "lambda=120.0"),
+    ("lambda=3.2",),
+    ("margin=0.3",),
+    ("label_smoothing=0.1",),
+    ("last_stride=2",),
+    ("neck=none",),
+    ("identities=16", "clips=2"),
+    ("sampling=consecutive",),
+    ("sampling=consecutive", "spacing=4"),
+    ("sampling=even",),
+    ("flip=0.0",),
+    ("erase=0.0",),
+    ("weight_decay=0.0",),
+    ("test_chunk=7",),
+    ("test_frames=8",),
+    ("metric=cosine",),
+)
+# The backbones that have a choice, where not all have it.
+ONLY: dict[tuple[str, ...], tuple[str, ...]] = {("last_stride=2",): ("resnet50", "resnet18")}
+
+
+@register("choices")
+class Choices(Suite):
+    """Where the paper leaves a choice: mean+afa as chosen here, and each open setting that the backbone has otherwise."""
+
+    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
+        others = [Row(", ".join(changes), "mean+afa", changes, backbones=ONLY.get(changes, ())) for changes in CHOICES]
+        return [Row("as chosen", "mean+afa"), *others]

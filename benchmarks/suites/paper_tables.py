@@ -1,0 +1,81 @@
+"""Tables 1 to 5 of the paper, row by row. What stands behind a row's name: docs/paper-notes.md, part 7."""
+
+from collections.abc import Sequence
+
+from baselines.interface.registry import register
+from benchmarks.data import family
+
+from .suite import Place, Row, Suite
+
+
+@register("table1")
+class Table1(Suite):
+    """The data sets, as the loader counts them, beside the paper's counts and those of the files as published."""
+
+    datasets = ("ilidsvid", "mars", "dukev")
+    paper = "table1"
+
+    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002 - counted, not trained
+        return ()
+
+
+@register("table2")
+class Table2(Suite):
+    """AFA beside 19 published systems on iLIDS-VID and MARS."""
+
+    datasets = ("ilidsvid", "mars")
+    metrics = ("R1", "R5", "R20", "mAP")
+    paper = "table2"
+
+    def rows(self, dataset: str) -> Sequence[Row]:
+        # "We only use the optical flows for iLIDS-VID" (section 3.3).
+        return (Row("AFA", "flow+afa" if dataset == "ilidsvid" else "mean+afa"),)
+
+
+@register("table3")
+class Table3(Suite):
+    """AFA beside four published systems on DukeMTMC-VideoReID."""
+
+    datasets = ("dukev",)
+    metrics = ("R1", "R5", "R10", "R20", "mAP")
+    paper = "table3"
+
+    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
+        return (Row("AFA", "mean+afa"),)
+
+
+@register("table4")
+class Table4(Suite):
+    """Two baselines with and without AFA, and the terms of the loss one by one."""
+
+    datasets = ("mars", "dukev")
+    paper = "table4"
+
+    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
+        return (
+            Row("ResNet-50", "mean"),
+            Row("QAN*", "qan"),
+            Row("ResNet-50 + AFA", "mean+afa"),
+            Row("QAN* + AFA", "qan+afa"),
+            Row("L_tri only", "mean", ("classification=none",)),
+            Row("L_tri + L_cls", "mean+afa", ("lambda=0.0",)),
+            Row("L_tri + L_cls + L_coh", "mean+afa"),
+        )
+
+
+@register("table5")
+class Table5(Suite):
+    """Trained on one data set, tested on the other, both ways. Of walkers, the other is another world: walkers@2."""
+
+    datasets = ("mars", "dukev")
+    paper = "table5"
+
+    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
+        return (Row("Baseline", "mean"), Row("QAN*", "qan"), Row("AFA", "mean+afa"))
+
+    def places(self, datasets: Sequence[str]) -> list[Place]:
+        if len(datasets) == 1 and family(datasets[0]).startswith("walkers"):
+            from benchmarks.data.datasets.walkers import another
+
+            datasets = (datasets[0], another(datasets[0]))
+        return [(train, test) for train in datasets for test in datasets if train != test]

@@ -1,0 +1,185 @@
+"""Which frames make a clip, which clips a batch, which chunks a tracklet; each draw a function of (seed, i)."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.clips.batches import TestChunks as Chunks
+from benchmarks.clips.batches import TrainingBatches, batches_per_epoch, clip_positions, epoch_batches
+from benchmarks.data.frame_stores import FolderStore
+from benchmarks.data.table import make_table
+from benchmarks.experiments.settings import resolve
+
+
+def draw(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def test_restricted_sampling_takes_one_frame_of_each_equal_part():
+    drawn = np.array([clip_positions(21, 7, "restricted", 1, draw(seed)) for seed in range(300)])
+    for part in range(7):
+        assert set(drawn[:, part]) == {3 * part, 3 * part + 1, 3 * part + 2}
+
+
+def test_consecutive_sampling_reaches_the_first_and_the_last_clip():
+    drawn = [tuple(clip_positions(9, 7, "consecutive", 1, draw(seed))) for seed in range(200)]
+    assert set(drawn) == {tuple(range(start, start + 7)) for start in (0, 1, 2)}
+
+
+def test_spacing_spreads_consecutive_frames_and_still_reaches_the_last():
+    drawn = {tuple(clip_positions(10, 4, "consecutive", 3, draw(seed))) for seed in range(20)}
+    assert drawn == {(0, 3, 6, 9)}
+
+
+def test_even_sampling_takes_the_middles_and_draws_nothing():
+    assert clip_positions(9, 3, "even", 1, draw()).tolist() == [1, 4, 7]
+    assert clip_positions(8, 2, "even", 1, draw()).tolist() == [2, 6]
+
+
+@pytest.mark.parametrize("sampling", ["restricted", "consecutive", "even"])
+@pytest.mark.parametrize("length", [1, 2, 6])
+def test_a_short_tracklet_loops_in_order(sampling, length):
+    positions = clip_positions(length, 7, sampling, 1, draw())
+    assert positions.tolist() == [i % length for i in range(7)]
+
+
+@pytest.mark.parametrize("sampling", ["restricted", "consecutive", "even"])
+@pytest.mark.parametrize("length", [7, 8, 50, 920])
+def test_positions_are_within_the_tracklet_and_in_order(sampling, length):
+    for seed in range(20):
+        positions = clip_positions(length, 7, sampling, 1, draw(seed))
+        assert (np.diff(positions) > 0).all()
+        assert positions.min() >= 0
+        assert positions.max() < length
+
+
+@pytest.mark.parametrize(("count", "batches"), [(625, 78), (702, 88), (150, 19), (8, 1), (5, 1), (12, 2)])
+def test_an_epoch_takes_every_identity_once_in_even_batches(count, batches):
+    drawn = epoch_batches(np.arange(count), 8, seed=3, epoch=1)
+    assert len(drawn) == batches == batches_per_epoch(count, 8)
+    assert sorted(np.concatenate(drawn)) == list(range(count))
+    assert max(map(len, drawn)) - min(map(len, drawn)) <= 1
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    """Six persons, two tracklets of five frames each; a frame's pixel says person, tracklet and frame."""
+    root = tmp_path_factory.mktemp("people")
+    rows = []
+    for pid in range(6):
+        for camid in range(2):
+            frames = [f"{pid}{camid}{t}.png" for t in range(5)]
+            for t, frame in enumerate(frames):
+                image = np.full((16, 8, 3), (t, camid, pid), np.uint8)  # BGR
+                image[0, 0] = 255
+                cv2.imwrite(str(root / frame), image)
+            rows.append(("train", 10 + pid, camid, f"{pid}-{camid}", frames))
+    return make_table(rows), FolderStore(root)
+
+
+def batches(people, *changes: str, seed: int = 0) -> TrainingBatches:
+    settings = resolve("small", "mean", ["height=16", "width=8", "clip_frames=3", "identities=3", "clips=4", *changes])
+    return TrainingBatches(*people, settings, seed)
+
+
+def test_a_batch_is_p_identities_by_k_clips_with_the_labels_of_its_pixels(people):
+    batch = batches(people)[0]
+    assert batch.frames.shape == (12, 3, 3, 16, 8)
+    assert batch.frames.dtype == torch.uint8
+    assert batch.frames.permute(0, 1, 3, 4, 2).is_contiguous()  # NHWC memory: one copy
+    assert batch.labels.tolist() == batch.frames[:, 0, 0, 8, 4].tolist()  # red is the person
+    assert len(set(batch.labels.tolist())) == 3
+    for label in set(batch.labels.tolist()):
+        cameras = batch.frames[batch.labels == label][:, 0, 1, 8, 4]
+        assert sorted(cameras.tolist()) == [0, 0, 1, 1]  # both tracklets, each before any comes again
+    assert (batch.frames[:, :, 2, 8, 4].int().diff(dim=1) > 0).all()  # blue is time: in order
+
+
+def test_batch_i_is_the_same_whoever_draws_it_and_whatever_came_before(people):
+    straight = [batches(people)[i] for i in range(4)]
+    later = batches(people)
+    for i in (3, 1):
+        again = later[i]
+        assert again.flow is None  # nobody asked for it
+        assert all(
+            torch.equal(torch.as_tensor(a), torch.as_tensor(b))
+            for a, b in zip(straight[i][:-1], again[:-1], strict=True)
+        )
+    assert not torch.equal(straight[0].frames, straight[2].frames)
+    assert straight[0].seed != straight[1].seed
+
+
+def test_another_seed_draws_other_batches_although_global_generators_stand_still(people):
+    np.random.seed(0)
+    torch.manual_seed(0)
+    assert not torch.equal(batches(people, seed=1)[0].frames, batches(people, seed=2)[0].frames)
+
+
+def test_shuffled_frames_control_breaks_the_order_in_training(people):
+    times = torch.cat([batches(people, "shuffle=train")[i].frames[:, :, 2, 8, 4].int() for i in range(4)])
+    assert not (times.diff(dim=1) > 0).all()
+    assert (
+        torch.cat([batches(people, "shuffle=test")[i].frames[:, :, 2, 8, 4].int() for i in range(4)]).diff(dim=1) > 0
+    ).all()
+
+
+def test_erasing_is_one_region_of_a_clip_with_zhongs_area_about_as_often_as_asked(people):
+    drawn = torch.cat([batches(people, "height=100", "width=50")[i].erase for i in range(40)]).double()
+    area = (drawn[:, 2] - drawn[:, 0]) * (drawn[:, 3] - drawn[:, 1]) / 5000
+    assert 0.4 < (area > 0).double().mean() < 0.6
+    assert area.max() <= 0.41
+    assert area[area > 0].min() >= 0.015
+    assert (drawn >= 0).all()
+    assert (drawn[:, 2] <= 100).all()
+    assert (drawn[:, 3] <= 50).all()
+    assert not batches(people, "erase=0")[0].erase.any()
+
+
+def test_crops_lie_within_the_enlarged_clip_reach_its_ends_and_change_no_other_draw(people):
+    size = ("height=16", "width=8")  # enlarged to 18 x 9
+    cropped = [batches(people, "crop=0.5", *size)[i] for i in range(40)]
+    drawn = torch.cat([batch.crop for batch in cropped])
+    kept = (drawn >= 0).all(dim=1)
+    assert 0.4 < kept.double().mean() < 0.6
+    assert (drawn[~kept] == -1).all()
+    assert drawn[kept].min(dim=0).values.tolist() == [0, 0]
+    assert drawn[kept].max(dim=0).values.tolist() == [2, 1]
+    plain = batches(people, *size)[3]
+    assert (plain.crop == -1).all()
+    for field in ("frames", "labels", "flip", "erase"):
+        assert torch.equal(getattr(plain, field), getattr(cropped[3], field))
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(0, [0, 1, 2, 3, 4]), (2, [0, 2]), (5, [0, 1, 2, 3, 4]), (9, [0, 1, 2, 3, 4])]
+)
+def test_of_a_tracklet_the_first_frame_of_each_equal_part_may_be_tested_alone(people, count, expected):
+    settings = resolve("small", "mean", ["height=16", "width=8", f"test_frames={count}"])
+    assert Chunks(*people, settings)[0].frames[:, :, 2, 8, 4].tolist() == [expected] * 12
+
+
+def test_test_chunks_hold_every_frame_once_in_order(people):
+    settings = resolve("small", "mean", ["height=16", "width=8", "test_chunk=2"])
+    table, store = people
+    seen: dict[int, list[int]] = {}
+    chunks = Chunks(table, store, settings, budget=6)
+    for i in range(len(chunks)):
+        frames, rows, _ = chunks[i]
+        assert frames.shape[0] * frames.shape[1] <= 6
+        for clip, row in zip(frames, rows.tolist(), strict=True):
+            assert clip[0, 0, 8, 4] == table.pid[row] - 10
+            seen.setdefault(row, []).extend(clip[:, 2, 8, 4].tolist())
+            assert len(clip) in (1, 2)
+    assert {row: sorted(times) for row, times in seen.items()} == {row: [0, 1, 2, 3, 4] for row in range(len(table))}
+
+
+def test_shuffled_frames_control_at_test_is_the_same_every_time(people):
+    settings = resolve("small", "mean", ["height=16", "width=8", "shuffle=test"])
+
+    def times() -> list:
+        return Chunks(*people, settings)[0].frames[:, :, 2, 8, 4].tolist()
+
+    assert times() == times()
+    assert all(sorted(row) == [0, 1, 2, 3, 4] for row in times())
+    assert any(row != [0, 1, 2, 3, 4] for row in times())

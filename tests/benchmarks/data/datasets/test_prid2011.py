@@ -1,0 +1,65 @@
+import json
+import shutil
+
+import pytest
+
+from baselines.interface.errors import UserError
+from benchmarks.data.datasets.prid2011 import Prid2011
+from benchmarks.data.table import check, statistics
+
+
+def write(root, persons, splits):
+    for camera in "ab":
+        for person in persons:
+            folder = root / f"prid_2011/multi_shot/cam_{camera}/{person}"
+            folder.mkdir(parents=True)
+            for frame in (2, 10, 1):
+                (folder / f"{frame:04d}.png").touch()
+    (root / "splits_prid2011.json").write_text(json.dumps(splits))
+    return root
+
+
+@pytest.fixture
+def root(tmp_path):
+    persons = [f"person_{number:04d}" for number in (1, 2, 3, 4, 700)]  # the last one is in no split, as most in cam_b
+    splits = [{"train": persons[:2], "test": persons[2:4]}, {"train": persons[1:3], "test": [persons[0], persons[3]]}]
+    return write(tmp_path, persons, splits)
+
+
+def test_camera_a_asks_and_camera_b_answers_for_the_persons_of_the_split(root):
+    table = check(Prid2011().read(root, 1), "prid2011")
+    assert {(r.subset, r.pid, r.camid) for r in table.itertuples()} == {
+        *(("query", pid, 1) for pid in (1, 4)),
+        *(("gallery", pid, 2) for pid in (1, 4)),
+        *(("train", pid, camid) for pid in (2, 3) for camid in (1, 2)),
+    }
+    query = table[(table.subset == "query") & (table.pid == 4)].iloc[0]
+    assert query.frames == [f"prid_2011/multi_shot/cam_a/person_0004/{n}.png" for n in ("0001", "0002", "0010")]
+
+
+def test_a_person_of_the_split_without_a_folder_is_named(root):
+    shutil.rmtree(root / "prid_2011/multi_shot/cam_b/person_0004")
+    with pytest.raises(UserError, match=r"cam_b/person_0004: not found"):
+        Prid2011().read(root, 0)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '[{"train": []}]', "[[]]", '[{"train": 1, "test": 2}]'])
+def test_a_damaged_split_file_is_named(root, text):
+    (root / "splits_prid2011.json").write_text(text)
+    with pytest.raises(UserError, match=r"splits_prid2011\.json: split 0 is not"):
+        Prid2011().read(root, 0)
+
+
+def test_the_official_splits_give_89_and_89_persons(tmp_path, shared):
+    splits = json.loads((shared("prid2011") / "splits_prid2011.json").read_text())
+    assert len(splits) == Prid2011.splits
+    persons = sorted({*splits[0]["train"], *splits[0]["test"]})
+    assert len(persons) == 178
+    root = write(tmp_path, persons, splits)
+    for split, official in enumerate(splits):
+        table = check(Prid2011().read(root, split), "prid2011")
+        counts = statistics(table)
+        for subset, published in Prid2011.published.items():
+            assert {key: counts[subset][key] for key in published} == published
+        assert set(table.pid[table.subset == "query"]) == {int(person[-4:]) for person in official["test"]}
+        assert set(table.pid[table.subset == "train"]) == {int(person[-4:]) for person in official["train"]}

@@ -1,0 +1,78 @@
+"""Packed and unpacked frames read alike; decoding gives RGB of the size asked for, or says which frame is bad."""
+
+import pickle
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from baselines.interface.errors import UserError
+from benchmarks.clips.decode import decode
+from benchmarks.data.frame_stores import PACK, FolderStore, PackedStore, write_pack
+
+
+def picture(height: int = 40, width: int = 20) -> np.ndarray:
+    smooth = np.linspace(0, 255, height * width).reshape(height, width)
+    return np.stack([smooth, smooth[::-1], np.full_like(smooth, 64)], axis=2).astype(np.uint8)
+
+
+def encoded(suffix: str) -> bytes:
+    return cv2.imencode(suffix, picture()[..., ::-1])[1].tobytes()
+
+
+def decoded(data: bytes, height: int, width: int) -> np.ndarray:
+    place = np.zeros((height, width, 3), np.uint8)
+    decode(data, place, "f.jpg")
+    return place
+
+
+def test_a_pack_gives_back_every_byte_also_in_another_process(tmp_path):
+    frames = {
+        f"{i % 5}/é{i}.jpg": bytes([i % 256]) * (i % 7 + 1) for i in range(3000)
+    }  # in no order, of several lengths
+    write_pack(tmp_path / "1.arrow", list(frames.items())[:2000])
+    write_pack(tmp_path / "2.arrow", list(frames.items())[2000:])
+    store = pickle.loads(pickle.dumps(PackedStore(tmp_path / "1.arrow", tmp_path / "2.arrow")))
+    assert {name: bytes(store.read(name)) for name in frames} == frames
+    assert store.sizes(["1/é6.jpg", "absent", "1/é6.jp", "1/é6.jpg.too-long-a-name-for-it", "9"]) == {"1/é6.jpg": 7}
+
+
+def test_a_pack_is_there_whole_or_not_at_all(tmp_path):
+    def broken():
+        yield "a", b"1"
+        raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        write_pack(tmp_path / PACK, broken())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_frame_is_named(tmp_path):
+    write_pack(tmp_path / PACK, [("a", b"1")])
+    for store in (FolderStore(tmp_path), PackedStore(tmp_path / PACK)):
+        with pytest.raises(UserError, match=r"gone\.jpg"):
+            store.read("gone.jpg")
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_decoding_agrees_with_pillow(tmp_path, suffix):
+    (tmp_path / f"a{suffix}").write_bytes(encoded(suffix))
+    reference = np.asarray(Image.open(tmp_path / f"a{suffix}").convert("RGB")).astype(int)
+    ours = decoded(FolderStore(tmp_path).read(f"a{suffix}"), 40, 20).astype(int)
+    assert np.abs(ours - reference).max() <= (3 if suffix == ".jpg" else 0)
+
+
+@pytest.mark.parametrize("size", [(20, 10), (80, 40), (64, 32)])
+def test_resizing_keeps_the_picture(size):
+    ours = decoded(encoded(".png"), *size).astype(float)
+    reference = np.asarray(Image.fromarray(picture()).resize(size[::-1], Image.Resampling.BILINEAR)).astype(float)
+    assert ours.shape == (*size, 3)
+    assert np.abs(ours - reference).mean() < 4
+
+
+@pytest.mark.parametrize("size", [(40, 20), (8, 8)])
+@pytest.mark.parametrize("data", [b"", b"text", b"\xff\xd8\xff\xe0half", encoded(".jpg")[:300]])
+def test_a_damaged_frame_is_named(data, size):
+    with pytest.raises(UserError, match=r"f\.jpg: not a readable image"):
+        decoded(data, *size)

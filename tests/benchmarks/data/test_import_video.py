@@ -1,0 +1,289 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from baselines.interface.errors import UserError
+from benchmarks.data.frame_stores import PackedStore
+from benchmarks.data.import_video import import_video
+from benchmarks.data.table import statistics
+
+WIDTH, HEIGHT, FRAMES = 320, 240, 40
+GREY = (128, 128, 128)
+COLOURS = {  # BGR, one a track
+    1: (0, 0, 255),
+    2: (0, 255, 0),
+    3: (255, 0, 0),
+    4: (0, 255, 255),
+    5: (255, 0, 255),
+}
+PEOPLE = {1: 10, 2: 10, 3: 20, 4: 20, 5: 30}
+LENGTHS = {1: 40, 2: 25, 3: 24, 4: 3, 5: 10}
+
+
+def box(track, frame):
+    """Left, top, width, height: 24 x 32, jumping by more than its width from frame to frame, so that the crop of a
+    neighbouring frame would show grey."""
+    return 24 + 48 * (frame % 5), 4 + 46 * (track - 1), 24, 32
+
+
+def row(track, frame, conf="1"):
+    return ",".join(map(str, (frame, track, *box(track, frame), conf, -1, -1, -1)))
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    file = tmp_path_factory.mktemp("video") / "walk.avi"
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 10, (WIDTH, HEIGHT))
+    for frame in range(1, FRAMES + 1):
+        picture = np.full((HEIGHT, WIDTH, 3), GREY, np.uint8)
+        for track, colour in COLOURS.items():
+            left, top, width, height = box(track, frame)
+            picture[top : top + height, left : left + width] = colour
+        writer.write(picture)
+    writer.release()
+    return file
+
+
+@pytest.fixture
+def bring(video, tmp_path):
+    """`bring(**changes)` imports the video into tmp_path/made; `rows` and `people` replace the two text files."""
+    every = [row(track, frame) for track, length in LENGTHS.items() for frame in range(1, length + 1)]
+
+    def call(rows=every, people=PEOPLE, to="made", name="walk", **options):
+        (tmp_path / "tracks.txt").write_text("\n".join(rows) + "\n")
+        text = people if isinstance(people, str) else "\n".join(f"{track},{pid}" for track, pid in people.items())
+        (tmp_path / "people.csv").write_text(f"track_id,identity\n{text}\n")
+        options = {"tracklet_frames": 10, **options}
+        files = [options.pop("video", video), tmp_path / "tracks.txt", tmp_path / "people.csv"]
+        return import_video(*files, name, tmp_path / to, **options)
+
+    return call
+
+
+def crop(folder, name):
+    return cv2.imdecode(np.frombuffer(PackedStore(folder / "frames.arrow").read(name), np.uint8), cv2.IMREAD_COLOR)
+
+
+def test_every_crop_shows_its_own_track_at_its_own_time(bring, tmp_path):
+    table = bring()
+    store = PackedStore(tmp_path / "made/frames.arrow")
+    for tracklet in table.itertuples():
+        for name in tracklet.frames:
+            picture = cv2.imdecode(np.frombuffer(store.read(name), np.uint8), cv2.IMREAD_COLOR)
+            assert picture.shape == (32, 24, 3)
+            inner = picture[6:-6, 6:-6].reshape(-1, 3).mean(axis=0)  # the video's own compression blurs the edges
+            np.testing.assert_allclose(inner, COLOURS[tracklet.camid], atol=12, err_msg=name)
+        assert tracklet.pid == PEOPLE[tracklet.camid]
+
+
+def test_tracks_are_cut_at_n_and_a_short_rest_joins_the_one_before(bring):
+    table = bring()
+    lengths = {
+        track: [len(frames) for frames in part.sort_values("tracklet").frames] for track, part in table.groupby("camid")
+    }
+    # 25 leaves half of 10, which stands alone; 24 leaves less; 3 is a track too short for anything else
+    assert lengths == {1: [10, 10, 10, 10], 2: [10, 10, 5], 3: [10, 14], 4: [3], 5: [10]}
+    numbers = [int(name[-7:-4]) for frames in table[table.camid == 1].sort_values("tracklet").frames for name in frames]
+    assert numbers == list(range(1, 41))
+
+
+def test_the_order_of_rows_in_the_file_does_not_matter(bring):
+    rows = [row(track, frame) for frame in range(1, 21) for track in (1, 2, 3)]
+    assert bring(rows, to="a").equals(bring(rows[::-1], to="b"))
+
+
+def test_persons_are_split_and_each_view_of_a_test_person_asks_once(bring):
+    for name in "abcd":
+        table = bring(name=name, to=name, train_share=0.34)  # one of three persons: the one with a single track
+        assert set(table.pid[table.subset == "train"]) == {30}
+    query = table[table.subset == "query"]
+    assert sorted(query.camid) == [1, 2, 3, 4]
+    assert set(table.pid[table.subset == "gallery"]) == {10, 20}
+
+
+def test_a_test_person_with_one_view_is_a_distractor(bring):
+    people = {1: 10, 2: 10, 3: 20, 4: 30, 5: 40}
+    table = bring(people=people, train_share=0.25)  # of the three with one view, one is for training
+    counts = statistics(table)
+    assert set(table.pid[table.subset == "query"]) == {10}
+    assert counts["train"]["identities"] == 1
+    assert counts["gallery"]["identities"] == 3
+    assert counts["gallery"]["distractors"] == len(table[(table.subset == "gallery") & (table.pid != 10)])
+
+
+def test_the_persons_and_not_the_name_decide_who_is_for_training(bring):
+    def training(name, to, first=10, second=20):
+        table = bring(people={1: first, 2: first, 3: second, 4: second}, name=name, to=to)
+        chosen = set(table.pid[table.subset == "train"])
+        assert not chosen & set(table.pid[table.subset != "train"])
+        return chosen
+
+    names = [training(f"name{number}", f"made{number}") for number in range(8)]
+    assert names == [names[0]] * 8
+    others = [training("name", f"other{number}", number, number + 1) == {number} for number in range(8)]
+    assert set(others) == {True, False}  # drawn, and not simply the lower number
+
+
+def test_boxes_are_cut_at_the_pictures_edge_and_left_out_beyond_it(bring, tmp_path):
+    rows = ["1,1,-10,-20,30,50,1", "2,1,310,200,30,50,1", "1,2,10.4,10.6,20.4,20,1", "1,3,0,0,9,9,1"]
+    rows += ["3,1,-50,0,30,30,1", "4,1,0,240,30,30,1"]
+    table = bring(rows, people={1: 1, 2: 1, 3: 2})
+    shapes = {name: crop(tmp_path / "made", name).shape[:2] for frames in table.frames for name in frames}
+    by_track = {(int(name[5]), int(name[-7:-4])): shape for name, shape in shapes.items()}
+    assert by_track == {(1, 1): (30, 20), (1, 2): (40, 10), (2, 1): (20, 21), (3, 1): (9, 9)}
+    assert json.loads((tmp_path / "made/import.json").read_text())["boxes_outside_the_picture"] == 2
+
+
+def test_a_margin_widens_every_side(bring, tmp_path):
+    table = bring(margin=0.25)
+    inside = next(name for name in table[table.camid == 3].frames.iloc[0])
+    assert crop(tmp_path / "made", inside).shape == (48, 36, 3)
+
+
+def test_a_crop_that_is_much_larger_than_recipes_want_is_made_smaller_and_shows_the_same(bring, tmp_path):
+    file, (left, right) = tmp_path / "large.avi", ((0, 0, 255), (255, 0, 0))
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 10, (1024, 1100))
+    for _ in range(3):
+        picture = np.full((1100, 1024, 3), left, np.uint8)
+        picture[:, 200:400] = right
+        writer.write(picture)
+    writer.release()
+    sizes = {1: (400, 1100), 2: (300, 520), 3: (200, 1100), 4: (1024, 400)}
+    table = bring([f"1,{t},0,0,{w},{h},1" for t, (w, h) in sizes.items()], {1: 1, 2: 1, 3: 2, 4: 2}, video=file)
+    crops = {int(frames[0][5]): crop(tmp_path / "made", frames[0]) for frames in table.frames}
+    assert {track: image.shape[:2] for track, image in crops.items()} == {
+        1: (704, 256),  # 0.64 of it
+        2: (512, 295),
+        3: (1100, 200),  # narrow
+        4: (400, 1024),  # low
+    }
+    assert np.abs(crops[1][:, 32:96].mean((0, 1)) - left).max() < 8
+    assert np.abs(crops[1][:, 160:224].mean((0, 1)) - right).max() < 8
+
+
+def test_rows_of_confidence_0_are_ignored(bring):
+    rows = [row(track, frame, conf="0" if frame == 2 else "0.5") for track in (1, 2, 3) for frame in (1, 2, 3)]
+    assert {name[-7:-4] for frames in bring(rows).frames for name in frames} == {"001", "003"}
+
+
+def test_tracks_without_an_identity_are_left_out_and_counted(bring, tmp_path):
+    table = bring(people={1: 10, 2: 10, 5: 30, 77: 30})
+    assert set(table.camid) == {1, 2, 5}
+    made_from = json.loads((tmp_path / "made/import.json").read_text())
+    assert made_from["tracks_without_identity"] == 2
+    assert made_from["boxes"] == 40 + 25 + 10
+    with pytest.raises(UserError, match=r"people\.csv: names none of the 5 tracks"):
+        bring(people={77: 1}, to="other")
+
+
+def test_what_is_written_names_files_and_no_places(bring, tmp_path):
+    table = bring()
+    folder = tmp_path / "made"
+    assert sorted(file.name for file in folder.iterdir()) == ["frames.arrow", "import.json", "table.parquet"]
+    text = (folder / "import.json").read_text()
+    assert str(tmp_path) not in text
+    assert [kind["name"] for kind in json.loads(text)["files"].values()] == ["walk.avi", "tracks.txt", "people.csv"]
+    names = {name for frames in table.frames for name in frames}
+    assert set(PackedStore(folder / "frames.arrow").sizes(names)) == names
+
+
+def test_progress_counts_frames_up_to_the_last_box(bring):
+    seen = []
+    bring([row(track, frame) for track in (1, 2, 3) for frame in (3, 12)], progress=lambda *step: seen.append(step))
+    assert seen == [(done, 12) for done in range(1, 13)]
+
+
+def test_boxes_beyond_the_end_of_the_video_leave_nothing_behind(bring, tmp_path):
+    rows = [row(track, frame) for track in (1, 2, 3) for frame in (1, 41)]
+    with pytest.raises(UserError, match=r"tracks\.txt: has boxes up to frame 41, but .*walk\.avi ends after frame 40"):
+        bring(rows)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["people.csv", "tracks.txt"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "problem"),
+    [
+        ("1,2,3", "expected the numbers"),
+        ("frame,track,left,top,width,height,conf", "expected the numbers"),
+        ("1;2;3;4;5;6;7", "expected the numbers"),
+        ("0,1,1,1,5,5,1", "frame must be a whole number from 1"),
+        ("1.5,1,1,1,5,5,1", "frame must be a whole number from 1"),
+        ("9,1,1,1,0,5,1", "a box of 0 x 5 pixels"),
+        ("9,1,nan,1,5,5,1", "a value is not finite"),
+        ("1,1,1,1,5,5,1", "a second box of track 1 in frame 1"),
+    ],
+)
+def test_a_malformed_row_is_named_by_its_line(bring, bad, problem):
+    with pytest.raises(UserError, match=rf"tracks\.txt, line 3: {problem}"):
+        bring([row(1, 1), "", bad])
+
+
+@pytest.mark.parametrize(
+    ("people", "problem"),
+    [
+        ("1,10\n2", "line 3: expected two whole numbers"),
+        ("1,10\n2,anna", "line 3: expected two whole numbers"),
+        ("1,-1", "line 2: identity -1"),
+        ("1,10\n1,20", "line 3: track 1 is person 10 further up"),
+    ],
+)
+def test_a_malformed_identity_is_named_by_its_line(bring, people, problem):
+    with pytest.raises(UserError, match=rf"people\.csv, {problem}"):
+        bring(people=people)
+
+
+def test_another_header_is_refused(bring, tmp_path, video):
+    bring()
+    (tmp_path / "people.csv").write_text("1,10\n2,10\n")
+    with pytest.raises(UserError, match="line 1: the header must be track_id,identity"):
+        import_video(video, tmp_path / "tracks.txt", tmp_path / "people.csv", "walk", tmp_path / "other")
+
+
+def test_files_that_are_not_what_they_should_be_are_named(bring, tmp_path, video):
+    with pytest.raises(UserError, match=r"gone\.avi: no such file"):
+        bring(video=tmp_path / "gone.avi")
+    (tmp_path / "noise.avi").write_bytes(bytes(1000))
+    with pytest.raises(UserError, match=r"noise\.avi: not a video"):
+        bring(video=tmp_path / "noise.avi")
+    for name in ("boxes.txt", "boxes.nfo", "boxes.avi"):  # FFmpeg would film text as it scrolls over a terminal
+        (tmp_path / name).write_text((tmp_path / "tracks.txt").read_text())
+        with pytest.raises(UserError, match=rf"{name}: not a video"):
+            bring(video=tmp_path / name, to="none")
+    with pytest.raises(UserError, match=r"walk\.avi: not a text file"):
+        import_video(video, video, tmp_path / "people.csv", "walk", tmp_path / "made")
+    with pytest.raises(UserError, match=r"gone\.txt: No such file"):
+        import_video(video, tmp_path / "gone.txt", tmp_path / "people.csv", "walk", tmp_path / "made")
+
+
+def test_people_seen_once_only_cannot_be_found_again(bring):
+    with pytest.raises(UserError, match="5 persons in at most 1 tracks each"):
+        bring(people={track: track for track in COLOURS})
+    with pytest.raises(UserError, match="1 persons in at most 5 tracks each"):
+        bring(people=dict.fromkeys(COLOURS, 7))
+
+
+@pytest.mark.parametrize("option", [{"tracklet_frames": 0}, {"train_share": 0}, {"train_share": 1}, {"margin": -0.1}])
+def test_settings_out_of_range_are_refused(bring, option):
+    with pytest.raises(UserError, match=f"--{next(iter(option)).replace('_', '-')}"):
+        bring(**option)
+
+
+def test_an_existing_data_set_is_not_overwritten(bring):
+    bring()
+    with pytest.raises(UserError, match="made: exists already"):
+        bring()
+
+
+def test_pets2009_gives_its_ten_people_in_nineteen_tracks(shared, tmp_path):
+    pets = shared("pets2009")
+    files = pets / "vtest.avi", pets / "gt.txt", pets / "identities.csv"
+    table = import_video(*files, "pets2009", tmp_path / "pets2009")
+    assert table.pid.nunique() == 10
+    assert table.camid.nunique() == 19
+    assert sum(map(len, table.frames)) == 4650
+    counts = statistics(table)
+    assert counts["train"]["identities"] == 5
+    assert counts["query"]["identities"] == 5  # 7 people have two tracks or more: enough for the whole test half
+    assert counts["gallery"]["distractors"] == 0

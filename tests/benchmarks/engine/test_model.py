@@ -1,0 +1,157 @@
+"""The model's loss is the sum of the parts that are switched on; inputs are prepared on the device as promised."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+import afa
+from afa.losses import batch_hard_triplet
+from benchmarks.engine.model import PIXEL_MEAN, PIXEL_STD, ReidModel, build_model
+from benchmarks.experiments.settings import resolve
+
+LABELS = torch.tensor([0, 0, 1, 1])
+
+
+def model(method: str = "mean", *changes: str) -> ReidModel:
+    settings = resolve("small", method, ["clip_frames=3", *changes])
+    return build_model(method, 2, settings, seed=0)[0].train()
+
+
+def features(weights: bool = False) -> afa.VideoFeatures:
+    generator = torch.Generator().manual_seed(1)
+    frames = torch.randn(4, 3, 256, generator=generator)
+    return afa.disentangle(frames, torch.rand(4, 3, generator=generator) if weights else None)
+
+
+def draw() -> torch.Generator:
+    return torch.Generator().manual_seed(5)
+
+
+def test_a_plain_baseline_is_triplet_and_cross_entropy_on_the_pooled_feature():
+    ours, given = model("mean"), features()
+    terms = ours.losses(given, LABELS, draw())
+    assert set(terms) == {"loss_triplet", "loss_class"}
+    logits = F.batch_norm(given.coherence, None, None, training=True) @ ours.classifier.weight.T
+    torch.testing.assert_close(terms["loss_class"], F.cross_entropy(logits, LABELS))
+    torch.testing.assert_close(terms["loss_triplet"], afa.batch_hard_soft_margin_triplet(given.coherence, LABELS))
+
+
+def test_a_margin_makes_the_triplet_a_hinge():
+    terms = model("mean", "margin=0.5").losses(features(), LABELS, draw())
+    torch.testing.assert_close(terms["loss_triplet"], batch_hard_triplet(features().coherence, LABELS, 0.5))
+
+
+def test_without_a_neck_the_classifier_reads_the_feature_itself_and_labels_are_smoothed():
+    ours, given = model("mean", "neck=none", "label_smoothing=0.1"), features()
+    logits = given.coherence @ ours.classifier.weight.T
+    expected = F.cross_entropy(logits, LABELS, label_smoothing=0.1)
+    torch.testing.assert_close(ours.losses(given, LABELS, draw())["loss_class"], expected)
+
+
+def test_dropout_is_the_baselines_unless_it_is_set():
+    assert model("lstm").baseline.dropout.p == 0.2
+    assert model("lstm", "dropout=0").baseline.dropout.p == 0
+
+
+def test_afa_is_eq_6_of_the_augmented_frames():
+    ours, given = model("mean+afa"), features()
+    terms = ours.losses(given, LABELS, draw())
+    augmented = afa.AdversarialFeatureAugmentation(0.025)(given, draw())
+    logits = F.batch_norm(augmented.flatten(0, 1), None, None, training=True) @ ours.classifier.weight.T
+    expected = afa.afa_loss(logits.unflatten(0, (4, 3)), LABELS, given, coherence_weight=0.1)
+    torch.testing.assert_close(sum(terms.values()), expected)
+
+
+def test_afa_motion_has_no_constraint_and_scales_the_coherence():
+    ours, given = model("mean+afa-motion", "sigma=1"), features()
+    terms = ours.losses(given, LABELS, draw())
+    assert set(terms) == {"loss_triplet", "loss_class"}
+    augmented = afa.AdversarialFeatureAugmentation(1.0, "motion")(given, draw())
+    logits = F.batch_norm(augmented.flatten(0, 1), None, None, training=True) @ ours.classifier.weight.T
+    expected = afa.frame_consensus_cross_entropy(logits.unflatten(0, (4, 3)), LABELS)
+    torch.testing.assert_close(terms["loss_class"], expected)
+
+
+@pytest.mark.parametrize("weights", [False, True])
+def test_pooled_classification_never_sees_noise_on_the_motion(weights):
+    quiet, loud = model("mean"), model("mean", "sigma=3")
+    given = features(weights)
+    a, b = (each.losses(given, LABELS, draw())["loss_class"] for each in (quiet, loud))
+    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_parts_switch_off_one_by_one():
+    assert set(model("mean", "classification=none").losses(features(), LABELS, draw())) == {"loss_triplet"}
+    assert "loss_coherence" not in model("mean+afa", "lambda=0").losses(features(), LABELS, draw())
+    constraint = model("mean+afa", "lambda=3", "coherence_norm=mse").losses(features(), LABELS, draw())[
+        "loss_coherence"
+    ]
+    torch.testing.assert_close(constraint, 3 * features().motion.square().mean())
+
+
+def test_pixels_are_normalised_flipped_and_erased_as_the_batch_says():
+    frames = torch.randint(0, 256, (3, 2, 3, 32, 16), dtype=torch.uint8, generator=draw())
+    flip = torch.tensor([True, False, False])
+    erase = torch.tensor([[0, 0, 0, 0], [4, 2, 10, 8], [0, 0, 0, 0]])
+    ours = model().prepare(frames, flip, erase)
+    plain = (frames.float() / 255 - torch.tensor(PIXEL_MEAN).view(3, 1, 1)) / torch.tensor(PIXEL_STD).view(3, 1, 1)
+    torch.testing.assert_close(ours[0], plain[0].flip(-1))
+    assert (ours[1, :, :, 4:10, 2:8] == 0).all()
+    untouched = torch.ones(32, 16, dtype=torch.bool)
+    untouched[4:10, 2:8] = False
+    torch.testing.assert_close(ours[1][..., untouched], plain[1][..., untouched])
+    torch.testing.assert_close(ours[2], plain[2])
+
+
+def test_a_cropped_clip_is_a_part_of_its_enlarged_self_and_the_others_are_left_alone():
+    ramp = torch.arange(32, dtype=torch.uint8).view(1, 1, 1, 32, 1).expand(2, 2, 3, 32, 16) * 7
+    crop = torch.tensor([[4, 2], [-1, -1]])
+    ours, flow = model().prepare(ramp, crop=crop), model().prepare_flow(ramp[:, :, :2], crop=crop)
+    plain, still = model().prepare(ramp), model().prepare_flow(ramp[:, :, :2])
+    torch.testing.assert_close(ours[1], plain[1])
+    torch.testing.assert_close(flow[1], still[1])
+    # Row r of the part is at (r + 4 + 1/2) / (9/8) - 1/2 of the whole, where the ramp is linear.
+    rows = torch.arange(27)
+    places = (rows + 4.5) / 1.125 - 0.5
+    step = plain[1, 0, :, 1:2] - plain[1, 0, :, :1]
+    torch.testing.assert_close(ours[0, 0][:, rows], plain[1, 0, :, :1] + step * places.view(-1, 1))
+    torch.testing.assert_close(
+        flow[0, 0, :, 0] / 1.125, still[1, 0, :, 3] + (still[1, 0, :, 4] - still[1, 0, :, 3]) / 2
+    )
+
+
+def test_everything_of_a_batch_goes_to_the_models_device(monkeypatch):
+    ours = model("mean+afa").to("meta")
+    seen = {}
+    monkeypatch.setattr(ours, "losses", lambda features, labels, draw: seen.update(features=features, labels=labels))
+    frames = torch.zeros(4, 3, 3, 32, 16, dtype=torch.uint8)
+    ours(frames, LABELS, None, None, 0, mode="loss")
+    assert seen["labels"].device == seen["features"].frames.device == torch.device("meta")
+
+
+def test_losses_are_in_float32_also_where_the_baseline_was_not():
+    given = features()
+    half = afa.VideoFeatures(given.frames.bfloat16(), given.coherence.bfloat16())
+    with torch.autocast("cpu", torch.bfloat16):
+        terms = model("mean+afa").losses(half, LABELS, draw())
+    assert {term.dtype for term in terms.values()} == {torch.float32}
+    widened = afa.VideoFeatures(half.frames.float(), half.coherence.float())
+    exact = model("mean+afa").losses(widened, LABELS, draw())
+    torch.testing.assert_close(terms, exact)
+
+
+def test_prediction_draws_nothing_and_changes_no_input():
+    ours = model("qan+afa").eval()
+    frames = torch.randint(0, 256, (2, 3, 3, 32, 16), dtype=torch.uint8, generator=draw())
+    kept, state = frames.clone(), torch.get_rng_state()
+    with torch.no_grad():
+        once, again = ours(frames), ours(frames)
+    assert torch.equal(once.coherence, again.coherence)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(frames, kept)
+
+
+def test_methods_of_one_baseline_and_seed_start_from_the_same_weights():
+    plain, with_afa = model("qan").state_dict(), model("qan+afa").state_dict()
+    assert plain.keys() == with_afa.keys()
+    assert all(torch.equal(plain[key], with_afa[key]) for key in plain)

@@ -1,0 +1,35 @@
+"""What a run leaves behind."""
+
+import torch
+from safetensors.torch import load_model
+
+from benchmarks.engine.model import build_model
+from benchmarks.engine.run import write_weights
+from benchmarks.experiments.settings import resolve
+
+
+def model(method, seed=0):
+    return build_model(method, 5, resolve("small", method), seed)[0]
+
+
+def assert_read_again(method, trained, file):
+    write_weights(trained, file)
+    other = model(method, seed=1)
+    load_model(other, file)
+    expected = trained.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in other.state_dict().items())
+
+
+def test_weights_that_lie_in_one_block_as_on_a_gpu_are_written_and_read_again(tmp_path):
+    trained = model("lstm")
+    weights = list(trained.baseline.recurrent.parameters())
+    block = torch.cat([weight.detach().flatten() for weight in weights])
+    for weight, part in zip(weights, block.split([weight.numel() for weight in weights]), strict=True):
+        weight.data = part.view_as(weight)
+    assert len({weight.untyped_storage().data_ptr() for weight in weights}) == 1
+    assert_read_again("lstm", trained, tmp_path / "model.safetensors")
+
+
+def test_weights_in_the_layout_of_tensor_cores_are_read_into_either(tmp_path):
+    trained = model("mean").to(memory_format=torch.channels_last)
+    assert_read_again("mean", trained, tmp_path / "model.safetensors")

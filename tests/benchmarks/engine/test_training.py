@@ -1,0 +1,235 @@
+"""The same run has the same bits: done twice, stopped by a signal, or killed in the middle of an iteration."""
+
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from baselines.interface.errors import UserError
+from benchmarks.engine.model import ReidModel
+from benchmarks.engine.precision import check_precision
+from benchmarks.runs import records
+
+RUN = (
+    "run",
+    "--method",
+    "mean+afa",
+    "--dataset",
+    "walkers:tiny",
+    "--set",
+    "epochs=12",
+    "--set",
+    "lr_step=3",
+    "--checkpoint-minutes",
+    "0",
+)
+
+# A baseline that ends its process in the fifth training step: by SIGTERM the first time, which goes to all processes, workers
+# too, as a scheduler's does; by SIGKILL the second.
+MORTAL = '''
+import os
+import subprocess
+import time
+from pathlib import Path
+from baselines.interface.registry import register
+from baselines.mean import Mean
+from baselines.interface.baseline import Baseline
+
+@register("mortal")
+class Mortal(Mean, Baseline):
+    """Mean, until it is killed."""
+    steps = 0
+
+    def forward(self, clips):
+        self.steps += self.training
+        deaths = Path(os.environ["DEATHS"])
+        fates = deaths.read_text().split()
+        if self.training and self.steps == 5 and fates:
+            deaths.write_text(" ".join(fates[1:]))
+            # Not by itself: a worker that its own process ends is no failure.
+            subprocess.run(["kill", f"-{fates[0]}", "0" if fates[0] == "SIGTERM" else str(os.getpid())])
+            time.sleep(0.5)  # for workers to die of it, if they do
+        return super().forward(clips)
+'''
+
+
+def weights(place: Path) -> dict[str, torch.Tensor]:
+    (folder,) = [folder for folder in place.iterdir() if folder.is_dir()]
+    mapped = load_file(records.RunFolder(folder).weights)
+    return {key: tensor.clone() for key, tensor in mapped.items()}  # the file may be written to again
+
+
+def only_record(place: Path) -> records.Record:
+    (record,) = records.finished(place)
+    return record
+
+
+def same_bits(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_the_same_run_twice_has_the_same_bits_and_another_seed_has_not(bench, tmp_path, monkeypatch):
+    places = [tmp_path / name for name in ("one", "two", "three")]
+    for place, seed in zip(places, (0, 0, 1), strict=True):
+        monkeypatch.setenv("BENCH_RESULTS", str(place))
+        assert bench(*RUN, "--seed", seed).status == 0
+    one, two, three = (weights(place) for place in places)
+    assert same_bits(one, two)
+    assert not same_bits(one, three)
+    assert only_record(places[0])["metrics"] == only_record(places[1])["metrics"]
+
+
+def test_workers_do_not_change_the_bits(bench, tmp_path, monkeypatch):
+    for workers in (0, 2):
+        monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / str(workers)))
+        assert bench(*RUN, "--set", "epochs=3", "--workers", workers).status == 0
+    assert same_bits(weights(tmp_path / "0"), weights(tmp_path / "2"))
+
+
+def test_a_run_that_was_ended_goes_on_and_ends_with_the_bits_of_an_undisturbed_one(tmp_path):
+    plugin, deaths = tmp_path / "mortal.py", tmp_path / "deaths"
+    plugin.write_text(MORTAL)
+
+    def call(place: str, *more: str) -> subprocess.CompletedProcess:
+        asked = (*RUN, "--method", "mortal+afa", "--plugin", str(plugin), *more)
+        program = [sys.executable, "-m", "benchmarks.cli", *asked]
+        there = {**os.environ, "BENCH_RESULTS": str(tmp_path / place), "DEATHS": str(deaths)}
+        return subprocess.run(program, env=there, capture_output=True, text=True, start_new_session=True)
+
+    deaths.write_text("")
+    assert call("undisturbed").returncode == 0
+    deaths.write_text("SIGTERM SIGKILL")
+    stopped = call("disturbed", "--workers", "1", "--checkpoint-minutes", "10")
+    assert stopped.returncode == 130
+    last = "stopped after iteration 5 of 12; the same command goes on from there"
+    assert stopped.stderr.splitlines()[-1] == f"bench: {last}"
+    assert call("disturbed").returncode == -signal.SIGKILL
+    assert records.finished(tmp_path / "disturbed") == []
+    resumed = call("disturbed")
+    assert resumed.returncode == 0
+    assert "Loads checkpoint" not in resumed.stdout + resumed.stderr
+    assert int(re.search(r"train: (\d+) of", resumed.stderr)[1]) > 1  # it did go on, and not begin anew
+    assert same_bits(weights(tmp_path / "undisturbed"), weights(tmp_path / "disturbed"))
+    undisturbed, disturbed = only_record(tmp_path / "undisturbed"), only_record(tmp_path / "disturbed")
+    assert undisturbed["metrics"] == disturbed["metrics"]
+    assert undisturbed["phases"]["train"]["items"] == disturbed["phases"]["train"]["items"]  # of all its processes
+    assert disturbed["phases"]["train"]["seconds"] > 0
+    folder = records.RunFolder(tmp_path / "disturbed" / disturbed["name"])
+    assert [json.loads(line)["epoch"] for line in folder.curves.open()] == list(range(1, 13))
+    assert not folder.checkpoint.exists()
+    assert [line for line in folder.log.read_text().splitlines() if "epoch" not in line] == []
+
+
+def test_what_a_step_frees_is_there_for_the_next():
+    program = """
+import resource
+import torch
+from benchmarks.engine.run import prepare
+from benchmarks.experiments.settings import resolve
+
+prepare(resolve("small", "mean"), torch.device("cpu"))
+faults = []
+for _ in range(60):  # where one was taken another may not fit, so that the heap grows for a while
+    torch.ones(10_000_000)  # 40 MB, freed at once
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(faults[-1] - faults[-5])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert int(done.stdout) < 1000, done.stderr  # pages: one such array has 10,000
+
+
+def test_workers_end_with_the_block_that_they_work_for():
+    """Also where an exception that is kept holds the block: else the process would wait at its end for whom it cannot end."""
+    program = """
+from torch import arange
+from torch.utils.data import TensorDataset
+from benchmarks.data.workers import ahead
+def fail():
+    with ahead(TensorDataset(arange(100)), 2) as items:
+        held = items
+        raise ValueError(next(items))
+try:
+    fail()
+except ValueError as fault:
+    kept = fault
+print(kept)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
+    assert (ended.stdout, ended.returncode) == ("[tensor(0)]\n", 0), ended.stderr
+
+
+def test_files_of_a_run_are_for_whom_the_umask_says(bench, results):
+    before = os.umask(0o002)
+    try:
+        assert bench(*RUN, "--set", "epochs=0").status == 0
+    finally:
+        os.umask(before)
+    (folder,) = [records.RunFolder(path) for path in results.iterdir()]
+    modes = {file.name: oct(file.stat().st_mode & 0o777) for file in (folder.weights, folder.record, folder.queries)}
+    assert set(modes.values()) == {"0o664"}, modes
+
+
+def test_the_learning_rate_falls_as_the_recipe_says(bench, results):
+    assert (
+        bench(*RUN, "--set", "epochs=5", "--set", "lr_step=2", "--set", "lr_gamma=0.5", "--set", "lr=0.008").status == 0
+    )
+    (folder,) = results.iterdir()
+    rates = [json.loads(line)["lr"] for line in records.RunFolder(folder).curves.open()]
+    assert rates == pytest.approx([0.008, 0.008, 0.004, 0.004, 0.002])
+
+
+def test_training_learns_the_training_set(bench, results):
+    assert bench(*RUN, "--set", "epochs=60", "--set", "lr_step=60").status == 0
+    (folder,) = results.iterdir()
+    losses = [json.loads(line)["loss_class"] for line in records.RunFolder(folder).curves.open()]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_what_to_do(bench, results, monkeypatch):
+    monkeypatch.setattr(
+        ReidModel, "losses", lambda _, features, *__: {"loss_class": features.coherence.sum() * math.nan}
+    )
+    answer = bench(*RUN)
+    assert answer.status == 2
+    assert "the loss is not finite at iteration" in answer.err.splitlines()[-1]
+    assert not list(results.glob("*/model.safetensors"))
+
+
+def test_a_checkpoint_of_other_code_is_not_gone_on_with(bench, results):
+    assert bench(*RUN, "--set", "epochs=1").status == 0
+    (folder,) = [records.RunFolder(path) for path in results.iterdir()]
+    straight = weights(results)
+    folder.record.unlink()  # as after a crash between the weights and the record
+    folder.weights.write_bytes(b"made by other code")
+    folder.settings.write_text(json.dumps({**json.loads(folder.settings.read_text()), "code": "0" * 64}))
+    assert bench(*RUN, "--set", "epochs=1").status == 0
+    assert same_bits(weights(results), straight)
+
+
+def test_bf16_is_near_to_float32(bench, results):
+    try:
+        check_precision("bf16", torch.device("cpu"))
+    except UserError as error:
+        pytest.skip(str(error))
+    for precision in ("bf16", "float32"):
+        assert bench(*RUN, "--precision", precision, "--set", "epochs=1").status == 0
+    lines = [json.loads(path.read_text().splitlines()[0]) for path in results.glob("*/curves.jsonl")]
+    assert len(lines) == 2
+    assert lines[0]["loss_triplet"] == pytest.approx(lines[1]["loss_triplet"], rel=0.05)
+    assert lines[0] != lines[1]
+
+
+def test_a_machine_without_bf16_says_so_before_it_trains(bench, results, monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    answer = bench(*RUN, "--precision", "bf16")
+    assert answer.status == 2
+    assert answer.err.splitlines()[-1] == ("bench: precision=bf16: this machine's cpu cannot; use --precision float32")
+    assert bench(*RUN, "--precision", "half").err.splitlines()[-1].endswith("one of float32, bf16, not 'half'")

@@ -1,0 +1,97 @@
+"""What code decides a run's numbers."""
+
+import ast
+from pathlib import Path
+
+from benchmarks.experiments import code_digest
+from benchmarks.experiments.experiment import Experiment
+
+MEAN = Experiment("mean", "mars", "mars", {}, 0, 0, "", "", "")
+# Packages and modules of the harness that deciding code may import although the digest does not cover them: what a run is,
+# what it leaves, its data (which has a digest of its own), and what computes nothing.
+DECIDES_NOTHING = ("benchmarks.experiments", "benchmarks.runs", "benchmarks.data", "benchmarks.atomic", "benchmarks.launch",
+                   "benchmarks.progress")  # fmt: skip
+
+
+def deciding_files() -> list[Path]:
+    return [file for part in code_digest.DECIDING for file in code_digest._python_files(code_digest.HOUSE / part)]
+
+
+def test_a_change_of_any_deciding_file_changes_the_digest(tmp_path, monkeypatch):
+    for file in deciding_files():
+        copy = tmp_path / file.relative_to(code_digest.HOUSE)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(file.read_bytes())
+    monkeypatch.setattr(code_digest, "HOUSE", tmp_path)
+
+    def digest():
+        code_digest._digest.cache_clear()
+        code_digest._syntax.cache_clear()
+        return code_digest.code_digest(MEAN)
+
+    before, files = digest(), deciding_files()
+    assert {"losses.py", "precision.py", "run.py", "seeds.py", "decode.py"} <= {file.name for file in files}
+    for file in files:
+        text = file.read_text()
+        file.write_text(f"{text}\n# a comment\n")
+        assert digest() == before, file
+        file.write_text(f"{text}\nallow_tf32 = True\n")
+        assert digest() != before, file
+        file.write_text(text)
+
+
+def test_deciding_code_imports_nothing_else_that_could_decide():
+    covered = [part.removesuffix(".py").replace("/", ".") for part in code_digest.DECIDING]
+    for file in deciding_files():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and str(node.module).startswith("benchmarks"):
+                names = [f"{node.module}.{alias.name}." for alias in node.names]
+                for name in names:
+                    assert name.startswith(tuple(f"{each}." for each in (*covered, *DECIDES_NOTHING))), (file, name)
+
+
+def test_the_digest_follows_what_a_baselines_file_imports(tmp_path, monkeypatch):
+    folder = tmp_path / "baselines"
+    folder.mkdir()
+    (folder / "mine.py").write_text("from .parts import layer\nfrom baselines.interface.registry import register\n")
+    (folder / "parts.py").write_text("from .deeper import width\n")
+    (folder / "deeper.py").write_text("width = 1\n")
+    (folder / "apart.py").write_text("width = 1\n")
+    monkeypatch.setattr(code_digest, "HOUSE", tmp_path)
+    monkeypatch.setattr(code_digest, "DECIDING", ())
+    entry = type("Entry", (), {"file": folder / "mine.py"})
+    monkeypatch.setitem(code_digest.BASELINES.entries, "mine", entry)
+    run = Experiment("mine+afa", "mars", "mars", {}, 0, 0, "", "", "")
+
+    def forget():
+        for kept in (code_digest._digest, code_digest._syntax, code_digest.model_files):
+            kept.cache_clear()
+
+    def digest():
+        forget()
+        return code_digest.code_digest(run)
+
+    before = digest()
+    (folder / "apart.py").write_text("width = 2\n")
+    (folder / "parts.py").write_text("# a comment decides nothing\nfrom .deeper import width\n")
+    assert digest() == before
+    (folder / "deeper.py").write_text("width = 2\n")
+    assert digest() != before
+    forget()
+
+
+def test_where_a_plugin_lies_is_not_what_it_is(tmp_path, monkeypatch):
+    (tmp_path / "m" / "baselines").mkdir(parents=True)
+    (tmp_path / "m" / "baselines" / "mean.py").write_text("width = 1\n")
+    monkeypatch.setattr(code_digest, "HOUSE", tmp_path / "m")
+    monkeypatch.setattr(code_digest, "DECIDING", ())
+    said = set()
+    for place in ("a", "z"):  # before the project's folder, and behind it
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "mine.py").write_text("from baselines.mean import width\n")
+        entry = type("Entry", (), {"file": tmp_path / place / "mine.py"})
+        monkeypatch.setitem(code_digest.BASELINES.entries, "mine", entry)
+        for kept in (code_digest._digest, code_digest._syntax, code_digest.model_files):
+            kept.cache_clear()
+        said.add(code_digest.code_digest(Experiment("mine", "mars", "mars", {}, 0, 0, "", "", "")))
+    assert len(said) == 1

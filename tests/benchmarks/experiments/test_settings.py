@@ -1,0 +1,141 @@
+"""Recipes, what a method's name sets, and `--set key=value`."""
+
+import pytest
+
+from baselines.interface.errors import UserError
+from benchmarks.experiments.methods import split_method
+from benchmarks.experiments.settings import (
+    KEYS,
+    changed_from_recipe,
+    from_dict,
+    meanings,
+    recipe_names,
+    recipe_summaries,
+    resolve,
+)
+
+
+def test_the_papers_recipe_is_section_3_3():
+    settings = resolve("mars", "mean+afa").as_dict()
+    paper = {
+        "backbone": "resnet50", "height": 256, "width": 128, "clip_frames": 7, "identities": 8, "clips": 4,
+        "epochs": 200, "lr": 1e-4, "lr_step": 50, "lr_gamma": 0.1, "weight_decay": 1e-5, "sigma": 0.025, "lambda": 0.1,
+        "classification": "consensus", "target": "coherence", "precision": "float32", "metric": "euclidean",
+    }  # fmt: skip
+    assert {key: settings[key] for key in paper} == paper
+    assert resolve("dukev", "mean+afa").clip_frames == 9
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_every_recipe_gives_every_setting(recipe):
+    assert set(resolve(recipe, "mean").as_dict()) == set(KEYS)
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("qan", {"classification": "pooled", "sigma": 0.0, "lambda": 0.0, "target": "coherence"}),
+        ("qan+afa", {"classification": "consensus", "sigma": 0.025, "lambda": 0.1, "target": "coherence"}),
+        ("qan+afa-motion", {"classification": "consensus", "sigma": 0.025, "lambda": 0.0, "target": "motion"}),
+    ],
+)
+def test_a_methods_name_sets_its_parts(method, expected):
+    settings = resolve("small", method).as_dict()
+    assert {key: settings[key] for key in expected} == expected
+
+
+def test_each_part_can_be_set_on_its_own_over_what_the_name_says():
+    settings = resolve("small", "mean", ["classification=consensus", "sigma=0.5", "lambda=2"])
+    assert (settings.classification, settings.sigma, settings.lambda_) == ("consensus", 0.5, 2.0)
+
+
+def test_a_recipe_of_ones_own_extends_ours(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('extends = "small"\nepochs = 3\n')
+    assert resolve(str(file), "mean").epochs == 3
+    assert resolve(str(file), "mean").backbone == "small"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("sigm=1", "unknown setting 'sigm'; did you mean 'sigma'"),
+        ("epochs=many", "epochs takes a whole number, not 'many'"),
+        ("epochs=1.5", "epochs takes a whole number"),
+        ("epochs=true", "epochs takes a whole number"),
+        ("sampling=random", "sampling is one of restricted, consecutive, even"),
+        ("flip=2", "flip must be from 0 to 1"),
+        ("sigma=-1", "sigma must be from 0"),
+        ("clips=1", "clips must be from 2"),
+        ("identities=1", "identities must be from 2"),
+        ("sigma", "write key=value"),
+    ],
+)
+def test_a_wrong_change_names_option_and_value(change, message):
+    with pytest.raises(UserError, match=rf"--set {change}.*{message}|{message}"):
+        resolve("small", "mean", [change])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epoch = 3\nextends='small'", "did you mean 'epochs'"),
+        ("epochs = 3", "lacks backbone"),
+        ("epochs = ", "not TOML"),
+        ("extends = 3", "extends takes a recipe's name"),
+    ],
+)
+def test_a_wrong_recipe_names_the_file(tmp_path, text, message):
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=rf"mine\.toml.*{message}"):
+        resolve(str(file), "mean")
+
+
+def test_an_unknown_recipe_or_attachment_is_refused():
+    with pytest.raises(UserError, match="did you mean 'small'"):
+        resolve("smal", "mean")
+    for method in ("mean+affa", "mean+", "mean+afa+afa"):
+        with pytest.raises(UserError, match="BASELINE\\+afa"):
+            split_method(method)
+
+
+def test_settings_survive_a_record():
+    settings = resolve("small", "qan+afa", ["epochs=2"])
+    assert from_dict(settings.as_dict()) == settings
+
+
+def test_a_recipe_that_extends_itself_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.toml").write_text('extends = "b.toml"\n')
+    (tmp_path / "b.toml").write_text('extends = "a.toml"\n')
+    with pytest.raises(UserError, match=r"recipe a\.toml: extends itself, by way of a\.toml and b\.toml"):
+        resolve("a.toml", "mean")
+
+
+def test_a_recipe_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "image.toml").write_bytes(b"\xff\xd8")
+    with pytest.raises(UserError, match=r"image\.toml: not TOML"):
+        resolve(str(tmp_path / "image.toml"), "mean")
+
+
+def test_what_was_changed_is_what_neither_recipe_nor_method_says():
+    for method in ("mean", "qan+afa", "qan+afa-motion"):
+        assert changed_from_recipe("small", method, resolve("small", method).as_dict()) == {}
+    settings = resolve("small", "mean", ["epochs=0", "sigma=0.025"]).as_dict()
+    assert changed_from_recipe("small", "mean", settings) == {"epochs": 0, "sigma": 0.025}
+    assert changed_from_recipe("mine", "mean", settings) is None
+
+
+def test_every_setting_and_recipe_says_what_it_is():
+    said = meanings()
+    assert list(said) == list(KEYS)
+    assert [key for key, meaning in said.items() if not meaning.replace(" | ", "").strip()] == []
+    assert said["target"].startswith("coherence | motion; ")
+    assert [name for name, summary in recipe_summaries().items() if len(summary) < 10] == []
+
+
+def test_the_backbones_that_the_settings_name_are_those_that_there_are():
+    from baselines.backbones import NAMES
+
+    assert [name for name in NAMES if name not in meanings()["backbone"]] == []

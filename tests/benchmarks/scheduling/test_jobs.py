@@ -1,0 +1,62 @@
+"""What a job runs is what was there when it was submitted."""
+
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from benchmarks.experiments.settings import resolve
+from benchmarks.scheduling.jobs import freeze, variables
+from benchmarks.suites.suite import Choice, Single, experiments
+
+
+@pytest.fixture
+def given(tmp_path) -> dict[str, Path]:
+    """A plug-in, and a recipe that extends another file's."""
+    files = {name: tmp_path / name for name in ("slow.py", "mine.toml", "theirs.toml")}
+    files["slow.py"].write_text("# a plug-in")
+    files["theirs.toml"].write_text('extends = "small"\nepochs = 3\nlr = 1e-05\n')
+    files["mine.toml"].write_text(f'extends = "{files["theirs.toml"]}"\nweights = "C:\\\\é.pth"\n')
+    return files
+
+
+def test_plug_ins_and_recipes_that_are_files_are_copied_with_what_they_extend(given, tmp_path):
+    passed = ("--plugin", str(given["slow.py"]))
+    choice = Choice(("walkers:tiny",), 2, recipe=str(given["mine.toml"]), passed=passed)
+    planned = list(experiments(Single("mean"), choice))
+    before = resolve(str(given["mine.toml"]), "mean")
+    assert (before.epochs, before.weights) == (3, "C:\\é.pth")
+    frozen = freeze(planned, tmp_path / "code")
+    assert freeze(planned, tmp_path / "code") == frozen
+    for file in given.values():
+        file.write_text("an edit that is half done")
+    words = frozen.command(planned[0].arguments)
+    asked = dict(pairwise(words))
+    assert resolve(asked["--recipe"], "mean") == before
+    assert Path(asked["--recipe"]).stem == planned[0].experiment.recipe == "mine"
+    assert Path(asked["--plugin"]).read_text() == "# a plug-in"
+    assert {"--method": "mean", "--seed": "0"}.items() <= asked.items()
+    assert (frozen.folder / "benchmarks" / "run.py").exists()
+
+
+def test_a_job_runs_the_copy_also_in_a_folder_that_holds_the_code(tmp_path):
+    for place in ("copy", "checkout"):
+        (tmp_path / place / "benchmarks").mkdir(parents=True)
+        (tmp_path / place / "benchmarks" / "__init__.py").write_text("")
+        (tmp_path / place / "benchmarks" / "cli.py").write_text(f"print({place!r})")
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.cli"],
+        cwd=tmp_path / "checkout",
+        env={**os.environ, **variables(tmp_path / "copy")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "copy\n"
+
+
+def test_a_recipe_of_ours_is_named_and_not_copied(tmp_path):
+    planned = list(experiments(Single("mean"), Choice(("walkers:tiny",), 1, recipe="small")))
+    assert freeze(planned, tmp_path).command(planned[0].arguments)[3:] == planned[0].arguments

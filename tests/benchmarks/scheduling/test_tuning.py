@@ -1,0 +1,160 @@
+"""Tuning looks at training identities alone, begins with the recipe as it is, goes on where it stopped, and is on record."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from baselines.interface.errors import UserError
+from benchmarks.engine import run as running
+from benchmarks.engine.run import Machine, plan
+from benchmarks.engine.training import DivergedError, Stopped
+from benchmarks.experiments.settings import SEARCHED, resolve
+from benchmarks.runs import records
+from benchmarks.scheduling import tuning
+
+CHANGES = ["epochs=1", "identities=2", "clips=2", "test_chunk=8"]
+HOW = Machine(0, 10.0, lambda *_: None)
+
+
+def asked(method="mean", seed=0, changes=(), recipe="small"):
+    return plan(
+        method,
+        "walkers:tiny",
+        recipe=recipe,
+        changes=[*CHANGES, *changes],
+        seed=seed,
+        split=0,
+        root=None,
+        report=HOW.report,
+    )
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Trials in no time, better the nearer lr is to 3e-3; `.stop` is the number of the run that is interrupted."""
+
+    class Quick:
+        stop = -1
+        seen: list
+
+        def __init__(self):
+            self.seen = []
+
+        def __call__(self, experiment, settings, data, folder, machine, tested):
+            assert not tested
+            self.seen.append(experiment.name)
+            if len(self.seen) - 1 == self.stop:
+                raise Stopped("stopped")
+            if settings.lr > 5e-3:
+                raise DivergedError("the loss is not finite")
+            score = 1 / (1 + abs(settings.lr - 3e-3))
+            return {"metrics": [{"protocol": "validation", "feature": "before", "mAP": score}]}
+
+    made = Quick()
+    monkeypatch.setattr(tuning, "run", made)
+    return made
+
+
+def test_a_trial_sees_training_identities_alone(results, monkeypatch):
+    looked_at = []
+
+    def watched(model, tracklets, *args, **kwargs):
+        looked_at.append(tracklets)
+        return extract(model, tracklets, *args, **kwargs)
+
+    extract = running.extract
+    monkeypatch.setattr(running, "extract", watched)
+    experiment, settings, data = asked()
+    tried, folder = tuning.tune(experiment, settings, data, 2, results, HOW)
+    assert len(tried) == len(looked_at) == 2
+    assert {subset for tracklets in looked_at for subset in tracklets.subset} == {"train"}
+    assert {tracklets.pid.nunique() for tracklets in looked_at} == {2}  # of 8
+    found = records.finished(folder)
+    assert {row["protocol"] for record in found for row in record["metrics"]} == {"validation"}
+    assert all(0 < each.score <= 1 for each in tried)
+    assert records.finished(results) == []  # a trial is no result
+
+
+def test_the_first_trial_is_the_recipe_and_the_others_stay_within_the_bounds(results, quick):
+    experiment, settings, data = asked("lstm", recipe="control")
+    tried, _ = tuning.tune(experiment, settings, data, 40, results, HOW)
+    assert tried[0].values == {"lr": 1e-3, "clip_frames": 8, "sampling": "consecutive", "spacing": 1}
+    assert tuning.best(tried).score >= tried[0].score
+    assert len({each.values["lr"] for each in tried}) > 30  # three digits of it: two may be alike
+    for each in tried:
+        assert 1e-4 <= each.values["lr"] <= 1e-2
+        assert each.values["clip_frames"] in (4, 8, 16)
+        assert ("spacing" in each.values) == (each.values["sampling"] == "consecutive")
+    assert {each.score == 0 for each in tried if each.values["lr"] > 5e-3} == {True}  # its loss ran away
+
+
+def test_what_is_tried_follows_from_the_seed(results, quick):
+    once, again, other = (
+        [each.values for each in tuning.tune(*asked(seed=seed), 5, results / place, HOW)[0]]
+        for seed, place in ((0, "a"), (0, "b"), (1, "c"))
+    )
+    assert once == again
+    assert once[1:] != other[1:]
+
+
+def test_a_search_goes_on_as_it_would_have_gone(results, quick):
+    whole = tuning.tune(*asked(), 13, results / "whole", HOW)[0]
+    for stop in (0, 4, 11):
+        quick.seen, quick.stop = [], stop
+        place = results / f"stopped-{stop}"
+        with pytest.raises(Stopped):
+            tuning.tune(*asked(), 13, place, HOW)
+        interrupted = quick.seen[-1]
+        quick.seen, quick.stop = [], -1
+        assert tuning.tune(*asked(), 13, place, HOW)[0] == whole
+        assert quick.seen[0] == interrupted  # its folder has the checkpoint
+        assert len(quick.seen) == 13 - stop
+    quick.seen = []
+    assert tuning.tune(*asked(), 5, results / "whole", HOW)[0] == whole[:5]  # as if only five had been asked for
+    assert quick.seen == []
+
+
+def test_what_cannot_be_tuned_is_said(results):
+    for change, message in (("holdout=0.1", "fewer than 2 identities"), ("epochs=0", "nothing to search")):
+        with pytest.raises(UserError, match=message):
+            tuning.tune(*asked(changes=[change]), 2, results, HOW)
+
+
+def test_the_recipe_written_is_the_chosen_trial_and_leaves_the_parts_to_the_methods_name(tmp_path):
+    settings = resolve("small", "mean", [*CHANGES, "weight_decay=0.5"])
+    tried = [tuning.Tried({"lr": 1e-3}, 0.25), tuning.Tried({"lr": 2.5e-5, "clip_frames": 4}, 0.5)]
+    tuning.write_recipe(tmp_path / "mine.toml", "small", settings, tried)
+    for method in ("mean", "mean+afa"):
+        found = resolve(str(tmp_path / "mine.toml"), method)
+        expected = ["lr=2.5e-5", "clip_frames=4", "weight_decay=0.5", "tuning_trials=2"]
+        assert found == resolve("small", method, [*CHANGES, *expected])
+    assert "2 trials: mAP 50.0" in (tmp_path / "mine.toml").read_text().splitlines()[0]
+
+
+def test_from_the_search_to_the_table(bench, results):
+    words = [word for change in CHANGES for word in ("--set", change)]
+    answer = bench("tune", "--method", "mean+afa", "--dataset", "walkers:tiny", "--trials", 2, *words)
+    assert answer.status == 0
+    file = re.search(r"--recipe (\S+)", answer.out)[1]
+    assert bench("tune", "--method", "mean+afa", "--dataset", "walkers:tiny", "--trials", 2, *words).out == answer.out
+    assert bench("run", "--method", "mean+afa", "--dataset", "walkers:tiny", "--recipe", file).status == 0
+    (record,) = records.finished(results)
+    settings, chosen = record["experiment"]["settings"], tomllib.loads(Path(file).read_text())
+    assert {key: settings[key] for key in SEARCHED} == {key: chosen[key] for key in SEARCHED}
+    assert (settings["tuning_trials"], settings["holdout"], settings["lambda"]) == (2, 0.0, 0.1)
+    table = bench("table").out
+    assert "mean+afa (tuned)" in table
+    assert "tuned: 2 trials each; by mAP on held-out training identities" in table
+    assert f"mean+afa (tuned): clip_frames={settings['clip_frames']}, lr={settings['lr']}" in table
+
+
+def test_several_methods_are_searched_for_alike_into_a_folder_of_recipes(bench, results, tmp_path):
+    words = [word for change in CHANGES for word in ("--set", change)]
+    asked = ("tune", "--dataset", "walkers:tiny", "--trials", 1, *words)
+    answer = bench(*asked, "--method", "mean", "--method", "lstm", "--to", tmp_path / "tuned")
+    assert answer.status == 0
+    assert sorted(file.name for file in (tmp_path / "tuned").iterdir()) == ["lstm.toml", "mean.toml"]
+    assert resolve(str(tmp_path / "tuned" / "lstm.toml"), "lstm").tuning_trials == 1
+    assert bench(*asked, "--method", "mean", "--to", tmp_path / "one.toml").status == 2
