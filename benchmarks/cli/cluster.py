@@ -129,7 +129,7 @@ def _submit(
             raise JobError("the queue does not answer, and something was submitted before; try again when it does")
         pairs = [(each, state) for each, state in zip(planned, states, strict=True) if state.word in wanted]
         missing = [each for each, _ in pairs]
-        stale = [records.RunFolder(records.results() / state.record["name"]) for _, state in pairs if state.record]
+        stale = [records.RunFolder(records.results() / state.record.name) for _, state in pairs if state.record]
         if missing:
             with records.forgotten(stale):  # here: a job that is queued again must not forget what it has done since
                 _put(missing, name, asked[1].said, root, resources, local, known, ledger)
@@ -290,10 +290,10 @@ def _named(text: str, ledger: "Ledger", alone: bool = False) -> "list[Entry]":
         UserError: none; or, where one is meant `alone`, several.
     """
     from benchmarks.runs import records
-    from benchmarks.runs.unfinished import begun_in
+    from benchmarks.runs.unfinished import started_experiments
 
     entries = ledger.entries()
-    names = {begun.request_hash: folder.path.name for folder, begun in begun_in(records.results())}
+    names = {started.request_hash: folder.path.name for folder, started in started_experiments(records.results())}
     exact = [
         entry
         for key, entry in entries.items()
@@ -377,9 +377,9 @@ def clean(
     with ledger.lock() if ledger.place.exists() else nullcontext():
         found, jobs = [], jobs_of(ledger)
         for folder in map(records.RunFolder, sorted(place.glob("*/"))):
-            if not folder.held and jobs == {} and folder.hollow:
+            if not folder.is_locked and jobs == {} and folder.failed_empty:
                 found.append(folder.path)
-            elif not folder.held:
+            elif not folder.is_locked:
                 found += leftovers(folder.path)
                 found += [
                     file for file in (folder.checkpoint, folder.failure) if file.exists() and folder.record.exists()
@@ -392,7 +392,7 @@ def clean(
                 file.stat().st_size if file.is_file() else sum(f.stat().st_size for f in file.rglob("*") if f.is_file())
             )
             print(f"{'removed' if yes else 'would remove'}: {file} ({size / 1e6:.1f} MB)")
-            if yes and records.RunFolder(file).hollow:
+            if yes and records.RunFolder(file).failed_empty:
                 with records.RunFolder(file).lock():  # not under a run that has begun meanwhile
                     shutil.rmtree(file)
             elif yes:

@@ -14,13 +14,13 @@ from baselines.interface.errors import UserError
 from baselines.interface.registry import import_plugin, nearest
 from benchmarks import launch
 from benchmarks.data import DATASETS, family, imported
-from benchmarks.experiments.experiment import EXTERNAL
 from benchmarks.suites import SUITES
 
 if TYPE_CHECKING:
     from benchmarks.engine.run import Machine
     from benchmarks.progress import Report
-    from benchmarks.runs.records import Record, RunFolder
+    from benchmarks.runs.folder import RunFolder
+    from benchmarks.runs.record import Record
 
 
 def _plug_in(files: list[Path]) -> list[Path]:
@@ -101,14 +101,14 @@ def machine(workers: int | None, threads: int, report: "Report", checkpoint_minu
 
 def not_loaded(record: "Record") -> str | None:
     """What a run came from and is not here, and what to do about it; None where nothing lacks."""
-    experiment = record["experiment"]
-    baseline, dataset = experiment["method"].partition("+")[0], experiment["test"]
+    experiment = record.experiment
+    baseline, dataset = experiment.method.partition("+")[0], experiment.test
     lacking = [] if baseline in BASELINES.entries else [f"baseline {baseline!r}"]
     remedy = "name the file with --plugin FILE.py"
     if family(dataset) not in DATASETS.entries and dataset not in imported():
         lacking.append(f"data set {dataset!r}")
         remedy += ", or import the video that it was (bench data import)"
-    if not lacking or experiment["recipe"] == EXTERNAL:
+    if not lacking or experiment.external:
         return None
     return f"{' and '.join(lacking)} not known here; {remedy}"
 
@@ -122,8 +122,8 @@ def find_loaded(run: str) -> "tuple[RunFolder, Record]":
     from benchmarks.runs import records
 
     folder, record = records.find(run, records.results())
-    if record["experiment"]["recipe"] == EXTERNAL:
-        raise UserError(f"{record['name']}: made by `bench score` from features of someone else's; there is no model")
+    if record.experiment.external:
+        raise UserError(f"{record.name}: made by `bench score` from features of someone else's; there is no model")
     if hint := not_loaded(record):
-        raise UserError(f"{record['name']}: {hint}")
+        raise UserError(f"{record.name}: {hint}")
     return folder, record

@@ -28,11 +28,11 @@ def figure(
 
     from benchmarks.reporting import figures
     from benchmarks.reporting.drawing import SUFFIXES, save
-    from benchmarks.runs.finished import Found
+    from benchmarks.runs.finished import FinishedRun
 
     from .printing import runs_found
 
-    known: dict[str, Callable[[list[Found]], figures.Figure]] = {
+    known: dict[str, Callable[[list[FinishedRun]], figures.Figure]] = {
         "cmc": partial(figures.cmc, protocol=protocol),
         "training": figures.training,
         "fig3a": partial(figures.fig3a, dataset=dataset, protocol=protocol),
@@ -62,15 +62,14 @@ def gallery(
     from benchmarks.data.loading import load
     from benchmarks.progress import reporting
     from benchmarks.reporting.gallery import save
-    from benchmarks.runs.finished import first_protocol
     from benchmarks.runs.ranked_lists import ranked
 
     source, record = find_loaded(run)
     with reporting() as report:
-        loaded = load(record["experiment"]["test"], record["experiment"]["test_split"], root)
-        how = machine(workers, record["experiment"]["settings"]["threads"], report)
+        loaded = load(record.experiment.test, record.experiment.test_split, root)
+        how = machine(workers, record.experiment.settings["threads"], report)
         lists = ranked(source, record, loaded, how, queries, protocol, query)
-    print(save(record, protocol or first_protocol(record), lists, to or source.gallery))
+    print(save(record, protocol or record.first_protocol, lists, to or source.gallery))
 
 
 @verbs.command()

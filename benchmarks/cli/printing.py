@@ -8,38 +8,39 @@ from typing import TYPE_CHECKING
 from baselines.interface.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmarks.runs.finished import Found
+    from benchmarks.runs.finished import FinishedRun
+    from benchmarks.runs.record import Record
     from benchmarks.scheduling.states import Look
     from benchmarks.suites.suite import Choice, Suite
     from slurm.ledger import Ledger
     from slurm.queue import Live
 
 
-def digests_at_hand(found: list[dict]) -> dict[str, set[str]]:
+def digests_at_hand(found: "Sequence[Record]") -> dict[str, set[str]]:
     """The digests of the data at hand that the records speak of, as far as it was read here before."""
     from benchmarks.data.loading import known_digests
 
-    experiments = [record["experiment"] for record in found]
-    wanted = {
-        pair for each in experiments for pair in ((each["dataset"], each["split"]), (each["test"], each["test_split"]))
-    }
+    experiments = [record.experiment for record in found]
+    wanted = {pair for each in experiments for pair in ((each.dataset, each.split), (each.test, each.test_split))}
     known = {f"{name}/{split}": known_digests(name, split) for name, split in wanted}
     return {key: digests for key, digests in known.items() if digests}
 
 
-def runs_found(names: Sequence[str], datasets: Collection[str], files: Sequence[Path]) -> "list[Found]":
+def runs_found(names: Sequence[str], datasets: Collection[str], files: Sequence[Path]) -> "list[FinishedRun]":
     """The runs that a command names: all that are finished, or those of files; of those names, tested on those data sets.
 
     Raises:
         UserError: there are none.
     """
     from benchmarks.runs import records
-    from benchmarks.runs.finished import Found, below, in_file
+    from benchmarks.runs.finished import FinishedRun, finished_runs, runs_in_file
 
     if names and not files:
-        found = [Found(record, folder) for folder, record in (records.find(name, records.results()) for name in names)]
+        found = [
+            FinishedRun(record, folder) for folder, record in (records.find(name, records.results()) for name in names)
+        ]
     else:
-        found = [run for file in files for run in in_file(file)] if files else below(records.results())
+        found = [run for file in files for run in runs_in_file(file)] if files else finished_runs(records.results())
         wanted = {run.name for run in found for name in names if run.name.startswith(name) or run.name.endswith(name)}
         found = [run for run in found if not names or run.name in wanted]
     found = [run for run in found if not datasets or run.experiment.test in datasets]
@@ -75,7 +76,7 @@ def check_choices(style: str, feature: str) -> None:
 
 
 def print_tables(
-    found: list[dict],
+    found: "Sequence[Record]",
     protocol: str | None = None,
     style: str = "terminal",
     feature: str = "before",
@@ -105,14 +106,19 @@ def suite_page(
     style: str,
 ) -> str:
     """A suite's table: from exported files' records, or from the results here and what is under way."""
+    from benchmarks.reporting.dataset_table import dataset_grids
     from benchmarks.reporting.grid import page
-    from benchmarks.reporting.suite_table import counted, grids
+    from benchmarks.reporting.suite_table import grids
     from benchmarks.runs import exchange
     from benchmarks.scheduling.states import from_records
 
     if suite.paper == "table1":
-        return page(counted(suite, choice, root), style)
-    look = from_records([record for file in files for record in exchange.exported(file)]) if files else look_here(root)
+        return page(dataset_grids(suite, choice, root), style)
+    look = (
+        from_records([record for file in files for record in exchange.exported_records(file)])
+        if files
+        else look_here(root)
+    )
     return page(grids(suite, choice, look, protocol, feature), style)
 
 

@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from benchmarks.data import DATASETS, imported
 from .options import From, Plugin, Protocol, Run, first_line, not_loaded, spread
 from .printing import check_choices, digests_at_hand, print_tables, runs_found, suite_page
 from .suites import Asked, chosen
+
+if TYPE_CHECKING:
+    from benchmarks.runs.record import Record
 
 verbs = typer.Typer()
 records_verbs = typer.Typer(help="Finished runs as one file, to share.", no_args_is_help=True)
@@ -81,7 +84,7 @@ def table(
     data set's runs alone.
     """
     from benchmarks.runs import records
-    from benchmarks.runs.unfinished import unfinished
+    from benchmarks.runs.unfinished import unfinished_runs
 
     check_choices(style, feature)
     if suite is not None:
@@ -101,9 +104,9 @@ def table(
         if not files:
             _say_unknown(found)
     finally:
-        for begun in [] if files else unfinished(records.results()):
-            if not asked.dataset or begun.experiment.test in asked.dataset:
-                print(f"not finished: {begun}", file=sys.stderr)
+        for run in [] if files else unfinished_runs(records.results()):
+            if not asked.dataset or run.experiment.test in asked.dataset:
+                print(f"not finished: {run}", file=sys.stderr)
 
 
 @verbs.command()
@@ -130,7 +133,7 @@ def verdict(
         if len(runs) < len(everything):
             print(f"bench: {len(everything) - len(runs)} stale runs left out (bench table)", file=sys.stderr)
     found = [run for run in runs if dataset in (None, run.experiment.dataset, run.experiment.test)]
-    judged = judge(found, protocol, partial(controls.standing, [run.record for run in runs]))
+    judged = judge(found, protocol, partial(controls.problems, [run.record for run in runs]))
     if not judged:
         raise UserError(f"nothing to judge: no finished run of ours{f' on {dataset}' if dataset else ''}")
     print(page(list(grids(judged)), style))
@@ -194,17 +197,18 @@ def doctor(
 def _controls() -> list[str]:
     from benchmarks.progress import reporting
     from benchmarks.runs import records
-    from benchmarks.suites.controls import is_control, judge, lacking, run_quick
+    from benchmarks.scheduling.quick_controls import run_quick_controls
+    from benchmarks.suites.controls import is_control, judge, missing
 
     with reporting() as report:
-        run_quick(report)
+        run_quick_controls(records.results(), report)
     run = list(filter(is_control, records.finished(records.results())))
     digests = digests_at_hand(run)
     found = [record for record in run if not records.stale(record, digests)]
     print()
     print_tables(found)
     failures = judge(found)
-    left = ", ".join(name for name in BASELINES.names() if lacking(found, [name]))
+    left = ", ".join(name for name in BASELINES.names() if missing(found, [name]))
     print(f"\nnot all run here, of: {left} (bench suite run controls; bench verdict asks for them)" * bool(left))
     print("\n" + "\n".join(f"CONTROL FAILED: {line}" for line in failures) if failures else "\nok    controls")
     if failures:
@@ -222,7 +226,7 @@ def export(
 
     found = runs_found([], [dataset] if dataset else [], [])
     runs = [(run.folder, run.record) for run in found if run.folder]
-    exchange.export(runs, to)
+    exchange.export_runs(runs, to)
     print(f"{to}: {len(runs)} runs")
 
 
@@ -234,11 +238,11 @@ def merge(
     from benchmarks.runs import exchange, records
 
     for file in files:
-        added, kept = exchange.merge(file, records.results())
+        added, kept = exchange.merge_file(file, records.results())
         print(f"{file}: {added} runs added to {records.results()}, {kept} were there")
 
 
-def _say_unknown(found: list[dict]) -> None:
+def _say_unknown(found: "list[Record]") -> None:
     """Of how many runs it cannot be said whether other code made them, because of what is not here: a line each."""
     for hint, count in Counter(filter(None, map(not_loaded, found))).items():
         print(

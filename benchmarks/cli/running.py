@@ -70,7 +70,7 @@ def run(
             how = machine(workers, settings.threads, report)
             record = evaluate_elsewhere(folder, record, there, records.results(), how)
     print_tables([record])
-    print(f"\n{records.results() / record['name']}")
+    print(f"\n{records.results() / record.name}")
 
 
 @verbs.command("eval")
@@ -92,10 +92,10 @@ def evaluate(
     source, record = find_loaded(run)
     with reporting() as report:
         loaded = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
-        how = machine(workers, record["experiment"]["settings"]["threads"], report)
+        how = machine(workers, record.experiment.settings["threads"], report)
         record = evaluate_elsewhere(source, record, loaded, records.results(), how)
     print_tables([record])
-    print(f"\n{records.results() / record['name']}")
+    print(f"\n{records.results() / record.name}")
 
 
 @verbs.command()
@@ -113,7 +113,7 @@ def score(
 
     record = score_files(query, gallery, method, dataset, metric, records.results())
     print_tables([record])
-    print(f"\n{records.results() / record['name']}")
+    print(f"\n{records.results() / record.name}")
 
 
 @verbs.command()
@@ -132,7 +132,7 @@ def features(
 
     source, record = find_loaded(run)
     with reporting() as report:
-        loaded = load(record["experiment"]["test"], record["experiment"]["test_split"], root)
-        how = machine(workers, record["experiment"]["settings"]["threads"], report)
+        loaded = load(record.experiment.test, record.experiment.test_split, root)
+        how = machine(workers, record.experiment.settings["threads"], report)
         for file in export_features(source, record, loaded, to, how):
             print(file)

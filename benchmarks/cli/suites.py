@@ -146,7 +146,7 @@ def export(
     done = [state.record for state in states if state.word == DONE and state.record is not None]
     if not done:
         raise UserError(f"no finished and current runs of {name} in {records.results()}; `bench plan {name}` says why")
-    exchange.export([(records.RunFolder(records.results() / record["name"]), record) for record in done], to)
+    exchange.export_runs([(records.RunFolder(records.results() / record.name), record) for record in done], to)
     print(f"{to}: {len(done)} of {len(planned)} runs")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -29,9 +29,13 @@ from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import Settings, from_dict, recipe_label, resolve
 from benchmarks.progress import Report
-from benchmarks.runs import records
 from benchmarks.runs.cost import Clock, cost, new_record
-from benchmarks.runs.records import Record, RunFolder
+from benchmarks.runs.folder import RunFolder
+from benchmarks.runs.metrics import metrics_of, query_table
+from benchmarks.runs.record import Metrics, Record
+from benchmarks.runs.staleness import stale_reasons
+from benchmarks.runs.store import read_record, write_record
+from benchmarks.runs.unfinished import start_run, starting_code
 
 from . import distributed
 from .extraction import Features, TrackletFeatures, extract
@@ -105,7 +109,7 @@ def run(
     """
     if tested:
         check_questions(data)
-    with distributed.led(folder.lock()), folder.failing():
+    with distributed.led(folder.lock()), folder.noting_failure():
         done = distributed.from_leader(partial(_begin, experiment, folder, fresh))
         if done is not None:
             return done
@@ -142,7 +146,7 @@ def run(
         if distributed.leads():
             with whole(folder.weights) as half:
                 write_weights(model, half)
-        results: list[dict[str, Any]] = []
+        results: list[Metrics] = []
         queries = pd.DataFrame()
         if tested:
             results, queries = score(model, data, settings, machine, clock, experiment.seed, flow)
@@ -151,7 +155,7 @@ def run(
             results += _validate(features, held_out, settings)
         record = new_record(experiment, results, clock, price)
         if distributed.leads():
-            records.write(folder, record, queries)
+            write_record(folder, record, queries)
             folder.checkpoint.unlink(missing_ok=True)
         return record
 
@@ -167,13 +171,13 @@ def write_weights(model: ReidModel, file: Path) -> None:
 
 def _begin(experiment: Experiment, folder: RunFolder, fresh: bool) -> Record | None:
     """Make the folder this run's own; the record, if another process has written it while this one waited."""
-    done = records.read(folder)
+    done = read_record(folder)
     if done is not None and not fresh:
         return done
     code = code_digest(experiment)
-    if fresh or records.begun_by(folder) not in (None, code):
-        records.discard(folder)  # what other code has begun is not gone on with
-    records.begin(folder, experiment, code)
+    if fresh or starting_code(folder) not in (None, code):
+        folder.clear()  # a run that other code started is not resumed
+    start_run(folder, experiment, code)
     return None
 
 
@@ -203,13 +207,13 @@ def _check_processes(batches: TrainingBatches, settings: Settings) -> None:
 
 def evaluate_elsewhere(source: RunFolder, record: Record, data: Data, place: Path, machine: Machine) -> Record:
     """A finished run's model on another data set, as a record of its own (Table 5 of the paper)."""
-    trained = records.experiment_of(record)
+    trained = record.experiment
     if (data.name, data.split, data.digest) == (trained.test, trained.test_split, trained.test_data):
         return record
     check_questions(data)
-    if reasons := records.stale(record, {}):
+    if reasons := stale_reasons(record, {}):
         raise UserError(
-            f"{record['name']}: {'; '.join(reasons)}; run it again with --fresh before it is evaluated elsewhere"
+            f"{record.name}: {'; '.join(reasons)}; run it again with --fresh before it is evaluated elsewhere"
         )
     _classes(source)
     there = {
@@ -220,19 +224,19 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: Data, place: Pat
     }
     experiment = Experiment(**{**asdict(trained), **there})
     folder = RunFolder(place / experiment.name)
-    with distributed.led(folder.lock()), folder.failing():
-        done = distributed.from_leader(partial(records.read, folder))
-        if done is not None and not records.stale(done, {}):
+    with distributed.led(folder.lock()), folder.noting_failure():
+        done = distributed.from_leader(partial(read_record, folder))
+        if done is not None and not stale_reasons(done, {}):
             return done
         if distributed.leads():
-            records.begin(folder, experiment, code_digest(experiment))
+            start_run(folder, experiment, code_digest(experiment))
         model, settings = trained_model(source, record, machine)
         flow = flow_for(experiment.method, data, settings, machine)
         clock = Clock()
         results, queries = score(model, data, settings, machine, clock, experiment.seed, flow)
         record = new_record(experiment, results, clock, cost(model, settings))
         if distributed.leads():
-            records.write(folder, record, queries)
+            write_record(folder, record, queries)
         return record
 
 
@@ -256,12 +260,10 @@ def _classes(folder: RunFolder) -> int:
 def trained_model(folder: RunFolder, record: Record, machine: Machine) -> tuple[ReidModel, Settings]:
     """The model of a finished run with its final weights, and its settings."""
     classes = _classes(folder)
-    experiment = records.experiment_of(record)
+    experiment = record.experiment
     settings = from_dict({**experiment.settings, "weights": "none"})
     if BASELINES.get(split_method(experiment.method)[0]).uses_flow and flow_digest(settings) != experiment.flow_weights:
-        raise UserError(
-            f"flow_weights: {settings.flow_weights} is not the file with which {record['name']} was trained"
-        )
+        raise UserError(f"flow_weights: {settings.flow_weights} is not the file with which {record.name} was trained")
     prepare(settings, machine.device)
     model, _ = build_model(experiment.method, classes, settings, experiment.seed)
     load_model(model, folder.weights)
@@ -283,7 +285,7 @@ def score(
     clock: "Clock",
     seed: int,
     flow: Store | None,
-) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+) -> tuple[list[Metrics], pd.DataFrame]:
     """Metrics and results a query, under every protocol of the data set, before and after batch normalisation."""
     queries, gallery = test_tracklets(data)
     both = pd.concat([queries, gallery])
@@ -316,19 +318,19 @@ def rank_features(
 
 def tabulate_rankings(
     rankings: dict[str, dict[str, Ranking]], queries: pd.DataFrame
-) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+) -> tuple[list[Metrics], pd.DataFrame]:
     """Rows for a record, and the table of results a query."""
-    rows = [row for feature, ranked in rankings.items() for row in records.metrics(ranked, feature)]
-    parts = [records.per_query(ranked, feature, queries) for feature, ranked in rankings.items()]
+    rows = [row for feature, ranked in rankings.items() for row in metrics_of(ranked, feature)]
+    parts = [query_table(ranked, feature, queries) for feature, ranked in rankings.items()]
     return rows, pd.concat(parts, ignore_index=True)
 
 
-def _validate(features: TrackletFeatures, held_out: pd.DataFrame, settings: Settings) -> list[dict[str, Any]]:
+def _validate(features: TrackletFeatures, held_out: pd.DataFrame, settings: Settings) -> list[Metrics]:
     """Held-out training tracklets against each other: each is a query, all are the gallery."""
     rows = []
     for name, vectors in features._asdict().items():
         ranked = rank_features(vectors, vectors, held_out, held_out, ["standard"], settings.metric)
-        rows += records.metrics({"validation": ranked["standard"]}, name)
+        rows += metrics_of({"validation": ranked["standard"]}, name)
     return rows
 
 

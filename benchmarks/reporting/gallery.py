@@ -1,6 +1,6 @@
-"""Ranked lists to look at: a strip of frames for each tracklet, right and wrong ones framed, worst queries first.
+"""Ranked lists as pictures: a strip of frames for each tracklet, framed as right or wrong, worst queries first.
 
-A folder holds a PNG a tracklet, `gallery.json`, which says what they show, and `index.html`, which opens from the file.
+A folder holds a PNG for each tracklet, `gallery.json`, which describes them, and `index.html`, which opens without a server.
 """
 
 import json
@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.atomic import whole, write_whole
 from benchmarks.reporting.report.html import ASSETS, Markup, el, page
-from benchmarks.runs.records import Record
+from benchmarks.runs.record import Record
 
 if TYPE_CHECKING:
     from benchmarks.runs.ranked_lists import RankedQuery, Shown
@@ -25,7 +25,7 @@ RIGHT, WRONG = "✓ right", "✗ wrong"
 
 
 def save(record: Record, protocol: str, ranked: Sequence["RankedQuery"], folder: Path) -> Path:
-    """Write strips, their description and the page into `folder`, in the place of what `save` wrote there before; the page."""
+    """Write strips, their description and a page to `folder`, replacing what an earlier call wrote; returns the page's file."""
     if (folder / LISTS).exists():
         shutil.rmtree(folder)
     lists = []
@@ -41,17 +41,17 @@ def save(record: Record, protocol: str, ranked: Sequence["RankedQuery"], folder:
         ]
         figures = {"average_precision": each.average_precision, "first_hit_rank": each.first_hit_rank}
         lists.append({"query": query, "gallery": gallery, **figures})
-    described = {"run": record["name"], "protocol": protocol, "lists": lists}
+    described = {"run": record.name, "protocol": protocol, "lists": lists}
     write_whole(folder / LISTS, json.dumps(described, indent=1))
     shutil.copy(ASSETS / "report.css", folder)
-    title = f"Ranked strips of {record['name']}"
+    title = f"Ranked strips of {record.name}"
     body = [el("h1", title), section(described, "")]
     write_whole(folder / "index.html", page(title, body, navigation=False))
     return folder / "index.html"
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """What `save` wrote into the folder; None where it wrote nothing."""
+    """The description that `save` wrote to the folder; None if it wrote none."""
     file = folder / LISTS
     return dict(json.loads(file.read_text())) if file.exists() else None
 
@@ -121,7 +121,7 @@ def _quality(values: list[float] | None) -> Markup | None:
 
 
 def _describe(shown: "Shown", file: Path) -> dict[str, Any]:
-    """The strip's file, written, and what it shows."""
+    """Write the strip to `file`, and describe it."""
     strip = np.concatenate(list(shown.frames), axis=1)
     import cv2
 

@@ -21,7 +21,8 @@ from benchmarks.engine.run import Machine, flow_for, trained_model
 from benchmarks.evaluation.ranking import METRICS, PROTOCOLS
 from benchmarks.experiments.settings import Settings
 
-from .records import Record, RunFolder
+from .folder import RunFolder
+from .record import Record
 
 FIRST, FRAMES = 10, 8  # gallery tracklets of a query, frames of a tracklet that are shown
 
@@ -66,17 +67,15 @@ def ranked(
     Raises:
         UserError: no weights, other data than the run was evaluated on, or a query or protocol that the run has not.
     """
-    if data.digest != record["experiment"]["test_data"]:
-        raise UserError(
-            f"data set {data.name}: not the data that {record['name']} was evaluated on; its strips would lie"
-        )
+    if data.digest != record.experiment.test_data:
+        raise UserError(f"data set {data.name}: not the data that {record.name} was evaluated on; its strips would lie")
     results = _chosen(pd.read_parquet(source.queries), record, count, protocol, names)
     model, settings = trained_model(source, record, machine)
-    flow = flow_for(record["experiment"]["method"], data, settings, machine)
+    flow = flow_for(record.experiment.method, data, settings, machine)
     queries, gallery = test_tracklets(data)
     both = pd.concat([queries, gallery], ignore_index=True)
     progress = partial(machine.report, "extract", note=data.name)
-    seed = record["experiment"]["seed"]
+    seed = record.experiment.seed
     features = extract(model, both, data.store, settings, machine.workers, progress, seed, flow).before
     shown = np.arange(len(queries), len(both))
     if PROTOCOLS[results.protocol.iloc[0]].queries_in_gallery:
@@ -99,13 +98,13 @@ def ranked(
 def _chosen(
     results: pd.DataFrame, record: Record, count: int, protocol: str | None, names: Sequence[str]
 ) -> pd.DataFrame:
-    protocol = protocol or record["metrics"][0]["protocol"]
+    protocol = protocol or record.first_protocol
     rows = results[(results.protocol == protocol) & (results.feature == "before")].dropna(subset="first_hit_rank")
     if rows.empty:
-        raise UserError(f"--protocol {protocol}: {record['name']} has it not, or no query with a match under it")
+        raise UserError(f"--protocol {protocol}: {record.name} has it not, or no query with a match under it")
     if unknown := set(names) - set(rows["query"]):
         raise UserError(
-            f"--query {min(unknown)}: no such query with a match in {record['name']}; `bench report` lists them"
+            f"--query {min(unknown)}: no such query with a match in {record.name}; `bench report` lists them"
         )
     rows = rows[rows["query"].isin(names)] if names else rows
     return rows.sort_values(["average_precision", "query"], kind="stable").head(len(names) or count)

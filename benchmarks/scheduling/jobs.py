@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -45,7 +46,8 @@ def freeze(planned: Sequence[Planned], place: Path) -> Frozen:
     texts = {names[file]: Path(file).read_text(encoding="utf-8") for file in plugins}
     texts |= {names[file]: flattened(file) for file in recipes}
     packages = [HOUSE / name for name in ("afa", "baselines", "benchmarks", "slurm")]
-    code = snapshot(packages, {environment.COMMIT: json.dumps(environment.git()), **texts}, place.absolute())
+    git = environment.git_state()
+    code = snapshot(packages, {environment.COMMIT: json.dumps(git and asdict(git)), **texts}, place.absolute())
     return Frozen(code, {file: str(code / name) for file, name in names.items()})
 
 

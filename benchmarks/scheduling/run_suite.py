@@ -12,7 +12,7 @@ from types import FrameType
 from typing import NamedTuple
 
 from benchmarks.runs import records
-from benchmarks.runs.unfinished import begun_in
+from benchmarks.runs.unfinished import started_experiments
 from benchmarks.suites.suite import Planned
 
 from .queue import BUSY
@@ -50,7 +50,9 @@ def run_missing(planned: Sequence[Planned], states: Sequence[State]) -> Iterator
             reason = line or f"exit status {status}"
             # A run that fails before it knows its data and weights has no folder in which it could say so.
             place, request = records.results(), each.experiment.request_hash
-            if all(folder.hollow or begun.request_hash != request for folder, begun in begun_in(place)):
+            if all(
+                folder.failed_empty or started.request_hash != request for folder, started in started_experiments(place)
+            ):
                 records.fail(place, each.experiment, reason)
             yield Outcome(each, "failed", reason)
 

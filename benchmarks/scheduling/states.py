@@ -7,8 +7,8 @@ from pathlib import Path
 from benchmarks.data.loading import absent as why_absent
 from benchmarks.data.loading import known_digests
 from benchmarks.runs import records
-from benchmarks.runs.records import Record, experiment_of
-from benchmarks.runs.unfinished import Begun, unfinished
+from benchmarks.runs.record import Record
+from benchmarks.runs.unfinished import UnfinishedRun, unfinished_runs
 from benchmarks.suites.suite import Planned
 
 from .estimate import like_the_last, seconds, spelled
@@ -39,27 +39,29 @@ def states(planned: Sequence[Planned], known: Mapping[str, State], absent: Mappi
     return [known.get(each.experiment.request_hash) or _nothing(each, absent) for each in planned]
 
 
-def known_states(found: Sequence[Record], begun: Sequence[Begun], digests: Mapping[str, set[str]]) -> dict[str, State]:
+def known_states(
+    found: Sequence[Record], begun: Sequence[UnfinishedRun], digests: Mapping[str, set[str]]
+) -> dict[str, State]:
     """The state of each experiment of which something lies on disk, by its request hash.
 
     Args:
-        found, begun: what `records.finished` and `unfinished` gave.
+        found, begun: what `records.finished` and `unfinished_runs` gave.
         digests: of the data at hand, as `records.stale` takes them.
     """
     known: dict[str, State] = {}
     alike, _ = like_the_last(found)
     for each in begun:
         known[each.experiment.request_hash] = State(each.state, each.detail + _time_left(each, alike))
-    for record in sorted(found, key=lambda record: str(record["finished"])):
+    for record in sorted(found, key=lambda record: record.finished):
         reasons = records.stale(record, dict(digests))
-        request = experiment_of(record).request_hash
+        request = record.experiment.request_hash
         state = State("stale", "; ".join(reasons), record) if reasons else State(DONE, record=record)
         if state.word == DONE or request not in known or known[request].word == "stale":
             known[request] = state
     return known
 
 
-def _time_left(begun: Begun, found: Sequence[Record]) -> str:
+def _time_left(begun: UnfinishedRun, found: Sequence[Record]) -> str:
     if begun.state != "running":
         return ""
     span = seconds(begun.experiment, found)
@@ -69,7 +71,7 @@ def _time_left(begun: Begun, found: Sequence[Record]) -> str:
 
 def by_request(place: Path) -> dict[str, State]:
     """The state of each experiment of which something lies below `place`, by its request hash, whatever data is at hand."""
-    return known_states(records.finished(place), unfinished(place), {})
+    return known_states(records.finished(place), unfinished_runs(place), {})
 
 
 def _nothing(planned: Planned, absent: Mapping[str, str]) -> State:
@@ -81,13 +83,13 @@ def _nothing(planned: Planned, absent: Mapping[str, str]) -> State:
 
 def from_records(found: Sequence[Record]) -> Look:
     """A function that gives the states of planned experiments by records alone, whatever code made them."""
-    known = {experiment_of(record).request_hash: State(DONE, record=record) for record in found}
+    known = {record.experiment.request_hash: State(DONE, record=record) for record in found}
     return lambda planned: [known.get(each.experiment.request_hash, State("not run")) for each in planned]
 
 
 def here(place: Path, root: Path | None = None) -> Look:
     """A function that gives the states of planned experiments in the results below `place`, which is read once."""
-    found, begun = records.finished(place), unfinished(place)
+    found, begun = records.finished(place), unfinished_runs(place)
     digests: dict[str, set[str]] = {}
     reasons: dict[str, str | None] = {}
     known: dict[str, State] = {}

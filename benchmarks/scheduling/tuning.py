@@ -26,7 +26,7 @@ from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import ATTACHED
 from benchmarks.experiments.settings import SEARCHED, Settings, change, read_recipe
-from benchmarks.runs.records import RunFolder
+from benchmarks.runs.folder import RunFolder
 from benchmarks.seeds import derive
 
 HOLDOUT = 0.25  # where the recipe holds nothing out
@@ -115,14 +115,12 @@ def _validated(base: Experiment, settings: Settings, data: Data, place: Path, ma
     except DivergedError:
         return 0.0
     folder.weights.unlink(missing_ok=True)  # the record says what came out
-    (score,) = (
-        row["mAP"] for row in record["metrics"] if (row["protocol"], row["feature"]) == ("validation", "before")
-    )
-    if score is None:
+    metrics = record.find_metrics("validation", "before")
+    if metrics is None or metrics.mAP is None:
         raise UserError(
             f"data set {data.name}: no held-out training identity is seen by two cameras; nothing to tune by"
         )
-    return float(score)
+    return metrics.mAP
 
 
 def best(tried: Sequence[Tried]) -> Tried:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load
 
-from benchmarks.runs import records
+from benchmarks.runs.store import load_records
 from slurm.local_cluster import __main__ as local
 
 pytestmark = [
@@ -135,7 +135,7 @@ def done(status, until, results):
     """Wait for so many records, and see that `bench status` tells of them, and of what was done besides."""
 
     def call(count: int, seconds: float = 240, besides: int = 0) -> None:
-        until(lambda: len(records.finished(results)) == count or _queue("%i %T"), seconds)
+        until(lambda: len(load_records(results)) == count or _queue("%i %T"), seconds)
         assert f"{count + besides} done" in status()
 
     return call
@@ -220,7 +220,7 @@ def test_an_array_runs_so_many_at_once_and_is_not_submitted_twice(
 
     def over() -> object:
         at_once.append(len(_queue("%i", "--states=RUNNING")))
-        return len(records.finished(results)) == 12 or _queue("%i %T")
+        return len(load_records(results)) == 12 or _queue("%i %T")
 
     until(over)
     assert 1 < max(at_once) <= 4
@@ -306,8 +306,8 @@ def test_after_mishaps_a_run_ends_with_the_bits_of_an_undisturbed_one(
     alone = undisturbed(8, processes)  # meanwhile
     done(1)
     assert weights() == alone
-    (record,) = records.finished(results)
-    assert record["environment"]["processes"] == processes
+    (record,) = load_records(results)
+    assert record.environment.processes == processes
     (log,) = results.glob("*/log.txt")
     assert log.read_text().count(" epoch 1 ") == 1  # it went on, and did not begin anew
 
@@ -420,8 +420,8 @@ def test_what_waits_for_a_data_set_to_be_packed_reads_it_from_the_nodes_disk(
 def test_two_nodes_train_what_one_process_trains(submit, done, results, ask, weights, undisturbed):
     submit(*ask("slow", 1), "--nodes", 2)
     done(1)
-    (record,) = records.finished(results)
-    assert record["environment"]["processes"] == 2
+    (record,) = load_records(results)
+    assert record.environment.processes == 2
     # Adam's first steps have one size whatever the gradient's, and make a step of the rounding of those that are next to
     # nothing. Three steps of another batch, or of statistics of half of it, are another weight altogether.
     two, one = (load(next(iter(found.values()))) for found in (weights(), undisturbed(1)))

@@ -10,12 +10,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmarks.experiments.experiment import DatasetPair
 from benchmarks.reporting.report import contents, pages
 from benchmarks.reporting.report.html import Markup, el, join
+from benchmarks.reporting.report.run_page import run_page
 from benchmarks.reporting.statistics import Interval, Verdict
-from benchmarks.reporting.verdict import Judged, judge
-from benchmarks.runs import exchange, records
-from benchmarks.runs.finished import Found
+from benchmarks.reporting.verdict import JudgedClaim, judge
+from benchmarks.runs import staleness
+from benchmarks.runs.exchange import export_runs
+from benchmarks.runs.finished import FinishedRun, finished_runs
+from benchmarks.runs.folder import RunFolder
 from benchmarks.suites.claims import Claim
 
 VOID = {"meta", "link", "img"}
@@ -82,17 +86,16 @@ def test_long_tables_of_queries_are_cut_and_say_so(site):
 
 
 def test_the_best_of_a_column_is_bold_and_a_filter_knows_its_baseline(finish, results):
-    from benchmarks.runs.finished import below
 
     finish("mean", ranks=[1, 1, 2, 2])
     finish("qan+afa", ranks=[1, 1, 1, 2])
-    section = contents.result_tables(below(results))[0]
+    section = contents.result_tables(finished_runs(results))[0]
     assert section.frame.baseline.tolist() == ["mean", "qan"]
     assert [str(cell) for cell in section.frame.R1] == ["50.0", "<b>75.0</b>"]
 
 
 def test_a_suites_table_stands_in_the_report_as_bench_table_prints_it(bench, finish, tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "code_digest", lambda _: "c" * 64)  # of these records: they are current
+    monkeypatch.setattr(staleness, "code_digest", lambda _: "c" * 64)  # of these records: they are current
     for method in ("mean", "qan", "mean+afa", "qan+afa"):
         for seed in (0, 1):
             finish(method, seed=seed)
@@ -115,18 +118,18 @@ def test_a_suites_table_stands_in_the_report_as_bench_table_prints_it(bench, fin
 
 def test_no_page_of_thousands_of_runs_is_over_2_mb(finish, results):
     record = finish("mean+afa", ranks=[*range(1, 3001)])
-    rows = pd.read_parquet(results / record["name"] / "queries.parquet").query("query < 'q030'")
+    rows = pd.read_parquet(results / record.name / "queries.parquet").query("query < 'q030'")
     runs = []
     for number in range(3000):
-        experiment = {**record["experiment"], "seed": number % 5, "dataset": f"walkers@{number % 30}:demo"}
-        experiment |= {"test": experiment["dataset"], "method": f"{'a-long-name' * 4}{number % 400}+afa"}
-        runs.append(Found({**record, "name": f"{number:05}" * 20, "experiment": experiment}, rows=rows))
+        dataset, method = f"walkers@{number % 30}:demo", f"{'a-long-name' * 4}{number % 400}+afa"
+        experiment = replace(record.experiment, seed=number % 5, dataset=dataset, test=dataset, method=method)
+        runs.append(FinishedRun(replace(record, name=f"{number:05}" * 20, experiment=experiment), rows=rows))
     sections = contents.result_tables(runs)
-    places = [{**record["experiment"], "dataset": f"d{number}", "test": f"d{number}"} for number in range(30)]
-    claims = judge([Found({**record, "experiment": experiment}, rows=rows) for experiment in places])
+    elsewhere = [replace(record.experiment, dataset=f"d{number}", test=f"d{number}") for number in range(30)]
+    claims = judge([FinishedRun(replace(record, experiment=experiment), rows=rows) for experiment in elsewhere])
     wide = [replace(each, frame=pd.concat([each.frame, each.frame.add_suffix(" again")], axis=1)) for each in sections]
     made = [pages.all_tables(wide), pages.overview(runs, claims, sections, []), *pages.all_runs(runs).values()]
-    made.append(pages.one_run(Found(record, records.RunFolder(results / record["name"])), None, []))
+    made.append(run_page(FinishedRun(record, RunFolder(results / record.name)), None, []))
     made.append(pages.all_figures(contents.drawn_figures(runs[:200])))
     assert len(sections) == 60
     assert max(len(text.encode()) for text in made) < 2e6
@@ -136,10 +139,10 @@ def test_a_report_of_exported_records_and_the_claims_that_are_handed_over(
     bench, finish, results, tmp_path, monkeypatch
 ):
     record = finish()
-    exchange.export([(records.RunFolder(results / record["name"]), record)], tmp_path / "runs.parquet")
+    export_runs([(RunFolder(results / record.name), record)], tmp_path / "runs.parquet")
     claim = Claim("AFA helps <mean>", "table4", ())
     interval = Interval(0.01, 0.005, 0.015, "methods", ())
-    judged = Judged(claim, ("mars", "mars"), interval, Verdict.SUPPORTED, (), 3, 0.007)
+    judged = JudgedClaim(claim, DatasetPair("mars", "mars"), interval, Verdict.SUPPORTED, (), 3, 0.007)
     monkeypatch.setattr(contents, "verdict", lambda runs: [judged])
     assert bench("report", "--from", tmp_path / "runs.parquet", "--to", tmp_path / "site").status == 0
     overview = (tmp_path / "site" / "index.html").read_text()

@@ -1,42 +1,43 @@
 """A suite's table: what was measured beside the paper, and why a cell is empty."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from benchmarks.data.loading import definition
-from benchmarks.reporting.suite_table import _counts, counted, grids
-from benchmarks.runs import records
+from benchmarks.reporting.dataset_table import count_as_table1, dataset_grids
+from benchmarks.reporting.suite_table import grids
+from benchmarks.runs.record import Cost, Metrics, Phase
 from benchmarks.scheduling.states import State
 from benchmarks.suites import SUITES
 from benchmarks.suites.suite import Choice, experiments
 
 
-def measured(planned, r1, m_ap, **environment):
-    experiment = replace(planned.experiment, data="d", test_data="d", weights="w")
-    row = {"protocol": "official", "feature": "before", "mAP": m_ap, "R1": r1, "R5": 1.0, "R10": 1.0, "R20": 1.0}
-    return {
-        "experiment": asdict(experiment),
-        "metrics": [{**row, "queries": 10, "unmatched": 0}],
-        "environment": {"gpu": None, "cpu": "a CPU", **environment},
-        "cost": {"parameters": 23_510_000, "multiply_adds": 4_050_000_000},
-        "phases": {"extract": {"per_second": 500.0 + 1000 * (r1 - 0.8)}},
-        "code": "c0de",
-        "name": experiment.name,
-        "finished": "2026",
-        "format": records.FORMAT,
-    }
+@pytest.fixture
+def measured(make_record):
+    """The record of a planned experiment with these results."""
+
+    def make(planned, r1, m_ap, gpu=None):
+        experiment = replace(planned.experiment, data="d", test_data="d", weights="w")
+        speed = 500.0 + 1000 * (r1 - 0.8)
+        return make_record(
+            experiment=experiment,
+            metrics=[Metrics("official", "before", m_ap, r1, 1.0, 1.0, 1.0, 10, 0)],
+            cost=Cost(23_510_000, 4_050_000_000.0),
+            phases={"extract": Phase(1.0, round(speed), speed)},
+            gpu=gpu,
+        )
+
+    return make
 
 
 def scored(record, *views):
-    """The record with metrics of its own: (protocol, feature, R1, mAP) each."""
-    rows = [
-        {"protocol": protocol, "feature": feature, "R1": r1, "mAP": m_ap, "R5": 1.0, "queries": 10, "unmatched": 0}
-        for protocol, feature, r1, m_ap in views
-    ]
-    return {**record, "metrics": rows}
+    """The record with other metrics: (protocol, feature, R1, mAP) each."""
+    rows = [Metrics(protocol, feature, m_ap, r1, 1.0, 1.0, 1.0, 10, 0) for protocol, feature, r1, m_ap in views]
+    return replace(record, metrics=rows)
 
 
 def table(choice, known, name="table4"):
@@ -52,7 +53,7 @@ def cells(grid, label, column):
 
 
 @pytest.fixture
-def mars():
+def mars(measured):
     """table4 on mars: the baseline with two seeds, QAN with one of two, full AFA failed, and the rest not run."""
     choice = Choice(("mars",), seeds=2)
     planned = {(each.row.label, each.experiment.seed): each for each in experiments(SUITES.get("table4")(), choice)}
@@ -115,20 +116,25 @@ def test_on_another_data_set_no_difference_to_the_paper_is_taken():
     assert any("no difference is taken" in note for note in grid.notes)
 
 
-def whole(choice, **environments):
-    """table4 with all of its rows measured; environment: its part by a row's number."""
+@pytest.fixture
+def whole(measured):
+    """table4 with all of its rows measured; gpu: by a row's number."""
+    return partial(_whole, measured)
+
+
+def _whole(measured, choice, gpu=lambda number: None):
     planned = enumerate(experiments(SUITES.get("table4")(), choice))
     known = {
         each.experiment.request_hash: State(
             "done",
-            record=measured(each, 0.88 + number / 1e5, 0.5, **{key: of(number) for key, of in environments.items()}),
+            record=measured(each, 0.88 + number / 1e5, 0.5, gpu(number)),
         )
         for number, each in planned
     }
     return table(choice, known)[0]
 
 
-def test_what_is_mixed_is_flagged_and_each_row_says_which_processors_its_speed_is_of():
+def test_what_is_mixed_is_flagged_and_each_row_says_which_processors_its_speed_is_of(whole):
     grid = whole(Choice(("mars",), seeds=1), gpu=lambda number: f"GPU {number % 2}")
     note = " ".join(grid.notes)
     assert "processor GPU 0, GPU 1 (MIXED)" in note
@@ -137,18 +143,18 @@ def test_what_is_mixed_is_flagged_and_each_row_says_which_processors_its_speed_i
     assert [row[-1] for row in grid.rows[:2]] == ["580 a", "580 b"]
 
 
-def test_figures_that_are_printed_alike_are_both_the_best():
+def test_figures_that_are_printed_alike_are_both_the_best(whole):
     grid = whole(Choice(("mars",), seeds=1))
     assert {row for row, column in grid.bold if grid.head[column] == "R1"} == set(range(len(grid.rows)))
 
 
-def test_what_is_changed_from_the_recipe_stands_below_the_table():
+def test_what_is_changed_from_the_recipe_stands_below_the_table(whole):
     assert "changed from the recipe: lr=0.002" in whole(Choice(("mars",), seeds=1, changes=("lr=0.002",))).notes
     assert not any("changed" in note for note in whole(Choice(("mars",), seeds=1)).notes)
 
 
 @pytest.fixture
-def calibrated():
+def calibrated(measured):
     """calibration on mars: one row near what is expected in both seeds' mean, one off, one off but for its own view."""
     choice = Choice(("mars",), seeds=2)
     views = {
@@ -203,13 +209,13 @@ def test_on_drawn_data_nothing_is_calibrated():
 
 
 def test_people_are_counted_as_table1_counts_them_without_dukevs_distractors():
-    (grid,) = [each for each in counted(SUITES.get("table1")(), Choice(("dukev",))) if each.title == "dukev"]
+    (grid,) = [each for each in dataset_grids(SUITES.get("table1")(), Choice(("dukev",))) if each.title == "dukev"]
     rows = {row[0]: dict(zip(grid.head, row, strict=True)) for row in grid.rows}
     for what in ("identities", "train_identities", "test_identities"):
         assert rows[what]["published"] == rows[what]["paper"], what
     people = [("train", 1), ("query", 2), ("gallery", 2), ("gallery", 3), ("gallery", 0)]
     table = pd.DataFrame([{"subset": part, "pid": pid, "camid": 1, "frames": ["a"]} for part, pid in people])
-    assert [_counts(table, definition(name))["test_identities"] for name in ("dukev", "mars")] == [1, 2]
+    assert [count_as_table1(table, definition(name))["test_identities"] for name in ("dukev", "mars")] == [1, 2]
 
 
 def test_published_systems_of_table2_stand_beside_ours():

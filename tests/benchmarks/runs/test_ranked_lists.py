@@ -6,7 +6,8 @@ import re
 import pandas as pd
 import pytest
 
-from benchmarks.runs import records
+from benchmarks.runs.folder import RunFolder
+from benchmarks.runs.store import load_records
 
 
 @pytest.fixture
@@ -14,8 +15,8 @@ def run(bench, results):
     """An untrained network on a small drawn data set."""
     answer = bench("run", "--method", "qan", "--dataset", "walkers:tiny", "--epochs", "0", "--workers", "0")
     assert answer.status == 0, answer.err
-    (record,) = records.finished(results)
-    return records.RunFolder(results / record["name"])
+    (record,) = load_records(results)
+    return RunFolder(results / record.name)
 
 
 def test_lists_agree_with_the_figures_of_the_run_and_leave_out_the_person_in_the_same_camera(bench, run):

@@ -1,0 +1,88 @@
+"""Records in the results directory: write one, read one, load all, find one by name."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from baselines.interface.errors import UserError
+from baselines.interface.registry import nearest
+from benchmarks.atomic import whole, write_whole
+
+from .folder import RunFolder, run_folders
+from .record import Record, parse_record, record_to_json
+
+
+def write_record(folder: RunFolder, record: Record, queries: pd.DataFrame) -> None:
+    """Write the results of each query first and the record last: a reader that sees a record sees all of the run.
+
+    Raises:
+        UserError: a field that no reader would accept.
+    """
+    text = record_to_json(record)
+    parse_record(text, folder.record)
+    with whole(folder.queries) as half:
+        queries.to_parquet(half, index=False)
+    write_whole(folder.record, text)
+
+
+def read_record(folder: RunFolder) -> Record | None:
+    """The record of a finished run; None if the run is not finished.
+
+    Raises:
+        UserError: not a record, or one that this version cannot read; the line names the file and the field.
+    """
+    try:
+        text = folder.record.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f"{folder.record}: cannot be read ({error.strerror})") from error
+    try:
+        return parse_record(text, folder.record)
+    except UserError as error:
+        raise UserError(f"{error}; --fresh makes it again") from error
+
+
+def read_finished(results_dir: Path) -> Iterator[tuple[RunFolder, Record]]:
+    """Every finished run, by name. A record that cannot be read is left out, with a line on stderr."""
+    for folder in run_folders(results_dir):
+        try:
+            record = read_record(folder)
+        except UserError as error:
+            leave_out(error)
+            continue
+        if record is not None:
+            yield folder, record
+
+
+def load_records(results_dir: Path) -> list[Record]:
+    """The records of all finished runs, by name. One that cannot be read is left out, with a line on stderr."""
+    return [record for _, record in read_finished(results_dir)]
+
+
+def find_run(text: str, results_dir: Path) -> tuple[RunFolder, Record]:
+    """The finished run that a text names: a folder's name, the beginning or the end of it, or a path.
+
+    Raises:
+        UserError: no such run, or several.
+    """
+    for folder in (RunFolder(Path(text)), RunFolder(results_dir / text)):
+        record = read_record(folder)
+        if record is not None:
+            return folder, record
+    found = {record.name: (folder, record) for folder, record in read_finished(results_dir)}
+    text = text.replace(":", "_")  # as folders' names have it
+    matches = [name for name in found if name.startswith(text) or name.endswith(text)]
+    if len(matches) == 1:
+        return found[matches[0]]
+    if matches:
+        raise UserError(f"{text!r} is {len(matches)} runs in {results_dir}: {', '.join(matches)}; name one")
+    hint = nearest(text, list(found)) if found else "there is none yet"
+    raise UserError(f"no finished run {text!r} in {results_dir}; {hint}")
+
+
+def leave_out(error: UserError) -> None:
+    """Tell the user on stderr what is left out, and why."""
+    print(f"bench: left out: {error}", file=sys.stderr)
