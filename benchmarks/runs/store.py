@@ -37,6 +37,8 @@ def read_record(folder: RunFolder) -> Record | None:
         text = folder.record.read_bytes()
     except FileNotFoundError:
         return None
+    except NotADirectoryError:
+        raise  # the results directory itself is a file; the command line names the variable
     except OSError as error:
         raise UserError(f"{folder.record}: cannot be read ({error.strerror})") from error
     try:
