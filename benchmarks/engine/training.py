@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 from baselines.interface.errors import UserError
 from benchmarks import launch
 from benchmarks.atomic import whole, write_whole
-from benchmarks.clips.batches import Batch, TrainingBatches
+from benchmarks.clips.training_batches import Batch, TrainingBatches
 from benchmarks.clips.workers import ahead
 from benchmarks.experiments.settings import Settings
 
