@@ -14,7 +14,7 @@ import typer
 
 from baselines.interface.errors import UserError
 from baselines.interface.registry import plugin_at_fault
-from benchmarks import launch
+from benchmarks import launch, paths
 from slurm import JobError
 
 from . import cluster, data, pictures, reading, running, suites, tuning
@@ -38,7 +38,6 @@ app.add_typer(pictures.verbs)
 app.add_typer(data.verbs, name="data")
 app.add_typer(reading.records_verbs, name="records")
 
-PLACES = ("BENCH_DATA", "BENCH_CACHE", "BENCH_RESULTS", "BENCH_SCRATCH")  # variables that name folders
 USER, STOPPED, READER_GONE = 2, 130, 141  # exit statuses; the last two as shells have them after SIGINT and SIGPIPE
 
 
@@ -85,9 +84,6 @@ def _explained(error: BaseException) -> tuple[int, str]:
     if plugin is not None:
         return USER, f"{plugin}: {reason} (a fault of the plug-in; --debug shows where)"
     if isinstance(error, OSError) and error.filename:
-        place = Path(error.filename).absolute()
-        below = (
-            name for name in PLACES if name in os.environ and place.is_relative_to(Path(os.environ[name]).absolute())
-        )
-        return USER, f"{error.filename}: {error.strerror}" + "".join(f" ({name} names its place)" for name in below)
+        above = paths.variables_above(Path(error.filename))
+        return USER, f"{error.filename}: {error.strerror}" + "".join(f" ({name} names its place)" for name in above)
     return 1, f"{reason} (a fault of the program; --debug shows where)"

@@ -15,6 +15,7 @@ from baselines.interface.registry import import_plugin, nearest
 from benchmarks import launch
 from benchmarks.data import DATASETS, family, imported
 from benchmarks.experiments.experiment import EXTERNAL
+from benchmarks.paths import results_dir
 from benchmarks.suites import SUITES
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def find_loaded(run: str) -> "tuple[RunFolder, Record]":
     """
     from benchmarks.runs import records
 
-    folder, record = records.find(run, records.results())
+    folder, record = records.find(run, results_dir())
     if record["experiment"]["recipe"] == EXTERNAL:
         raise UserError(f"{record['name']}: made by `bench score` from features of someone else's; there is no model")
     if hint := not_loaded(record):

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.paths import results_dir
+
 from .options import Dataset, Plugin, Root, Run, Split, Workers, find_loaded, first_line, machine
 from .printing import print_tables
 
@@ -55,7 +57,7 @@ def run(
         if test is not None:
             there = load(test, progress=lambda done, total: report("read", done, total, test))
             check_questions(there)
-        folder = records.RunFolder(records.results() / experiment.name)
+        folder = records.RunFolder(results_dir() / experiment.name)
         record = distributed.from_leader(lambda: records.read(folder))
         if record is not None and not fresh:
             reasons = records.stale(record, {})
@@ -68,9 +70,9 @@ def run(
             record = execute(experiment, settings, loaded, folder, how, fresh)
         if there is not None:
             how = machine(workers, settings.threads, report)
-            record = evaluate_elsewhere(folder, record, there, records.results(), how)
+            record = evaluate_elsewhere(folder, record, there, results_dir(), how)
     print_tables([record])
-    print(f"\n{records.results() / record['name']}")
+    print(f"\n{results_dir() / record['name']}")
 
 
 @verbs.command("eval")
@@ -87,15 +89,14 @@ def evaluate(
     from benchmarks.data.loading import load
     from benchmarks.engine.run import evaluate_elsewhere
     from benchmarks.progress import reporting
-    from benchmarks.runs import records
 
     source, record = find_loaded(run)
     with reporting() as report:
         loaded = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
         how = machine(workers, record["experiment"]["settings"]["threads"], report)
-        record = evaluate_elsewhere(source, record, loaded, records.results(), how)
+        record = evaluate_elsewhere(source, record, loaded, results_dir(), how)
     print_tables([record])
-    print(f"\n{records.results() / record['name']}")
+    print(f"\n{results_dir() / record['name']}")
 
 
 @verbs.command()
@@ -108,12 +109,11 @@ def score(
 ) -> None:
     """Evaluate features that someone else's code made, into a normal record."""
     first_line(f"{method} on {dataset}")
-    from benchmarks.runs import records
     from benchmarks.runs.external_features import score_files
 
-    record = score_files(query, gallery, method, dataset, metric, records.results())
+    record = score_files(query, gallery, method, dataset, metric, results_dir())
     print_tables([record])
-    print(f"\n{records.results() / record['name']}")
+    print(f"\n{results_dir() / record['name']}")
 
 
 @verbs.command()

@@ -8,6 +8,7 @@ import typer
 
 from baselines import BASELINES
 from baselines.interface.errors import UserError
+from benchmarks.paths import results_dir
 
 from .options import Dataset, Plugin, Root, Split, Workers, first_line, machine
 
@@ -45,7 +46,6 @@ def tune(
     from benchmarks.experiments.methods import ATTACHED, split_method
     from benchmarks.experiments.settings import SEARCHED
     from benchmarks.progress import reporting
-    from benchmarks.runs import records
     from benchmarks.scheduling.tuning import best, write_recipe
     from benchmarks.scheduling.tuning import tune as search
 
@@ -60,7 +60,7 @@ def tune(
                 name, dataset, recipe=recipe, changes=change, seed=seed, split=split, root=root, report=report
             )
             how = machine(workers, settings.threads, report)
-            tried, folder = search(experiment, settings, data, trials, records.results(), how)
+            tried, folder = search(experiment, settings, data, trials, results_dir(), how)
         file = folder / f"tuned-{trials}.toml" if to is None else to / f"{name}.toml"
         write_recipe(file, recipe or data.definition.recipe, settings, tried)
         chosen = best(tried)

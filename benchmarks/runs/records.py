@@ -25,11 +25,6 @@ RANKS = (1, 5, 10, 20)
 FORMAT = 1  # of a record; a reader of another format says so and reads nothing
 
 
-def results() -> Path:
-    """Where runs lie: BENCH_RESULTS, or results/runs below the current folder."""
-    return Path(os.environ.get("BENCH_RESULTS") or "results/runs")
-
-
 @dataclass(frozen=True)
 class RunFolder:
     """The files of one run."""

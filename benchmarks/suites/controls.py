@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.experiments.settings import changed_from_recipe
+from benchmarks.paths import results_dir
 from benchmarks.runs import records
 from benchmarks.runs.records import Record, RunFolder, experiment_of
 
@@ -106,7 +107,7 @@ def run_quick(report: "Report") -> None:
         experiment, settings, data = plan(
             method, DATASET, recipe=RECIPE, changes=changes, seed=0, split=0, root=None, report=report
         )
-        folder = RunFolder(records.results() / experiment.name)
+        folder = RunFolder(results_dir() / experiment.name)
         record = records.read(folder)
         if record is None or records.stale(record, {}):
             run(experiment, settings, data, folder, Machine(0, 10.0, report), fresh=record is not None)
