@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest, plugin_at_fault
-from benchmarks.atomic import whole, whole_folder, write_whole
+from benchmarks.atomic import atomic_file, atomic_folder, write_atomically
 from benchmarks.paths import cache_dir, data_dir
 
 from . import DATASETS, family, imported, imported_folder, packing
@@ -186,7 +186,7 @@ def pack_digest(folder: Path) -> str:
         with open(folder / PACK, "rb") as frames:
             total.update(hashlib.file_digest(frames, "sha256").digest())
         kept = total.hexdigest()
-        write_whole(meta, json.dumps({"digest": kept}))
+        write_atomically(meta, json.dumps({"digest": kept}))
     return kept
 
 
@@ -226,7 +226,7 @@ def _draw(name: str, progress: Progress | None) -> Path:
             yield frame
 
     try:
-        with whole_folder(folder) as half:
+        with atomic_folder(folder) as half:
             write_pack(half / PACK, counted())
             table.to_parquet(half / TABLE)
     except OSError:
@@ -261,7 +261,7 @@ def _index(
     meta = {"digest": digest, "folders": _folders(root, parents)}
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), b"bench": json.dumps(meta)})
-    with whole(file) as half:
+    with atomic_file(file) as half:
         pq.write_table(arrow, half)
     return table, digest
 

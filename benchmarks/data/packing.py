@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.atomic import whole, write_whole
+from benchmarks.atomic import atomic_file, write_atomically
 from benchmarks.paths import cache_dir, scratch_dir
 
 from .frame_stores import FolderStore, PackedStore, write_pack
@@ -43,7 +43,7 @@ def write(
             write_pack(file, ((each, store.read(each)) for each in part))
         if progress is not None:
             progress(first + len(part), len(names))
-    write_whole(folder / NOTE, json.dumps({"digests": sorted(tables), "parts": len(parts), "frames": len(names)}))
+    write_atomically(folder / NOTE, json.dumps({"digests": sorted(tables), "parts": len(parts), "frames": len(names)}))
     return folder
 
 
@@ -74,6 +74,6 @@ def _staged(folder: Path, place: Path) -> Path:
         fcntl.flock(file, fcntl.LOCK_EX)  # the kernel lets go of it when this process dies
         for part in sorted(folder.glob("*.arrow")):
             if not (here / part.name).exists():
-                with whole(here / part.name) as half:
+                with atomic_file(here / part.name) as half:
                     shutil.copyfile(part, half)
     return here

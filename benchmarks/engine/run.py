@@ -16,7 +16,7 @@ from baselines import BASELINES
 from baselines.backbones import file_digest, weights_digest
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
-from benchmarks.atomic import whole
+from benchmarks.atomic import atomic_file
 from benchmarks.clips.batches import TrainingBatches, tested
 from benchmarks.clips.optical_flow import flow_store
 from benchmarks.clips.raft import flow_digest
@@ -140,7 +140,7 @@ def run(
             )
             clock.note("train", *spent)
         if distributed.leads():
-            with whole(folder.weights) as half:
+            with atomic_file(folder.weights) as half:
                 write_weights(model, half)
         results: list[dict[str, Any]] = []
         queries = pd.DataFrame()
