@@ -45,7 +45,7 @@ def main() -> None:
     """The `bench` command."""
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
-    me, errors = launch.place(), sys.stderr
+    me, errors = launch.process_info(), sys.stderr
     if me.rank > 0 and not debug:
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for good: of several, one speaks
     try:
@@ -65,7 +65,7 @@ def main() -> None:
     if line and me.rank == 0:
         print(f"bench: {line}", file=errors)
     elif line and status != STOPPED:  # and each of its own trouble
-        print(f"bench, process {me.rank} of {me.world}: {line}", file=errors)
+        print(f"bench, process {me.rank} of {me.world_size}: {line}", file=errors)
     sys.exit(status)
 
 

@@ -20,7 +20,7 @@ from benchmarks.suites import SUITES
 
 if TYPE_CHECKING:
     from benchmarks.engine.run import Machine
-    from benchmarks.progress import Report
+    from benchmarks.progress import ReportProgress
     from benchmarks.runs.records import Record, RunFolder
 
 
@@ -93,7 +93,7 @@ def first_line(text: str) -> None:
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
-def machine(workers: int | None, threads: int, report: "Report", checkpoint_minutes: float = 10.0) -> "Machine":
+def machine(workers: int | None, threads: int, report: "ReportProgress", checkpoint_minutes: float = 10.0) -> "Machine":
     """How the verb's run is carried out; by default the cores that its threads leave over decode ahead."""
     from benchmarks.engine.run import Machine
 

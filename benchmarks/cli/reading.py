@@ -192,11 +192,11 @@ def doctor(
 
 
 def _controls() -> list[str]:
-    from benchmarks.progress import reporting
+    from benchmarks.progress import show_progress
     from benchmarks.runs import records
     from benchmarks.suites.controls import is_control, judge, lacking, run_quick
 
-    with reporting() as report:
+    with show_progress() as report:
         run_quick(report)
     run = list(filter(is_control, records.finished(results_dir())))
     digests = digests_at_hand(run)

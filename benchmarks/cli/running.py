@@ -44,12 +44,12 @@ def run(
     from benchmarks.engine import distributed
     from benchmarks.engine.run import check_questions, evaluate_elsewhere, plan
     from benchmarks.engine.run import run as execute
-    from benchmarks.progress import reporting
+    from benchmarks.progress import show_progress
     from benchmarks.runs import records
 
     short = {"backbone": backbone, "weights": weights, "epochs": epochs, "precision": precision}
     changes = [f"{key}={value}" for key, value in short.items() if value is not None] + change
-    with launch.group(), reporting() as report:
+    with launch.process_group(), show_progress() as report:
         experiment, settings, loaded = plan(
             method, dataset, recipe=recipe, changes=changes, seed=seed, split=split, root=root, report=report
         )
@@ -88,10 +88,10 @@ def evaluate(
     first_line(f"{run} on {dataset}")
     from benchmarks.data.loading import load
     from benchmarks.engine.run import evaluate_elsewhere
-    from benchmarks.progress import reporting
+    from benchmarks.progress import show_progress
 
     source, record = find_loaded(run)
-    with reporting() as report:
+    with show_progress() as report:
         loaded = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
         how = machine(workers, record["experiment"]["settings"]["threads"], report)
         record = evaluate_elsewhere(source, record, loaded, results_dir(), how)
@@ -127,11 +127,11 @@ def features(
     """Export a finished run's query and gallery features, as `bench score` reads them."""
     first_line(run)
     from benchmarks.data.loading import load
-    from benchmarks.progress import reporting
+    from benchmarks.progress import show_progress
     from benchmarks.runs.external_features import export_features
 
     source, record = find_loaded(run)
-    with reporting() as report:
+    with show_progress() as report:
         loaded = load(record["experiment"]["test"], record["experiment"]["test_split"], root)
         how = machine(workers, record["experiment"]["settings"]["threads"], report)
         for file in export_features(source, record, loaded, to, how):

@@ -45,7 +45,7 @@ def tune(
     from benchmarks.engine.run import plan
     from benchmarks.experiments.methods import ATTACHED, split_method
     from benchmarks.experiments.settings import SEARCHED
-    from benchmarks.progress import reporting
+    from benchmarks.progress import show_progress
     from benchmarks.scheduling.tuning import best, write_recipe
     from benchmarks.scheduling.tuning import tune as search
 
@@ -55,7 +55,7 @@ def tune(
         raise UserError(f"--to {to}: name a folder; each method's recipe becomes METHOD.toml in it")
     again = [word for text in change if text.partition("=")[0].strip() in ATTACHED for word in ("--set", text)]
     for name in dict.fromkeys(method):
-        with reporting() as report:
+        with show_progress() as report:
             experiment, settings, data = plan(
                 name, dataset, recipe=recipe, changes=change, seed=seed, split=split, root=root, report=report
             )

@@ -60,7 +60,9 @@ def _threads(settings: Settings) -> ThreadPoolExecutor:
     A worker has one, beside the others, and torch has threads of its own.
     """
     alone = settings.flow == "raft" or get_worker_info() is not None
-    return ThreadPoolExecutor(1 if alone else max(1, len(os.sched_getaffinity(0)) // launch.place().beside))
+    return ThreadPoolExecutor(
+        1 if alone else max(1, len(os.sched_getaffinity(0)) // launch.process_info().local_world_size)
+    )
 
 
 def _search(frames: Pixels) -> Iterator[NDArray[np.float32]]:

@@ -28,7 +28,7 @@ from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import Settings, from_dict, recipe_label, resolve
-from benchmarks.progress import Report
+from benchmarks.progress import ReportProgress
 from benchmarks.runs import records
 from benchmarks.runs.cost import Clock, cost, new_record
 from benchmarks.runs.records import Record, RunFolder
@@ -45,7 +45,7 @@ class Machine(NamedTuple):
 
     workers: int
     checkpoint_minutes: float
-    report: Report
+    report: ReportProgress
 
     @property
     def device(self) -> torch.device:
@@ -62,7 +62,7 @@ def plan(
     seed: int,
     split: int,
     root: Path | None,
-    report: Report,
+    report: ReportProgress,
 ) -> tuple[Experiment, Settings, Data]:
     """The experiment that a command describes, its settings and its data.
 

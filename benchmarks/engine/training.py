@@ -333,7 +333,7 @@ def train(
             custom_hooks=[written, saved],
             load_from=str(checkpoint) if resume else None,
             resume=resume,
-            launcher=launch.place().launcher if distributed.world() > 1 else "none",
+            launcher=launch.process_info().launcher if distributed.world() > 1 else "none",
             randomness={"seed": 0},  # nothing draws from it
             experiment_name=folder.name,
             log_file=log,

@@ -17,7 +17,7 @@ from benchmarks.runs.records import Record, RunFolder, experiment_of
 from .claims import ORDERED
 
 if TYPE_CHECKING:
-    from benchmarks.progress import Report
+    from benchmarks.progress import ReportProgress
 
 DATASET, APPEARANCE, RECIPE = "walkers-gait", "walkers-appearance", "control"
 QUICK: tuple[tuple[str, tuple[str, ...]], ...] = (("mean", ()), ("cnn3d", ()), ("cnn3d", ("shuffle=both",)))
@@ -99,7 +99,7 @@ def r1(record: Record) -> float:
     return 100 * float(next(row["R1"] for row in record["metrics"] if row["feature"] == "before"))
 
 
-def run_quick(report: "Report") -> None:
+def run_quick(report: "ReportProgress") -> None:
     """Run those of the QUICK controls that are not finished, or not by the code of today (minutes on two cores)."""
     from benchmarks.engine.run import Machine, plan, run
 
