@@ -14,6 +14,7 @@ from benchmarks.clips.training_batches import TrainingBatches
 from benchmarks.data.loading import load
 from benchmarks.engine.model import ReidModel
 from benchmarks.experiments.settings import resolve
+from benchmarks.paths import cache_dir
 
 SETTINGS = resolve("control", "flow", ["clip_frames=4", "identities=2", "clips=2", "epochs=1"])
 
@@ -76,7 +77,7 @@ def test_an_interrupted_computation_loses_no_finished_file(monkeypatch):
 
     with pytest.raises(KeyboardInterrupt):
         flow_store(data, SETTINGS, stop)
-    made = {file: file.stat().st_mtime_ns for file in (optical_flow.cache() / "flow").glob("walkers-gait@7*/*.arrow")}
+    made = {file: file.stat().st_mtime_ns for file in (cache_dir() / "flow").glob("walkers-gait@7*/*.arrow")}
     assert made
     store = flow_store(data, SETTINGS)
     assert {file: file.stat().st_mtime_ns for file in made} == made

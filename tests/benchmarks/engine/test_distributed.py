@@ -137,7 +137,7 @@ def talk() -> dict[str, object]:
 def main(place: Path) -> None:
     torch.set_num_threads(1)
     BASELINES.add_file(PLUGIN)
-    with launch.group():
+    with launch.process_group():
         made = {method: train(method, STEPS) for method in METHODS}
         made["per frame"] = train("mean+afa", 1, "granularity=frame", "sigma=0.5")
         made["in shares"] = train("mean+afa", 3, "statistics_shares=2")
@@ -269,7 +269,7 @@ TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE
 )
 def test_the_launcher_says_which_process_this_is(said, environment, expected):
     said(environment)
-    assert tuple(launch.place()) == expected
+    assert tuple(launch.process_info()) == expected
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_mmengines_slurm_launcher_lets_a_step_meet_at_its_own_node_and_port(said
 
     monkeypatch.setattr(torch.distributed, "init_process_group", join)
     monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
-    with mock.patch.dict(os.environ), launch.group():
+    with mock.patch.dict(os.environ), launch.process_group():
         assert asked == {**given, "environment": ["node-b", str(20_000 + 7 * 31 + 2), "1", "2"]}
 
 
