@@ -96,6 +96,7 @@ def test_what_sbatch_refuses_costs_no_result(bench, programs, results, monkeypat
     (file,) = results.glob("*/record.json")
     file.write_text(file.read_text().replace('"code": "', '"code": "0'))
     before = {each.name: each.read_bytes() for each in file.parent.iterdir()}
+    programs("srun", "")  # submitit looks for it before it calls sbatch
     programs("squeue", "")
     programs("scontrol", "echo MaxArraySize = 1001")
     programs("sbatch", "echo 'sbatch: error: no such account' >&2; exit 1")
@@ -122,6 +123,7 @@ def test_what_packs_for_a_refused_submission_is_cancelled(bench, programs, resul
     monkeypatch.setenv("BENCH_SITE", str(tmp_path / "site.toml"))
     (tmp_path / "site.toml").write_text('scratch = "/scratch"\n')
     assert bench("data", "export", "walkers:tiny", "--layout", "mars", "--to", tmp_path / "mars").returncode == 0
+    programs("srun", "")  # submitit looks for it before it calls sbatch
     programs("squeue", "")
     programs("scontrol", "echo MaxArraySize = 1001")
     programs("scancel", f'echo "$@" >> {tmp_path}/cancelled')
