@@ -277,7 +277,7 @@ class BenchRunner(Runner):
 
 
 def adam(model: ReidModel) -> torch.optim.Adam:
-    """Adam with L2 weight decay on all parameters (section 3.3); in float32 torch chooses its implementation, so that bits stay."""
+    """Adam with L2 weight decay on all parameters (section 3.3); in float32 torch chooses the implementation."""
     settings = model.settings
     fused = True if settings.precision == "bf16" else None
     return torch.optim.Adam(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
