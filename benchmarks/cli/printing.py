@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from baselines.interface.errors import UserError
+from benchmarks.paths import results_dir
 
 if TYPE_CHECKING:
     from benchmarks.runs.finished import FinishedRun
@@ -32,20 +33,18 @@ def runs_found(names: Sequence[str], datasets: Collection[str], files: Sequence[
     Raises:
         UserError: there are none.
     """
-    from benchmarks.runs import records
     from benchmarks.runs.finished import FinishedRun, finished_runs, runs_in_file
+    from benchmarks.runs.store import find_run
 
     if names and not files:
-        found = [
-            FinishedRun(record, folder) for folder, record in (records.find(name, records.results()) for name in names)
-        ]
+        found = [FinishedRun(record, folder) for folder, record in (find_run(name, results_dir()) for name in names)]
     else:
-        found = [run for file in files for run in runs_in_file(file)] if files else finished_runs(records.results())
+        found = [run for file in files for run in runs_in_file(file)] if files else finished_runs(results_dir())
         wanted = {run.name for run in found for name in names if run.name.startswith(name) or run.name.endswith(name)}
         found = [run for run in found if not names or run.name in wanted]
     found = [run for run in found if not datasets or run.experiment.test in datasets]
     if not found:
-        place = ", ".join(map(str, files)) or records.results()
+        place = ", ".join(map(str, files)) or results_dir()
         called = f" {' or '.join(names)}" if names else ""
         where = f" on {' or '.join(datasets)}" if datasets else ""
         raise UserError(f"no finished runs{called} in {place}{where}")
@@ -109,25 +108,20 @@ def suite_page(
     from benchmarks.reporting.dataset_table import dataset_grids
     from benchmarks.reporting.grid import page
     from benchmarks.reporting.suite_table import grids
-    from benchmarks.runs import exchange
+    from benchmarks.runs.exchange import exported_records
     from benchmarks.scheduling.states import from_records
 
     if suite.paper == "table1":
         return page(dataset_grids(suite, choice, root), style)
-    look = (
-        from_records([record for file in files for record in exchange.exported_records(file)])
-        if files
-        else look_here(root)
-    )
+    look = from_records([record for file in files for record in exported_records(file)]) if files else look_here(root)
     return page(grids(suite, choice, look, protocol, feature), style)
 
 
 def look_here(root: Path | None = None) -> "Look":
     """A function that gives the states of planned experiments in the results here, and in the queue."""
-    from benchmarks.runs import records
     from benchmarks.scheduling.queue import with_jobs
     from benchmarks.scheduling.states import here
     from slurm.ledger import Ledger
 
-    ledger = Ledger(records.results())
-    return with_jobs(here(records.results(), root), ledger, jobs_of(ledger))
+    ledger = Ledger(results_dir())
+    return with_jobs(here(results_dir(), root), ledger, jobs_of(ledger))

@@ -10,6 +10,7 @@ import typer
 from baselines import BASELINES
 from baselines.interface.errors import UserError
 from benchmarks.data import DATASETS, imported
+from benchmarks.paths import results_dir
 
 from .options import From, Plugin, Protocol, Run, first_line, not_loaded, spread
 from .printing import check_choices, digests_at_hand, print_tables, runs_found, suite_page
@@ -60,10 +61,11 @@ WALKERS = {
 def show(run: Run, plugin: Plugin = []) -> None:
     """One finished run: results under every protocol, settings, cost, and where it was made."""
     from benchmarks.reporting.show import describe
-    from benchmarks.runs import records
+    from benchmarks.runs.staleness import stale_reasons
+    from benchmarks.runs.store import find_run
 
-    folder, record = records.find(run, records.results())
-    print(describe(record, records.stale(record, digests_at_hand([record]))))
+    folder, record = find_run(run, results_dir())
+    print(describe(record, stale_reasons(record, digests_at_hand([record]))))
     print(f"\n{folder.path}")
     _say_unknown([record])
 
@@ -83,7 +85,6 @@ def table(
     --seeds, --quick, --recipe, --set and --root are a suite's, as `bench suite run` takes them; --dataset without a suite: that
     data set's runs alone.
     """
-    from benchmarks.runs import records
     from benchmarks.runs.unfinished import unfinished_runs
 
     check_choices(style, feature)
@@ -104,7 +105,7 @@ def table(
         if not files:
             _say_unknown(found)
     finally:
-        for run in [] if files else unfinished_runs(records.results()):
+        for run in [] if files else unfinished_runs(results_dir()):
             if not asked.dataset or run.experiment.test in asked.dataset:
                 print(f"not finished: {run}", file=sys.stderr)
 
@@ -123,13 +124,13 @@ def verdict(
 
     from benchmarks.reporting.grid import page
     from benchmarks.reporting.verdict import grids, judge
-    from benchmarks.runs import records
+    from benchmarks.runs.staleness import stale_reasons
     from benchmarks.suites import controls
 
     runs = runs_found([], [], files)
     if not files:
         digests = digests_at_hand([run.record for run in runs])
-        everything, runs = runs, [run for run in runs if not records.stale(run.record, digests)]
+        everything, runs = runs, [run for run in runs if not stale_reasons(run.record, digests)]
         if len(runs) < len(everything):
             print(f"bench: {len(everything) - len(runs)} stale runs left out (bench table)", file=sys.stderr)
     found = [run for run in runs if dataset in (None, run.experiment.dataset, run.experiment.test)]
@@ -195,16 +196,17 @@ def doctor(
 
 
 def _controls() -> list[str]:
-    from benchmarks.progress import reporting
-    from benchmarks.runs import records
+    from benchmarks.progress import show_progress
+    from benchmarks.runs.staleness import stale_reasons
+    from benchmarks.runs.store import load_records
     from benchmarks.scheduling.quick_controls import run_quick_controls
     from benchmarks.suites.controls import is_control, judge, missing
 
-    with reporting() as report:
-        run_quick_controls(records.results(), report)
-    run = list(filter(is_control, records.finished(records.results())))
+    with show_progress() as report:
+        run_quick_controls(results_dir(), report)
+    run = list(filter(is_control, load_records(results_dir())))
     digests = digests_at_hand(run)
-    found = [record for record in run if not records.stale(record, digests)]
+    found = [record for record in run if not stale_reasons(record, digests)]
     print()
     print_tables(found)
     failures = judge(found)
@@ -222,11 +224,11 @@ def export(
     dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
 ) -> None:
     """Write the finished runs, results a query included, to one file. Of one suite: `bench suite export`."""
-    from benchmarks.runs import exchange
+    from benchmarks.runs.exchange import export_runs
 
     found = runs_found([], [dataset] if dataset else [], [])
     runs = [(run.folder, run.record) for run in found if run.folder]
-    exchange.export_runs(runs, to)
+    export_runs(runs, to)
     print(f"{to}: {len(runs)} runs")
 
 
@@ -235,11 +237,11 @@ def merge(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of `bench records export`.")],
 ) -> None:
     """Put a co-author's runs beside your own. Those that are here already are left as they are."""
-    from benchmarks.runs import exchange, records
+    from benchmarks.runs.exchange import merge_file
 
     for file in files:
-        added, kept = exchange.merge_file(file, records.results())
-        print(f"{file}: {added} runs added to {records.results()}, {kept} were there")
+        added, kept = merge_file(file, results_dir())
+        print(f"{file}: {added} runs added to {results_dir()}, {kept} were there")
 
 
 def _say_unknown(found: "list[Record]") -> None:

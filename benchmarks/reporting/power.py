@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from benchmarks.data.loading import definition
-from benchmarks.runs import records
+from benchmarks.paths import results_dir
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.runs.folder import RunFolder
 from benchmarks.scheduling.states import DONE, State
@@ -22,7 +22,7 @@ Pilot = list[tuple[FinishedRun, FinishedRun]]  # two rows' runs of the same seed
 def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: Sequence[Planned]) -> Iterator[str]:
     """Lines of text: what two checkpoints must differ by, and two methods, on each pair of data sets."""
     done = {
-        each.experiment.request_hash: FinishedRun(state.record, RunFolder(records.results() / state.record.name))
+        each.experiment.request_hash: FinishedRun(state.record, RunFolder(results_dir() / state.record.name))
         for each, state in zip(planned, states, strict=True)
         if state.word == DONE and state.record is not None
     }

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from baselines.interface.errors import UserError
-from benchmarks.atomic import whole
+from benchmarks.atomic import atomic_file
 
 from .folder import RunFolder
 from .record import Record, parse_record, record_to_json
@@ -29,7 +29,7 @@ def export_runs(runs: Sequence[tuple[RunFolder, Record]], file: Path) -> None:
     parts = [pd.read_parquet(folder.queries).assign(run=record.name) for folder, record in runs]
     table = pa.Table.from_pandas(pd.concat(parts, ignore_index=True), preserve_index=False)
     text = json.dumps([json.loads(record_to_json(record)) for _, record in runs], sort_keys=True, allow_nan=False)
-    with whole(file) as half:
+    with atomic_file(file) as half:
         pq.write_table(
             table.replace_schema_metadata({**(table.schema.metadata or {}), RECORDS: text}), half, compression="zstd"
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from baselines.interface.errors import UserError
-from benchmarks.atomic import write_whole
+from benchmarks.atomic import write_atomically
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class RunFolder:
             if isinstance(error, UserError):
                 line = str(error).strip().splitlines()[-1]  # of a worker's error, the line below its traceback
             if not self.failure.exists():
-                write_whole(self.failure, line)
+                write_atomically(self.failure, line)
             raise
 
     def clear(self) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
-from benchmarks.atomic import whole, write_whole
+from benchmarks.atomic import atomic_file, write_atomically
 
 from .folder import RunFolder, run_folders
 from .record import Record, parse_record, record_to_json
@@ -22,9 +22,9 @@ def write_record(folder: RunFolder, record: Record, queries: pd.DataFrame) -> No
     """
     text = record_to_json(record)
     parse_record(text, folder.record)
-    with whole(folder.queries) as half:
+    with atomic_file(folder.queries) as half:
         queries.to_parquet(half, index=False)
-    write_whole(folder.record, text)
+    write_atomically(folder.record, text)
 
 
 def read_record(folder: RunFolder) -> Record | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from baselines.interface.errors import UserError
-from benchmarks.atomic import write_whole
+from benchmarks.atomic import write_atomically
 from benchmarks.experiments.experiment import Experiment
 
 from .folder import RunFolder, run_folders
@@ -42,14 +42,14 @@ class UnfinishedRun(NamedTuple):
 def start_run(folder: RunFolder, experiment: Experiment, code: str | None) -> None:
     """Write the experiment to the folder, with the digest of the code that runs it."""
     shutil.rmtree(_early_failure_folder(folder.path.parent, experiment).path, ignore_errors=True)
-    write_whole(folder.settings, to_json({**asdict(experiment), "code": code}))
+    write_atomically(folder.settings, to_json({**asdict(experiment), "code": code}))
 
 
 def note_early_failure(results_dir: Path, experiment: Experiment, line: str) -> None:
     """Note that a run failed before it had read its data and weights. The note is removed when the run starts."""
     folder = _early_failure_folder(results_dir, experiment)
     start_run(folder, experiment, None)
-    write_whole(folder.failure, line)
+    write_atomically(folder.failure, line)
 
 
 def _early_failure_folder(results_dir: Path, experiment: Experiment) -> RunFolder:

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from benchmarks.engine.run import Machine, plan, run
-from benchmarks.progress import Report
+from benchmarks.progress import ReportProgress
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.staleness import stale_reasons
 from benchmarks.runs.store import read_record
 from benchmarks.suites import controls
 
 
-def run_quick_controls(results_dir: Path, report: Report) -> None:
+def run_quick_controls(results_dir: Path, report: ReportProgress) -> None:
     """Run those of `controls.QUICK` that are not finished, or that other code has run."""
     for method, changes in controls.QUICK:
         experiment, settings, data = plan(

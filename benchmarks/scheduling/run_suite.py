@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NamedTuple
 
-from benchmarks.runs import records
-from benchmarks.runs.unfinished import started_experiments
+from benchmarks.paths import results_dir
+from benchmarks.runs.unfinished import note_early_failure, started_experiments
 from benchmarks.suites.suite import Planned
 
 from .queue import BUSY
@@ -49,11 +49,11 @@ def run_missing(planned: Sequence[Planned], states: Sequence[State]) -> Iterator
                 continue
             reason = line or f"exit status {status}"
             # A run that fails before it knows its data and weights has no folder in which it could say so.
-            place, request = records.results(), each.experiment.request_hash
+            place, request = results_dir(), each.experiment.request_hash
             if all(
                 folder.failed_empty or started.request_hash != request for folder, started in started_experiments(place)
             ):
-                records.fail(place, each.experiment, reason)
+                note_early_failure(place, each.experiment, reason)
             yield Outcome(each, "failed", reason)
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from benchmarks.data.loading import absent as why_absent
 from benchmarks.data.loading import known_digests
-from benchmarks.runs import records
 from benchmarks.runs.record import Record
+from benchmarks.runs.staleness import stale_reasons
+from benchmarks.runs.store import load_records
 from benchmarks.runs.unfinished import UnfinishedRun, unfinished_runs
 from benchmarks.suites.suite import Planned
 
@@ -45,15 +46,15 @@ def known_states(
     """The state of each experiment of which something lies on disk, by its request hash.
 
     Args:
-        found, begun: what `records.finished` and `unfinished_runs` gave.
-        digests: of the data at hand, as `records.stale` takes them.
+        found, begun: what `load_records` and `unfinished_runs` gave.
+        digests: of the data at hand, as `stale_reasons` takes them.
     """
     known: dict[str, State] = {}
     alike, _ = like_the_last(found)
     for each in begun:
         known[each.experiment.request_hash] = State(each.state, each.detail + _time_left(each, alike))
     for record in sorted(found, key=lambda record: record.finished):
-        reasons = records.stale(record, dict(digests))
+        reasons = stale_reasons(record, dict(digests))
         request = record.experiment.request_hash
         state = State("stale", "; ".join(reasons), record) if reasons else State(DONE, record=record)
         if state.word == DONE or request not in known or known[request].word == "stale":
@@ -71,7 +72,7 @@ def _time_left(begun: UnfinishedRun, found: Sequence[Record]) -> str:
 
 def by_request(place: Path) -> dict[str, State]:
     """The state of each experiment of which something lies below `place`, by its request hash, whatever data is at hand."""
-    return known_states(records.finished(place), unfinished_runs(place), {})
+    return known_states(load_records(place), unfinished_runs(place), {})
 
 
 def _nothing(planned: Planned, absent: Mapping[str, str]) -> State:
@@ -89,7 +90,7 @@ def from_records(found: Sequence[Record]) -> Look:
 
 def here(place: Path, root: Path | None = None) -> Look:
     """A function that gives the states of planned experiments in the results below `place`, which is read once."""
-    found, begun = records.finished(place), unfinished_runs(place)
+    found, begun = load_records(place), unfinished_runs(place)
     digests: dict[str, set[str]] = {}
     reasons: dict[str, str | None] = {}
     known: dict[str, State] = {}
