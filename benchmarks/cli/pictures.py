@@ -67,7 +67,7 @@ def gallery(
     source, record = find_loaded(run)
     with show_progress() as report:
         loaded = load(record.experiment.test, record.experiment.test_split, root)
-        how = machine(workers, record.experiment.settings["threads"], report)
+        how = machine(workers, record.experiment.settings.get("threads", 1), report)
         lists = ranked(source, record, loaded, how, queries, protocol, query)
     print(save(record, protocol or record.first_protocol, lists, to or source.gallery))
 

@@ -95,7 +95,7 @@ def evaluate(
     source, record = find_loaded(run)
     with show_progress() as report:
         loaded = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
-        how = machine(workers, record.experiment.settings["threads"], report)
+        how = machine(workers, record.experiment.settings.get("threads", 1), report)
         record = evaluate_elsewhere(source, record, loaded, results_dir(), how)
     print_tables([record])
     print(f"\n{results_dir() / record.name}")
@@ -135,6 +135,6 @@ def features(
     source, record = find_loaded(run)
     with show_progress() as report:
         loaded = load(record.experiment.test, record.experiment.test_split, root)
-        how = machine(workers, record.experiment.settings["threads"], report)
+        how = machine(workers, record.experiment.settings.get("threads", 1), report)
         for file in export_features(source, record, loaded, to, how):
             print(file)

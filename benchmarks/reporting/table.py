@@ -101,8 +101,7 @@ def _table(
     digests: dict[str, set[str]] | None,
     feature: str,
 ) -> Table:
-    # The first of our own runs, if there is one: features of other code have all protocols, whatever the data set.
-    protocol = protocol or min(records, key=lambda record: record.experiment.external).first_protocol
+    protocol = protocol or _default_protocol(records, feature)
     ours = own_experiments(records)
     context = _Context(protocol, feature, common_settings(ours), common_changes(ours))
     rows: dict[tuple[str, ...], list[tuple[Record, Metrics]]] = {}
@@ -121,6 +120,13 @@ def _table(
         made.append(MethodRow(label, [record for record, _ in found], values, reason))
     made.sort(key=lambda row: row.label)
     return Table(pair.title, made, _notes(made, context))
+
+
+def _default_protocol(records: Sequence[Record], feature: str) -> str:
+    """The first protocol of most runs of ours: features of other code have all protocols, whatever the data set."""
+    ours = [record for record in records if not record.experiment.external] or records
+    first = Counter(record.first_protocol for record in ours if record.find_metrics(record.first_protocol, feature))
+    return first.most_common(1)[0][0] if first else records[0].first_protocol
 
 
 def _row_key(experiment: Experiment, context: _Context, reasons: Sequence[str]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, TypeAdapt
 
 from baselines.interface.errors import UserError
 from benchmarks.experiments.experiment import Experiment
+from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import TYPES, check_values
 
 FORMAT = 1  # raised when the fields change: a reader refuses a record of another format
@@ -188,6 +189,10 @@ def _check_experiment(experiment: Experiment) -> Experiment:
                     check(value)
             except ValueError as error:
                 raise ValueError(f"{field} {error}") from None
+    try:
+        split_method("" if experiment.external else experiment.method)
+    except UserError as error:
+        raise ValueError(str(error)) from None
     _check_settings(tuple((key, type(value), value) for key, value in experiment.settings.items()))
     return experiment
 

@@ -36,13 +36,12 @@ def seconds(experiment: Experiment, found: Sequence[Record]) -> float | None:
     The median of the best matches is taken. Drawing or indexing the data comes on top, once a machine.
     """
     clips = _clips(experiment, found)
-    trained = [record for record in found if "train" in record.phases]
+    trained = [record for record in found if "train" in record.phases and record.phases["train"].per_second > 0]
     for keys in LIKENESS:
         alike = [record for record in trained if _alike(experiment, record.experiment, keys)]
         if alike and clips is not None:
-            speed = float(np.median([record.phases["train"].per_second for record in alike]))
             frames = clips * experiment.settings["epochs"] * experiment.settings["clip_frames"]
-            return frames / speed + _extraction(experiment, alike, found)
+            return frames / _speed(alike, "train") + _extraction(experiment, alike, found)
     return None
 
 
@@ -52,8 +51,9 @@ def _clips(experiment: Experiment, found: Sequence[Record]) -> float | None:
     for record in found:
         there, run = record.experiment, record.phases.get("train")
         same = all(there.settings.get(key) == settings[key] for key in ("identities", "clips", "holdout"))
-        if run and there.dataset == experiment.dataset and same and not there.external:
-            return float(run.items / there.settings["epochs"] / there.settings["clip_frames"])
+        frames = there.settings.get("epochs", 0) * there.settings.get("clip_frames", 0)  # of a clip, in all epochs
+        if run and there.dataset == experiment.dataset and same and frames and not there.external:
+            return run.items / frames
     persons = definition(experiment.dataset).published.get("train", {}).get("identities")
     return math.ceil(persons / settings["identities"]) * settings["identities"] * settings["clips"] if persons else None
 
@@ -61,7 +61,13 @@ def _clips(experiment: Experiment, found: Sequence[Record]) -> float | None:
 def _extraction(experiment: Experiment, alike: Sequence[Record], found: Sequence[Record]) -> float:
     here = [record for record in found if record.experiment.test == experiment.test]
     frames = next((record.phases["extract"].items for record in here if "extract" in record.phases), 0)
-    return float(frames / np.median([record.phases["extract"].per_second for record in alike]))
+    extracted = [each for each in alike if "extract" in each.phases and each.phases["extract"].per_second > 0]
+    return frames / _speed(extracted, "extract") if extracted else 0.0
+
+
+def _speed(records: Sequence[Record], phase: str) -> float:
+    """The median of their frames/s in a phase that all have."""
+    return float(np.median([record.phases[phase].per_second for record in records]))
 
 
 def _alike(experiment: Experiment, other: Experiment, keys: Sequence[str]) -> bool:

@@ -115,6 +115,11 @@ def test_known_setting_is_checked(valid):
         parse_record(changed(valid, ("experiment", "settings", "sampling"), "odd"), "a file")
 
 
+def test_unknown_attachment_is_refused(valid):
+    with pytest.raises(UserError, match=r"method 'mean\+x'"):
+        parse_record(changed(valid, ("experiment", "method"), "mean+x"), "a file")
+
+
 def test_unknown_field_is_refused(valid):
     with pytest.raises(UserError, match="a file: more"):
         parse_record(json.dumps({**valid, "more": 1}), "a file")

@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from baselines.interface.errors import UserError
+from benchmarks.experiments.experiment import EXTERNAL, Experiment
 from benchmarks.runs.exchange import RECORDS, export_runs, exported_records, merge_file
 from benchmarks.runs.finished import FinishedRun, finished_runs
 from benchmarks.runs.folder import RunFolder, temporarily_removed
-from benchmarks.runs.record import record_to_json
+from benchmarks.runs.record import Metrics, record_to_json
 from benchmarks.runs.store import find_run, load_records, read_record, write_record
 from benchmarks.runs.unfinished import start_run, starting_code, unfinished_runs
 
@@ -51,6 +52,27 @@ def test_table_shows_the_others(three, bench):
     assert answer.status == 0
     assert answer.out.splitlines()[1].split(",")[2] == "2"  # runs
     assert f"bench: left out: {three[1].record}: metrics.0.mAP: " in answer.err
+
+
+VERBS = (
+    "table", "table table4 --dataset walkers", "verdict", "plan fig3b --dataset walkers", "status", "figure cmc",
+    "figure training", "figure fig3a", "records export all.parquet", "report --to site",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_sparse_record_stops_no_verb(three, make_record, results, bench, tmp_path, monkeypatch, verb):
+    """A record that is valid and has as little as can be: no settings, no phases, unknown names, no match."""
+    monkeypatch.chdir(tmp_path)
+    nothing = [Metrics("strange", "after", None, None, None, None, None, 0, 1)]
+    for method in ("mean", "unknown+afa-motion", "<b>"):
+        experiment = Experiment(method, "walkers", "nowhere", {}, 0, 0, "d", "d", "none", "strange")
+        for each in (experiment, replace(experiment, test="walkers"), replace(experiment, recipe=EXTERNAL)):
+            record = replace(make_record(experiment=each, metrics=nothing, cost=None), phases={}, peak_memory={})
+            write_record(RunFolder(results / record.name), record, QUERIES.iloc[:0])
+    answer = bench(*verb.split())
+    assert answer.status == 0 or (verb == "verdict" and "nothing to judge" in answer.err), answer.err
+    assert "Traceback" not in answer.err
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00\xff", b"[]", b'{"format": 1}'])
