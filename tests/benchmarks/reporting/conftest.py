@@ -1,4 +1,4 @@
-"""Finished runs of drawn numbers in this test's folder of runs, as a real run would leave them."""
+"""Finished runs with simulated results in the test's results directory, as a real run would leave them."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a suite could show at all, before and after a pilot."""
+"""The smallest difference that a suite can show, before and after a pilot."""
 
 import math
 
@@ -51,7 +51,7 @@ def test_over_splits_by_hand(said):
     assert f"with 10 splits a true difference of {100 * least:.1f} points of mAP shows" in text
 
 
-def test_too_few_seeds_show_nothing_whatever_they_say(said):
+def test_too_few_seeds_show_nothing(said):
     text = said("dukev", 2, lambda method, seed, split: 0.5)
     assert "fewer than 3 seeds do not decide what methods differ by" in text
     assert "a true difference" not in text

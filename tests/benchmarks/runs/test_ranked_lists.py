@@ -1,4 +1,4 @@
-"""Ranked strips show what the run's figures were made of."""
+"""Ranked strips show what the run's figures were computed from."""
 
 import json
 import re
@@ -19,7 +19,7 @@ def run(bench, results):
     return RunFolder(results / record.name)
 
 
-def test_lists_agree_with_the_figures_of_the_run_and_leave_out_the_person_in_the_same_camera(bench, run):
+def test_lists_agree_with_the_run(bench, run):
     answer = bench("gallery", run.path.name, "--queries", 4, "--workers", 0)
     assert answer.status == 0, answer.err
     described = json.loads((run.gallery / "gallery.json").read_text())
