@@ -62,17 +62,17 @@ def files(described: dict[str, Any]) -> list[str]:
 
 
 def section(described: dict[str, Any], folder: str) -> Markup:
-    """The lists as HTML, `folder` being the way from the page to the strips: "" or "NAME/"."""
+    """The lists as HTML, `folder` being the path from the page to the strips: "" or "NAME/"."""
     weighted = any(each["query"]["quality"] for each in described["lists"])
     legend = el(
         "p",
         f"Protocol {described['protocol']}; the queries with the lowest average precision first. Frames as the network sees "
-        "them, up to 8 evenly from each tracklet. A whole frame and ",
+        "them, up to 8 evenly from each tracklet. Tracklets of the query's person have a solid frame and ",
         el("b", RIGHT),
-        " around what shows the query's person, a broken frame and ",
+        ", the others a dashed frame and ",
         el("b", WRONG),
-        " around what does not.",
-        " Below each frame stands the weight that the baseline gives it (for qan its quality), darker where it is greater."
+        ".",
+        " Below each frame is the weight that the baseline gives it (for qan its quality), darker where it is greater."
         if weighted
         else None,
         class_="note",
@@ -100,11 +100,11 @@ def _list(each: dict[str, Any], folder: str) -> Markup:
     )
 
 
-def _strip(shown: dict[str, Any], folder: str, place: str, right: bool | None, more: str) -> Markup:
-    judged = "" if right is None else RIGHT if right else WRONG
+def _strip(shown: dict[str, Any], folder: str, position: str, right: bool | None, more: str) -> Markup:
+    mark = "" if right is None else RIGHT if right else WRONG
     who = f"person {shown['pid']}, camera {shown['camid']}"
-    alt = f"{place}{': ' + judged[2:] if judged else ''}, {who}, {shown['shown']} frames of {shown['tracklet']}"
-    words = el("figcaption", el("b", place, " ", judged), " ", el("span", who, f", {more}" if more else ""))
+    alt = f"{position}{': ' + mark[2:] if mark else ''}, {who}, {shown['shown']} frames of {shown['tracklet']}"
+    words = el("figcaption", el("b", position, " ", mark), " ", el("span", who, f", {more}" if more else ""))
     image = el("img", src=folder + shown["file"], alt=alt, width=shown["width"], height=shown["height"], loading="lazy")
     part = f"width: {100 * shown['shown'] / MOST_FRAMES:g}%"  # so that frames are equally large in every strip
     frames = el("div", image, _quality(shown["quality"]), class_="frames", style=part)

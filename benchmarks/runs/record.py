@@ -4,7 +4,6 @@ On disk a record is JSON with these names as keys. Fractions are from 0 to 1, ti
 """
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ from benchmarks.experiments.settings import TYPES, check_values
 FORMAT = 1  # raised when the fields change: a reader refuses a record of another format
 RANKS = (1, 5, 10, 20)
 LONGEST_TEXT = 200  # characters
+LARGEST = 2**63 - 1
 
 
 def _check_text(text: str) -> str:
@@ -59,13 +59,13 @@ def _check_digest(text: str) -> str:
 
 
 def _check_count(number: int) -> int:
-    """A whole number from 0 on.
+    """A whole number from 0 on that 64 bits can hold: a longer one could not even be printed.
 
     Raises:
-        ValueError: a negative number.
+        ValueError: any other.
     """
-    if number < 0:
-        raise ValueError(f"must be 0 or more, not {number}")
+    if not 0 <= number <= LARGEST:
+        raise ValueError("must be a whole number of at most 64 bits, 0 or more")
     return number
 
 
@@ -166,12 +166,12 @@ class Environment:
 
     @property
     def machine(self) -> dict[str, Any]:
-        """What stands in a list of facts: everything but packages and commit."""
+        """The facts without packages and commit, by name."""
         return {key: value for key, value in vars(self).items() if key not in ("git", "packages")}
 
 
 def _check_experiment(experiment: Experiment) -> Experiment:
-    """An experiment whose types are right, and whose values must be checked too. Digests may be empty before a run.
+    """Check the values of an experiment whose types are right. Texts may be empty: before a run its digests are unknown.
 
     Raises:
         ValueError: its text begins with the field.
@@ -198,10 +198,10 @@ def _check_experiment(experiment: Experiment) -> Experiment:
 
 
 def _check_settings(settings: tuple[tuple[str, type, Any], ...]) -> None:
-    """Simple values alone; the settings that this version knows are checked as a recipe's are."""
+    """Check that all values are simple, and those of settings that this version knows as a recipe's are."""
     for key, kind, value in settings:
-        if kind not in (bool, int, float, str) or (kind is float and not math.isfinite(value)):
-            raise ValueError(f"settings.{key} must be a finite number, a text, true or false, not {value!r}")
+        if kind not in (bool, int, float, str) or (kind in (int, float) and not abs(value) <= LARGEST):
+            raise ValueError(f"settings.{key[:LONGEST_TEXT]} must be a finite number, a text, true or false")
     _check_simple_settings(settings)
 
 
@@ -221,7 +221,7 @@ def _check_simple_settings(settings: tuple[tuple[str, type, Any], ...]) -> None:
 
 
 def _check_recorded(experiment: Experiment) -> Experiment:
-    """As `_check_experiment`; and of a run that has read its data, nothing is empty."""
+    """As `_check_experiment`, for a run that has read its data: no text is empty."""
     for field in ("method", "dataset", "test", "recipe", "data", "test_data", "weights", "flow_weights"):
         if getattr(experiment, field) == "":
             raise ValueError(f"{field} must not be empty")
@@ -230,7 +230,7 @@ def _check_recorded(experiment: Experiment) -> Experiment:
 
 @dataclass(frozen=True)
 class Record:
-    """Everything that a finished run leaves but files.
+    """The results of a finished run, what it was, what it cost, and how and where it was made.
 
     Attributes:
         name: of the run and of its folder.

@@ -49,7 +49,7 @@ def wrong_values(field, value):
             ["../up", "a/b", "a\\b", ".", ".."] if field in NAMES else []
         )
     if isinstance(value, int | float) and field != "mine":
-        return [*wrong, -1, "1", True, float("nan"), float("inf")]
+        return [*wrong, -1, "1", True, float("nan"), float("inf"), *([10**400] if isinstance(value, int) else [])]
     return [*wrong, 3, "x"] if isinstance(value, dict | list) else wrong
 
 
@@ -118,6 +118,12 @@ def test_known_setting_is_checked(valid):
 def test_unknown_attachment_is_refused(valid):
     with pytest.raises(UserError, match=r"method 'mean\+x'"):
         parse_record(changed(valid, ("experiment", "method"), "mean+x"), "a file")
+
+
+@pytest.mark.parametrize("value", [10**400, float("nan"), float("-inf"), [1], None, {"a": 1}, "a\nb"])
+def test_unknown_setting_must_be_simple(valid, value):
+    with pytest.raises(UserError, match=r"settings.*mine"):
+        parse_record(changed(valid, ("experiment", "settings", "mine"), value), "a file")
 
 
 def test_unknown_field_is_refused(valid):
