@@ -1,19 +1,25 @@
-"""What a machine has of what the harness needs."""
+"""Check what this machine has of what the harness needs."""
 
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from baselines import BASELINES
 
 from .data import DATASETS, imported
 from .paths import cache_dir, data_dir, results_dir
+from .progress import show_progress
+
+if TYPE_CHECKING:
+    from .runs.records import Record
 
 FAIL = "FAIL"
 
 
 class Finding(NamedTuple):
-    """One thing looked at; `remedy` says what to do where it is not good. What is not needed may well lack."""
+    """The result of one check; if it is not good, `remedy` says what to do. What is not needed may be missing."""
 
     good: bool
     subject: str
@@ -23,27 +29,51 @@ class Finding(NamedTuple):
 
     @property
     def mark(self) -> str:
-        """Before the line: "ok", FAIL for what is needed, "-" for what is not."""
+        """The first column: "ok"; FAIL if something needed is missing; "-" if it is optional."""
         return "ok" if self.good else FAIL if self.needed else "-"
 
 
-def look() -> Iterator[Finding]:
-    """Every finding, quick ones first."""
-    for name, place in (("BENCH_CACHE", cache_dir()), ("BENCH_RESULTS", results_dir())):
-        yield _writable(name, place)
+class ControlsCheck(NamedTuple):
+    """The records of the controls that are current, what is wrong with them, and the baselines of which some were not run."""
+
+    records: "list[Record]"
+    failures: list[str]
+    incomplete: list[str]
+
+
+def check_controls() -> ControlsCheck:
+    """Run the three quickest controls if they are missing, and judge all controls that have run here."""
+    from .runs import records
+    from .runs.find import available_digests
+    from .suites.controls import is_control, judge, lacking, run_quick
+
+    with show_progress() as report:
+        run_quick(report)
+    controls = list(filter(is_control, records.finished(results_dir())))
+    digests = available_digests(controls)
+    current = [record for record in controls if not records.stale(record, digests)]
+    incomplete = [name for name in BASELINES.names() if lacking(current, [name])]
+    return ControlsCheck(current, judge(current), incomplete)
+
+
+def diagnose() -> Iterator[Finding]:
+    """All findings, quick checks first."""
+    for name, folder in (("BENCH_CACHE", cache_dir()), ("BENCH_RESULTS", results_dir())):
+        yield _writable(name, folder)
     yield from _data_sets()
     yield from _torch()
 
 
-def _writable(name: str, place: Path) -> Finding:
-    """A file is really made, in the folder or where the folder would be made: what permissions say is not all."""
-    existing = next(parent for parent in (place.absolute(), *place.absolute().parents) if os.path.lexists(parent))
+def _writable(name: str, folder: Path) -> Finding:
+    """Creates a temporary file in the folder, or in the parent where it would be created: permissions do not tell everything."""
+    path = folder.absolute()
+    existing = next(parent for parent in (path, *path.parents) if os.path.lexists(parent))
     try:
         with tempfile.TemporaryFile(dir=existing):
-            return Finding(True, name, str(place))
+            return Finding(True, name, str(folder))
     except OSError as error:
-        remedy = f"{existing} cannot be written to ({error.strerror}); set {name} to a folder of yours"
-        return Finding(False, name, str(place), remedy, needed=True)
+        remedy = f"{existing} cannot be written to ({error.strerror}); set {name} to a folder that you can write to"
+        return Finding(False, name, str(folder), remedy, needed=True)
 
 
 def _data_sets() -> Iterator[Finding]:

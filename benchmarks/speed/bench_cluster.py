@@ -16,7 +16,8 @@ from .comparison import note_row
 
 pytestmark = [
     pytest.mark.skipif(
-        bool(local.lacking()), reason=f"NOT MEASURED ON SLURM: not installed: {', '.join(local.lacking())}"
+        bool(local.missing_programs()),
+        reason=f"NOT MEASURED ON SLURM: not installed: {', '.join(local.missing_programs())}",
     ),
     pytest.mark.skipif(os.geteuid() != 0, reason="NOT MEASURED ON SLURM: the cluster is started by root"),
 ]

@@ -14,7 +14,7 @@ import pytest
 from benchmarks.experiments.code_digest import code_digest
 from benchmarks.runs import exchange, records
 from benchmarks.runs.records import RunFolder, experiment_of
-from slurm.ledger import Entry, Ledger
+from slurm.ledger import Ledger, LedgerEntry
 
 from .comparison import in_turn, note_row
 
@@ -43,7 +43,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("runs")
     files = sorted(MEASURED.glob("*.parquet"))
     measured = list({record["name"]: record for file in files for record in exchange.exported(file)}.values())
-    entries: list[Entry] = []
+    entries: list[LedgerEntry] = []
     for round_, record in islice(((n, each) for n in count() for each in measured), RUNS):
         first = experiment_of(record)
         experiment = replace(first, seed=first.seed + 1000 * round_)
@@ -53,7 +53,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         again = {**record, "name": experiment.name, "experiment": experiment.__dict__, "code": code}
         folder.record.write_text(records.to_json(again))
         folder.settings.write_text(records.to_json({**experiment.__dict__, "code": record["code"]}))
-        entries.append(Entry(experiment.request_hash, experiment.name, str(len(entries)), "local", "1", "2026-01-01"))
+        entries.append(
+            LedgerEntry(experiment.request_hash, experiment.name, str(len(entries)), "local", "1", "2026-01-01")
+        )
     ledger = Ledger(place)
     with ledger.lock():
         ledger.add(entries)

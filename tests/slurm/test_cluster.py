@@ -22,7 +22,8 @@ from slurm.local_cluster import __main__ as local
 
 pytestmark = [
     pytest.mark.skipif(
-        bool(local.lacking()), reason=f"NOT TESTED ON SLURM: not installed: {', '.join(local.lacking())}"
+        bool(local.missing_programs()),
+        reason=f"NOT TESTED ON SLURM: not installed: {', '.join(local.missing_programs())}",
     ),
     pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED ON SLURM: the test's cluster is started by root"),
 ]
@@ -331,7 +332,7 @@ def test_a_run_at_fault_fails_once_with_its_line_and_the_rest_goes_on(
     assert "faulty: bad data" in (said := status())
     assert "1 done" in said
     assert "2 failed" in said
-    assert not list(results.glob(".jobs/batches/*/deaths-*"))
+    assert not list(results.glob(".jobs/batches/*/kills-*"))
     left = bench("submit", *ask("faulty", 1), "--seeds", 1)
     assert left.stdout.startswith("0 jobs submitted; left alone: 1 failed")
     assert weights() == undisturbed(1)

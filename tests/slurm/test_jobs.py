@@ -17,10 +17,10 @@ import pytest
 
 from benchmarks.runs import records
 from slurm import JobError, queue, resources
-from slurm.attempt import Attempt
-from slurm.ledger import Entry, Ledger
+from slurm.job_command import JobCommand
+from slurm.ledger import Ledger, LedgerEntry
 from slurm.snapshot import snapshot
-from slurm.submission import lanes_here, scripts
+from slurm.submission import local_slots, sbatch_scripts
 
 
 def test_what_waits_for_another_job_says_so_to_sbatch():
@@ -31,8 +31,8 @@ def test_what_waits_for_another_job_says_so_to_sbatch():
     assert resources.Resources().parameters("name", Path("folder"))["additional_parameters"] == {"requeue": True}
 
 
-def entry(key: str, job: str = "1", cluster: str = "slurm") -> Entry:
-    return Entry(key, f"title of {key}", job, cluster, "batches/x", "2026-01-01")
+def entry(key: str, job: str = "1", cluster: str = "slurm") -> LedgerEntry:
+    return LedgerEntry(key, f"title of {key}", job, cluster, "batches/x", "2026-01-01")
 
 
 def test_the_ledger_keeps_the_last_event_and_survives_a_line_cut_off(tmp_path):
@@ -56,7 +56,7 @@ def test_the_logs_of_a_job_are_those_of_all_its_processes_and_of_no_other_job(tm
 
 def test_the_ledgers_lock_is_the_kernels(tmp_path):
     ledger = Ledger(tmp_path)
-    with ledger.lock(), open(ledger.place / "lock") as other, pytest.raises(BlockingIOError):
+    with ledger.lock(), open(ledger.folder / "lock") as other, pytest.raises(BlockingIOError):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with ledger.lock():
         pass
@@ -67,7 +67,7 @@ def test_the_queue_tells_waiting_from_running_and_leaves_out_what_is_over(progra
         "squeue",
         "printf '7_0|RUNNING|1:02:03|None\\n7_1|PENDING|4:00:00|JobHeldUser\\n7_2|NODE_FAIL|0:00|NodeDown\\n9|PENDING|1|x\\n'",
     )
-    found = queue.live([entry("a", "7_0"), entry("b", "7_1"), entry("c", "7_2"), entry("d", "7_3")])
+    found = queue.active_jobs([entry("a", "7_0"), entry("b", "7_1"), entry("c", "7_2"), entry("d", "7_3")])
     assert found == {
         "7_0": ("running", "1:02:03", ""),
         "7_1": ("queued", "", "JobHeldUser"),
@@ -77,7 +77,7 @@ def test_the_queue_tells_waiting_from_running_and_leaves_out_what_is_over(progra
 
 def test_the_states_of_slurm_that_are_not_over_are_asked_for_and_told_apart(programs, tmp_path):
     programs("squeue", f'echo "$@" >{tmp_path}/asked; printf "1|COMPLETING|1|None\\n2|CONFIGURING|1|None\\n"')
-    assert queue.live([entry("a", "1"), entry("b", "2")]) == {"1": ("running", "1", ""), "2": ("queued", "", "")}
+    assert queue.active_jobs([entry("a", "1"), entry("b", "2")]) == {"1": ("running", "1", ""), "2": ("queued", "", "")}
     asked = (tmp_path / "asked").read_text().partition("--states=")[2].split()[0].split(",")
     # What becomes of a job that is preempted, queued again, or whose node failed; squeue shows the first three by itself.
     assert {"PENDING", "RUNNING", "COMPLETING", "PREEMPTED", "REQUEUED", "NODE_FAIL"} <= set(asked)
@@ -87,7 +87,7 @@ def test_the_states_of_slurm_that_are_not_over_are_asked_for_and_told_apart(prog
 @pytest.mark.parametrize(("said", "longest"), [("MaxArraySize            = 101", 101), ("MaxArraySize = 0", 1)])
 def test_an_array_is_as_long_as_the_cluster_says(programs, said, longest):
     programs("scontrol", f"printf 'MaxJobCount             = 10000\\n{said}\\n'")
-    assert queue.longest_array() == longest
+    assert queue.max_array_size() == longest
 
 
 def test_what_sbatch_refuses_costs_no_result(bench, programs, results, monkeypatch):
@@ -139,10 +139,10 @@ def test_what_packs_for_a_refused_submission_is_cancelled(bench, programs, resul
 
 def test_jobs_of_another_machine_are_not_over_for_all_that_is_known_here():
     there = replace(entry("a", "123"), cluster="local", host="another")
-    assert queue.live([there]) == {
+    assert queue.active_jobs([there]) == {
         "123": ("queued", "", "on another: only that machine knows; `bench run` does it here")
     }
-    assert queue.live([replace(there, job="")]) == {}  # it was cancelled there
+    assert queue.active_jobs([replace(there, job="")]) == {}  # it was cancelled there
     with pytest.raises(JobError, match="runs on another"):
         queue.cancel([there])
 
@@ -150,13 +150,13 @@ def test_jobs_of_another_machine_are_not_over_for_all_that_is_known_here():
 def test_a_queue_that_does_not_answer_says_so_in_one_line(programs):
     programs("squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
     with pytest.raises(JobError, match="squeue: slurm_load_jobs error: Unable to contact"):
-        queue.live([entry("a")])
+        queue.active_jobs([entry("a")])
 
 
 def test_jobs_of_this_machine_are_told_by_their_processes_and_run_once_their_command_does(until):
     sleeps = "import time; time.sleep(60)"
     starts = "import subprocess, sys; subprocess.run([sys.executable, '-c', {!r}]) # submitit"
-    waiting = starts.format(sleeps)  # for a lane: what submitit started has started nothing
+    waiting = starts.format(sleeps)  # for a slot: what submitit started has started nothing
     running = starts.format(starts.format(sleeps))
     other = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {sleeps!r}])"  # the number was given away
     programs = [
@@ -165,13 +165,13 @@ def test_jobs_of_this_machine_are_told_by_their_processes_and_run_once_their_com
     asked = [entry(key, str(each.pid), "local") for key, each in zip("abc", programs, strict=True)]
     first, second, _ = (each.job for each in asked)
     try:
-        wanted = {first: ("queued", "", "no lane is free"), second: ("running", "", "")}
-        until(lambda: (found := queue.live(asked)) == wanted or found, 30)
+        wanted = {first: ("queued", "", "no slot is free"), second: ("running", "", "")}
+        until(lambda: (found := queue.active_jobs(asked)) == wanted or found, 30)
     finally:
         for each in programs:
             os.killpg(each.pid, signal.SIGKILL)
             each.wait()
-    assert queue.live(asked) == {}
+    assert queue.active_jobs(asked) == {}
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_options_go_before_the_sites_file_and_mistakes_in_it_are_named(tmp_path,
     file.write_text('partition = "gpu"\ncpus = 8\nsetup = ["module load x"]\n')
     made = resources.resolve({"partition": "long", "cpus": None, "sbatch": ()})
     assert (made.partition, made.cpus, made.setup) == ("long", 8, ("module load x",))
-    for text, said in [("gpu = 1", "unknown key 'gpu'"), ('cpus = "8"', "wrong kind"), ("cpus =", "not TOML")]:
+    for text, said in [("gpu = 1", "unknown key 'gpu'"), ('cpus = "8"', "wrong type"), ("cpus =", "not TOML")]:
         file.write_text(text)
         with pytest.raises(JobError, match=said):
             resources.resolve({})
@@ -212,7 +212,7 @@ def test_the_words_of_sbatch():
         partition="gpu", account="lab", qos="long", constraint="h100", gpus=4, cpus=8, memory=64, nodes=2, time="1:30:00",
         max_parallel=8, sbatch=("reservation=x",), setup=("module load cuda",),
     )  # fmt: skip
-    (made,) = scripts(12, asked, "bench-table4")
+    (made,) = sbatch_scripts(12, asked, "bench-table4")
     lines = made.splitlines()
     for word in (
         "partition=gpu", "account=lab", "qos=long", "constraint=h100", "gpus-per-node=4", "ntasks-per-node=4", "nodes=2",
@@ -226,13 +226,13 @@ def test_the_words_of_sbatch():
 
 def test_more_jobs_than_an_array_may_have_are_several_arrays(programs):
     programs("scontrol", 'echo "MaxArraySize            = 401"')
-    arrays = [re.findall(r"--array=(\S+)", made) for made in scripts(900, resources.Resources(), "bench")]
+    arrays = [re.findall(r"--array=(\S+)", made) for made in sbatch_scripts(900, resources.Resources(), "bench")]
     assert arrays == [["0-400%64"], ["0-400%64"], ["0-97%64"]]
 
 
 def test_a_container_starts_python_in_a_job():
     asked = resources.Resources(python="apptainer exec --nv bench.sif python")
-    (made,) = scripts(1, asked, "bench")
+    (made,) = sbatch_scripts(1, asked, "bench")
     (last,) = (line for line in made.splitlines() if line.startswith("srun"))
     assert last.endswith(" apptainer exec --nv bench.sif python -u -m submitit.core._submit FOLDER")
 
@@ -250,27 +250,27 @@ def test_a_snapshot_is_of_the_contents_and_made_once(tmp_path):
     assert not list((tmp_path / "code").glob(".half-*"))
 
 
-def lanes(place, **asked) -> dict[str, dict[str, str]]:
-    return {file.name: besides for file, besides in lanes_here(place, resources.Resources(**asked)).items()}
+def slots(place, **asked) -> dict[str, dict[str, str]]:
+    return {file.name: besides for file, besides in local_slots(place, resources.Resources(**asked)).items()}
 
 
 def test_a_machine_has_a_lane_for_each_gpu_or_for_its_cores(tmp_path, programs, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     programs("nvidia-smi", "printf 'GPU 0: X (UUID: a)\nGPU 1: X (UUID: b)\n'")
-    assert lanes(tmp_path, gpus=1) == {"gpu0": {"CUDA_VISIBLE_DEVICES": "0"}, "gpu1": {"CUDA_VISIBLE_DEVICES": "1"}}
-    assert list(lanes(tmp_path, gpus=1, max_parallel=1)) == ["gpu0"]
+    assert slots(tmp_path, gpus=1) == {"gpu0": {"CUDA_VISIBLE_DEVICES": "0"}, "gpu1": {"CUDA_VISIBLE_DEVICES": "1"}}
+    assert list(slots(tmp_path, gpus=1, max_parallel=1)) == ["gpu0"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    assert lanes(tmp_path, gpus=1) == {"gpu3": {"CUDA_VISIBLE_DEVICES": "3"}}
+    assert slots(tmp_path, gpus=1) == {"gpu3": {"CUDA_VISIBLE_DEVICES": "3"}}
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
-    assert lanes(tmp_path, cpus=2) == {"cpu0": {}, "cpu1": {}, "cpu2": {}}
-    assert list(lanes(tmp_path, cpus=99)) == ["cpu0"]
+    assert slots(tmp_path, cpus=2) == {"cpu0": {}, "cpu1": {}, "cpu2": {}}
+    assert list(slots(tmp_path, cpus=99)) == ["cpu0"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(JobError, match="no GPU here"):
-        lanes(tmp_path, gpus=1)
+        slots(tmp_path, gpus=1)
     with pytest.raises(JobError, match="torchrun"):
-        lanes(tmp_path, gpus=2)
+        slots(tmp_path, gpus=2)
     with pytest.raises(JobError, match="torchrun"):
-        lanes(tmp_path, nodes=2)
+        slots(tmp_path, nodes=2)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
@@ -286,8 +286,8 @@ def test_two_users_of_a_group_submit_and_run_in_one_folder():
         ledger, run = Ledger(place), records.RunFolder(place / "run")
         with ledger.lock():
             ledger.add([entry(str(user))])
-            snapshot([], {"note": ""}, ledger.place / "code")
-        Attempt(("true",), {}, lanes_here(ledger.place, resources.Resources(max_parallel=1)))()
+            snapshot([], {"note": ""}, ledger.folder / "code")
+        JobCommand(("true",), {}, local_slots(ledger.folder, resources.Resources(max_parallel=1)))()
         with run.lock():
             records.discard(run)
             run.curves.open("a").close()

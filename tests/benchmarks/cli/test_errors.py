@@ -51,7 +51,7 @@ def test_doctor_fails_where_a_folder_cannot_be_written_to(bench, tmp_path, monke
         (("table", "--from", "gone.parquet"), "gone.parquet: no such file"),
         (("score", "--query", "gone.npz", "--gallery", "gone.npz"), "gone.npz: no such file"),
         (("table",), "no finished runs"),
-        (("table", "--root", "/tmp"), "--root: chooses among a suite's experiments"),
+        (("table", "--root", "/tmp"), "--root: selects experiments of a suite"),
         (("run", "--method", "mean", "--dataset", "walkers:tiny", "--test", "wakers"), "did you mean 'walkers'"),
         (("run", "--method", "mean", "--dataset", "walkers:tiny", "--set", "height=100000"), "height"),
         (("list", "--plugin", "gone.py"), "gone.py"),

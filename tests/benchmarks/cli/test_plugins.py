@@ -152,7 +152,7 @@ def test_a_run_of_a_plugin_that_is_not_loaded_says_what_to_load(bench, finished)
     (folder.path.parent / "another").mkdir()
     (folder.path.parent / "another" / "record.json").write_text(json.dumps(again))
     assert bench("table").err.count(hint) == 1  # of both: 2 runs
-    assert "whether 2 runs are current cannot be said: baseline 'absent'" in bench("table").err
+    assert "cannot check whether 2 runs are current: baseline 'absent'" in bench("table").err
 
 
 def test_a_damaged_frame_is_one_line_also_from_a_worker(bench, tmp_path):

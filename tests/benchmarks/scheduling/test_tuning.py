@@ -124,7 +124,7 @@ def test_what_cannot_be_tuned_is_said(results):
 
 def test_the_recipe_written_is_the_chosen_trial_and_leaves_the_parts_to_the_methods_name(tmp_path):
     settings = resolve("small", "mean", [*CHANGES, "weight_decay=0.5"])
-    tried = [tuning.Tried({"lr": 1e-3}, 0.25), tuning.Tried({"lr": 2.5e-5, "clip_frames": 4}, 0.5)]
+    tried = [tuning.Trial({"lr": 1e-3}, 0.25), tuning.Trial({"lr": 2.5e-5, "clip_frames": 4}, 0.5)]
     tuning.write_recipe(tmp_path / "mine.toml", "small", settings, tried)
     for method in ("mean", "mean+afa"):
         found = resolve(str(tmp_path / "mine.toml"), method)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.experiments.settings import resolve
-from benchmarks.scheduling.jobs import freeze, variables
+from benchmarks.scheduling.tasks import copy_code, job_environment
 from benchmarks.suites.suite import Choice, Single, experiments
 
 
@@ -29,8 +29,8 @@ def test_plug_ins_and_recipes_that_are_files_are_copied_with_what_they_extend(gi
     planned = list(experiments(Single("mean"), choice))
     before = resolve(str(given["mine.toml"]), "mean")
     assert (before.epochs, before.weights) == (3, "C:\\é.pth")
-    frozen = freeze(planned, tmp_path / "code")
-    assert freeze(planned, tmp_path / "code") == frozen
+    frozen = copy_code(planned, tmp_path / "code")
+    assert copy_code(planned, tmp_path / "code") == frozen
     for file in given.values():
         file.write_text("an edit that is half done")
     words = frozen.command(planned[0].arguments)
@@ -39,7 +39,7 @@ def test_plug_ins_and_recipes_that_are_files_are_copied_with_what_they_extend(gi
     assert Path(asked["--recipe"]).stem == planned[0].experiment.recipe == "mine"
     assert Path(asked["--plugin"]).read_text() == "# a plug-in"
     assert {"--method": "mean", "--seed": "0"}.items() <= asked.items()
-    assert (frozen.folder / "benchmarks" / "run.py").exists()
+    assert (frozen.folder / "benchmarks" / "engine" / "run.py").exists()
 
 
 def test_a_job_runs_the_copy_also_in_a_folder_that_holds_the_code(tmp_path):
@@ -50,7 +50,7 @@ def test_a_job_runs_the_copy_also_in_a_folder_that_holds_the_code(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.cli"],
         cwd=tmp_path / "checkout",
-        env={**os.environ, **variables(tmp_path / "copy")},
+        env={**os.environ, **job_environment(tmp_path / "copy")},
         capture_output=True,
         text=True,
     )
@@ -59,4 +59,4 @@ def test_a_job_runs_the_copy_also_in_a_folder_that_holds_the_code(tmp_path):
 
 def test_a_recipe_of_ours_is_named_and_not_copied(tmp_path):
     planned = list(experiments(Single("mean"), Choice(("walkers:tiny",), 1, recipe="small")))
-    assert freeze(planned, tmp_path).command(planned[0].arguments)[3:] == planned[0].arguments
+    assert copy_code(planned, tmp_path).command(planned[0].arguments)[3:] == planned[0].arguments

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from slurm import attempt, resources
-from slurm.attempt import Attempt
-from slurm.submission import scripts
+from slurm import job_command, resources
+from slurm.job_command import JobCommand
+from slurm.submission import sbatch_scripts
 
 
 def python(program: str) -> tuple[str, ...]:
@@ -25,23 +25,25 @@ lives = pathlib.Path({str(tmp_path)!r}, "lives")
 lives.open("a").write("x")
 if len(lives.read_text()) < 3: os.kill(os.getpid(), 9)
 """
-    Attempt(python(dies_twice), {})()
+    JobCommand(python(dies_twice), {})()
     assert (tmp_path / "lives").read_text() == "xxx"
     (tmp_path / "lives").unlink()
     always = dies_twice.replace("< 3", "< 99")
     with pytest.raises(RuntimeError, match="-9"):
-        Attempt(python(always), {})()
-    assert (tmp_path / "lives").read_text() == "x" * attempt.DEATHS
+        JobCommand(python(always), {})()
+    assert (tmp_path / "lives").read_text() == "x" * job_command.MAX_KILLS
     (tmp_path / "lives").unlink()
     fails = dies_twice.replace("if len", "raise SystemExit(2)\nif len")
     with pytest.raises(RuntimeError, match="exit status 2"):
-        Attempt(python(fails), {})()
+        JobCommand(python(fails), {})()
     assert (tmp_path / "lives").read_text() == "x"
 
 
 def attempt_in_a_process(command: str, **variables: str) -> subprocess.Popen:
     """A process that makes an attempt at the command, a program of Python's."""
-    program = f"import sys; from slurm.attempt import Attempt; Attempt((sys.executable, '-c', {command!r}), {{}})()"
+    program = (
+        f"import sys; from slurm.job_command import JobCommand; JobCommand((sys.executable, '-c', {command!r}), {{}})()"
+    )
     return subprocess.Popen(python(program), env={**os.environ, **variables}, stderr=subprocess.PIPE, text=True)
 
 
@@ -93,7 +95,7 @@ BY_ITSELF = "touch FOLDER/${bench_job}_1_result.pkl; "  # as submitit writes for
 def test_a_job_killed_with_what_would_start_its_command_again_is_queued_again(
     tmp_path, programs, monkeypatch, command, state, asked, array
 ):
-    (made,) = scripts(1, resources.Resources(), "bench")
+    (made,) = sbatch_scripts(1, resources.Resources(), "bench")
     ending = next(line for line in made.splitlines() if line.startswith("srun"))
     programs("squeue", f'echo "$@" >> {tmp_path}/looked; echo {state}')
     programs("scontrol", f'echo "$@" >> {tmp_path}/asked')
@@ -110,12 +112,12 @@ def test_a_job_killed_with_what_would_start_its_command_again_is_queued_again(
         assert (done.returncode == 0) == (command == "true")
         assert (tmp_path / "asked").read_text() == each.replace("12", job)
         assert not each or f"--job={job} " in (tmp_path / "looked").read_text()
-    assert ("ended by SIGKILL 3 times" in done.stderr) == (len(asked) == attempt.DEATHS)
+    assert ("ended by SIGKILL 3 times" in done.stderr) == (len(asked) == job_command.MAX_KILLS)
     assert not (tmp_path / "FOLDER" / f"killed-{job}").exists()
 
 
 def test_a_death_that_cannot_be_counted_is_the_last(tmp_path, programs, monkeypatch):
-    (made,) = scripts(1, resources.Resources(setup=("set -eu",)), "bench")
+    (made,) = sbatch_scripts(1, resources.Resources(setup=("set -eu",)), "bench")
     programs("squeue", "echo RUNNING")
     programs("scontrol", f'echo "$@" >> {tmp_path}/asked')
     monkeypatch.setenv("SLURM_JOB_ID", "12")
@@ -137,7 +139,7 @@ if (place / "state").exists(): (place / "ended").write_text("from state"); sys.e
 (place / "ready").touch()
 while True: time.sleep(0.01)
 """
-    made = Attempt(python(saves), {})
+    made = JobCommand(python(saves), {})
     again = []
 
     def time_limit() -> None:
@@ -155,11 +157,11 @@ while True: time.sleep(0.01)
 
 
 def test_a_time_limits_signal_does_not_end_the_command():
-    assert Attempt(python("import os, signal; os.kill(os.getpid(), signal.SIGUSR2)"), {})._run({}) == 0
+    assert JobCommand(python("import os, signal; os.kill(os.getpid(), signal.SIGUSR2)"), {})._run({}) == 0
 
 
 def test_environment_is_added_to(tmp_path):
-    Attempt(
+    JobCommand(
         python("import os, pathlib; pathlib.Path(os.environ['PLACE'], os.environ['HOME'][:1] and 'x').touch()"),
         {"PLACE": str(tmp_path)},
     )()
@@ -168,17 +170,17 @@ def test_environment_is_added_to(tmp_path):
 
 def test_a_command_runs_by_the_python_of_its_job(monkeypatch, tmp_path):
     monkeypatch.setattr("sys.executable", "/of/whoever/submits")
-    made = Attempt(python(f"import sys; open({str(tmp_path / 'by')!r}, 'w').write(sys.executable)"), {})
+    made = JobCommand(python(f"import sys; open({str(tmp_path / 'by')!r}, 'w').write(sys.executable)"), {})
     monkeypatch.undo()
     made()
     assert (tmp_path / "by").read_text() == sys.executable
 
 
-def test_only_so_many_attempts_run_at_once_and_each_knows_its_lane(tmp_path):
+def test_only_so_many_attempts_run_at_once_and_each_knows_its_slot(tmp_path):
     log = f"pathlib.Path({str(tmp_path)!r}, 'log').open('a').write"
     program = python(f"import os, time, pathlib; {log}(os.environ['GPU'] + '+'); time.sleep(0.2); {log}('-')")
-    lanes = {tmp_path / "lane": {"GPU": "7"}}
-    threads = [threading.Thread(target=Attempt(program, {"GPU": ""}, lanes)) for _ in range(3)]
+    slots = {tmp_path / "slot": {"GPU": "7"}}
+    threads = [threading.Thread(target=JobCommand(program, {"GPU": ""}, slots)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
