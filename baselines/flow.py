@@ -1,35 +1,35 @@
-"""`flow` and `flow-only`: a second network of the same kind looks at the optical flow around each frame.
+"""`flow` and `flow-only`: a second network of the same kind sees the optical flow around each frame.
 
-Two streams as Simonyan and Zisserman (2014) have them, fused at every time step as the paper's iLIDS-VID row needs it; what
-the paper leaves open about the fusion stands in docs/paper-notes.md.
+Two streams after Simonyan and Zisserman (2014), fused at every time step, as the paper's iLIDS-VID row needs. What the paper
+leaves open about the fusion is in docs/paper-notes.md.
 """
 
 import copy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from afa import VideoFeatures, disentangle
 from baselines.interface.baseline import Baseline, Clips
 from baselines.interface.registry import register
 
-from .backbones import Backbone
+from .interface.backbone import Backbone, widen_input
 
-# Flow enters in these units, by which it is about as large as normalised pixels: a hundredth of the image's height a frame.
+# The unit of the flow input, a hundredth of the image's height per frame: values are then about as large as normalised pixels.
 UNIT = 0.01
-STACK = 5  # fields of flow that a time step sees, itself in the middle, as Wang et al. (2016) have them
+STACK = 5  # flow fields per time step, its own in the middle, as in Wang et al. (2016)
 
 
 @register("flow-only")
 class FlowOnly(Baseline):
-    """The backbone on stacks of flow alone: each time step is how things move around it."""
+    """The backbone on stacks of optical flow alone, one stack per time step."""
 
     uses_flow = True
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone)
-        _widen(backbone, 2 * STACK)
+        widen_input(backbone, 2 * STACK)
 
     def forward(self, clips: Clips) -> VideoFeatures:
         assert clips.flow is not None
@@ -38,9 +38,9 @@ class FlowOnly(Baseline):
 
 @register("flow")
 class TwoStreams(Baseline):
-    """Appearance and flow, each by a backbone of its own; a time step's embedding is both, one after the other.
+    """Appearance and optical flow, each through its own backbone; the two embeddings of a time step are concatenated.
 
-    Each is divided by its root mean square over the channels, so that neither drowns the other.
+    Each is divided by its root mean square over the channels, so that neither dominates.
     """
 
     uses_flow = True
@@ -56,22 +56,12 @@ class TwoStreams(Baseline):
 
 
 def stacks(flow: Tensor) -> Tensor:
-    """Flow (B, T, 2, H, W) in pixels a frame as what each time step sees, (B, T, 2 STACK, H, W): the fields from
-    STACK // 2 before it to as many after it, in UNITs. Beyond a clip's ends its first and last are repeated."""
+    """Flow (B, T, 2, H, W), in pixels per frame, to one stack per time step, (B, T, 2 STACK, H, W), in UNITs.
+
+    A stack holds the fields from STACK // 2 steps before to as many after; the clip's first and last field are repeated beyond
+    its ends.
+    """
     steps = flow.shape[1]
     here, offsets = (torch.arange(count, device=flow.device) for count in (steps, STACK))
     around = (here.unsqueeze(1) + offsets - STACK // 2).clamp(0, steps - 1)  # (T, STACK)
     return (flow / (UNIT * flow.shape[-2]))[:, around].flatten(2, 3)
-
-
-def _widen(backbone: Backbone, channels: int) -> None:
-    """Let the first convolution of a backbone for images take `channels` channels, in place.
-
-    What is the same in all of them goes through its own weights as a grey picture did, so that ImageNet weights mean what they
-    meant (Wang et al., 2016); how they differ is answered by weights drawn anew.
-    """
-    first = next(module for module in backbone.modules() if isinstance(module, nn.Conv2d))
-    anew = first.weight.detach().new_empty(first.out_channels, channels, *first.kernel_size)
-    nn.init.kaiming_uniform_(anew, a=5**0.5)  # as torch starts any convolution
-    alike = first.weight.detach().sum(dim=1, keepdim=True) / channels
-    first.in_channels, first.weight = channels, nn.Parameter(alike + anew - anew.mean(dim=1, keepdim=True))

@@ -103,7 +103,7 @@ def _data_sets() -> Iterator[Finding]:
 def _torch() -> Iterator[Finding]:
     import torch
 
-    from baselines.backbones import TORCHVISION, imagenet_cache_file
+    from baselines.backbones import BACKBONES
 
     yield Finding(True, "torch", torch.__version__)
     yield Finding(True, "threads", f"{torch.get_num_threads()} of {os.cpu_count()} cores; a recipe sets its own")
@@ -116,7 +116,9 @@ def _torch() -> Iterator[Finding]:
             "none",
             "optional: small backbones train on a CPU in minutes; ResNet-50 at 256x128 wants a GPU",
         )
-    for name in TORCHVISION:
-        file = imagenet_cache_file(name)
+    for name in BACKBONES.names():
+        file = BACKBONES.get(name).pretrained_file(name, download=False)
+        if file is None:
+            continue
         remedy = f"optional: downloaded on first use; without a network put {file.name} into {file.parent}, or use --weights FILE"
         yield Finding(file.exists(), f"ImageNet weights, {name}", str(file) if file.exists() else "not here", remedy)

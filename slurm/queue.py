@@ -117,7 +117,7 @@ def _call(*words: str) -> str:
     """
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=60)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # the second: this user may not read a folder in PATH
         raise JobError(f"{words[0]}: not found; run this on a machine of the cluster, or add --local") from None
     except subprocess.TimeoutExpired:
         raise JobError(f"{words[0]} does not answer within a minute") from None

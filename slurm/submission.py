@@ -138,7 +138,7 @@ def available_gpus() -> list[str]:
         return [name for name in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if name]
     try:
         done = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # the second: this user may not read a folder in PATH
         return []
     return [str(number) for number, _ in enumerate(line for line in done.stdout.splitlines() if line[:4] == "GPU ")]
 

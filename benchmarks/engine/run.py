@@ -13,14 +13,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_file
 
 from baselines import BASELINES
-from baselines.backbones import file_digest, weights_digest
+from baselines.backbones.build import weights_digest
+from baselines.backbones.weights import file_digest
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
 from benchmarks.atomic import atomic_file
-from benchmarks.clips.batches import TrainingBatches, tested
 from benchmarks.clips.optical_flow import flow_store
 from benchmarks.clips.raft import flow_digest
 from benchmarks.clips.subsets import hold_out, test_tracklets
+from benchmarks.clips.tracklet_chunks import tested
+from benchmarks.clips.training_batches import TrainingBatches
 from benchmarks.data.frame_stores import Store
 from benchmarks.data.loading import Data, load
 from benchmarks.evaluation.ranking import PROTOCOLS, Ranking, evaluate_features

@@ -30,9 +30,9 @@ from baselines import BASELINES
 from baselines.interface.baseline import Clips
 from baselines.interface.errors import UserError
 from benchmarks.atomic import write_atomically
-from benchmarks.clips.batches import Batch, TrainingBatches
 from benchmarks.clips.optical_flow import flow_store
 from benchmarks.clips.subsets import test_tracklets
+from benchmarks.clips.training_batches import Batch, TrainingBatches
 from benchmarks.data.datasets import walkers
 from benchmarks.data.frame_stores import Store
 from benchmarks.data.loading import Data, definition

@@ -18,8 +18,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from baselines import BASELINES
 from benchmarks import launch
-from benchmarks.clips.batches import TrainingBatches, share
+from benchmarks.clips.sampling import share
+from benchmarks.clips.training_batches import TrainingBatches
 from benchmarks.data.loading import load
 from benchmarks.engine import distributed
 from benchmarks.engine.extraction import extract
@@ -28,7 +30,8 @@ from benchmarks.engine.training import PrecisionWrapper
 from benchmarks.experiments.settings import resolve
 from benchmarks.runs import records
 
-METHODS = ("mean+afa", "qan+afa", "cnn3d", "lstm")
+METHODS = ("mean+afa", "qan+afa", "cnn3d", "lstm", "stripes+afa")
+PLUGIN = Path(__file__).parents[2] / "plugins" / "stripes.py"  # block weights, extras and a loss of its own
 CHANGES = ("clip_frames=3", "identities=3", "clips=3", "threads=1", "erase=0.5")
 STEPS = 20
 SHAPES = ((7, 5), (7, 5, 6), (7, 5, 4, 3), (7, 5, 2, 4, 3))  # seven clips: no two processes have as many
@@ -133,6 +136,7 @@ def talk() -> dict[str, object]:
 
 def main(place: Path) -> None:
     torch.set_num_threads(1)
+    BASELINES.add_file(PLUGIN)
     with launch.process_group():
         made = {method: train(method, STEPS) for method in METHODS}
         made["per frame"] = train("mean+afa", 1, "granularity=frame", "sigma=0.5")
@@ -356,7 +360,7 @@ from baselines.interface.baseline import Baseline
 from baselines.interface.errors import UserError
 from baselines.mean import Mean
 from baselines.interface.registry import register
-from benchmarks import distributed
+from benchmarks.engine import distributed
 
 @register("lame")
 class Lame(Mean, Baseline):
