@@ -14,13 +14,7 @@ from slurm.local_cluster import __main__ as local
 
 from .comparison import note_row
 
-pytestmark = [
-    pytest.mark.skipif(
-        bool(local.missing_programs()),
-        reason=f"NOT MEASURED ON SLURM: not installed: {', '.join(local.missing_programs())}",
-    ),
-    pytest.mark.skipif(os.geteuid() != 0, reason="NOT MEASURED ON SLURM: the cluster is started by root"),
-]
+pytestmark = pytest.mark.skipif(bool(local.why_unavailable()), reason=f"no Slurm: {local.why_unavailable()}")
 
 SWEEP = ("table4", "--dataset", "walkers:tiny", "--quick", "--seeds", "167")  # of six methods
 VERBS = {  # in this order: the options, and a text in the output

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "slurmdbd", "mariadbd", "mariadb-install-db", "srun")
@@ -96,6 +97,13 @@ def missing_programs() -> list[str]:
     return [name for name in PROGRAMS if shutil.which(name) is None]
 
 
+def why_unavailable() -> str:
+    """Why no cluster can be started here; "" if one can be."""
+    if missing_programs():
+        return f"not installed: {', '.join(missing_programs())}"
+    return "" if os.geteuid() == 0 else "only root can start it"
+
+
 def start(root: Path, name: str, *words: str) -> None:
     """Start a daemon, which outlives this process, and write down its process id."""
     conf = {**os.environ, "SLURM_CONF": str(root / "etc/slurm.conf")}
@@ -133,6 +141,37 @@ def start_node(root: Path, number: int) -> None:
     """Start the daemon of node `n<number>`."""
     (root / "spool" / f"n{number}").mkdir(parents=True, exist_ok=True)
     start(root, f"slurmd-n{number}", "slurmd", "-D", "-f", str(root / "etc/slurm.conf"), "-N", f"n{number}")
+
+
+def kill_node(root: Path, name: str) -> None:
+    """Kill the daemon of a node and all processes that run on it, as a power cut would."""
+    stop(root, f"slurmd-{name}", signal.SIGKILL)
+    on_node = [pid for pid in processes(".") if f"SLURMD_NODENAME={name}" in _environment(pid)]
+    parents = {int(subprocess.check_output(["ps", "-o", "ppid=", str(pid)])) for pid in on_node}
+    for pid in [*parents.intersection(processes(r"slurmstepd: \[")), *on_node]:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def restart_killed_nodes(root: Path, nodes: int = NODES) -> None:
+    """Start the daemons of the nodes that are not running."""
+    for number in range(1, nodes + 1):
+        if not (root / "pid" / f"slurmd-n{number}").exists():
+            start_node(root, number)
+
+
+def processes(pattern: str) -> list[int]:
+    """The ids of the processes whose command line matches the pattern."""
+    done = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True)
+    return [int(pid) for pid in done.stdout.split()]
+
+
+def _environment(pid: int) -> list[str]:
+    """The environment with which a process started; empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
+    except OSError:
+        return []
 
 
 def start_accounting(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""Baselines and data sets from outside the tree, and what their faults come to."""
+"""Plug-ins: baselines and data sets from other files, and errors in them."""
 
 import json
 
@@ -36,7 +36,7 @@ class TwoPeople(Dataset):
 '''
 
 
-def test_a_plugin_adds_a_baseline_and_a_data_set(bench, tmp_path, monkeypatch):
+def test_plugin_adds_baseline_and_dataset(bench, tmp_path, monkeypatch):
     plugin = tmp_path / "mine.py"
     plugin.write_text(PLUGIN)
     for i in range(4):
@@ -57,7 +57,7 @@ def test_a_plugin_adds_a_baseline_and_a_data_set(bench, tmp_path, monkeypatch):
         (('("standard",)', '("standrad",)'), "no protocol 'standrad'; did you mean 'standard'"),
     ],
 )
-def test_a_data_set_that_cannot_be_evaluated_is_not_trained_on(bench, tmp_path, monkeypatch, results, change, message):
+def test_unusable_dataset_is_not_trained_on(bench, tmp_path, monkeypatch, results, change, message):
     (tmp_path / "mine.py").write_text(PLUGIN.replace(*change))
     for i in range(4):
         cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((16, 8, 3), 60 * i, np.uint8))
@@ -108,7 +108,7 @@ FORWARD = "def forward(self, clips):\n        "
         ),
     ],
 )
-def test_a_fault_in_a_plugin_is_one_line_that_names_file_and_place(bench, tmp_path, imports, body, message):
+def test_plugin_error_names_file_and_line(bench, tmp_path, imports, body, message):
     plugin = tmp_path / "faulty.py"
     plugin.write_text(FAULTY.format(imports=imports, body=body))
     answer = bench("run", "--plugin", plugin, "--method", "faulty", "--dataset", "walkers:tiny", "--set", "epochs=1")
@@ -117,7 +117,7 @@ def test_a_fault_in_a_plugin_is_one_line_that_names_file_and_place(bench, tmp_pa
     assert "Traceback" not in answer.err
 
 
-def test_a_plugin_that_cannot_be_imported_is_refused_before_anything_is_queued(bench, tmp_path):
+def test_broken_plugin_is_not_submitted(bench, tmp_path):
     plugin = tmp_path / "faulty.py"
     plugin.write_text("import no_such_module\n" + FAULTY.format(imports="", body=FORWARD + "..."))
     words = ("--plugin", plugin, "--method", "faulty", "--dataset", "walkers:tiny")
@@ -126,7 +126,7 @@ def test_a_plugin_that_cannot_be_imported_is_refused_before_anything_is_queued(b
     assert f"{plugin}, line 1: ModuleNotFoundError" in answer.err
 
 
-def test_a_plugin_that_registers_nothing_says_why(bench, tmp_path):
+def test_plugin_that_registers_nothing(bench, tmp_path):
     (tmp_path / "broken.py").write_text("import no_such_module\n")
     assert "broken.py, line 1: ModuleNotFoundError" in bench("list", "--plugin", tmp_path / "broken.py").err
     (tmp_path / "empty.py").write_text("")
@@ -135,7 +135,7 @@ def test_a_plugin_that_registers_nothing_says_why(bench, tmp_path):
     assert "registers no baseline, data set or suite" in answer.err
 
 
-def test_a_run_of_a_plugin_that_is_not_loaded_says_what_to_load(bench, finished):
+def test_run_of_a_missing_plugin(bench, finished):
     folder, record = finished
     elsewhere = {**record["experiment"], "method": "absent+afa"}
     folder.record.write_text(json.dumps({**record, "experiment": elsewhere}))
@@ -151,11 +151,11 @@ def test_a_run_of_a_plugin_that_is_not_loaded_says_what_to_load(bench, finished)
     again = {**record, "name": "another", "experiment": {**elsewhere, "seed": 7}}
     (folder.path.parent / "another").mkdir()
     (folder.path.parent / "another" / "record.json").write_text(json.dumps(again))
-    assert bench("table").err.count(hint) == 1  # of both: 2 runs
+    assert bench("table").err.count(hint) == 1  # one line for both runs
     assert "cannot check whether 2 runs are current: baseline 'absent'" in bench("table").err
 
 
-def test_a_damaged_frame_is_one_line_also_from_a_worker(bench, tmp_path):
+def test_damaged_frame_in_a_worker(bench, tmp_path):
     plugin = tmp_path / "damaged.py"
     plugin.write_text(PLUGIN.replace("two-people", "damaged"))
     for i in range(4):

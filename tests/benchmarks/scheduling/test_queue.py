@@ -1,4 +1,4 @@
-"""States of experiments that were submitted: records first, the queue second."""
+"""The state of submitted experiments: records first, then the queue."""
 
 import pytest
 
@@ -32,7 +32,7 @@ RUNNING, PENDING = {"7_1": ActiveJob("running", "0:59:00")}, {"7_1": ActiveJob("
         (STOPPED, {}, State("failed", "the job ended without an error message")),
     ],
 )
-def test_records_go_before_the_queue(by_records, queue, expected, tmp_path):
+def test_records_precede_the_queue(by_records, queue, expected, tmp_path):
     assert correct_by_queue(by_records, ENTRY, queue, tmp_path) == expected
 
 
@@ -50,7 +50,7 @@ REPORT = "submitit ERROR (now) - Submitted job triggered an exception\nTraceback
         ("", "of the other file"),
     ],
 )
-def test_a_job_that_is_over_without_a_record_failed_with_the_last_thing_that_was_said(complained, expected, tmp_path):
+def test_failed_job_shows_its_last_error(complained, expected, tmp_path):
     folder = tmp_path / ENTRY.folder
     folder.mkdir(parents=True)
     (folder / "7_1_0_log.err").write_text(complained)
@@ -58,11 +58,11 @@ def test_a_job_that_is_over_without_a_record_failed_with_the_last_thing_that_was
     assert correct_by_queue(State("not run"), ENTRY, {}, tmp_path) == State("failed", expected)
 
 
-def test_of_several_processes_the_one_that_was_killed_is_the_reason(tmp_path):
+def test_killed_process_is_the_reason(tmp_path):
     folder = tmp_path / ENTRY.folder
     folder.mkdir(parents=True)
     (folder / "7_1_0_log.err").write_text("srun: error: n1: task 0: Killed\nended by SIGKILL 3 times\n")
     (folder / "7_1_1_log.err").write_text("RuntimeError: Connection closed by peer\n")
-    lost = State("failed", "RuntimeError: Connection closed by peer")  # what another one wrote down of it
+    lost = State("failed", "RuntimeError: Connection closed by peer")  # what another process reported of it
     for by_records in (State("not run"), lost):
         assert correct_by_queue(by_records, ENTRY, {}, tmp_path) == State("failed", "ended by SIGKILL 3 times")

@@ -1,4 +1,4 @@
-"""What a job runs is what was there when it was submitted."""
+"""A job runs the code, plug-ins and recipes as they were when it was submitted."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def given(tmp_path) -> dict[str, Path]:
     return files
 
 
-def test_plug_ins_and_recipes_that_are_files_are_copied_with_what_they_extend(given, tmp_path):
+def test_plugins_and_recipes_are_copied(given, tmp_path):
     passed = ("--plugin", str(given["slow.py"]))
     choice = Choice(("walkers:tiny",), 2, recipe=str(given["mine.toml"]), passed=passed)
     planned = list(experiments(Single("mean"), choice))
@@ -42,7 +42,7 @@ def test_plug_ins_and_recipes_that_are_files_are_copied_with_what_they_extend(gi
     assert (frozen.folder / "benchmarks" / "engine" / "run.py").exists()
 
 
-def test_a_job_runs_the_copy_also_in_a_folder_that_holds_the_code(tmp_path):
+def test_job_runs_the_copied_code(tmp_path):
     for place in ("copy", "checkout"):
         (tmp_path / place / "benchmarks").mkdir(parents=True)
         (tmp_path / place / "benchmarks" / "__init__.py").write_text("")
@@ -57,6 +57,6 @@ def test_a_job_runs_the_copy_also_in_a_folder_that_holds_the_code(tmp_path):
     assert done.stdout == "copy\n"
 
 
-def test_a_recipe_of_ours_is_named_and_not_copied(tmp_path):
+def test_builtin_recipe_is_not_copied(tmp_path):
     planned = list(experiments(Single("mean"), Choice(("walkers:tiny",), 1, recipe="small")))
     assert copy_code(planned, tmp_path).command(planned[0].arguments)[3:] == planned[0].arguments
