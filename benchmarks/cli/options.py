@@ -11,7 +11,8 @@ import typer
 
 from baselines import BASELINES
 from baselines.interface.errors import UserError
-from baselines.interface.registry import import_plugin, nearest
+from baselines.interface.plugins import add_plugin
+from baselines.interface.registry import nearest
 from benchmarks import launch
 from benchmarks.data import DATASETS, family, imported
 from benchmarks.experiments.experiment import EXTERNAL
@@ -23,14 +24,9 @@ if TYPE_CHECKING:
     from benchmarks.runs.records import Record, RunFolder
 
 
-def _plug_in(files: list[Path]) -> list[Path]:
+def _add_plugins(files: list[Path]) -> list[Path]:
     for file in files:
-        if not [entry for registry in (BASELINES, DATASETS, SUITES) for entry in registry.add_file(file)]:
-            import_plugin(file)  # one that cannot be imported says so
-            raise UserError(
-                f'--plugin {file}: registers no baseline, data set or suite: no class under @register("NAME") whose '
-                "bases name Baseline, Dataset or Suite; see README, 'Add a baseline'"
-            )
+        add_plugin(file, (BASELINES, DATASETS, SUITES))
     return files
 
 
@@ -50,7 +46,7 @@ Workers = Annotated[
     int | None, typer.Option(min=0, help="Processes that decode ahead. Default: the cores that are left over.")
 ]
 Plugin = Annotated[
-    list[Path], typer.Option(callback=_plug_in, help="A Python file with more baselines, data sets or suites.")
+    list[Path], typer.Option(callback=_add_plugins, help="A Python file with more baselines, data sets or suites.")
 ]
 Protocol = Annotated[
     str | None, typer.Option(callback=_named_protocol, help="The protocol to show. Default: the data set's first.")

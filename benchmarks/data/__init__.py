@@ -8,7 +8,9 @@ from pathlib import Path
 
 from baselines.interface.registry import Registry
 
-DATASETS = Registry("data set", Path(__file__).parent / "datasets", f"{__name__}.datasets", base="Dataset")
+DATASETS = Registry(
+    "data set", Path(__file__).parent / "datasets", f"{__name__}.datasets", base="benchmarks.data.dataset:Dataset"
+)
 IMPORT = "import.json"
 JUNK = -1  # the pid of tracklets that no protocol scores
 

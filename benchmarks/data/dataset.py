@@ -154,7 +154,7 @@ class TwoCameras(Dataset):
     """A data set with one tracklet a person in each of two cameras, in folders named `person` and the pid.
 
     Of a test person, `cameras[0]/<person>/*` is the query and `cameras[1]/<person>/*` the gallery; a training person
-    gives both. A subclass has `Dataset` among its own bases too: by that name the registry knows a data set.
+    gives both.
     """
 
     protocols = ("standard",)

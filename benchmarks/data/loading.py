@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from baselines.interface.errors import UserError
-from baselines.interface.registry import nearest, plugin_at_fault
+from baselines.interface.plugins import plugin_at_fault
+from baselines.interface.registry import nearest
 from benchmarks.atomic import whole, whole_folder, write_whole
 
 from . import DATASETS, cache, family, imported, imported_folder, packing

@@ -7,4 +7,4 @@ from pathlib import Path
 
 from baselines.interface.registry import Registry
 
-SUITES = Registry("suite", Path(__file__).parent, __name__, base="Suite")
+SUITES = Registry("suite", Path(__file__).parent, __name__, base="benchmarks.suites.suite:Suite")

@@ -176,10 +176,7 @@ def _settings(row: Row, train: str, choice: Choice) -> tuple[str, tuple[str, ...
 
 def _plan(row: Row, place: Place, seed: int, split: int, choice: Choice) -> Planned:
     train, test = place
-    # One that is not there, or a plug-in that cannot be imported, is refused before anything is queued.
-    baseline = BASELINES.entry(split_method(row.method)[0])
-    if baseline.is_plugin:
-        baseline.load()
+    BASELINES.entry(split_method(row.method)[0])  # an unknown baseline is refused before anything is queued
     recipe, changes, settings = _settings(row, train, choice)
     label = recipe_label(recipe, settings)
     test_split = split if test == train else 0

@@ -6,14 +6,14 @@ from typing import ClassVar
 
 from baselines.interface.errors import UserError
 from baselines.interface.registry import register
-from benchmarks.data.dataset import Dataset, Fault, TwoCameras, halves, matlab, sound, subfolders
+from benchmarks.data.dataset import Fault, TwoCameras, halves, matlab, sound, subfolders
 
 CAMERAS = ("i-LIDS-VID/sequences/cam1", "i-LIDS-VID/sequences/cam2")
 SPLITS = "train-test people splits/train_test_splits_ilidsvid.mat"
 
 
 @register("ilidsvid")
-class ILidsVid(TwoCameras, Dataset):
+class ILidsVid(TwoCameras):
     """300 people in an airport hall, one tracklet in each of 2 cameras, 10 splits of 150/150."""
 
     recipe = "ilidsvid"

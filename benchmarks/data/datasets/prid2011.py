@@ -7,14 +7,14 @@ from typing import ClassVar
 
 from baselines.interface.errors import UserError
 from baselines.interface.registry import register
-from benchmarks.data.dataset import Dataset, TwoCameras, halves
+from benchmarks.data.dataset import TwoCameras, halves
 
 CAMERAS = ("prid_2011/multi_shot/cam_a", "prid_2011/multi_shot/cam_b")
 SPLITS = "splits_prid2011.json"
 
 
 @register("prid2011")
-class Prid2011(TwoCameras, Dataset):
+class Prid2011(TwoCameras):
     """178 people on a street, one tracklet in each of 2 cameras, 10 splits of 89/89."""
 
     recipe = "prid2011"
