@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from .data import DATASETS, cache, imported
+from .data import DATASETS, cache, imported_datasets
 from .runs import records
 
 FAIL = "FAIL"
@@ -47,24 +47,26 @@ def _writable(name: str, place: Path) -> Finding:
 
 
 def _data_sets() -> Iterator[Finding]:
+    from .data.drawn import DrawnDataset
+
     base = os.environ.get("BENCH_DATA")
     if base and not Path(base).is_dir():
         yield Finding(False, "BENCH_DATA", base, "not a folder; set it to the folder that holds data sets", needed=True)
     for name in DATASETS.names():
-        definition = DATASETS.get(name)
-        if name.startswith("walkers"):
+        dataset = DATASETS.get(name)
+        if issubclass(dataset, DrawnDataset):
             yield Finding(True, name, "drawn when first used")
             continue
-        root = Path(base) / definition.folder if base else None
+        root = Path(base) / dataset.folder if base else None
         if root is not None and root.is_dir() and not os.access(root, os.R_OK | os.X_OK):
             yield Finding(False, name, str(root), f"{root} cannot be read; give yourself the permission", needed=True)
         elif root is not None and root.is_dir() and any(root.iterdir()):
-            yield Finding(True, name, f"{root}; `bench data verify {name}` looks into it")
+            yield Finding(True, name, f"{root}; `bench data verify {name}` checks it")
         else:
-            place = root or f"{definition.folder}/ in the folder that BENCH_DATA names"
-            remedy = f"optional: {place} must hold {definition.layout} ({definition.source})"
+            folder = root or f"{dataset.folder}/ in the folder that BENCH_DATA names"
+            remedy = f"optional: {folder} must hold {dataset.layout} ({dataset.source})"
             yield Finding(False, name, "not here", remedy)
-    for name in imported():
+    for name in imported_datasets():
         yield Finding(True, name, "imported")
 
 

@@ -269,14 +269,15 @@ def status(
 
 def _submitted(ledger: "Ledger") -> "list[tuple[str, State]]":
     """Everything in the ledger, with its state."""
+    from benchmarks.data.loading import is_packed
     from benchmarks.runs import records
-    from benchmarks.scheduling.jobs import PACK, packed
+    from benchmarks.scheduling.jobs import PACK
     from benchmarks.scheduling.queue import with_queue
     from benchmarks.scheduling.states import DONE, State, by_request
 
     entries = ledger.entries()
     jobs, known = jobs_of(ledger), by_request(records.results())
-    known |= {key: State(DONE) for key in entries if key.startswith(PACK) and packed(key.removeprefix(PACK))}
+    known |= {key: State(DONE) for key in entries if key.startswith(PACK) and is_packed(key.removeprefix(PACK))}
     return [
         (entry.title, with_queue(known.get(key, State("not run")), entry, jobs, ledger.place))
         for key, entry in entries.items()

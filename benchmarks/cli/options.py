@@ -14,7 +14,7 @@ from baselines.interface.errors import UserError
 from baselines.interface.plugins import add_plugin
 from baselines.interface.registry import nearest
 from benchmarks import launch
-from benchmarks.data import DATASETS, family, imported
+from benchmarks.data import DATASETS, is_known
 from benchmarks.experiments.experiment import EXTERNAL
 from benchmarks.suites import SUITES
 
@@ -101,7 +101,7 @@ def not_loaded(record: "Record") -> str | None:
     baseline, dataset = experiment["method"].partition("+")[0], experiment["test"]
     lacking = [] if baseline in BASELINES.entries else [f"baseline {baseline!r}"]
     remedy = "name the file with --plugin FILE.py"
-    if family(dataset) not in DATASETS.entries and dataset not in imported():
+    if not is_known(dataset):
         lacking.append(f"data set {dataset!r}")
         remedy += ", or import the video that it was (bench data import)"
     if not lacking or experiment["recipe"] == EXTERNAL:

@@ -9,7 +9,7 @@ import typer
 
 from baselines import BASELINES
 from baselines.interface.errors import UserError
-from benchmarks.data import DATASETS, imported
+from benchmarks.data import DATASETS, imported_datasets
 
 from .options import From, Plugin, Protocol, Run, first_line, not_loaded, spread
 from .printing import check_choices, digests_at_hand, print_tables, runs_found, suite_page
@@ -37,20 +37,15 @@ def list_names(plugin: Plugin = []) -> None:
             "BASELINE+afa-motion": "section 4.3's opposite: noise on the coherence",
         },
     )
-    show("Data sets", {name: entry.summary for name, entry in sorted(DATASETS.entries.items())} | WALKERS)
-    if imported():
-        show("Imported data sets", dict.fromkeys(imported(), "your own video"))
+    datasets = {name: entry.summary for name, entry in DATASETS.entries.items()}
+    for entry in DATASETS.entries.values():
+        datasets |= entry.longer_names
+    show("Data sets", dict(sorted(datasets.items())))
+    if imported_datasets():
+        show("Imported data sets", dict.fromkeys(imported_datasets(), "your own video"))
     show("Recipes (--recipe NAME, or a TOML file)", recipe_summaries())
     show("Settings (--set NAME=VALUE)", meanings())
     show("Protocols", {name: protocol.note for name, protocol in PROTOCOLS.items()})
-
-
-# What may follow the name of a drawn data set.
-WALKERS = {
-    "  @WORLD": "of the drawn walkers: walkers@2 has other cameras, clothes and people than walkers, world 1",
-    "  :SIZE": "of the drawn walkers: walkers:tiny for tests, :demo (the default), :mars with as many people as MARS",
-    "  :HEIGHTxWIDTH": "of the drawn walkers: walkers:256x128, walkers@2:tiny-128x64, in other numbers of pixels",
-}
 
 
 @verbs.command()

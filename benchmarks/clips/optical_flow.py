@@ -21,7 +21,7 @@ from torch.utils.data import get_worker_info
 from benchmarks import launch
 from benchmarks.data import cache
 from benchmarks.data.frame_stores import PackedStore, Store, write_pack
-from benchmarks.data.loading import Data
+from benchmarks.data.loading import LoadedDataset
 from benchmarks.experiments.settings import Settings
 
 from . import raft
@@ -89,7 +89,9 @@ def read_flow(store: Store, names: Sequence[str], settings: Settings) -> Tensor:
     return torch.from_numpy(flow)
 
 
-def flow_store(data: Data, settings: Settings, progress: Callable[[int, int], None] = lambda *_: None) -> Store:
+def flow_store(
+    data: LoadedDataset, settings: Settings, progress: Callable[[int, int], None] = lambda *_: None
+) -> Store:
     """The flow of all frames of a data set at the size of `settings`, by the names of the frames.
 
     What the cache lacks is computed now, on all cores; interrupted, it goes on from the last whole file.
@@ -118,7 +120,7 @@ def flow_store(data: Data, settings: Settings, progress: Callable[[int, int], No
     return PackedStore(*files)
 
 
-def _shards(data: Data) -> Iterator[list[Sequence[str]]]:
+def _shards(data: LoadedDataset) -> Iterator[list[Sequence[str]]]:
     """All tracklets, each once, in groups of about SHARD frames."""
     shard: list[Sequence[str]] = []
     for frames in {frames[0]: frames for frames in data.table.frames}.values():

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
-from benchmarks.data.loading import definition
+from benchmarks.data.loading import find_dataset
 from benchmarks.runs import records
 from benchmarks.runs.finished import TEST_TO_TRAIN, Found, by_split, fractions
 from benchmarks.scheduling.states import DONE, State
@@ -23,7 +23,7 @@ def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: S
         if state.word == DONE and state.record is not None
     }
     for place in places(suite, choice):
-        found = definition(place[1])
+        found = find_dataset(place[1])
         protocol = found.protocols[0]
         queries = _queries(place[1], protocol, [run.record for run in done.values()])
         if queries:
@@ -32,7 +32,7 @@ def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: S
                 f"{place[1]}: {queries:,} queries; two checkpoints differ in R1 (p < 0.05) when one wins at least {needed} "
                 f"queries of {needed} people and loses none: {100 * needed / queries:.2f} points of R1"
             )
-        splits = definition(place[0]).splits
+        splits = find_dataset(place[0]).splits
         word, count = ("split", splits) if splits > 1 else ("seed", choice.seeds)
         if count < LEAST_RUNS:
             yield f"{place[1]}: fewer than {LEAST_RUNS} {word}s do not decide what methods differ by"
@@ -67,4 +67,4 @@ def _queries(dataset: str, protocol: str, found: Sequence[records.Record]) -> in
     for record in found:
         if record["experiment"]["test"] == dataset:
             return int(next(row["queries"] for row in record["metrics"] if row["protocol"] == protocol))
-    return definition(dataset).published.get("query", {}).get("tracklets", 0)
+    return find_dataset(dataset).published.get("query", {}).get("tracklets", 0)

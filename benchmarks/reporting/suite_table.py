@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.data.dataset import Dataset
-from benchmarks.data.loading import absent, definition, load
+from benchmarks.data.loading import find_dataset, load, why_unavailable
 from benchmarks.runs.records import Record
 from benchmarks.scheduling.states import DONE, Look, State
 from benchmarks.suites.suite import Choice, Place, Row, Suite, of_row, places, rows_at
@@ -80,7 +80,7 @@ def measured(
     suite: Suite, choice: Choice, place: Place, look: Look, protocol: str | None = None, feature: str = "before"
 ) -> list[Line]:
     """The rows of a suite's table at one place; the arguments are those of `grids`."""
-    protocol = protocol or definition(place[1]).protocols[0]
+    protocol = protocol or find_dataset(place[1]).protocols[0]
     printed = _printed(suite, place)
     rows = {row.label: row for row in rows_at(suite, place, choice)}
     planned = {label: of_row(row, place, choice) for label, row in rows.items()}
@@ -251,8 +251,8 @@ def counted(suite: Suite, choice: Choice, root: Path | None = None) -> list[Grid
     printed = paper_numbers.read("table1")
     made = []
     for name, _ in places(suite, choice):
-        why = absent(name, root)
-        found = definition(name)
+        why = why_unavailable(name, root)
+        found = find_dataset(name)
         table = None if why else load(name, root=root).table
         counts = {} if table is None else _counts(table, found)
         published = _published(found)

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from benchmarks.data import family
+from benchmarks.data.loading import is_drawn
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import ATTACHED, split_method
 from benchmarks.experiments.settings import resolve
@@ -69,7 +69,7 @@ class Judged:
     @property
     def said(self) -> str:
         """The word for readers."""
-        return IN_THIS_WORLD[self.word] if family(self.place[0]).startswith("walkers") else str(self.word)
+        return IN_THIS_WORLD[self.word] if is_drawn(self.place[0]) else str(self.word)
 
 
 def judge(found: Sequence[Found], protocol: str | None = None, controls: Controls = lambda _: "") -> list[Judged]:

@@ -13,7 +13,7 @@ from baselines.interface.errors import UserError
 from benchmarks.clips.batches import TestChunks, read_frames
 from benchmarks.clips.subsets import test_tracklets
 from benchmarks.data.frame_stores import Store
-from benchmarks.data.loading import Data
+from benchmarks.data.loading import LoadedDataset
 from benchmarks.engine.extraction import Features, extract
 from benchmarks.engine.model import ReidModel
 from benchmarks.engine.precision import autocast
@@ -55,7 +55,7 @@ class RankedQuery:
 def ranked(
     source: RunFolder,
     record: Record,
-    data: Data,
+    data: LoadedDataset,
     machine: Machine,
     count: int = 10,
     protocol: str | None = None,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from baselines.interface.registry import register
-from benchmarks.data.loading import definition
+from benchmarks.data.loading import find_dataset
 from benchmarks.experiments.settings import resolve
 
 from .suite import Row, Suite
@@ -21,7 +21,7 @@ class Calibration(Suite):
 
     def rows(self, dataset: str) -> Sequence[Row]:
         small: tuple[str, ...] = ()
-        if definition(dataset).recipe == "small":
+        if find_dataset(dataset).recipe == "small":
             usual = resolve("small", "mean").as_dict()
             small = tuple(f"{key}={usual[key]}" for key in LARGE)
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from baselines.interface.registry import register
-from benchmarks.data import family
+from benchmarks.data.drawn import DrawnDataset
+from benchmarks.data.loading import find_dataset
 
 from .suite import Place, Row, Suite
 
@@ -74,8 +75,7 @@ class Table5(Suite):
         return (Row("Baseline", "mean"), Row("QAN*", "qan"), Row("AFA", "mean+afa"))
 
     def places(self, datasets: Sequence[str]) -> list[Place]:
-        if len(datasets) == 1 and family(datasets[0]).startswith("walkers"):
-            from benchmarks.data.datasets.walkers import another
-
-            datasets = (datasets[0], another(datasets[0]))
+        dataset = find_dataset(datasets[0])
+        if len(datasets) == 1 and isinstance(dataset, DrawnDataset):
+            datasets = (dataset.name, dataset.another_world().name)
         return [(train, test) for train in datasets for test in datasets if train != test]

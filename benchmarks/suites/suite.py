@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from baselines import BASELINES
-from benchmarks.data.loading import definition, full_name
+from benchmarks.data.loading import find_dataset, full_name
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import Settings, recipe_for, recipe_label, resolve
@@ -140,7 +140,7 @@ def experiments(suite: Suite, choice: Choice) -> Iterator[Planned]:
     seen = set()
     for train, test in places(suite, choice):
         for seed in range(choice.seeds):
-            for split in range(definition(train).splits):
+            for split in range(find_dataset(train).splits):
                 for row in rows_at(suite, (train, test), choice):
                     planned = _plan(row, (train, test), seed, split, choice)
                     if planned.experiment.request_hash not in seen:
@@ -159,7 +159,7 @@ def rows_at(suite: Suite, place: Place, choice: Choice) -> list[Row]:
 
 def of_row(row: Row, place: Place, choice: Choice) -> list[Planned]:
     """The experiments of one row at one place: its seeds and splits."""
-    splits = range(definition(place[0]).splits)
+    splits = range(find_dataset(place[0]).splits)
     return [_plan(row, place, seed, split, choice) for seed in range(choice.seeds) for split in splits]
 
 
@@ -169,7 +169,7 @@ _resolved = cache(resolve)  # once a row, and not once for each of its seeds and
 def _settings(row: Row, train: str, choice: Choice) -> tuple[str, tuple[str, ...], Settings]:
     """A row's recipe, what is changed of it, and the settings that this comes to."""
     own = recipe_for(choice.recipe, row.method) if choice.recipe and not row.recipe else row.recipe
-    recipe = own or ("small" if choice.quick else definition(train).recipe)
+    recipe = own or ("small" if choice.quick else find_dataset(train).recipe)
     changes = (*(QUICK if choice.quick else ()), *choice.changes, *row.changes)
     return recipe, changes, _resolved(recipe, row.method, changes)
 

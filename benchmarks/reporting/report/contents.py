@@ -11,7 +11,7 @@ from itertools import chain, count
 import pandas as pd
 
 from baselines.interface.errors import UserError
-from benchmarks.data.loading import definition, known_digests
+from benchmarks.data.loading import find_dataset, known_digests
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import recipe_names
@@ -100,7 +100,7 @@ def _rows(suite: Suite) -> Sequence[Row]:
 def _known(dataset: str) -> bool:
     """Whether a data set's definition is at hand; that of a plug-in or an imported video may not be."""
     try:
-        definition(dataset)
+        find_dataset(dataset)
     except UserError:
         return False
     return True
@@ -123,7 +123,7 @@ def _suite_sections(name: str, place: Place, choice: Choice, look: Look) -> list
     suite = SUITES.get(name)()
     own = all(row.protocol for row in suite.rows(place[0]))
     made = []
-    for protocol in [None] if own else definition(place[1]).protocols:
+    for protocol in [None] if own else find_dataset(place[1]).protocols:
         lines = suite_table.measured(suite, choice, place, look, protocol)
         if any(line.runs for line in lines) and not any(chain(*(line.values.values() for line in lines))):
             continue  # what has run has not this protocol
