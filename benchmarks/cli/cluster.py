@@ -132,9 +132,9 @@ def _submit(
         stale = [records.RunFolder(records.results() / state.record["name"]) for _, state in pairs if state.record]
         if missing:
             with records.forgotten(stale):  # here: a job that is queued again must not forget what it has done since
-                _put(missing, name, asked[1].said, root, resources, local, known, ledger)
+                _put(missing, name, asked[1].description, root, resources, local, known, ledger)
     print(f"{len(pairs)} jobs submitted; {_left_alone(states, wanted)}")
-    words = (name, *asked[1].words) if name in SUITES.entries else ()
+    words = (name, *asked[1].options) if name in SUITES.entries else ()
     print(f"results in {records.results()}; `{shlex.join(('bench', 'status', *words))}` shows how they do")
 
 

@@ -59,8 +59,8 @@ class FolderStore:
 class PackedStore:
     """Arrow files of (name, image bytes), memory-mapped: opening sorts the names, reading copies nothing.
 
-    The names are an array of fixed width, sorted and searched by bisection. A dict of a million strings would take most of the time
-    that a run takes to start, and a copy in each worker.
+    The names are an array of fixed width, sorted and searched by bisection. A dict of a million strings would be most of a run's
+    start-up time, and a copy in each worker.
     """
 
     def __init__(self, *files: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.clips.batches import TestChunks
-from benchmarks.clips.workers import ahead
+from benchmarks.clips.workers import prefetched
 from benchmarks.data.frame_stores import Store
 from benchmarks.experiments.settings import Settings
 
@@ -56,7 +56,7 @@ def extract(
     weights = np.zeros(len(tracklets))
     done = 0
     device = next(model.parameters()).device
-    with ahead(chunks, workers) as batches:
+    with prefetched(chunks, workers) as batches:
         for frames, rows, motion in batches:
             # Batches have many sizes, for each of which a trained model would be compiled anew.
             with torch.compiler.set_stance("force_eager"), autocast(settings.precision, device):

@@ -1,7 +1,4 @@
-"""Suites: named lists of experiments, a table or figure each; a file here holds those that belong together.
-
-A plug-in file may hold more of them (`--plugin FILE.py`), as with baselines and data sets.
-"""
+"""Suites: named lists of experiments, one for each table or figure. A plug-in file may add more (`--plugin FILE.py`)."""
 
 from pathlib import Path
 
