@@ -174,16 +174,16 @@ def doctor(
 ) -> None:
     """What is here (weights, data, folders, threads, GPU), and what to do about what is not. Status 1: something must be."""
     first_line("looking around")
-    from benchmarks.doctor import FAIL, look
+    from benchmarks.doctor import FAIL, diagnose
 
-    findings = []
-    for finding in look():
-        findings.append(finding)
-        print(f"{finding.mark:<5} {finding.subject:<31} {finding.state}")
-        if not finding.good:
-            print(f"{'':<5} {'':<31} -> {finding.remedy}")
+    checks = []
+    for check in diagnose():
+        checks.append(check)
+        print(f"{check.mark:<5} {check.subject:<31} {check.state}")
+        if not check.good:
+            print(f"{'':<5} {'':<31} -> {check.remedy}")
     failures = _controls() if controls else []
-    raise typer.Exit(1 if failures or any(finding.mark == FAIL for finding in findings) else 0)
+    raise typer.Exit(1 if failures or any(check.mark == FAIL for check in checks) else 0)
 
 
 def _controls() -> list[str]:

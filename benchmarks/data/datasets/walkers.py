@@ -328,4 +328,4 @@ def _place(
     points, colours = body
     pixels = height * (zoom * points + feet[:, None, None])
     visible = (pixels[..., 0].max((1, 2)) > 0) & (pixels[..., 0].min((1, 2)) < height)
-    return puppets.fixed(pixels), colours.tolist(), visible.tolist()
+    return puppets.fixed_point(pixels), colours.tolist(), visible.tolist()
