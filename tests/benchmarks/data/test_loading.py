@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from baselines.interface.errors import UserError
-from benchmarks.data import cache
-from benchmarks.data.loading import load
+from benchmarks.data import IMPORT_NOTE, cache, imported_folder, is_known
+from benchmarks.data.frame_stores import PACK, write_pack
+from benchmarks.data.loading import full_name, is_drawn, is_packed, known_digests, load, why_unavailable
+from benchmarks.data.table import TABLE, make_table
 
 
 @pytest.fixture
@@ -90,3 +92,30 @@ def test_damaged_drawn_files_are_named(tmp_path, monkeypatch):
             load("walkers:tiny")
         (before.root / name).write_bytes(content)
     assert load("walkers:tiny").digest == before.digest
+
+
+def test_imported_video_is_loaded_by_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    folder = imported_folder("mine")
+    rows = [("train", 1, 1, "a", ["a/1.jpg"]), ("query", 2, 1, "b", ["b/1.jpg"]), ("gallery", 2, 2, "c", ["c/1.jpg"])]
+    write_pack(folder / PACK, [(frames[0], bytes([pid])) for _, pid, _, _, frames in rows])
+    make_table(rows).to_parquet(folder / TABLE)
+    assert not is_known("mine")  # the note comes last
+    (folder / IMPORT_NOTE).write_text("{}")
+    assert is_known("mine")
+    assert known_digests("mine", 0) == set()
+    loaded = load("mine")
+    assert loaded.table.to_dict("records") == make_table(rows).to_dict("records")
+    assert known_digests("mine", 0) == {loaded.digest}
+    assert (full_name("mine"), is_drawn("mine"), is_packed("mine")) == ("mine", False, True)
+    with pytest.raises(UserError, match="--root"):
+        load("mine", root=tmp_path)
+
+
+def test_unknown_data_set(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    for name in ("marss", "walkers:huge", "mars:tiny"):
+        with pytest.raises(UserError, match="no (data set|size)"):
+            load(name)
+        assert why_unavailable(name)
+        assert (known_digests(name, 0), is_drawn(name), is_packed(name)) == (set(), False, False)
