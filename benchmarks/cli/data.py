@@ -16,10 +16,10 @@ def statistics(dataset: DatasetArgument, split: Split = 0, root: Root = None, pl
     """Counts of a data set's subsets."""
     first_line(dataset)
     from benchmarks.data.loading import load
-    from benchmarks.progress import reporting
+    from benchmarks.progress import show_progress
     from benchmarks.reporting.show import counts
 
-    with reporting() as report:
+    with show_progress() as report:
         loaded = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
     print(counts(loaded.table))
     for note in loaded.dataset.notes(loaded.table):
@@ -33,10 +33,10 @@ def verify(dataset: DatasetArgument, split: Split = 0, root: Root = None, plugin
     first_line(dataset)
     from benchmarks.data.verify import conclusion, read_again
     from benchmarks.data.verify import verify as check
-    from benchmarks.progress import reporting
+    from benchmarks.progress import show_progress
     from benchmarks.reporting.show import counts
 
-    with reporting() as report:
+    with show_progress() as report:
         loaded, found = read_again(dataset, split, root, lambda done, total: report("read", done, total, dataset))
         found += check(loaded, lambda done, total: report("verify", done, total, dataset))
     print(counts(loaded.table))
@@ -53,9 +53,9 @@ def pack(dataset: DatasetArgument, root: Root = None, plugin: Plugin = []) -> No
     """Put a data set's frames into a few large files in BENCH_CACHE, which all runs then read; stopped, it goes on."""
     first_line(dataset)
     from benchmarks.data.loading import pack as write
-    from benchmarks.progress import reporting
+    from benchmarks.progress import show_progress
 
-    with reporting() as report:
+    with show_progress() as report:
         folder = write(dataset, root, lambda done, total: report("pack", done, total, dataset))
     size = sum(file.stat().st_size for file in folder.glob("*.arrow"))
     print(f"{folder}: {size / 1e9:.2f} GB")
@@ -75,10 +75,10 @@ def import_video(
     first_line(name)
     from benchmarks.data import imported_folder
     from benchmarks.data.import_video import import_video as cut
-    from benchmarks.progress import reporting
+    from benchmarks.progress import show_progress
     from benchmarks.reporting.show import counts
 
-    with reporting() as report:
+    with show_progress() as report:
         made = cut(
             video,
             tracks,
@@ -107,9 +107,9 @@ def export_layout(
     first_line(f"{dataset} as {layout}")
     from benchmarks.data.export_layouts import export
     from benchmarks.data.loading import load
-    from benchmarks.progress import reporting
+    from benchmarks.progress import show_progress
 
-    with reporting() as report:
+    with show_progress() as report:
         loaded = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
         export(loaded, layout, to, lambda done, total: report("export", done, total, str(to)))
     recipe = loaded.dataset.recipe

@@ -10,23 +10,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from baselines import BASELINES
+from baselines.backbones import BACKBONES
 from baselines.interface.errors import UserError
 from baselines.interface.plugins import add_plugin
 from baselines.interface.registry import nearest
 from benchmarks import launch
 from benchmarks.data import DATASETS, is_known
 from benchmarks.experiments.experiment import EXTERNAL
+from benchmarks.paths import results_dir
 from benchmarks.suites import SUITES
 
 if TYPE_CHECKING:
     from benchmarks.engine.run import Machine
-    from benchmarks.progress import Report
+    from benchmarks.progress import ReportProgress
     from benchmarks.runs.records import Record, RunFolder
 
 
 def _add_plugins(files: list[Path]) -> list[Path]:
     for file in files:
-        add_plugin(file, (BASELINES, DATASETS, SUITES))
+        add_plugin(file, (BASELINES, BACKBONES, DATASETS, SUITES))
     return files
 
 
@@ -46,7 +48,8 @@ Workers = Annotated[
     int | None, typer.Option(min=0, help="Processes that decode ahead. Default: the cores that are left over.")
 ]
 Plugin = Annotated[
-    list[Path], typer.Option(callback=_add_plugins, help="A Python file with more baselines, data sets or suites.")
+    list[Path],
+    typer.Option(callback=_add_plugins, help="A Python file with more baselines, backbones, data sets or suites."),
 ]
 Protocol = Annotated[
     str | None, typer.Option(callback=_named_protocol, help="The protocol to show. Default: the data set's first.")
@@ -88,7 +91,7 @@ def first_line(text: str) -> None:
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
-def machine(workers: int | None, threads: int, report: "Report", checkpoint_minutes: float = 10.0) -> "Machine":
+def machine(workers: int | None, threads: int, report: "ReportProgress", checkpoint_minutes: float = 10.0) -> "Machine":
     """How the verb's run is carried out; by default the cores that its threads leave over decode ahead."""
     from benchmarks.engine.run import Machine
 
@@ -117,7 +120,7 @@ def find_loaded(run: str) -> "tuple[RunFolder, Record]":
     """
     from benchmarks.runs import records
 
-    folder, record = records.find(run, records.results())
+    folder, record = records.find(run, results_dir())
     if record["experiment"]["recipe"] == EXTERNAL:
         raise UserError(f"{record['name']}: made by `bench score` from features of someone else's; there is no model")
     if hint := not_loaded(record):

@@ -19,10 +19,11 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from benchmarks import launch
-from benchmarks.data import Progress, cache, no_progress
+from benchmarks.data import Progress, no_progress
 from benchmarks.data.frame_stores import PackedStore, Store, write_pack
 from benchmarks.data.loading import LoadedDataset
 from benchmarks.experiments.settings import Settings
+from benchmarks.paths import cache_dir
 
 from . import raft
 from .decode import decode_frames
@@ -60,7 +61,9 @@ def _threads(settings: Settings) -> ThreadPoolExecutor:
     A single thread in a worker, which runs beside others, and for RAFT, because torch has its own threads.
     """
     alone = settings.flow == "raft" or get_worker_info() is not None
-    return ThreadPoolExecutor(1 if alone else max(1, len(os.sched_getaffinity(0)) // launch.place().beside))
+    return ThreadPoolExecutor(
+        1 if alone else max(1, len(os.sched_getaffinity(0)) // launch.process_info().local_world_size)
+    )
 
 
 def _dis_flow(frames: Pixels) -> Iterator[NDArray[np.float32]]:
@@ -97,7 +100,7 @@ def flow_store(data: LoadedDataset, settings: Settings, progress: Progress = no_
     height, width = settings.height, settings.width
     is_raft = settings.flow == "raft"
     kind = f"raft-{raft.flow_digest(settings)[:12]}" if is_raft else f"dis{_finest_scale(height)}"
-    folder = cache() / "flow" / f"{data.name.replace(':', '.')}-{data.digest[:12]}-{height}x{width}-{kind}"
+    folder = cache_dir() / "flow" / f"{data.name.replace(':', '.')}-{data.digest[:12]}-{height}x{width}-{kind}"
     shards = list(_shards(data))
     files = [folder / f"{number:05d}.arrow" for number in range(len(shards))]
     total, done = sum(sum(map(len, shard)) for shard in shards), 0

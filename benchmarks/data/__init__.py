@@ -3,11 +3,11 @@
 This file knows names and folders. It imports neither torch nor pandas, so that `bench list` is fast.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from baselines.interface.registry import Registry
+from benchmarks.paths import cache_dir
 
 DATASETS = Registry(
     "data set", Path(__file__).parent / "datasets", f"{__name__}.datasets", base="benchmarks.data.dataset:Dataset"
@@ -22,19 +22,14 @@ def no_progress(done: int, total: int) -> None:
     """The default where nobody wants to see progress."""
 
 
-def cache() -> Path:
-    """The folder of derived data."""
-    return Path(os.environ.get("BENCH_CACHE") or Path.home() / ".cache" / "afa-bench")
-
-
 def imported_folder(name: str) -> Path:
     """The folder of the imported data set `name`."""
-    return cache() / "imported" / name
+    return cache_dir() / "imported" / name
 
 
 def imported_datasets() -> list[str]:
     """The names of the imported data sets."""
-    return sorted(file.parent.name for file in (cache() / "imported").glob(f"*/{IMPORT_NOTE}"))
+    return sorted(file.parent.name for file in (cache_dir() / "imported").glob(f"*/{IMPORT_NOTE}"))
 
 
 def registered_name(full_name: str) -> str:

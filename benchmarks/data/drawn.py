@@ -12,9 +12,10 @@ from typing import Any, Self
 
 import pandas as pd
 
-from benchmarks.atomic import whole_folder
+from benchmarks.atomic import atomic_folder
+from benchmarks.paths import cache_dir
 
-from . import Progress, cache, no_progress
+from . import Progress, no_progress
 from .dataset import PackedDataset
 from .frame_stores import PACK, write_pack
 from .table import TABLE, check
@@ -59,7 +60,7 @@ class DrawnDataset(PackedDataset):
     @property
     def cache_folder(self) -> Path:
         code = hashlib.sha256(b"".join(file.read_bytes() for file in self.source_files)).hexdigest()[:12]
-        return cache() / "drawn" / f"{self.name.replace(':', '.')}-{code}"
+        return cache_dir() / "drawn" / f"{self.name.replace(':', '.')}-{code}"
 
     def named_frames(self, tracklet: Any) -> Iterator[tuple[str, bytes]]:
         """Names and encoded images of the frames of one tracklet, a row of `tracklets()`."""
@@ -79,7 +80,7 @@ class DrawnDataset(PackedDataset):
                 yield frame
 
         try:
-            with whole_folder(folder) as half:
+            with atomic_folder(folder) as half:
                 write_pack(half / PACK, frames())
                 table.to_parquet(half / TABLE)
         except OSError:

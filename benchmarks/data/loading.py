@@ -7,7 +7,6 @@ Folders:
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,10 @@ import pyarrow.parquet as pq
 from baselines.interface.errors import UserError
 from baselines.interface.plugins import plugin_at_fault
 from baselines.interface.registry import nearest
-from benchmarks.atomic import whole, write_whole
+from benchmarks.atomic import atomic_file, write_atomically
+from benchmarks.paths import cache_dir, data_dir
 
-from . import DATASETS, Progress, cache, imported_datasets, imported_folder, no_progress, packing, registered_name
+from . import DATASETS, Progress, imported_datasets, imported_folder, no_progress, packing, registered_name
 from . import table as tables
 from .dataset import Dataset, PackedDataset
 from .drawn import DrawnDataset
@@ -122,13 +122,13 @@ def find_root(name: str, root: Path | None = None) -> Path:
     """
     dataset = find_dataset(name)
     if root is None:
-        base = os.environ.get("BENCH_DATA")
-        if not base:
+        base = data_dir()
+        if base is None:
             raise UserError(
                 f"data set {name}: give --root DIR, or set BENCH_DATA to the folder that holds {dataset.folder}/; "
                 f"DIR must hold {dataset.layout} ({dataset.source})"
             )
-        root = Path(base) / dataset.folder
+        root = base / dataset.folder
     if not root.is_dir():
         raise UserError(f"data set {name}: {root} is not a folder; it must hold {dataset.layout} ({dataset.source})")
     return root
@@ -207,7 +207,7 @@ def pack_digest(folder: Path) -> str:
         with open(folder / PACK, "rb") as frames:
             total.update(hashlib.file_digest(frames, "sha256").digest())
         stored = total.hexdigest()
-        write_whole(file, json.dumps({"digest": stored}))
+        write_atomically(file, json.dumps({"digest": stored}))
     return stored
 
 
@@ -225,7 +225,7 @@ def known_digests(name: str, split: int) -> set[str]:
     if isinstance(dataset, PackedDataset):
         digest = _stored_digest(dataset.cache_folder / DIGEST_FILE)
         return set() if digest is None else {digest}
-    indexes = map(_index_metadata, (cache() / "index").glob(f"{name}-{split}-*.parquet"))
+    indexes = map(_index_metadata, (cache_dir() / "index").glob(f"{name}-{split}-*.parquet"))
     return {str(index["digest"]) for index in indexes if index is not None}
 
 
@@ -237,7 +237,7 @@ def _read_indexed(
 ) -> tuple[pd.DataFrame, str]:
     """The table of a real data set and its digest: from the cache while no folder has changed, else read again."""
     root_hash = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
-    file = cache() / "index" / f"{name}-{split}-{root_hash}-{_reader_digest(name)}.parquet"
+    file = cache_dir() / "index" / f"{name}-{split}-{root_hash}-{_reader_digest(name)}.parquet"
     index = None if fresh else _index_metadata(file)
     if index is not None and index["folders"] == _modification_times(root, index["folders"]):
         return tables.read_table(file), index["digest"]
@@ -253,7 +253,7 @@ def _read_indexed(
     metadata = {"digest": digest, "folders": _modification_times(root, parents)}
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), b"bench": json.dumps(metadata)})
-    with whole(file) as half:
+    with atomic_file(file) as half:
         pq.write_table(arrow, half)
     return table, digest
 

@@ -11,9 +11,10 @@ import os
 import shutil
 from pathlib import Path
 
-from benchmarks.atomic import whole, write_whole
+from benchmarks.atomic import atomic_file, write_atomically
+from benchmarks.paths import cache_dir, scratch_dir
 
-from . import Progress, cache, no_progress
+from . import Progress, no_progress
 from .frame_stores import FolderStore, PackedStore, write_pack
 
 NOTE = "pack.json"
@@ -32,7 +33,7 @@ def write_pack_folder(
         UserError: a frame is missing.
     """
     names = sorted({name for split in frames.values() for name in split})
-    folder = cache() / "packs" / f"{name}-{hashlib.sha256(''.join(sorted(frames)).encode()).hexdigest()[:12]}"
+    folder = cache_dir() / "packs" / f"{name}-{hashlib.sha256(''.join(sorted(frames)).encode()).hexdigest()[:12]}"
     starts = range(0, len(names), FRAMES_PER_PART)
     for start in starts:
         part = names[start : start + FRAMES_PER_PART]
@@ -40,13 +41,13 @@ def write_pack_folder(
         if not file.exists():
             write_pack(file, ((frame, store.read(frame)) for frame in part))
         progress(start + len(part), len(names))
-    write_whole(folder / NOTE, json.dumps({"digests": sorted(frames), "parts": len(starts), "frames": len(names)}))
+    write_atomically(folder / NOTE, json.dumps({"digests": sorted(frames), "parts": len(starts), "frames": len(names)}))
     return folder
 
 
 def find_pack(name: str, digest: str) -> Path | None:
     """The folder of the complete pack that holds the data of this digest, or None."""
-    for note in (cache() / "packs").glob(f"{name}-*/{NOTE}"):
+    for note in (cache_dir() / "packs").glob(f"{name}-*/{NOTE}"):
         try:
             if digest in json.loads(note.read_text())["digests"]:
                 return note.parent
@@ -60,9 +61,9 @@ def open_pack(folder: Path) -> PackedStore:
 
     The first process of this user copies it, the others wait.
     """
-    scratch = os.environ.get("BENCH_SCRATCH")
+    scratch = scratch_dir()
     if scratch:
-        folder = _copied(folder, Path(os.path.expandvars(scratch)) / f"afa-bench-{os.getuid()}")
+        folder = _copied(folder, scratch / f"afa-bench-{os.getuid()}")
     return PackedStore(*sorted(folder.glob("*.arrow")))
 
 
@@ -73,6 +74,6 @@ def _copied(folder: Path, to: Path) -> Path:
         fcntl.flock(file, fcntl.LOCK_EX)  # the kernel releases it if this process dies
         for part in sorted(folder.glob("*.arrow")):
             if not (copy / part.name).exists():
-                with whole(copy / part.name) as half:
+                with atomic_file(copy / part.name) as half:
                     shutil.copyfile(part, half)
     return copy

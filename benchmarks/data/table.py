@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from baselines.interface.errors import UserError
-from benchmarks.atomic import derived
+from benchmarks.atomic import reading_derived_file
 
 from . import JUNK
 
@@ -77,7 +77,7 @@ def read_table(file: Path) -> pd.DataFrame:
     Raises:
         UserError: the file is missing or damaged.
     """
-    with derived(file):
+    with reading_derived_file(file):
         table = pq.read_table(file)
     frames = table.column("frames").combine_chunks()
     names = frames.values  # one array of all names, so that many rows are pickled with one array

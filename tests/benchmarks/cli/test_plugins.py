@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.data import DATASETS, cache
+from benchmarks.data import DATASETS
+from benchmarks.paths import cache_dir
 
 PLUGIN = '''
 from afa import disentangle
@@ -134,7 +135,7 @@ def test_plugin_that_registers_nothing(bench, tmp_path):
     (tmp_path / "empty.py").write_text("")
     answer = bench("list", "--plugin", tmp_path / "empty.py")
     assert answer.status == 2
-    assert "registers no baseline, data set or suite" in answer.err
+    assert "registers no baseline, backbone, data set or suite" in answer.err
 
 
 def test_run_of_a_missing_plugin(bench, finished):
@@ -281,4 +282,4 @@ def test_interrupted_drawing_leaves_nothing(bench, rectangles):
     answer = bench("data", "stats", "rectangles", "--plugin", rectangles)
     assert answer.status == 2
     assert f"{rectangles}, line 47: ZeroDivisionError" in answer.err
-    assert list((cache() / "drawn").glob("*rectangles-*.half")) == []
+    assert list((cache_dir() / "drawn").glob("*rectangles-*.half")) == []

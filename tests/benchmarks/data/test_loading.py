@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from baselines.interface.errors import UserError
-from benchmarks.data import IMPORT_NOTE, cache, imported_folder, is_known
+from benchmarks.data import IMPORT_NOTE, imported_folder, is_known
 from benchmarks.data.frame_stores import PACK, write_pack
 from benchmarks.data.loading import full_name, is_drawn, is_packed, known_digests, load, why_unavailable
 from benchmarks.data.table import TABLE, make_table
+from benchmarks.paths import cache_dir
 
 
 @pytest.fixture
@@ -74,7 +75,9 @@ def test_unknown_split_is_refused(root):
 
 def test_damaged_index_is_made_again(root):
     before = load("prid2011", root=root)
-    (index,) = (cache() / "index").glob(f"prid2011-0-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}-*.parquet")
+    (index,) = (cache_dir() / "index").glob(
+        f"prid2011-0-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}-*.parquet"
+    )
     index.write_bytes(index.read_bytes()[:100])
     assert load("prid2011", root=root).digest == before.digest
     assert index.stat().st_size > 100
@@ -115,7 +118,7 @@ def test_imported_video_is_loaded_by_name(tmp_path, monkeypatch):
 def test_unknown_data_set(tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
     for name in ("marss", "walkers:huge", "mars:tiny"):
-        with pytest.raises(UserError, match="no (data set|size)"):
+        with pytest.raises(UserError, match=r"no (data set|size)"):
             load(name)
         assert why_unavailable(name)
         assert (known_digests(name, 0), is_drawn(name), is_packed(name)) == (set(), False, False)
