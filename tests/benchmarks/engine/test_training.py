@@ -213,7 +213,7 @@ def test_a_checkpoint_of_other_code_is_not_gone_on_with(bench, results):
 
 
 def test_bf16_is_near_to_float32(bench, results, monkeypatch):
-    monkeypatch.setattr("benchmarks.run.check_precision", lambda *_: None)  # imitated bf16 is slow, and as near
+    monkeypatch.setattr("benchmarks.engine.run.check_precision", lambda *_: None)  # imitated bf16 is slow, and as near
     for precision in ("bf16", "float32"):
         assert bench(*RUN, "--precision", precision, "--set", "epochs=1").status == 0
     lines = [json.loads(path.read_text().splitlines()[0]) for path in results.glob("*/curves.jsonl")]
