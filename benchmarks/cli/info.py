@@ -7,19 +7,13 @@ import typer
 
 from baselines import BASELINES
 from baselines.interface.errors import UserError
-from benchmarks.data import DATASETS, imported
+from benchmarks.data import DATASETS, imported_datasets
 
 from .options import Plugin, Style, first_line
 from .printing import check_choices, print_tables
 
 verbs = typer.Typer()
 
-# What may follow the name of a drawn data set.
-WALKERS = {
-    "  @WORLD": "for drawn data sets: walkers@2 has other cameras, clothes and people than walkers, which is world 1",
-    "  :SIZE": "for drawn data sets: walkers:tiny for tests, :demo (the default), :mars with as many people as MARS",
-    "  :HEIGHTxWIDTH": "for drawn data sets: the image size in pixels, as walkers:256x128 or walkers@2:tiny-128x64",
-}
 METHODS = {
     "BASELINE": "triplet and cross-entropy loss on the pooled feature",
     "BASELINE+afa": "the paper's objective, Eq. 6: noise on the motion",
@@ -38,9 +32,12 @@ def list_names(plugin: Plugin = []) -> None:
 
     show("Baselines", {name: entry.summary for name, entry in sorted(BASELINES.entries.items())})
     show("Methods", METHODS)
-    show("Data sets", {name: entry.summary for name, entry in sorted(DATASETS.entries.items())} | WALKERS)
-    if imported():
-        show("Imported data sets", dict.fromkeys(imported(), "your own video"))
+    datasets = {name: entry.summary for name, entry in DATASETS.entries.items()}
+    for entry in DATASETS.entries.values():
+        datasets |= entry.longer_names
+    show("Data sets", dict(sorted(datasets.items())))
+    if imported_datasets():
+        show("Imported data sets", dict.fromkeys(imported_datasets(), "your own video"))
     show("Recipes (--recipe NAME, or a TOML file)", recipe_summaries())
     show("Settings (--set NAME=VALUE)", meanings())
     show("Protocols", {name: protocol.note for name, protocol in PROTOCOLS.items()})
@@ -64,11 +61,11 @@ def doctor(
     from benchmarks.doctor import FAIL, diagnose
 
     failed = False
-    for finding in diagnose():
-        failed |= finding.mark == FAIL
-        print(f"{finding.mark:<5} {finding.subject:<31} {finding.state}")
-        if not finding.good:
-            print(f"{'':<5} {'':<31} -> {finding.remedy}")
+    for check in diagnose():
+        failed |= check.mark == FAIL
+        print(f"{check.mark:<5} {check.subject:<31} {check.state}")
+        if not check.good:
+            print(f"{'':<5} {'':<31} -> {check.remedy}")
     if controls:
         failed |= not _print_controls()
     raise typer.Exit(1 if failed else 0)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from baselines import BASELINES
+from baselines.backbones import BACKBONES
 from baselines.interface.errors import UserError
-from baselines.interface.registry import import_plugin, nearest
+from baselines.interface.plugins import add_plugin
+from baselines.interface.registry import nearest
 from benchmarks.data import DATASETS
 from benchmarks.suites import SUITES
 
@@ -21,12 +23,7 @@ if TYPE_CHECKING:
 
 def _add_plugins(files: list[Path]) -> list[Path]:
     for file in files:
-        if not [entry for registry in (BASELINES, DATASETS, SUITES) for entry in registry.add_file(file)]:
-            import_plugin(file)  # raises if the file cannot be imported
-            raise UserError(
-                f'--plugin {file}: registers no baseline, data set or suite: no class under @register("NAME") whose '
-                "bases name Baseline, Dataset or Suite; see README, 'Add a baseline'"
-            )
+        add_plugin(file, (BASELINES, BACKBONES, DATASETS, SUITES))
     return files
 
 
@@ -64,7 +61,8 @@ Workers = Annotated[
     ),
 ]
 Plugin = Annotated[
-    list[Path], typer.Option(callback=_add_plugins, help="A Python file with more baselines, data sets or suites.")
+    list[Path],
+    typer.Option(callback=_add_plugins, help="A Python file with more baselines, backbones, data sets or suites."),
 ]
 Protocol = Annotated[
     str | None,

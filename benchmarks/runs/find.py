@@ -6,7 +6,7 @@ from pathlib import Path
 
 from baselines import BASELINES
 from baselines.interface.errors import UserError
-from benchmarks.data import DATASETS, family, imported
+from benchmarks.data import is_known
 from benchmarks.data.loading import known_digests
 from benchmarks.experiments.experiment import EXTERNAL
 from benchmarks.paths import results_dir
@@ -66,7 +66,7 @@ def why_unknown(record: Record) -> str | None:
     baseline, dataset = experiment["method"].partition("+")[0], experiment["test"]
     unknown = [] if baseline in BASELINES.entries else [f"baseline {baseline!r}"]
     remedy = "name the file with --plugin FILE.py"
-    if family(dataset) not in DATASETS.entries and dataset not in imported():
+    if not is_known(dataset):
         unknown.append(f"data set {dataset!r}")
         remedy += ", or import its video again (bench data import)"
     if not unknown or experiment["recipe"] == EXTERNAL:

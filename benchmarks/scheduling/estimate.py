@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.data.loading import definition
+from benchmarks.data.loading import find_dataset
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import split_method
 from benchmarks.runs.records import Record, experiment_of
@@ -54,7 +54,7 @@ def _clips_per_epoch(experiment: Experiment, records: Sequence[Record]) -> float
         same = all(other.settings.get(key) == settings[key] for key in ("identities", "clips", "holdout"))
         if training and other.dataset == experiment.dataset and same and not other.external:
             return float(training["items"] / other.settings["epochs"] / other.settings["clip_frames"])
-    identities = definition(experiment.dataset).published.get("train", {}).get("identities")
+    identities = find_dataset(experiment.dataset).published.get("train", {}).get("identities")
     if not identities:
         return None
     return math.ceil(identities / settings["identities"]) * settings["identities"] * settings["clips"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from baselines.interface.errors import UserError
 from benchmarks.suites import SUITES
-from benchmarks.suites.suite import Choice, Planned, Single, Suite, experiments, places
+from benchmarks.suites.suite import Choice, Planned, Single, Suite, dataset_pairs, experiments
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Selection:
     @property
     def words(self) -> tuple[str, ...]:
         """The arguments by which a verb selects the same; a single method has none."""
-        return (self.name, *self.choice.words) if self.name in SUITES.entries else ()
+        return (self.name, *self.choice.options) if self.name in SUITES.entries else ()
 
 
 def select(
@@ -65,7 +65,7 @@ def select(
     name = suite or method or ""
     passed = [word for file in plugins for word in ("--plugin", str(file.absolute()))]
     choice = Choice(tuple(datasets), seeds, recipe, tuple(changes), quick)
-    pairs = places(selected, choice)
+    pairs = dataset_pairs(selected, choice)
     if not pairs:
         raise UserError(f"{name} trains on one data set and tests on another; name two, each with --dataset")
     if root is not None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import launch
-from benchmarks.data.loading import Data, load
+from benchmarks.data.loading import LoadedDataset, load
 from benchmarks.engine import distributed
 from benchmarks.engine.run import Machine, check_questions, evaluate_elsewhere, plan, run
 from benchmarks.paths import results_dir
@@ -124,9 +124,9 @@ def _machine_of(record: Record, workers: int | None, report: ReportProgress) -> 
     return make_machine(record["experiment"]["settings"]["threads"], workers, report)
 
 
-def _load(dataset: str, split: int, root: Path | None, report: ReportProgress) -> Data:
+def _load(dataset: str, split: int, root: Path | None, report: ReportProgress) -> LoadedDataset:
     return load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
 
 
-def _load_test_data(record: Record, root: Path | None) -> Data:
+def _load_test_data(record: Record, root: Path | None) -> LoadedDataset:
     return load(record["experiment"]["test"], record["experiment"]["test_split"], root)

@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.data.loading import absent as why_absent
-from benchmarks.data.loading import known_digests
+from benchmarks.data.loading import known_digests, why_unavailable
 from benchmarks.runs import records
 from benchmarks.runs.records import Record, experiment_of
 from benchmarks.runs.unfinished import Begun, unfinished
@@ -55,7 +54,7 @@ def find_in_results(results: Path, root: Path | None = None) -> FindStates:
             for name, split in ((experiment.dataset, experiment.split), (experiment.test, experiment.test_split)):
                 if f"{name}/{split}" not in digests:
                     digests[f"{name}/{split}"] = known_digests(name, split)
-                    absent[name] = why_absent(name, root)
+                    absent[name] = why_unavailable(name, root)
         if len(digests) > digests_before:
             available = {key: value for key, value in digests.items() if value}
             known = states_by_request(finished, not_finished, available)

@@ -142,7 +142,7 @@ def _submit(
                 packing += submit_tasks(needed, ledger, _for_packing(resources), environment, "bench-pack", local)
             entries = ledger.entries()
             after = [entries[task.key].job for task in tasks]
-        tasks = [_task(each, code, selection.choice.said) for each in planned]
+        tasks = [_task(each, code, selection.choice.description) for each in planned]
         submit_tasks(tasks, ledger, resources, environment, f"bench-{selection.name}", local, after)
 
 

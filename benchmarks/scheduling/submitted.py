@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
+from benchmarks.data.loading import is_packed
 from benchmarks.paths import results_dir
 from benchmarks.runs import records
 from benchmarks.runs.unfinished import begun_in, unfinished
@@ -14,7 +15,7 @@ from slurm.ledger import Ledger, LedgerEntry, now
 from .queue import correct_by_queue, find_in_results_and_queue, jobs_in_queue
 from .selection import Selection, title
 from .states import DONE, State, states_by_request
-from .tasks import PACK, is_packed
+from .tasks import PACK
 
 
 def titles_and_states(selection: Selection | None) -> list[tuple[str, State]]:

@@ -20,7 +20,7 @@ from baselines import BASELINES
 from baselines.interface.errors import UserError
 from benchmarks.atomic import write_atomically
 from benchmarks.clips.subsets import hold_out
-from benchmarks.data.loading import Data
+from benchmarks.data.loading import LoadedDataset
 from benchmarks.engine.run import Machine, plan, run
 from benchmarks.engine.training import DivergedError
 from benchmarks.experiments.code_digest import code_digest
@@ -86,7 +86,7 @@ def tune_methods(
             machine = make_machine(settings.threads, workers, report)
             finished, folder = tune(experiment, settings, data, trials, results_dir(), machine)
         file = folder / f"tuned-{trials}.toml" if to is None else to / f"{method}.toml"
-        write_recipe(file, recipe or data.definition.recipe, settings, finished)
+        write_recipe(file, recipe or data.dataset.recipe, settings, finished)
         # The recipe leaves out what a method's name decides: changes of such settings have to be given again.
         again = [text for text in changes if text.partition("=")[0].strip() in ATTACHED]
         arguments = ["run", "--method", method, "--dataset", dataset, "--recipe", str(file)]
@@ -94,7 +94,7 @@ def tune_methods(
 
 
 def tune(
-    experiment: Experiment, settings: Settings, data: Data, trials: int, results: Path, machine: Machine
+    experiment: Experiment, settings: Settings, data: LoadedDataset, trials: int, results: Path, machine: Machine
 ) -> tuple[list[Trial], Path]:
     """Run the trials that are missing. Returns the first `trials` in their order, and their folder, in `results`.
 
@@ -160,7 +160,9 @@ def _own_first(own: Any, others: Sequence[Any]) -> list[Any]:
     return list(dict.fromkeys((own, *others)))
 
 
-def _validate(base: Experiment, settings: Settings, data: Data, trials_folder: Path, machine: Machine) -> float:
+def _validate(
+    base: Experiment, settings: Settings, data: LoadedDataset, trials_folder: Path, machine: Machine
+) -> float:
     """Run one trial; its mAP on the held-out identities, 0 if its loss diverged."""
     experiment = replace(base, settings=settings.recorded())
     folder = RunFolder(trials_folder / experiment.name)

@@ -56,7 +56,7 @@ def test_doctor_unwritable_folder(bench, tmp_path, monkeypatch, place):
         (("run", "--method", "mean", "--dataset", "walkers:tiny", "--set", "height=100000"), "height"),
         (("list", "--plugin", "gone.py"), "gone.py"),
         ((*IMPORT, "mars"), "--name mars: taken"),
-        ((*IMPORT, "walkers2"), "--name walkers2: taken"),  # reserved for drawn data sets
+        ((*IMPORT, "walkers@2"), "--name walkers@2: taken, or not made of"),
         ((*IMPORT, "mars2"), "gone.txt"),
     ],
 )
