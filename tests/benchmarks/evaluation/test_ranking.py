@@ -12,7 +12,7 @@ import torch
 from sklearn.metrics import average_precision_score
 
 from baselines.interface.errors import UserError
-from benchmarks.evaluation import ranking
+from benchmarks.evaluation import distances as distances_module
 from benchmarks.evaluation.ranking import PROTOCOLS, evaluate, evaluate_features, rank
 
 BOTH = ("rectangle", "trapezoid")
@@ -257,8 +257,8 @@ def explicit(query, gallery, query_pids, query_camids, gallery_pids, gallery_cam
 @pytest.mark.parametrize("chunk", [13, 16_384])
 @pytest.mark.parametrize("kept", [0, 50_000])
 def test_features_give_what_their_distances_give(monkeypatch, block, chunk, kept):
-    monkeypatch.setattr(ranking, "CHUNK", chunk)
-    monkeypatch.setattr(ranking, "KEPT", kept)
+    monkeypatch.setattr(distances_module, "CHUNK", chunk)
+    monkeypatch.setattr(distances_module, "KEPT", kept)
     case = whole_features(1)
     results = evaluate_features(*case, PROTOCOLS, block=block)
     assert list(results) == ["official", "standard", "full"]
