@@ -79,7 +79,9 @@ def fixed_metric(name: str) -> Metric:
         UserError: no such metric, or one that must be fitted.
     """
     if name in FITTED_METRICS:
-        raise UserError(f"metric {name!r} is fitted on training tracklets, and there are none; use {' or '.join(METRICS)}")
+        raise UserError(
+            f"metric {name!r} is fitted on training tracklets, and there are none; use {' or '.join(METRICS)}"
+        )
     return METRICS[check_choice("metric", name, METRICS)]
 
 

@@ -137,7 +137,9 @@ def evaluate_distances(
     gallery = _labels("gallery", gallery_pids, gallery_camids, gallery_size)
     labels = np.concatenate([gallery, queries], axis=1)
     columns = np.flatnonzero(labels[0] != JUNK)
-    extents = {False: int(np.searchsorted(columns, gallery_size))}  # columns of the gallery without the queries, and with
+    extents = {
+        False: int(np.searchsorted(columns, gallery_size))
+    }  # columns of the gallery without the queries, and with
     if any(protocol.queries_in_gallery for protocol in protocols):
         extents[True] = len(columns)
     else:

@@ -76,7 +76,7 @@ class Settings:
     # validation and evaluation
     holdout: float  # share of the TRAINING identities held out for validation
     tuning_trials: int  # trials of `bench tune` that chose some of these settings; 0: not tuned
-    metric: Literal["euclidean", "cosine"]  # of the distances at test
+    metric: Literal["euclidean", "cosine", "xqda"]  # of the distances at test; xqda is fitted on the training tracklets
 
     def as_dict(self) -> dict[str, Any]:
         """Settings by the names that a user writes: `lambda`, not `lambda_`."""
