@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from baselines import BASELINES
+from baselines import BASELINES, MATCHERS
 from baselines.interface.errors import UserError
 from baselines.interface.registry import import_plugin, nearest
 from benchmarks import launch
 from benchmarks.data import DATASETS, family, imported
 from benchmarks.experiments.experiment import EXTERNAL
+from benchmarks.experiments.settings import NO_MATCHER
 from benchmarks.paths import results_dir
 from benchmarks.suites import SUITES
 
@@ -26,18 +27,18 @@ if TYPE_CHECKING:
 
 def _plug_in(files: list[Path]) -> list[Path]:
     for file in files:
-        if not [entry for registry in (BASELINES, DATASETS, SUITES) for entry in registry.add_file(file)]:
+        if not [entry for registry in (BASELINES, MATCHERS, DATASETS, SUITES) for entry in registry.add_file(file)]:
             import_plugin(file)  # one that cannot be imported says so
             raise UserError(
-                f'--plugin {file}: registers no baseline, data set or suite: no class under @register("NAME") whose '
-                "bases name Baseline, Dataset or Suite; see README, 'Add a baseline'"
+                f'--plugin {file}: registers no baseline, matcher, data set or suite: no class under @register("NAME") '
+                "whose bases name Baseline, Matcher, Dataset or Suite; see README, 'Add a baseline'"
             )
     return files
 
 
 def _named_protocol(name: str | None) -> str | None:
     if name is not None:
-        from benchmarks.evaluation.ranking import PROTOCOLS
+        from benchmarks.evaluation.protocols import PROTOCOLS
 
         if name not in PROTOCOLS:
             raise UserError(f"--protocol: no {name!r}; {nearest(name, list(PROTOCOLS))}")
@@ -51,7 +52,8 @@ Workers = Annotated[
     int | None, typer.Option(min=0, help="Processes that decode ahead. Default: the cores that are left over.")
 ]
 Plugin = Annotated[
-    list[Path], typer.Option(callback=_plug_in, help="A Python file with more baselines, data sets or suites.")
+    list[Path],
+    typer.Option(callback=_plug_in, help="A Python file with more baselines, matchers, data sets or suites."),
 ]
 Protocol = Annotated[
     str | None, typer.Option(callback=_named_protocol, help="The protocol to show. Default: the data set's first.")
@@ -106,6 +108,9 @@ def not_loaded(record: "Record") -> str | None:
     baseline, dataset = experiment["method"].partition("+")[0], experiment["test"]
     lacking = [] if baseline in BASELINES.entries else [f"baseline {baseline!r}"]
     remedy = "name the file with --plugin FILE.py"
+    matcher = experiment["settings"].get("matcher")  # of external features there is none
+    if matcher not in (None, *NO_MATCHER, *MATCHERS.entries):
+        lacking.append(f"matcher {matcher!r}")
     if family(dataset) not in DATASETS.entries and dataset not in imported():
         lacking.append(f"data set {dataset!r}")
         remedy += ", or import the video that it was (bench data import)"

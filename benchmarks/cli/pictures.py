@@ -63,13 +63,13 @@ def gallery(
     from benchmarks.progress import show_progress
     from benchmarks.reporting.gallery import save
     from benchmarks.runs.finished import first_protocol
-    from benchmarks.runs.ranked_lists import ranked
+    from benchmarks.runs.ranked_lists import rank_queries
 
     source, record = find_loaded(run)
     with show_progress() as report:
         loaded = load(record["experiment"]["test"], record["experiment"]["test_split"], root)
         how = machine(workers, record["experiment"]["settings"]["threads"], report)
-        lists = ranked(source, record, loaded, how, queries, protocol, query)
+        lists = rank_queries(source, record, loaded, how, queries, protocol, query)
     print(save(record, protocol or first_protocol(record), lists, to or source.gallery))
 
 

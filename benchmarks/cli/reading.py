@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from baselines import BASELINES
+from baselines import BASELINES, MATCHERS
 from baselines.interface.errors import UserError
 from benchmarks.data import DATASETS, imported
 from benchmarks.paths import results_dir
@@ -22,14 +22,15 @@ records_verbs = typer.Typer(help="Finished runs as one file, to share.", no_args
 
 @verbs.command("list")
 def list_names(plugin: Plugin = []) -> None:
-    """Baselines, methods, data sets, recipes, settings and protocols by name, and what each is."""
-    from benchmarks.evaluation.ranking import PROTOCOLS
+    """Baselines, matchers, methods, data sets, recipes, settings and protocols by name, and what each is."""
+    from benchmarks.evaluation.protocols import PROTOCOLS
     from benchmarks.experiments.settings import meanings, recipe_summaries
 
     def show(title: str, lines: dict[str, str]) -> None:
         print(f"{title}\n" + "".join(f"  {name:<20} {summary}".rstrip() + "\n" for name, summary in lines.items()))
 
     show("Baselines", {name: entry.summary for name, entry in sorted(BASELINES.entries.items())})
+    show("Matchers (--set matcher=NAME)", {name: entry.summary for name, entry in sorted(MATCHERS.entries.items())})
     show(
         "Methods",
         {

@@ -12,6 +12,7 @@ from .metrics import METRICS, Metric
 
 if TYPE_CHECKING:
     import torch
+
     from baselines.interface.matcher import Matcher
 
 Array: TypeAlias = "np.ndarray | torch.Tensor"

@@ -7,15 +7,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from baselines import BASELINES
+from baselines import BASELINES, MATCHERS
 
 from .experiment import Experiment
 from .methods import split_method
+from .settings import NO_MATCHER
 
 HOUSE = Path(__file__).parents[2]
 EVALUATION = ("benchmarks/evaluation",)
-# All code in these folders, and how seeds are derived, decides numbers; so does the file of the run's own model. What reads or
-# draws data is covered by the digest of the data.
+# All code in these folders, and how seeds are derived, decides numbers. So do the files of the run's own model and matcher.
+# The code that reads or draws data is covered by the digest of the data.
 DECIDING = (
     *("afa", "baselines/interface", "baselines/backbones", "baselines/layers"),
     *("benchmarks/clips", "benchmarks/engine", *EVALUATION, "benchmarks/seeds.py"),
@@ -25,12 +26,17 @@ DECIDING = (
 def code_digest(experiment: Experiment) -> str | None:
     """sha256 over the syntax trees, without comments and docstrings, of the code that decides an experiment's numbers.
 
-    The numbers of an external method are decided by the evaluation alone. None: the baseline is a plug-in that is not loaded.
+    The numbers of an external method are decided by the evaluation alone. None: the baseline or the matcher is a plug-in that
+    is not loaded.
     """
     if experiment.external:
         return _digest(EVALUATION, ())
-    baseline = BASELINES.entries.get(split_method(experiment.method)[0])
-    return _digest(DECIDING, model_files(baseline.file)) if baseline is not None else None
+    entries = [BASELINES.entries.get(split_method(experiment.method)[0])]
+    if (matcher := experiment.settings.get("matcher", "none")) not in NO_MATCHER:
+        entries.append(MATCHERS.entries.get(matcher))
+    if None in entries:
+        return None
+    return _digest(DECIDING, tuple(file for entry in entries if entry for file in model_files(entry.file)))
 
 
 @cache

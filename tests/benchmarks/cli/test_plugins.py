@@ -132,7 +132,7 @@ def test_a_plugin_that_registers_nothing_says_why(bench, tmp_path):
     (tmp_path / "empty.py").write_text("")
     answer = bench("list", "--plugin", tmp_path / "empty.py")
     assert answer.status == 2
-    assert "registers no baseline, data set or suite" in answer.err
+    assert "registers no baseline, matcher, data set or suite" in answer.err
 
 
 def test_a_run_of_a_plugin_that_is_not_loaded_says_what_to_load(bench, finished):

@@ -116,7 +116,7 @@ def test_a_reader_who_goes_is_no_fault(words):
 
 def test_list_says_what_each_thing_is(bench):
     from benchmarks.data.datasets.walkers import SIZES
-    from benchmarks.evaluation.ranking import PROTOCOLS
+    from benchmarks.evaluation.protocols import PROTOCOLS
     from benchmarks.experiments.settings import KEYS
 
     lines = bench("list").out.splitlines()
