@@ -24,7 +24,6 @@ from benchmarks.clips.subsets import hold_out, test_tracklets
 from benchmarks.clips.training_batches import TrainingBatches
 from benchmarks.data.frame_stores import Store
 from benchmarks.data.loading import Data, load
-from benchmarks.evaluation.metrics import FITTED_METRICS
 from benchmarks.evaluation.protocols import PROTOCOLS
 from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
@@ -38,7 +37,7 @@ from benchmarks.runs.records import Record, RunFolder
 from . import distributed
 from .model import ReidModel, build_model
 from .precision import check_precision
-from .scoring import fit_metrics, read_metrics, score, validate, write_metrics
+from .scoring import find_matcher, fit_metrics, needs_fit, read_metrics, score, validate, write_metrics
 from .training import train
 
 
@@ -125,6 +124,7 @@ def run(
         _check_processes(batches, settings)
         model, _ = build_model(experiment.method, len(batches.pids), settings, experiment.seed)
         model.to(machine.device)
+        find_matcher(model, settings)  # now, so that its errors do not wait for hours of training
         price = cost(model, settings)  # now, because it holds the baseline to its rule before hours of training
         if distributed.from_leader(folder.weights.exists):
             load_model(model, folder.weights)
@@ -149,7 +149,7 @@ def run(
         results: list[dict[str, Any]] = []
         queries = pd.DataFrame()
         if tested:
-            if settings.metric in FITTED_METRICS and distributed.leads():
+            if needs_fit(model, settings) and distributed.leads():
                 with atomic_file(folder.fitted_metric) as half:
                     write_metrics(metrics, half)
             results, queries = score(model, data, settings, metrics, machine, clock, seed, flow)
@@ -235,7 +235,7 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: Data, place: Pat
         model, settings = trained_model(source, record, machine)
         flow = flow_for(experiment.method, data, settings, machine)
         clock = Clock()
-        metrics = read_metrics(source.fitted_metric, settings)
+        metrics = read_metrics(source.fitted_metric, model, settings)
         results, queries = score(model, data, settings, metrics, machine, clock, experiment.seed, flow)
         record = new_record(experiment, results, clock, cost(model, settings))
         if distributed.leads():

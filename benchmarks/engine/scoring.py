@@ -2,25 +2,30 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
+from baselines import MATCHERS
 from baselines.interface.errors import UserError
+from baselines.interface.matcher import Matcher
 from benchmarks.clips.subsets import test_tracklets
 from benchmarks.clips.tracklet_chunks import tested
 from benchmarks.data.frame_stores import Store
 from benchmarks.data.loading import Data
-from benchmarks.evaluation.distances import Distances, FeatureDistances
-from benchmarks.evaluation.metrics import METRICS, Metric, fit_metric, fitted_metric
+from benchmarks.evaluation.distances import Distances, FeatureDistances, PairwiseDistances
+from benchmarks.evaluation.metrics import FITTED_METRICS, METRICS, Metric, fit_metric, fitted_metric
 from benchmarks.evaluation.ranking import Ranking, evaluate_distances, named_protocols
-from benchmarks.experiments.settings import Settings
+from benchmarks.experiments.settings import NO_MATCHER, Settings
 from benchmarks.runs import records
 
-from .extraction import Features, TrackletFeatures, extract
+from . import distributed
+from .extraction import Features, TrackletFeatures, extract, extract_frames
 from .model import ReidModel
 
 if TYPE_CHECKING:
@@ -31,6 +36,19 @@ if TYPE_CHECKING:
 Rows: TypeAlias = slice | NDArray[np.int64]
 # Distances of some rows of a table of tracklets, the queries, to other rows, the gallery.
 Comparison: TypeAlias = Callable[[Rows, Rows], Distances]
+
+
+def find_matcher(model: ReidModel, settings: Settings) -> Matcher | None:
+    """The matcher that the settings name, or the baseline's own; None where distances are those of features."""
+    if settings.matcher in NO_MATCHER:
+        return model.baseline.matcher if settings.matcher == "own" else None
+    matcher: Matcher = MATCHERS.get(settings.matcher)()
+    return matcher
+
+
+def needs_fit(model: ReidModel, settings: Settings) -> bool:
+    """Whether a metric is fitted on the training tracklets: the settings name one, and no matcher takes its place."""
+    return settings.metric in FITTED_METRICS and find_matcher(model, settings) is None
 
 
 def fit_metrics(
@@ -48,8 +66,8 @@ def fit_metrics(
     Raises:
         UserError: the training tracklets do not suffice.
     """
-    if settings.metric in METRICS:
-        return dict.fromkeys(TrackletFeatures._fields, METRICS[settings.metric])
+    if not needs_fit(model, settings):
+        return _fixed_metrics(settings)
     clock.start()
     features = extract(model, training, store, settings, machine.workers, partial(machine.report, "fit"), seed, flow)
     pids, camids = training.pid.to_numpy(), training.camid.to_numpy()
@@ -60,25 +78,29 @@ def fit_metrics(
     return metrics
 
 
+def _fixed_metrics(settings: Settings) -> dict[str, Metric]:
+    """By kind of feature; empty where a matcher takes the place of a fitted metric."""
+    return dict.fromkeys(TrackletFeatures._fields, METRICS[settings.metric]) if settings.metric in METRICS else {}
+
+
 FITTED_PARTS = ("projection", "signs")  # what is stored of a fitted metric
 
 
 def write_metrics(metrics: dict[str, Metric], file: Path) -> None:
-    """The fitted metrics among `metrics`, as an npz file."""
-    fitted = {name: metric for name, metric in metrics.items() if metric.projection is not None}
-    arrays = {f"{name}_{part}": getattr(metric, part) for name, metric in fitted.items() for part in FITTED_PARTS}
+    """Fitted metrics as an npz file."""
+    arrays = {f"{name}_{part}": getattr(metric, part) for name, metric in metrics.items() for part in FITTED_PARTS}
     with file.open("wb") as open_file:
         np.savez(open_file, **arrays)
 
 
-def read_metrics(file: Path, settings: Settings) -> dict[str, Metric]:
+def read_metrics(file: Path, model: ReidModel, settings: Settings) -> dict[str, Metric]:
     """The metrics of a finished run, as `fit_metrics` gave them; the fitted ones are in the file that the run left.
 
     Raises:
         UserError: no such file.
     """
-    if settings.metric in METRICS:
-        return dict.fromkeys(TrackletFeatures._fields, METRICS[settings.metric])
+    if not needs_fit(model, settings):
+        return _fixed_metrics(settings)
     if not file.exists():
         raise UserError(f"{file}: not found; `bench run ... --fresh` makes it again")
     with np.load(file) as arrays:
@@ -88,6 +110,7 @@ def read_metrics(file: Path, settings: Settings) -> dict[str, Metric]:
         }
 
 
+@torch.inference_mode()
 def compare_tracklets(
     model: ReidModel,
     tracklets: pd.DataFrame,
@@ -99,20 +122,35 @@ def compare_tracklets(
     seed: int = 0,
     flow: Store | None = None,
 ) -> dict[str, Comparison]:
-    """What compares rows of `tracklets`, for each kind of feature. Everything is extracted now.
+    """What compares rows of `tracklets`, for each kind of feature. Features or descriptions are made now, distances later.
+
+    A matcher knows one kind, which stands as "before": it sees features before batch normalisation.
 
     Args:
         metrics: of each kind of feature.
         workers, progress, seed, flow: as for `extract`.
     """
+    matcher = find_matcher(model, settings)
+    if matcher is not None:
+        tracklet_frames = extract_frames(model, tracklets, store, settings, workers, progress, seed, flow)
+        own = {each.row: matcher.describe(each.frames, each.weights, each.coherence) for each in tracklet_frames}
+        descriptions = np.empty(len(tracklets), object)
+        for row, description in chain.from_iterable(share.items() for share in distributed.from_all(own)):
+            descriptions[row] = description
+        return {"before": partial(_compare_descriptions, descriptions, matcher)}
     features = extract(model, tracklets, store, settings, workers, progress, seed, flow)
     return {name: partial(_compare_features, vectors, metrics[name]) for name, vectors in features._asdict().items()}
+
+
+def _compare_descriptions(descriptions: np.ndarray, matcher: Matcher, queries: Rows, gallery: Rows) -> Distances:
+    return PairwiseDistances(matcher, list(descriptions[queries]), list(descriptions[gallery]))
 
 
 def _compare_features(features: Features, metric: Metric, queries: Rows, gallery: Rows) -> Distances:
     return FeatureDistances(features[queries], features[gallery], metric)
 
 
+@torch.inference_mode()
 def score(
     model: ReidModel,
     data: Data,
@@ -138,6 +176,7 @@ def score(
     return tabulate_rankings(rankings, queries)
 
 
+@torch.inference_mode()
 def validate(
     model: ReidModel,
     held_out: pd.DataFrame,

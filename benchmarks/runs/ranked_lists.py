@@ -15,8 +15,8 @@ from benchmarks.clips.subsets import test_tracklets
 from benchmarks.clips.tracklet_chunks import TrackletChunks
 from benchmarks.data.frame_stores import Store
 from benchmarks.data.loading import Data
+from benchmarks.engine.extraction import extract_frames
 from benchmarks.engine.model import ReidModel
-from benchmarks.engine.precision import autocast
 from benchmarks.engine.run import Machine, flow_for, trained_model
 from benchmarks.engine.scoring import compare_tracklets, read_metrics
 from benchmarks.evaluation.protocols import PROTOCOLS
@@ -56,6 +56,7 @@ class RankedQuery:
     first_hit_rank: int
 
 
+@torch.inference_mode()
 def rank_queries(
     source: RunFolder,
     record: Record,
@@ -81,7 +82,7 @@ def rank_queries(
     both = pd.concat([queries, gallery], ignore_index=True)
     progress = partial(machine.report, "extract", note=data.name)
     seed = record["experiment"]["seed"]
-    metrics = read_metrics(source.fitted_metric, settings)
+    metrics = read_metrics(source.fitted_metric, model, settings)
     compared = compare_tracklets(model, both, data.store, settings, metrics, machine.workers, progress, seed, flow)
     in_gallery = np.arange(len(queries), len(both))
     if PROTOCOLS[results.protocol.iloc[0]].queries_in_gallery:
@@ -133,35 +134,32 @@ def _nearest(
     return gallery[order], distances[order]
 
 
-@torch.inference_mode()
 def _load_tracklets(
     model: ReidModel,
-    table: pd.DataFrame,
+    tracklets: pd.DataFrame,
     rows: list[int],
     store: Store,
     settings: Settings,
     seed: int,
     flow: Store | None,
 ) -> dict[int, ShownTracklet]:
-    """Frames and weights of the tracklets in `rows`. Weights come from the chunks that made the features."""
-    part = table.iloc[rows].reset_index(drop=True)
-    chunks = TrackletChunks(part, store, settings, seed, flow, model.baseline.test_clips)
-    weights = {row: np.full(len(frames), np.nan) for row, frames in enumerate(chunks.frames)}
-    model.eval()
-    for i in range(len(chunks)):
-        frames, batch, motion = chunks[i]
-        with autocast(settings.precision, next(model.parameters()).device):
-            of_batch = model(frames, flow=motion).weights
-        if of_batch is None:
-            break
-        means = of_batch.flatten(2).mean(dim=2) if of_batch.dim() == 3 else of_batch  # over the blocks
-        for (row, start, stop), values in zip(batch, means.float().cpu().numpy(), strict=True):
-            weights[row][start:stop] = values[: stop - start]
+    """The tracklets in `rows`, with the weights that the model gives to the frames that are shown."""
+    part = tracklets.iloc[rows].reset_index(drop=True)
+    chunks = TrackletChunks(part, store, settings, seed)
     shown = {}
-    for i, row in enumerate(rows):
-        names = chunks.ordered(i)  # in the order that the network saw them
-        places = np.unique(np.linspace(0, len(names) - 1, FRAMES).round().astype(int)).tolist()
-        pixels = read_frames(store, [names[place] for place in places], settings).permute(0, 2, 3, 1).numpy()
-        quality = None if np.isnan(weights[i]).any() else weights[i][places]
-        shown[row] = ShownTracklet(part.tracklet[i], int(part.pid[i]), int(part.camid[i]), pixels, quality)
+    for each in extract_frames(model, part, store, settings, seed=seed, flow=flow):
+        names = chunks.ordered(each.row)
+        positions = np.unique(np.linspace(0, len(names) - 1, FRAMES).round().astype(int)).tolist()
+        pixels = read_frames(store, [names[position] for position in positions], settings)
+        weights = None
+        if each.weights is not None:
+            of_frames = each.weights.reshape(len(names), -1).mean(dim=1)  # over the blocks
+            weights = of_frames.numpy()[positions]
+        shown[rows[each.row]] = ShownTracklet(
+            part.tracklet[each.row],
+            int(part.pid[each.row]),
+            int(part.camid[each.row]),
+            pixels.permute(0, 2, 3, 1).numpy(),
+            weights,
+        )
     return shown
