@@ -28,7 +28,7 @@ class MeanOfFrames(Matcher):
         return torch.cdist(query[None].double(), gallery.double())[0]
 
 @register("farthest")
-class Farthest(MeanOfFrames):
+class Farthest(MeanOfFrames, Matcher):
     """The more distant, the nearer."""
 
     def compare(self, query, gallery):
