@@ -149,7 +149,7 @@ def verdict(runs: "Sequence[Found]", protocol: str | None = None) -> "pd.DataFra
         interval = each.interval
         effect, low, high = (interval.estimate, interval.low, interval.high) if interval else (None, None, None)
         points = {"effect": effect, "low": low, "high": high, "paper": each.paper}
-        row = {"data set": each.title, "claim": each.claim.text, "verdict": each.said}
+        row: dict[str, Any] = {"data set": each.title, "claim": each.claim.text, "verdict": each.said}
         row |= {name: None if value is None else 100 * value for name, value in points.items()}
         rows.append({**row, "p": each.p if interval else None, "runs": each.runs, "missing": each.missing})
     frame = pd.DataFrame(rows)
