@@ -5,7 +5,7 @@ from torch import nn
 
 from afa import VideoFeatures, disentangle
 
-from .backbones import Backbone
+from .interface.backbone import Backbone
 from .interface.baseline import Baseline, Clips
 from .interface.registry import register
 

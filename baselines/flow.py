@@ -7,14 +7,14 @@ the paper leaves open about the fusion stands in docs/paper-notes.md.
 import copy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from afa import VideoFeatures, disentangle
 from baselines.interface.baseline import Baseline, Clips
 from baselines.interface.registry import register
 
-from .backbones import Backbone
+from .interface.backbone import Backbone, widen_input
 
 # Flow enters in these units, by which it is about as large as normalised pixels: a hundredth of the image's height a frame.
 UNIT = 0.01
@@ -29,7 +29,7 @@ class FlowOnly(Baseline):
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone)
-        _widen(backbone, 2 * STACK)
+        widen_input(backbone, 2 * STACK)
 
     def forward(self, clips: Clips) -> VideoFeatures:
         assert clips.flow is not None
@@ -62,16 +62,3 @@ def stacks(flow: Tensor) -> Tensor:
     here, offsets = (torch.arange(count, device=flow.device) for count in (steps, STACK))
     around = (here.unsqueeze(1) + offsets - STACK // 2).clamp(0, steps - 1)  # (T, STACK)
     return (flow / (UNIT * flow.shape[-2]))[:, around].flatten(2, 3)
-
-
-def _widen(backbone: Backbone, channels: int) -> None:
-    """Let the first convolution of a backbone for images take `channels` channels, in place.
-
-    What is the same in all of them goes through its own weights as a grey picture did, so that ImageNet weights mean what they
-    meant (Wang et al., 2016); how they differ is answered by weights drawn anew.
-    """
-    first = next(module for module in backbone.modules() if isinstance(module, nn.Conv2d))
-    anew = first.weight.detach().new_empty(first.out_channels, channels, *first.kernel_size)
-    nn.init.kaiming_uniform_(anew, a=5**0.5)  # as torch starts any convolution
-    alike = first.weight.detach().sum(dim=1, keepdim=True) / channels
-    first.in_channels, first.weight = channels, nn.Parameter(alike + anew - anew.mean(dim=1, keepdim=True))

@@ -8,7 +8,7 @@ from afa import VideoFeatures, disentangle
 from baselines.interface.baseline import Baseline, Clips
 from baselines.interface.registry import register
 
-from .backbones import Backbone
+from .interface.backbone import Backbone
 
 WIDTH = 512  # of the recurrent layer, as in Gao and Nevatia (2018)
 DROPOUT = 0.2  # on what the layer is given

@@ -7,7 +7,7 @@ from afa import VideoFeatures, disentangle
 from baselines.interface.baseline import Baseline, Clips
 from baselines.interface.registry import register
 
-from .backbones import Backbone
+from .interface.backbone import Backbone
 
 
 @register("qan")
@@ -26,7 +26,7 @@ class QualityAware(Baseline):
 
     def forward(self, clips: Clips) -> VideoFeatures:
         batch, steps = clips.frames.shape[:2]
-        middle = self.backbone.early(clips.frames.flatten(0, 1))
-        frames = self.backbone.late(middle).mean(dim=(2, 3)).unflatten(0, (batch, steps))
+        middle, last = self.backbone.maps(clips.frames.flatten(0, 1), steps)
+        frames = self.backbone.pool(last).unflatten(0, (batch, steps))
         quality = torch.sigmoid(self.quality(middle.mean(dim=(2, 3)))).reshape(batch, steps)
         return disentangle(frames, quality)

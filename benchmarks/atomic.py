@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all."""
+"""Files and folders that are written completely or not at all."""
 
 import errno
 import os
@@ -12,46 +12,51 @@ from baselines.interface.errors import UserError
 
 
 @contextmanager
-def whole(file: Path) -> Iterator[Path]:
-    """A path beside `file` to write to, which takes its place when the block ends well, and is gone when it does not."""
-    _writable(file)
-    half = file.with_name(f".{file.name}.{os.getpid()}")
+def atomic_file(file: Path) -> Iterator[Path]:
+    """A temporary path to write to. It becomes `file` when the block succeeds, and is deleted when the block fails."""
+    _check_writable(file)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        yield half
-        with open(half, "rb") as written:
-            os.fsync(
-                written.fileno()
-            )  # on the disk before it has the name: a power cut leaves the old file or the new one
-        half.chmod(0o666 & ~_umask())  # some writers make files that only their owner may read
-        half.replace(file)
+        yield temporary
+        with open(temporary, "rb") as written:
+            # Flushed before it is renamed: after a power cut, `file` is the old one or the new one.
+            os.fsync(written.fileno())
+        temporary.chmod(0o666 & ~_umask())  # some writers create files that only their owner may read
+        temporary.replace(file)
     finally:
-        half.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder` to fill, which takes its place when the block ends well, and is gone when it does not.
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """A new temporary folder to fill. It becomes `folder` when the block succeeds, and is deleted when the block fails.
 
     Raises:
-        OSError: when the block ends, if `folder` is there and is not empty.
+        OSError: at the end of the block, if `folder` exists and is not empty.
     """
-    _writable(folder)
-    half = folder.with_name(f".{folder.name}.{os.getpid()}.half")
+    _check_writable(folder)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.half")
     try:
-        half.mkdir()
-        yield half
-        half.rename(folder)
+        temporary.mkdir()
+        yield temporary
+        temporary.rename(folder)
     finally:
-        shutil.rmtree(half, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_atomically(file: Path, text: str) -> None:
+    """Replace the contents of `file` by `text` in one step."""
+    with atomic_file(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 @contextmanager
-def derived(file: Path) -> Iterator[None]:
-    """Read a file that was made of others, and can be made again.
+def reading_derived_file(file: Path) -> Iterator[None]:
+    """While a file is read that was computed from others and can be computed again.
 
     Raises:
-        UserError: it is missing or damaged, as far as Arrow's errors, which are ValueErrors, tell.
-        PermissionError: it may not be read.
+        UserError: it is missing or damaged, as far as Arrow's errors (which are ValueErrors) tell.
+        PermissionError: it cannot be read.
     """
     try:
         yield
@@ -61,29 +66,23 @@ def derived(file: Path) -> Iterator[None]:
         raise UserError(f"{file}: missing or damaged ({error}); delete {file.parent}, and make it again") from error
 
 
-def _writable(path: Path) -> None:
-    """Make the folder around `path`, and refuse by the name of `path` one that cannot be written to.
+def leftovers(folder: Path) -> list[Path]:
+    """The temporary files and folders in `folder`: left by killed processes, or being written now."""
+    return [path for path in sorted(folder.glob(".*")) if re.fullmatch(r"\..+\.\d+(\.half)?", path.name)]
+
+
+def _check_writable(path: Path) -> None:
+    """Create the parent folder of `path`, and check that it can be written to.
 
     Raises:
-        OSError: its `filename` is `path`, or the folder that cannot be made.
+        OSError: its `filename` is `path`, or the folder that cannot be created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
 
-def leftovers(folder: Path) -> list[Path]:
-    """What killed processes left half-written in `folder`, and what living ones are writing there now."""
-    return [half for half in sorted(folder.glob(".*")) if re.fullmatch(r"\..+\.\d+(\.half)?", half.name)]
-
-
 def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Replace `file` by `text` in one step."""
-    with whole(file) as half:
-        half.write_text(text, encoding="utf-8")

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from .data import DATASETS, cache, imported
-from .runs import records
+from .data import DATASETS, imported
+from .paths import cache_dir, data_dir, results_dir
 
 FAIL = "FAIL"
 
@@ -29,7 +29,7 @@ class Finding(NamedTuple):
 
 def look() -> Iterator[Finding]:
     """Every finding, quick ones first."""
-    for name, place in (("BENCH_CACHE", cache()), ("BENCH_RESULTS", records.results())):
+    for name, place in (("BENCH_CACHE", cache_dir()), ("BENCH_RESULTS", results_dir())):
         yield _writable(name, place)
     yield from _data_sets()
     yield from _torch()
@@ -47,15 +47,17 @@ def _writable(name: str, place: Path) -> Finding:
 
 
 def _data_sets() -> Iterator[Finding]:
-    base = os.environ.get("BENCH_DATA")
-    if base and not Path(base).is_dir():
-        yield Finding(False, "BENCH_DATA", base, "not a folder; set it to the folder that holds data sets", needed=True)
+    base = data_dir()
+    if base is not None and not base.is_dir():
+        yield Finding(
+            False, "BENCH_DATA", str(base), "not a folder; set it to the folder that holds data sets", needed=True
+        )
     for name in DATASETS.names():
         definition = DATASETS.get(name)
         if name.startswith("walkers"):
             yield Finding(True, name, "drawn when first used")
             continue
-        root = Path(base) / definition.folder if base else None
+        root = base / definition.folder if base is not None else None
         if root is not None and root.is_dir() and not os.access(root, os.R_OK | os.X_OK):
             yield Finding(False, name, str(root), f"{root} cannot be read; give yourself the permission", needed=True)
         elif root is not None and root.is_dir() and any(root.iterdir()):
@@ -71,7 +73,7 @@ def _data_sets() -> Iterator[Finding]:
 def _torch() -> Iterator[Finding]:
     import torch
 
-    from baselines.backbones import TORCHVISION, imagenet_cache_file
+    from baselines.backbones import BACKBONES
 
     yield Finding(True, "torch", torch.__version__)
     yield Finding(True, "threads", f"{torch.get_num_threads()} of {os.cpu_count()} cores; a recipe sets its own")
@@ -84,7 +86,9 @@ def _torch() -> Iterator[Finding]:
             "none",
             "optional: small backbones train on a CPU in minutes; ResNet-50 at 256x128 wants a GPU",
         )
-    for name in TORCHVISION:
-        file = imagenet_cache_file(name)
+    for name in BACKBONES.names():
+        file = BACKBONES.get(name).pretrained_file(name, download=False)
+        if file is None:
+            continue
         remedy = f"optional: downloaded on first use; without a network put {file.name} into {file.parent}, or use --weights FILE"
         yield Finding(file.exists(), f"ImageNet weights, {name}", str(file) if file.exists() else "not here", remedy)

@@ -1,4 +1,4 @@
-"""What a user sees of long work: bars with the time left at a terminal, plain lines elsewhere."""
+"""Progress of long work: bars with the remaining time on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -7,25 +7,26 @@ from contextlib import contextmanager
 from typing import Protocol
 
 
-class Report(Protocol):
-    """What long work calls as it goes on."""
+class ReportProgress(Protocol):
+    """What long work calls each time it has done a step."""
 
     def __call__(self, phase: str, done: int, total: int, note: str = "") -> None: ...
 
 
-LINE_SECONDS = 10.0
+SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def reporting() -> Iterator[Report]:
-    """A Report for standard error: rich's bars at a terminal, else a line at a phase's begin, every 10 s, and at its end."""
+def show_progress() -> Iterator[ReportProgress]:
+    """Show progress on standard error: rich's bars on a terminal; otherwise a line when a phase starts, every 10 s, and when
+    it ends."""
     if sys.stderr.isatty():
         yield from _bars()
     else:
         yield from _lines()
 
 
-def _bars() -> Iterator[Report]:
+def _bars() -> Iterator[ReportProgress]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -36,7 +37,7 @@ def _bars() -> Iterator[Report]:
     )
     from rich.table import Column
 
-    columns = (  # 80 characters hold all but a long note, which goes on in a second line
+    columns = (  # fit into 80 characters, except a long note, which continues on a second line
         TextColumn("{task.description:<8}"),
         BarColumn(bar_width=10),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
@@ -50,29 +51,29 @@ def _bars() -> Iterator[Report]:
         def report(phase: str, done: int, total: int, note: str = "") -> None:
             if phase not in tasks:
                 tasks[phase] = bars.add_task(phase, total=total, note=note)
-            elif done < bars.tasks[tasks[phase]].completed:  # the phase of another run
+            elif done < bars.tasks[tasks[phase]].completed:  # the same phase of the next run
                 bars.reset(tasks[phase])  # type: ignore[arg-type]
             bars.update(tasks[phase], completed=done, total=total, note=note)  # type: ignore[arg-type]
 
         yield report
 
 
-def _lines() -> Iterator[Report]:
-    began: dict[str, tuple[float, int]] = {}
-    shown: dict[str, float] = {}
-    last: dict[str, int] = {}
+def _lines() -> Iterator[ReportProgress]:
+    start: dict[str, tuple[float, int]] = {}  # by phase: the time, and how much was done then
+    last_line: dict[str, float] = {}
+    last_done: dict[str, int] = {}
 
     def report(phase: str, done: int, total: int, note: str = "") -> None:
         now = time.monotonic()
-        if done < last.get(phase, 0):  # the phase of another run
-            del began[phase], shown[phase]
-        last[phase] = done
-        start, first = began.setdefault(phase, (now, done))
-        if phase in shown and done < total and now - shown[phase] < LINE_SECONDS:
+        if done < last_done.get(phase, 0):  # the same phase of the next run
+            del start[phase], last_line[phase]
+        last_done[phase] = done
+        start_time, done_before = start.setdefault(phase, (now, done))
+        if phase in last_line and done < total and now - last_line[phase] < SECONDS_BETWEEN_LINES:
             return
-        shown[phase] = now
-        left = (now - start) / (done - first) * (total - done) if done > first else None
-        rest = f", {left:.0f} s left" if left else ""
-        print(f"{phase}: {done} of {total}{rest}  {note}".rstrip(), file=sys.stderr, flush=True)
+        last_line[phase] = now
+        left = (now - start_time) / (done - done_before) * (total - done) if done > done_before else None
+        remaining = f", {left:.0f} s left" if left else ""
+        print(f"{phase}: {done} of {total}{remaining}  {note}".rstrip(), file=sys.stderr, flush=True)
 
     yield report

@@ -10,6 +10,7 @@ from typing import Any
 # are needed by code that must not wait for torch.
 _PUBLIC = {
     **{"Baseline": "baseline", "Clips": "baseline"},
+    **{"Backbone": "backbone", "TemporalLayer": "backbone"},
     **{"Registry": "registry", "register": "registry"},
     "UserError": "errors",
 }

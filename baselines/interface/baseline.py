@@ -1,21 +1,23 @@
-"""The one rule for a baseline: clips in, an embedding a time step and one coherence vector out."""
+"""What a baseline is: clips in, one embedding per time step and one coherence vector per clip out."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 
 from afa import VideoFeatures
-from baselines.backbones import Backbone
 
+from .backbone import Backbone
 from .errors import UserError
+
+TestClips = Literal["even", "exact", "whole"]
 
 
 class Clips(NamedTuple):
     """A batch of clips on the device, augmented and normalised.
 
-    frames: (B, T, 3, H, W) float, ImageNet-normalised RGB.
-    flow: (B, T, 2, H, W) float, (u, v) in pixels a frame, where the baseline asks for it.
+    frames: (B, T, 3, H, W) float, normalised RGB.
+    flow: (B, T, 2, H, W) float, (u, v) in pixels per frame, where the baseline asks for it.
     """
 
     frames: Tensor
@@ -23,29 +25,55 @@ class Clips(NamedTuple):
 
 
 class Baseline(nn.Module, ABC):
-    """A temporal model over a backbone. A subclass is one file here or a plug-in; it sets `channels` if D is not the backbone's.
+    """A temporal model over a backbone. A subclass is one file; it sets `channels` if D is not the backbone's.
 
     Attributes:
         uses_flow: whether `forward` reads `clips.flow`.
         takes_video: whether the backbone may be a video network.
+        test_clips: how a tracklet is cut at test. "even": into chunks of at most the setting `test_chunk`, as equal as can
+            be; "exact": into clips of the setting `clip_frames`, the last one padded with its last frame, for models that
+            fix T; "whole": not at all.
         channels: D, the length of an embedding.
     """
 
     uses_flow: ClassVar[bool] = False
     takes_video: ClassVar[bool] = False
+    test_clips: ClassVar[TestClips] = "even"
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         if backbone.video and not self.takes_video:
-            raise UserError(f"backbone: a video network, which {type(self).__name__} cannot take; --method cnn3d does")
+            raise UserError(f"backbone: a video network, which {type(self).__name__} cannot take; --method cnn3d can")
         self.backbone = backbone
         self.channels = backbone.channels
 
     @abstractmethod
     def forward(self, clips: Clips) -> VideoFeatures:
-        """Embeddings (B, T, D) and coherence (B, D), through `afa.disentangle` unless the model says better."""
+        """Embeddings (B, T, D) and coherence (B, D), by `afa.disentangle` unless the model defines its own."""
+
+    def add_heads(self, classes: int) -> None:
+        """Called once, before the training: add what only `losses` needs, such as a classifier of K = `classes` identities."""
+
+    def losses(self, features: VideoFeatures, labels: Tensor) -> dict[str, Tensor]:  # noqa: ARG002 - for subclasses
+        """Losses of the model's own, each a scalar with its weight, added to those of the method. Default: none.
+
+        Args:
+            features: what `forward` returned, in float32, of the whole batch even where several processes share it.
+            labels: (B,) class indices.
+        """
+        return {}
+
+    def merge(self, coherence: Tensor, weights: Tensor) -> Tensor:
+        """The feature of a tracklet (D,) from those of its C chunks. Default: their mean by weight, block by block.
+
+        Args:
+            coherence: (C, D) float64.
+            weights: (C, G) float64: the sum of the frames' weights, or the number of frames where the model weighs none.
+        """
+        blocks = coherence.unflatten(1, (weights.shape[1], -1))
+        return ((blocks * weights.unsqueeze(-1)).sum(dim=0) / weights.sum(dim=0).unsqueeze(-1)).flatten()
 
     def embed(self, frames: Tensor) -> Tensor:
-        """Each frame by itself: (B, T, 3, H, W) to (B, T, D), the backbone's map averaged over the image."""
+        """Each frame by itself: (B, T, 3, H, W) to (B, T, D), the backbone's map pooled over the image."""
         batch, steps = frames.shape[:2]
-        return self.backbone(frames.flatten(0, 1)).mean(dim=(2, 3)).unflatten(0, (batch, steps))
+        return self.backbone.pool(self.backbone(frames.flatten(0, 1), steps)).unflatten(0, (batch, steps))

@@ -14,7 +14,7 @@ import typer
 
 from baselines.interface.errors import UserError
 from baselines.interface.registry import plugin_at_fault
-from benchmarks import launch
+from benchmarks import launch, paths
 from slurm import JobError
 
 from . import cluster, data, pictures, reading, running, suites, tuning
@@ -38,7 +38,6 @@ app.add_typer(pictures.verbs)
 app.add_typer(data.verbs, name="data")
 app.add_typer(reading.records_verbs, name="records")
 
-PLACES = ("BENCH_DATA", "BENCH_CACHE", "BENCH_RESULTS", "BENCH_SCRATCH")  # variables that name folders
 USER, STOPPED, READER_GONE = 2, 130, 141  # exit statuses; the last two as shells have them after SIGINT and SIGPIPE
 
 
@@ -46,7 +45,7 @@ def main() -> None:
     """The `bench` command."""
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
-    me, errors = launch.place(), sys.stderr
+    me, errors = launch.process_info(), sys.stderr
     if me.rank > 0 and not debug:
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for good: of several, one speaks
     try:
@@ -66,7 +65,7 @@ def main() -> None:
     if line and me.rank == 0:
         print(f"bench: {line}", file=errors)
     elif line and status != STOPPED:  # and each of its own trouble
-        print(f"bench, process {me.rank} of {me.world}: {line}", file=errors)
+        print(f"bench, process {me.rank} of {me.world_size}: {line}", file=errors)
     sys.exit(status)
 
 
@@ -85,9 +84,6 @@ def _explained(error: BaseException) -> tuple[int, str]:
     if plugin is not None:
         return USER, f"{plugin}: {reason} (a fault of the plug-in; --debug shows where)"
     if isinstance(error, OSError) and error.filename:
-        place = Path(error.filename).absolute()
-        below = (
-            name for name in PLACES if name in os.environ and place.is_relative_to(Path(os.environ[name]).absolute())
-        )
-        return USER, f"{error.filename}: {error.strerror}" + "".join(f" ({name} names its place)" for name in below)
+        above = paths.variables_above(Path(error.filename))
+        return USER, f"{error.filename}: {error.strerror}" + "".join(f" ({name} names its place)" for name in above)
     return 1, f"{reason} (a fault of the program; --debug shows where)"

@@ -14,6 +14,7 @@ import typer
 
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
+from benchmarks.paths import results_dir
 from benchmarks.suites import SUITES
 from slurm import JobError
 
@@ -108,7 +109,7 @@ def _submit(
 
     resources = resolve(options)
     _ = resources.minutes  # a time that is none is refused before anything else
-    ledger = Ledger(records.results())
+    ledger = Ledger(results_dir())
     if dry_run:
         planned, states, _ = _looked(asked, root, ledger)
         missing = [each for each, state in zip(planned, states, strict=True) if state.word in wanted]
@@ -129,13 +130,13 @@ def _submit(
             raise JobError("the queue does not answer, and something was submitted before; try again when it does")
         pairs = [(each, state) for each, state in zip(planned, states, strict=True) if state.word in wanted]
         missing = [each for each, _ in pairs]
-        stale = [records.RunFolder(records.results() / state.record["name"]) for _, state in pairs if state.record]
+        stale = [records.RunFolder(results_dir() / state.record["name"]) for _, state in pairs if state.record]
         if missing:
             with records.forgotten(stale):  # here: a job that is queued again must not forget what it has done since
                 _put(missing, name, asked[1].said, root, resources, local, known, ledger)
     print(f"{len(pairs)} jobs submitted; {_left_alone(states, wanted)}")
     words = (name, *asked[1].words) if name in SUITES.entries else ()
-    print(f"results in {records.results()}; `{shlex.join(('bench', 'status', *words))}` shows how they do")
+    print(f"results in {results_dir()}; `{shlex.join(('bench', 'status', *words))}` shows how they do")
 
 
 def _put(
@@ -201,7 +202,7 @@ def _hours(missing: "Sequence[Planned]", gpus: int, nodes: int) -> str:
     from benchmarks.runs import records
     from benchmarks.scheduling.estimate import made_on, seconds, spelled
 
-    found = made_on(records.finished(records.results()), bool(gpus))
+    found = made_on(records.finished(results_dir()), bool(gpus))
     spans = [seconds(each.experiment, found) for each in missing]
     known = [span for span in spans if span is not None]
     if not known:
@@ -222,13 +223,12 @@ def _looked(
     asked: "tuple[Suite, Choice]", root: Path | None, ledger: "Ledger"
 ) -> "tuple[list[Planned], list[State], dict[str, Any] | None]":
     """The experiments, their states by records and queue, and the jobs that are not over (None: no answer)."""
-    from benchmarks.runs import records
     from benchmarks.scheduling.queue import with_jobs
     from benchmarks.scheduling.states import here
 
     planned = planned_of(*asked)
     jobs = jobs_of(ledger)
-    return planned, with_jobs(here(records.results(), root), ledger, jobs)(planned), jobs
+    return planned, with_jobs(here(results_dir(), root), ledger, jobs)(planned), jobs
 
 
 @verbs.command()
@@ -241,11 +241,10 @@ def status(
     """How each experiment of a suite does, or each that was submitted: from its own records first, then from the queue."""
     from tabulate import tabulate
 
-    from benchmarks.runs import records
     from slurm.ledger import Ledger
 
     while True:
-        ledger = Ledger(records.results())
+        ledger = Ledger(results_dir())
         if name is None:
             rows = _submitted(ledger)
         else:
@@ -269,13 +268,12 @@ def status(
 
 def _submitted(ledger: "Ledger") -> "list[tuple[str, State]]":
     """Everything in the ledger, with its state."""
-    from benchmarks.runs import records
     from benchmarks.scheduling.jobs import PACK, packed
     from benchmarks.scheduling.queue import with_queue
     from benchmarks.scheduling.states import DONE, State, by_request
 
     entries = ledger.entries()
-    jobs, known = jobs_of(ledger), by_request(records.results())
+    jobs, known = jobs_of(ledger), by_request(results_dir())
     known |= {key: State(DONE) for key in entries if key.startswith(PACK) and packed(key.removeprefix(PACK))}
     return [
         (entry.title, with_queue(known.get(key, State("not run")), entry, jobs, ledger.place))
@@ -289,11 +287,10 @@ def _named(text: str, ledger: "Ledger", alone: bool = False) -> "list[Entry]":
     Raises:
         UserError: none; or, where one is meant `alone`, several.
     """
-    from benchmarks.runs import records
     from benchmarks.runs.unfinished import begun_in
 
     entries = ledger.entries()
-    names = {begun.request_hash: folder.path.name for folder, begun in begun_in(records.results())}
+    names = {begun.request_hash: folder.path.name for folder, begun in begun_in(results_dir())}
     exact = [
         entry
         for key, entry in entries.items()
@@ -316,10 +313,9 @@ def _named(text: str, ledger: "Ledger", alone: bool = False) -> "list[Entry]":
 @verbs.command()
 def logs(run: Annotated[str, typer.Argument(metavar="RUN", help="Part of its title or name, or its job.")]) -> None:
     """What the processes of an experiment's job printed and complained, of its last submission."""
-    from benchmarks.runs import records
     from slurm.ledger import Ledger
 
-    ledger = Ledger(records.results())
+    ledger = Ledger(results_dir())
     for entry in _named(run, ledger):
         print(f"== {entry.title}, job {entry.job or 'cancelled'}, submitted {entry.time}")
         for file in entry.logs(ledger.place):
@@ -335,13 +331,12 @@ def cancel(
     everything: Annotated[bool, typer.Option("--all", help="Every job that was submitted and is not over.")] = False,
 ) -> None:
     """End jobs that are queued or running; what they have done stays, and `bench submit` goes on from there."""
-    from benchmarks.runs import records
     from slurm import queue
     from slurm.ledger import Ledger
 
     if (what is None) != everything:
         raise UserError("name what to cancel, or --all; `bench status` shows what there is")
-    ledger = Ledger(records.results())
+    ledger = Ledger(results_dir())
     with ledger.lock():
         named = list(ledger.entries().values()) if what is None else _named(what, ledger, alone=True)
         jobs = queue.live(named)
@@ -371,7 +366,7 @@ def clean(
     from benchmarks.runs import records
     from slurm.ledger import Ledger
 
-    place = records.results()
+    place = results_dir()
     ledger = Ledger(place)
     # Nobody submits meanwhile what needs a copy of the code.
     with ledger.lock() if ledger.place.exists() else nullcontext():

@@ -20,10 +20,10 @@ def statistics(dataset: DatasetArgument, split: Split = 0, root: Root = None, pl
     """Counts of a data set's subsets."""
     first_line(dataset)
     from benchmarks.data.loading import load
-    from benchmarks.progress import reporting
+    from benchmarks.progress import show_progress
     from benchmarks.reporting.show import counts
 
-    with reporting() as report:
+    with show_progress() as report:
         loaded = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
     print(counts(loaded.table))
     for note in loaded.definition.notes(loaded.table):
@@ -37,10 +37,10 @@ def verify(dataset: DatasetArgument, split: Split = 0, root: Root = None, plugin
     first_line(dataset)
     from benchmarks.data.verify import read_again, verdict
     from benchmarks.data.verify import verify as check
-    from benchmarks.progress import reporting
+    from benchmarks.progress import show_progress
     from benchmarks.reporting.show import counts
 
-    with reporting() as report:
+    with show_progress() as report:
         loaded, found = read_again(dataset, split, root, lambda done, total: report("read", done, total, dataset))
         found += check(loaded, lambda done, total: report("verify", done, total, dataset))
     print(counts(loaded.table))
@@ -57,9 +57,9 @@ def pack(dataset: DatasetArgument, root: Root = None, plugin: Plugin = []) -> No
     """Put a data set's frames into a few large files in BENCH_CACHE, which all runs then read; stopped, it goes on."""
     first_line(dataset)
     from benchmarks.data.loading import pack as write
-    from benchmarks.progress import reporting
+    from benchmarks.progress import show_progress
 
-    with reporting() as report:
+    with show_progress() as report:
         folder = write(dataset, root, lambda done, total: report("pack", done, total, dataset))
     size = sum(file.stat().st_size for file in folder.glob("*.arrow"))
     print(f"{folder}: {size / 1e9:.2f} GB")
@@ -79,12 +79,12 @@ def import_video(
     first_line(name)
     from benchmarks.data import imported_folder
     from benchmarks.data.import_video import import_video as cut
-    from benchmarks.progress import reporting
+    from benchmarks.progress import show_progress
     from benchmarks.reporting.show import counts
 
     if not re.fullmatch(r"\w[\w.-]*", name) or name in DATASETS.entries or name.startswith("walkers"):
         raise UserError(f"--name {name}: taken, or not made of letters, digits, '.', '_' and '-'; choose another")
-    with reporting() as report:
+    with show_progress() as report:
         made = cut(
             video,
             tracks,
@@ -113,9 +113,9 @@ def export_layout(
     first_line(f"{dataset} as {layout}")
     from benchmarks.data.export_layouts import export
     from benchmarks.data.loading import load
-    from benchmarks.progress import reporting
+    from benchmarks.progress import show_progress
 
-    with reporting() as report:
+    with show_progress() as report:
         loaded = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
         export(loaded, layout, to, lambda done, total: report("export", done, total, str(to)))
     recipe = loaded.definition.recipe

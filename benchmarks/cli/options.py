@@ -15,11 +15,12 @@ from baselines.interface.registry import import_plugin, nearest
 from benchmarks import launch
 from benchmarks.data import DATASETS, family, imported
 from benchmarks.experiments.experiment import EXTERNAL
+from benchmarks.paths import results_dir
 from benchmarks.suites import SUITES
 
 if TYPE_CHECKING:
     from benchmarks.engine.run import Machine
-    from benchmarks.progress import Report
+    from benchmarks.progress import ReportProgress
     from benchmarks.runs.records import Record, RunFolder
 
 
@@ -92,7 +93,7 @@ def first_line(text: str) -> None:
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
-def machine(workers: int | None, threads: int, report: "Report", checkpoint_minutes: float = 10.0) -> "Machine":
+def machine(workers: int | None, threads: int, report: "ReportProgress", checkpoint_minutes: float = 10.0) -> "Machine":
     """How the verb's run is carried out; by default the cores that its threads leave over decode ahead."""
     from benchmarks.engine.run import Machine
 
@@ -121,7 +122,7 @@ def find_loaded(run: str) -> "tuple[RunFolder, Record]":
     """
     from benchmarks.runs import records
 
-    folder, record = records.find(run, records.results())
+    folder, record = records.find(run, results_dir())
     if record["experiment"]["recipe"] == EXTERNAL:
         raise UserError(f"{record['name']}: made by `bench score` from features of someone else's; there is no model")
     if hint := not_loaded(record):

@@ -60,13 +60,13 @@ def gallery(
     """The first 10 gallery tracklets of a finished run's worst queries, as strips of frames on one page."""
     first_line(run)
     from benchmarks.data.loading import load
-    from benchmarks.progress import reporting
+    from benchmarks.progress import show_progress
     from benchmarks.reporting.gallery import save
     from benchmarks.runs.finished import first_protocol
     from benchmarks.runs.ranked_lists import ranked
 
     source, record = find_loaded(run)
-    with reporting() as report:
+    with show_progress() as report:
         loaded = load(record["experiment"]["test"], record["experiment"]["test_split"], root)
         how = machine(workers, record["experiment"]["settings"]["threads"], report)
         lists = ranked(source, record, loaded, how, queries, protocol, query)
@@ -81,7 +81,7 @@ def report(
 ) -> None:
     """A static site of the finished runs: verdict, tables, every run, figures. It opens from a file, without a network."""
     first_line(f"report in {to}")
-    from benchmarks.progress import reporting
+    from benchmarks.progress import show_progress
     from benchmarks.reporting.report import write
     from benchmarks.scheduling.states import from_records
 
@@ -94,5 +94,5 @@ def report(
     runs = runs_found([], [], file)
     found = [run.record for run in runs]
     digests, look = (None, from_records(found)) if file else (digests_at_hand(found), look_here())
-    with reporting() as progress:
+    with show_progress() as progress:
         print(write(runs, to, digests, look, lambda done, total: progress("report", done, total, "runs")))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from baselines.interface.errors import UserError
+from benchmarks.paths import results_dir
 
 if TYPE_CHECKING:
     from benchmarks.runs.finished import Found
@@ -37,14 +38,14 @@ def runs_found(names: Sequence[str], datasets: Collection[str], files: Sequence[
     from benchmarks.runs.finished import Found, below, in_file
 
     if names and not files:
-        found = [Found(record, folder) for folder, record in (records.find(name, records.results()) for name in names)]
+        found = [Found(record, folder) for folder, record in (records.find(name, results_dir()) for name in names)]
     else:
-        found = [run for file in files for run in in_file(file)] if files else below(records.results())
+        found = [run for file in files for run in in_file(file)] if files else below(results_dir())
         wanted = {run.name for run in found for name in names if run.name.startswith(name) or run.name.endswith(name)}
         found = [run for run in found if not names or run.name in wanted]
     found = [run for run in found if not datasets or run.experiment.test in datasets]
     if not found:
-        place = ", ".join(map(str, files)) or records.results()
+        place = ", ".join(map(str, files)) or results_dir()
         called = f" {' or '.join(names)}" if names else ""
         where = f" on {' or '.join(datasets)}" if datasets else ""
         raise UserError(f"no finished runs{called} in {place}{where}")
@@ -118,10 +119,9 @@ def suite_page(
 
 def look_here(root: Path | None = None) -> "Look":
     """A function that gives the states of planned experiments in the results here, and in the queue."""
-    from benchmarks.runs import records
     from benchmarks.scheduling.queue import with_jobs
     from benchmarks.scheduling.states import here
     from slurm.ledger import Ledger
 
-    ledger = Ledger(records.results())
-    return with_jobs(here(records.results(), root), ledger, jobs_of(ledger))
+    ledger = Ledger(results_dir())
+    return with_jobs(here(results_dir(), root), ledger, jobs_of(ledger))

@@ -10,6 +10,7 @@ import typer
 from baselines import BASELINES
 from baselines.interface.errors import UserError
 from benchmarks.data import DATASETS, imported
+from benchmarks.paths import results_dir
 
 from .options import From, Plugin, Protocol, Run, first_line, not_loaded, spread
 from .printing import check_choices, digests_at_hand, print_tables, runs_found, suite_page
@@ -59,7 +60,7 @@ def show(run: Run, plugin: Plugin = []) -> None:
     from benchmarks.reporting.show import describe
     from benchmarks.runs import records
 
-    folder, record = records.find(run, records.results())
+    folder, record = records.find(run, results_dir())
     print(describe(record, records.stale(record, digests_at_hand([record]))))
     print(f"\n{folder.path}")
     _say_unknown([record])
@@ -80,7 +81,6 @@ def table(
     --seeds, --quick, --recipe, --set and --root are a suite's, as `bench suite run` takes them; --dataset without a suite: that
     data set's runs alone.
     """
-    from benchmarks.runs import records
     from benchmarks.runs.unfinished import unfinished
 
     check_choices(style, feature)
@@ -101,7 +101,7 @@ def table(
         if not files:
             _say_unknown(found)
     finally:
-        for begun in [] if files else unfinished(records.results()):
+        for begun in [] if files else unfinished(results_dir()):
             if not asked.dataset or begun.experiment.test in asked.dataset:
                 print(f"not finished: {begun}", file=sys.stderr)
 
@@ -192,13 +192,13 @@ def doctor(
 
 
 def _controls() -> list[str]:
-    from benchmarks.progress import reporting
+    from benchmarks.progress import show_progress
     from benchmarks.runs import records
     from benchmarks.suites.controls import is_control, judge, lacking, run_quick
 
-    with reporting() as report:
+    with show_progress() as report:
         run_quick(report)
-    run = list(filter(is_control, records.finished(records.results())))
+    run = list(filter(is_control, records.finished(results_dir())))
     digests = digests_at_hand(run)
     found = [record for record in run if not records.stale(record, digests)]
     print()
@@ -231,11 +231,11 @@ def merge(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of `bench records export`.")],
 ) -> None:
     """Put a co-author's runs beside your own. Those that are here already are left as they are."""
-    from benchmarks.runs import exchange, records
+    from benchmarks.runs import exchange
 
     for file in files:
-        added, kept = exchange.merge(file, records.results())
-        print(f"{file}: {added} runs added to {records.results()}, {kept} were there")
+        added, kept = exchange.merge(file, results_dir())
+        print(f"{file}: {added} runs added to {results_dir()}, {kept} were there")
 
 
 def _say_unknown(found: list[dict]) -> None:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.paths import results_dir
+
 from .options import Dataset, Plugin, Root, Run, Split, Workers, find_loaded, first_line, machine
 from .printing import print_tables
 
@@ -42,12 +44,12 @@ def run(
     from benchmarks.engine import distributed
     from benchmarks.engine.run import check_questions, evaluate_elsewhere, plan
     from benchmarks.engine.run import run as execute
-    from benchmarks.progress import reporting
+    from benchmarks.progress import show_progress
     from benchmarks.runs import records
 
     short = {"backbone": backbone, "weights": weights, "epochs": epochs, "precision": precision}
     changes = [f"{key}={value}" for key, value in short.items() if value is not None] + change
-    with launch.group(), reporting() as report:
+    with launch.process_group(), show_progress() as report:
         experiment, settings, loaded = plan(
             method, dataset, recipe=recipe, changes=changes, seed=seed, split=split, root=root, report=report
         )
@@ -55,7 +57,7 @@ def run(
         if test is not None:
             there = load(test, progress=lambda done, total: report("read", done, total, test))
             check_questions(there)
-        folder = records.RunFolder(records.results() / experiment.name)
+        folder = records.RunFolder(results_dir() / experiment.name)
         record = distributed.from_leader(lambda: records.read(folder))
         if record is not None and not fresh:
             reasons = records.stale(record, {})
@@ -68,9 +70,9 @@ def run(
             record = execute(experiment, settings, loaded, folder, how, fresh)
         if there is not None:
             how = machine(workers, settings.threads, report)
-            record = evaluate_elsewhere(folder, record, there, records.results(), how)
+            record = evaluate_elsewhere(folder, record, there, results_dir(), how)
     print_tables([record])
-    print(f"\n{records.results() / record['name']}")
+    print(f"\n{results_dir() / record['name']}")
 
 
 @verbs.command("eval")
@@ -86,16 +88,15 @@ def evaluate(
     first_line(f"{run} on {dataset}")
     from benchmarks.data.loading import load
     from benchmarks.engine.run import evaluate_elsewhere
-    from benchmarks.progress import reporting
-    from benchmarks.runs import records
+    from benchmarks.progress import show_progress
 
     source, record = find_loaded(run)
-    with reporting() as report:
+    with show_progress() as report:
         loaded = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
         how = machine(workers, record["experiment"]["settings"]["threads"], report)
-        record = evaluate_elsewhere(source, record, loaded, records.results(), how)
+        record = evaluate_elsewhere(source, record, loaded, results_dir(), how)
     print_tables([record])
-    print(f"\n{records.results() / record['name']}")
+    print(f"\n{results_dir() / record['name']}")
 
 
 @verbs.command()
@@ -108,12 +109,11 @@ def score(
 ) -> None:
     """Evaluate features that someone else's code made, into a normal record."""
     first_line(f"{method} on {dataset}")
-    from benchmarks.runs import records
     from benchmarks.runs.external_features import score_files
 
-    record = score_files(query, gallery, method, dataset, metric, records.results())
+    record = score_files(query, gallery, method, dataset, metric, results_dir())
     print_tables([record])
-    print(f"\n{records.results() / record['name']}")
+    print(f"\n{results_dir() / record['name']}")
 
 
 @verbs.command()
@@ -127,11 +127,11 @@ def features(
     """Export a finished run's query and gallery features, as `bench score` reads them."""
     first_line(run)
     from benchmarks.data.loading import load
-    from benchmarks.progress import reporting
+    from benchmarks.progress import show_progress
     from benchmarks.runs.external_features import export_features
 
     source, record = find_loaded(run)
-    with reporting() as report:
+    with show_progress() as report:
         loaded = load(record["experiment"]["test"], record["experiment"]["test_split"], root)
         how = machine(workers, record["experiment"]["settings"]["threads"], report)
         for file in export_features(source, record, loaded, to, how):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from baselines.interface.errors import UserError
+from benchmarks.paths import results_dir
 from benchmarks.suites import SUITES
 
 from .options import Plugin, Root, first_line, spread
@@ -106,7 +107,7 @@ def run(name: Name, asked: Asked) -> None:
             outcomes.append(outcome)
             if states[count - 1].word == DONE:
                 continue
-            found, _ = like_the_last(records.finished(records.results()))
+            found, _ = like_the_last(records.finished(results_dir()))
             left = [seconds(each.experiment, found) for each in planned[count:]]
             rest = f"; about {spelled(sum(filter(None, left)))} left" if any(left) else ""
             said = f": {outcome.reason}" if outcome.reason else ""
@@ -125,7 +126,7 @@ def run(name: Name, asked: Asked) -> None:
         for outcome in outcomes:
             if outcome.word != DONE:
                 print(f"  {outcome.word}: {title_of(outcome.planned)}: {outcome.reason}")
-        print(f"results in {records.results()}; `bench table {shlex.join((name, *choice.words))}` shows them")
+        print(f"results in {results_dir()}; `bench table {shlex.join((name, *choice.words))}` shows them")
     raise typer.Exit(0 if words[DONE] == len(planned) else 1)
 
 
@@ -142,11 +143,11 @@ def export(
 
     suite, choice = chosen(name, asked)
     planned = planned_of(suite, choice)
-    states = here(records.results(), asked.root)(planned)  # what is done no queue can change
+    states = here(results_dir(), asked.root)(planned)  # what is done no queue can change
     done = [state.record for state in states if state.word == DONE and state.record is not None]
     if not done:
-        raise UserError(f"no finished and current runs of {name} in {records.results()}; `bench plan {name}` says why")
-    exchange.export([(records.RunFolder(records.results() / record["name"]), record) for record in done], to)
+        raise UserError(f"no finished and current runs of {name} in {results_dir()}; `bench plan {name}` says why")
+    exchange.export([(records.RunFolder(results_dir() / record["name"]), record) for record in done], to)
     print(f"{to}: {len(done)} of {len(planned)} runs")
 
 
@@ -163,7 +164,7 @@ def plan(name: Name, asked: Asked) -> None:
 
     suite, choice = chosen(name, asked)
     planned, states = _looked(suite, choice, asked.root)
-    found, gpu = like_the_last(records.finished(records.results()))
+    found, gpu = like_the_last(records.finished(results_dir()))
     times = [
         None if state.word == DONE else seconds(each.experiment, found)
         for each, state in zip(planned, states, strict=True)

@@ -8,6 +8,7 @@ import typer
 
 from baselines import BASELINES
 from baselines.interface.errors import UserError
+from benchmarks.paths import results_dir
 
 from .options import Dataset, Plugin, Root, Split, Workers, first_line, machine
 
@@ -44,8 +45,7 @@ def tune(
     from benchmarks.engine.run import plan
     from benchmarks.experiments.methods import ATTACHED, split_method
     from benchmarks.experiments.settings import SEARCHED
-    from benchmarks.progress import reporting
-    from benchmarks.runs import records
+    from benchmarks.progress import show_progress
     from benchmarks.scheduling.tuning import best, write_recipe
     from benchmarks.scheduling.tuning import tune as search
 
@@ -55,12 +55,12 @@ def tune(
         raise UserError(f"--to {to}: name a folder; each method's recipe becomes METHOD.toml in it")
     again = [word for text in change if text.partition("=")[0].strip() in ATTACHED for word in ("--set", text)]
     for name in dict.fromkeys(method):
-        with reporting() as report:
+        with show_progress() as report:
             experiment, settings, data = plan(
                 name, dataset, recipe=recipe, changes=change, seed=seed, split=split, root=root, report=report
             )
             how = machine(workers, settings.threads, report)
-            tried, folder = search(experiment, settings, data, trials, records.results(), how)
+            tried, folder = search(experiment, settings, data, trials, results_dir(), how)
         file = folder / f"tuned-{trials}.toml" if to is None else to / f"{name}.toml"
         write_recipe(file, recipe or data.definition.recipe, settings, tried)
         chosen = best(tried)

@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from benchmarks import launch
-from benchmarks.data import cache
 from benchmarks.data.frame_stores import PackedStore, Store, write_pack
 from benchmarks.data.loading import Data
 from benchmarks.experiments.settings import Settings
+from benchmarks.paths import cache_dir
 
 from . import raft
 from .decode import decode_frames
@@ -60,7 +60,9 @@ def _threads(settings: Settings) -> ThreadPoolExecutor:
     A worker has one, beside the others, and torch has threads of its own.
     """
     alone = settings.flow == "raft" or get_worker_info() is not None
-    return ThreadPoolExecutor(1 if alone else max(1, len(os.sched_getaffinity(0)) // launch.place().beside))
+    return ThreadPoolExecutor(
+        1 if alone else max(1, len(os.sched_getaffinity(0)) // launch.process_info().local_world_size)
+    )
 
 
 def _search(frames: Pixels) -> Iterator[NDArray[np.float32]]:
@@ -97,7 +99,7 @@ def flow_store(data: Data, settings: Settings, progress: Callable[[int, int], No
     height, width = settings.height, settings.width
     learned = settings.flow == "raft"
     kind = f"raft-{raft.flow_digest(settings)[:12]}" if learned else f"dis{_finest_scale(height)}"
-    folder = cache() / "flow" / f"{data.name.replace(':', '.')}-{data.digest[:12]}-{height}x{width}-{kind}"
+    folder = cache_dir() / "flow" / f"{data.name.replace(':', '.')}-{data.digest[:12]}-{height}x{width}-{kind}"
     shards = list(_shards(data))
     files = [folder / f"{number:05d}.arrow" for number in range(len(shards))]
     total, done = sum(sum(map(len, shard)) for shard in shards), 0

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import get_worker_info
 
-from baselines.backbones import NONE, file_digest, load_state
+from baselines.backbones.weights import NONE, file_digest, load_state
 from baselines.interface.errors import UserError
 from benchmarks.experiments.settings import Settings
 

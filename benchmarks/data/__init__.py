@@ -3,29 +3,24 @@
 This file knows names and places and imports nothing heavy: `bench list` needs no more.
 """
 
-import os
 from pathlib import Path
 
 from baselines.interface.registry import Registry
+from benchmarks.paths import cache_dir
 
 DATASETS = Registry("data set", Path(__file__).parent / "datasets", f"{__name__}.datasets", base="Dataset")
 IMPORT = "import.json"
 JUNK = -1  # the pid of tracklets that no protocol scores
 
 
-def cache() -> Path:
-    """Where derived data goes."""
-    return Path(os.environ.get("BENCH_CACHE") or Path.home() / ".cache" / "afa-bench")
-
-
 def imported_folder(name: str) -> Path:
     """Where the imported data set `name` lies."""
-    return cache() / "imported" / name
+    return cache_dir() / "imported" / name
 
 
 def imported() -> list[str]:
     """Names of the imported data sets."""
-    return sorted(file.parent.name for file in (cache() / "imported").glob(f"*/{IMPORT}"))
+    return sorted(file.parent.name for file in (cache_dir() / "imported").glob(f"*/{IMPORT}"))
 
 
 def family(name: str) -> str:

@@ -17,7 +17,7 @@ import scipy.io
 
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
-from benchmarks.atomic import whole_folder
+from benchmarks.atomic import atomic_folder
 from benchmarks.seeds import generator
 
 from . import JUNK
@@ -46,7 +46,7 @@ def export(data: Data, layout: str, to: Path, progress: Callable[[int, int], Non
     to = to.resolve()
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"--to {to}: exists and is not an empty folder; name another")
-    with whole_folder(to) as half:
+    with atomic_folder(to) as half:
         try:
             places = LAYOUTS[layout](data.table, half)
         except UserError as error:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from baselines.interface.errors import UserError
-from benchmarks.atomic import derived, whole
+from benchmarks.atomic import atomic_file, reading_derived_file
 
 PACK = "frames.arrow"
 SCHEMA = pa.schema([("name", pa.string()), ("data", pa.binary())])
@@ -101,13 +101,13 @@ class PackedStore:
 
 
 def _mapped(file: Path) -> pa.Table:
-    with derived(file):
+    with reading_derived_file(file):
         return pa.ipc.open_file(pa.memory_map(str(file))).read_all()
 
 
 def write_pack(file: Path, frames: Iterable[tuple[str, bytes]]) -> None:
     """Write (name, bytes) pairs to `file`, whole or not at all, holding one batch in memory."""
-    with whole(file) as half, pa.OSFile(str(half), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+    with atomic_file(file) as half, pa.OSFile(str(half), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
         for names, data in _batches(frames):
             writer.write_batch(pa.record_batch([pa.array(names, pa.string()), pa.array(data, pa.binary())], SCHEMA))
 

@@ -18,7 +18,7 @@ import pandas as pd
 import simplejpeg
 
 from baselines.interface.errors import UserError
-from benchmarks.atomic import whole_folder
+from benchmarks.atomic import atomic_folder
 from benchmarks.seeds import derive
 
 from . import IMPORT
@@ -102,7 +102,7 @@ def import_video(
         "boxes": len(plan),
         "boxes_outside_the_picture": len(named) - len(visible),
     }
-    with whole_folder(to) as half:
+    with atomic_folder(to) as half:
         write_pack(half / PACK, _crops(video, plan, tracks, progress))
         table.to_parquet(half / TABLE)
         (half / IMPORT).write_text(json.dumps(made_from, indent=2) + "\n", encoding="utf-8")

@@ -7,7 +7,6 @@ Where things lie:
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,10 @@ import pyarrow.parquet as pq
 
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest, plugin_at_fault
-from benchmarks.atomic import whole, whole_folder, write_whole
+from benchmarks.atomic import atomic_file, atomic_folder, write_atomically
+from benchmarks.paths import cache_dir, data_dir
 
-from . import DATASETS, cache, family, imported, imported_folder, packing
+from . import DATASETS, family, imported, imported_folder, packing
 from . import table as tables
 from .dataset import Dataset
 from .frame_stores import PACK, FolderStore, PackedStore, Store, write_pack
@@ -97,13 +97,13 @@ def find_root(name: str, root: Path | None = None) -> Path:
     """
     found = definition(name)
     if root is None:
-        base = os.environ.get("BENCH_DATA")
-        if not base:
+        base = data_dir()
+        if base is None:
             raise UserError(
                 f"data set {name}: give --root DIR, or set BENCH_DATA to the folder that holds {found.folder}/; "
                 f"DIR must hold {found.layout} ({found.source})"
             )
-        root = Path(base) / found.folder
+        root = base / found.folder
     if not root.is_dir():
         raise UserError(f"data set {name}: {root} is not a folder; it must hold {found.layout} ({found.source})")
     return root
@@ -186,7 +186,7 @@ def pack_digest(folder: Path) -> str:
         with open(folder / PACK, "rb") as frames:
             total.update(hashlib.file_digest(frames, "sha256").digest())
         kept = total.hexdigest()
-        write_whole(meta, json.dumps({"digest": kept}))
+        write_atomically(meta, json.dumps({"digest": kept}))
     return kept
 
 
@@ -205,7 +205,7 @@ def _plain(table: pd.DataFrame) -> pd.DataFrame:
 def drawn_folder(name: str) -> Path:
     """Where a drawn data set lies. The folder's name holds a digest of the code that draws."""
     sources = ((Path(__file__).parent / f"{module}.py").read_bytes() for module in ("datasets/walkers", "puppets"))
-    return cache() / "walkers" / f"{name.replace(':', '.')}-{hashlib.sha256(b''.join(sources)).hexdigest()[:12]}"
+    return cache_dir() / "walkers" / f"{name.replace(':', '.')}-{hashlib.sha256(b''.join(sources)).hexdigest()[:12]}"
 
 
 def _draw(name: str, progress: Progress | None) -> Path:
@@ -226,7 +226,7 @@ def _draw(name: str, progress: Progress | None) -> Path:
             yield frame
 
     try:
-        with whole_folder(folder) as half:
+        with atomic_folder(folder) as half:
             write_pack(half / PACK, counted())
             table.to_parquet(half / TABLE)
     except OSError:
@@ -240,7 +240,7 @@ def _index(
 ) -> tuple[pd.DataFrame, str]:
     """The table of a real data set and its digest: from the cache while no folder has changed, else read again."""
     place = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
-    file = cache() / "index" / f"{name}-{split}-{place}-{_reader(name)}.parquet"
+    file = cache_dir() / "index" / f"{name}-{split}-{place}-{_reader(name)}.parquet"
     kept = None if fresh else _meta(file)
     if kept is not None and kept["folders"] == _folders(root, kept["folders"]):
         return tables.read_table(file), kept["digest"]
@@ -261,7 +261,7 @@ def _index(
     meta = {"digest": digest, "folders": _folders(root, parents)}
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), b"bench": json.dumps(meta)})
-    with whole(file) as half:
+    with atomic_file(file) as half:
         pq.write_table(arrow, half)
     return table, digest
 
@@ -300,7 +300,7 @@ def known_digests(name: str, split: int) -> set[str]:
         meta = imported_folder(name) / META
     if (kept := _digest_in(meta)) is not None:
         return {kept}
-    indexes = map(_meta, (cache() / "index").glob(f"{name}-{split}-*.parquet"))
+    indexes = map(_meta, (cache_dir() / "index").glob(f"{name}-{split}-*.parquet"))
     return {str(index["digest"]) for index in indexes if index is not None}
 
 

@@ -12,9 +12,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.atomic import whole, write_whole
+from benchmarks.atomic import atomic_file, write_atomically
+from benchmarks.paths import cache_dir, scratch_dir
 
-from . import cache
 from .frame_stores import FolderStore, PackedStore, write_pack
 
 NOTE = "pack.json"
@@ -34,7 +34,7 @@ def write(
         UserError: a frame is missing.
     """
     names = sorted({name for frames in tables.values() for name in frames})
-    folder = cache() / "packs" / f"{name}-{hashlib.sha256(''.join(sorted(tables)).encode()).hexdigest()[:12]}"
+    folder = cache_dir() / "packs" / f"{name}-{hashlib.sha256(''.join(sorted(tables)).encode()).hexdigest()[:12]}"
     parts = range(0, len(names), PART)
     for first in parts:
         part = names[first : first + PART]
@@ -43,13 +43,13 @@ def write(
             write_pack(file, ((each, store.read(each)) for each in part))
         if progress is not None:
             progress(first + len(part), len(names))
-    write_whole(folder / NOTE, json.dumps({"digests": sorted(tables), "parts": len(parts), "frames": len(names)}))
+    write_atomically(folder / NOTE, json.dumps({"digests": sorted(tables), "parts": len(parts), "frames": len(names)}))
     return folder
 
 
 def find(name: str, digest: str) -> Path | None:
     """The folder of the pack that has the data of this digest; None where there is none, or not all of it."""
-    for note in (cache() / "packs").glob(f"{name}-*/{NOTE}"):
+    for note in (cache_dir() / "packs").glob(f"{name}-*/{NOTE}"):
         try:
             if digest in json.loads(note.read_text())["digests"]:
                 return note.parent
@@ -61,9 +61,9 @@ def find(name: str, digest: str) -> Path | None:
 def opened(folder: Path) -> PackedStore:
     """The frames of a pack, from this machine's own disk where BENCH_SCRATCH names a folder (`$VARIABLES` in it are filled
     in): the first to come copies the pack there, and this user's others wait for it."""
-    scratch = os.environ.get("BENCH_SCRATCH")
-    if scratch:
-        folder = _staged(folder, Path(os.path.expandvars(scratch)) / f"afa-bench-{os.getuid()}")
+    scratch = scratch_dir()
+    if scratch is not None:
+        folder = _staged(folder, scratch / f"afa-bench-{os.getuid()}")
     return PackedStore(*sorted(folder.glob("*.arrow")))
 
 
@@ -74,6 +74,6 @@ def _staged(folder: Path, place: Path) -> Path:
         fcntl.flock(file, fcntl.LOCK_EX)  # the kernel lets go of it when this process dies
         for part in sorted(folder.glob("*.arrow")):
             if not (here / part.name).exists():
-                with whole(here / part.name) as half:
+                with atomic_file(here / part.name) as half:
                     shutil.copyfile(part, half)
     return here

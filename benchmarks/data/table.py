@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from baselines.interface.errors import UserError
-from benchmarks.atomic import derived
+from benchmarks.atomic import reading_derived_file
 
 from . import JUNK
 
@@ -76,7 +76,7 @@ def read_table(file: Path) -> pd.DataFrame:
     Raises:
         UserError: missing or damaged.
     """
-    with derived(file):
+    with reading_derived_file(file):
         table = pq.read_table(file)
     frames = table.column("frames").combine_chunks()
     names, starts = (

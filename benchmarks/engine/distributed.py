@@ -22,7 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from afa import VideoFeatures
 from baselines.interface.errors import UserError
-from benchmarks.clips.batches import share
+from benchmarks.clips.sampling import share
 
 T = TypeVar("T")
 
@@ -87,6 +87,15 @@ def anywhere(flag: bool) -> bool:
     return bool(flags)
 
 
+def largest(number: int) -> int:
+    """The largest of the processes' numbers."""
+    if world() == 1:
+        return number
+    numbers = torch.tensor(number)
+    dist.all_reduce(numbers, dist.ReduceOp.MAX)
+    return int(numbers)
+
+
 def total(tensor: Tensor) -> Tensor:
     """The sum of a tensor over the processes, in its place."""
     if world() > 1:
@@ -125,8 +134,13 @@ def gather(features: VideoFeatures, clips: int) -> VideoFeatures:
     """The features of a whole batch of `clips` from those of each process's share, with gradients (see above)."""
     if world() == 1:
         return features
-    weights = _Gather.apply(features.weights, clips) if features.weights is not None else None
-    return VideoFeatures(_Gather.apply(features.frames, clips), _Gather.apply(features.coherence, clips), weights)
+
+    def whole(rows: Tensor) -> Tensor:
+        return _Gather.apply(rows, clips)
+
+    weights = whole(features.weights) if features.weights is not None else None
+    extras = {name: whole(rows) for name, rows in features.extras.items()}
+    return VideoFeatures(whole(features.frames), whole(features.coherence), weights, extras)
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:

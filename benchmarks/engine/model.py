@@ -20,22 +20,24 @@ from afa import (
 from afa.losses import batch_hard_triplet
 from baselines.interface.baseline import Baseline, Clips
 from baselines.interface.errors import UserError
-from benchmarks.clips.batches import ENLARGED, Batch, enlarged, share
 from benchmarks.clips.optical_flow import to_pixels
+from benchmarks.clips.sampling import share
+from benchmarks.clips.training_batches import ENLARGED, Batch, enlarged
 from benchmarks.experiments.settings import Settings
 
 from .distributed import gather
 
-# Of torchvision's ImageNet weights, in units of pixel values 0 to 1.
-PIXEL_MEAN, PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+OWN_TERMS = ("triplet", "class", "coherence")  # the names of the method's losses, which a baseline's own must not have
 
 
 class ReidModel(BaseModel):
     """Eq. 6 around any baseline, each of its parts set on its own.
 
     - triplet on the coherence, always;
-    - classification "pooled" (the coherence of X'), "consensus" (Eq. 7-9 on X') or "none", behind the neck;
-    - the coherence constraint with weight lambda, where lambda is not 0.
+    - classification behind the neck: "pooled" (cross-entropy on the coherence of X'), "consensus" (Eq. 7-9 on X'), "frames"
+      (the mean over the frames of X' of each one's own cross-entropy, as QAN and RQEN train) or "none";
+    - the coherence constraint with weight lambda, where lambda is not 0;
+    - the losses of the baseline's own.
 
     Args:
         baseline: clips to VideoFeatures.
@@ -50,8 +52,9 @@ class ReidModel(BaseModel):
         self.neck = nn.BatchNorm1d(baseline.channels) if settings.neck == "bn" else nn.Identity()
         self.classifier = nn.Linear(baseline.channels, classes, bias=False)
         nn.init.normal_(self.classifier.weight, std=0.001)
-        self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
+        for name in ("pixel_mean", "pixel_std"):
+            values = torch.tensor(getattr(baseline.backbone, name))
+            self.register_buffer(name, values.view(1, 3, 1, 1), persistent=False)
 
     def train_step(self, data: Batch, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """One step of optimisation on a batch; returns the terms of the loss and their sum."""
@@ -91,25 +94,47 @@ class ReidModel(BaseModel):
     def _losses(self, features: VideoFeatures, labels: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
         settings = self.settings
         weights = features.weights.float() if features.weights is not None else None
-        features = VideoFeatures(features.frames.float(), features.coherence.float(), weights)
+        extras = {name: tensor.float() for name, tensor in features.extras.items()}
+        features = VideoFeatures(features.frames.float(), features.coherence.float(), weights, extras)
         features = gather(features, len(labels))
         hard = (
             partial(batch_hard_triplet, margin=settings.margin) if settings.margin else batch_hard_soft_margin_triplet
         )
         terms = {"loss_triplet": hard(features.coherence, labels)}
         if settings.classification != "none":
-            augmented = self.augmentation(features, draw)
-            if settings.classification == "consensus":
-                logits = self.classifier(self.normalised(augmented)).unflatten(0, augmented.shape[:2])
-                terms["loss_class"] = frame_consensus_cross_entropy(logits, labels, settings.label_smoothing)
-            else:
-                # The motion of X' averages to nothing under the weights that made the coherence.
-                pooled = features.coherence + disentangle(augmented - features.frames, features.weights).coherence
-                logits = self.classifier(self.normalised(pooled))
-                terms["loss_class"] = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+            terms["loss_class"] = self._classification(features, labels, draw)
         if settings.lambda_ > 0:
             terms["loss_coherence"] = settings.lambda_ * coherence_constraint(features.motion, settings.coherence_norm)
-        return terms
+        return terms | self._own_losses(features, labels)
+
+    def _classification(self, features: VideoFeatures, labels: Tensor, draw: torch.Generator) -> Tensor:
+        augmented, smoothing = self.augmentation(features, draw), self.settings.label_smoothing
+        if self.settings.classification == "pooled":
+            # The motion of X' averages to nothing under the weights that made the coherence.
+            pooled = features.coherence + disentangle(augmented - features.frames, features.weights).coherence
+            return F.cross_entropy(self.classifier(self.normalised(pooled)), labels, label_smoothing=smoothing)
+        logits = self.classifier(self.normalised(augmented))
+        steps = augmented.shape[1]
+        if self.settings.classification == "frames":
+            return F.cross_entropy(logits, labels.repeat_interleave(steps), label_smoothing=smoothing)
+        return frame_consensus_cross_entropy(logits.unflatten(0, (-1, steps)), labels, smoothing)
+
+    def _own_losses(self, features: VideoFeatures, labels: Tensor) -> dict[str, Tensor]:
+        """The baseline's own, each under the name `loss_NAME`.
+
+        Raises:
+            UserError: not scalars by name, or a name that the method's losses have.
+        """
+        own = self.baseline.losses(features, labels)
+        wrong = [
+            name for name, value in own.items() if name in OWN_TERMS or not isinstance(value, Tensor) or value.dim()
+        ]
+        if wrong:
+            raise UserError(
+                f"{_where(type(self.baseline).losses)}: losses of {type(self.baseline).__name__} returns {wrong[0]!r}; it must "
+                f"return scalar tensors by names other than {', '.join(OWN_TERMS)}"
+            )
+        return {f"loss_{name}": value for name, value in own.items()}
 
     def normalised(self, vectors: Tensor) -> Tensor:
         """(B, D) or (B, T, D) to (B [* T], D) behind the neck: with the statistics of all B clips, or of each share of them."""
@@ -149,25 +174,45 @@ class ReidModel(BaseModel):
 
 
 def checked(features: Any, baseline: Baseline, clips: Clips) -> VideoFeatures:
-    """What a baseline returned, if it keeps the one rule.
+    """What a baseline returned, if its shapes are right.
 
     Raises:
-        UserError: it does not; its file and line are named.
+        UserError: they are not; the file and line of `forward` are named.
     """
     batch, steps = clips.frames.shape[:2]
-    expected = [(batch, steps, baseline.channels), (batch, baseline.channels)]
-    if isinstance(features, VideoFeatures):
-        shapes = [tuple(features.frames.shape), tuple(features.coherence.shape)]
-        returned = f"frames {shapes[0]} and coherence {shapes[1]}"
+    expected = f"frames {(batch, steps, baseline.channels)} and coherence {(batch, baseline.channels)}"
+    if not isinstance(features, VideoFeatures):
+        returned = f"a {type(features).__name__}"
     else:
-        shapes, returned = [], f"a {type(features).__name__}"
-    if shapes != expected:
-        code = type(baseline).forward.__code__
+        returned = f"frames {tuple(features.frames.shape)} and coherence {tuple(features.coherence.shape)}"
+        if returned == expected:
+            returned, expected = _wrong_extra(features, baseline.channels)
+    if returned != expected:
         raise UserError(
-            f"{code.co_filename}, line {code.co_firstlineno}: forward of {type(baseline).__name__} returns {returned}; "
-            f"of such a clip it must return VideoFeatures with frames {expected[0]} and coherence {expected[1]}"
+            f"{_where(type(baseline).forward)}: forward of {type(baseline).__name__} returns {returned}; "
+            f"of such a clip it must return VideoFeatures with {expected}"
         )
     return features
+
+
+def _wrong_extra(features: VideoFeatures, channels: int) -> tuple[str, str]:
+    """What weights or extras there are and what they should be, as texts; the same text twice where they are right."""
+    batch, steps = features.frames.shape[:2]
+    weights = features.weights
+    if weights is not None:
+        shape = tuple(weights.shape)
+        blocks = shape[2] if len(shape) == 3 else 1
+        if shape[:2] != (batch, steps) or len(shape) > 3 or not blocks or channels % blocks:
+            return f"weights {shape}", f"weights {(batch, steps)}, or {(batch, steps, 'G')} where G divides {channels}"
+    for name, extra in features.extras.items():
+        if extra.dim() == 0 or len(extra) != batch:
+            return f"the extra {name!r} of shape {tuple(extra.shape)}", f"extras of {batch} rows, one per clip"
+    return "", ""
+
+
+def _where(function: Any) -> str:
+    code = function.__code__
+    return f"{code.co_filename}, line {code.co_firstlineno}"
 
 
 def _augment(clips: Tensor, flip: Tensor | None, erase: Tensor | None, crop: Tensor | None) -> None:
@@ -189,7 +234,7 @@ def _augment(clips: Tensor, flip: Tensor | None, erase: Tensor | None, crop: Ten
 def build_model(method: str, classes: int, settings: Settings, seed: int) -> tuple[ReidModel, str]:
     """The model of a method with its initial weights drawn from `seed`, and the digest of its pretrained weights."""
     from baselines import BASELINES
-    from baselines.backbones import build_backbone
+    from baselines.backbones.build import build_backbone
     from benchmarks.experiments.methods import split_method
     from benchmarks.seeds import derive
 
@@ -197,6 +242,7 @@ def build_model(method: str, classes: int, settings: Settings, seed: int) -> tup
     torch.manual_seed(derive("weights", seed))
     backbone, digest = build_backbone(settings.backbone, settings.weights, settings.last_stride)
     baseline = kind(backbone)
+    baseline.add_heads(classes)
     for module in baseline.modules():
         if isinstance(module, nn.Dropout) and settings.dropout >= 0:
             module.p = settings.dropout

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from baselines.backbones import Backbone
+from baselines.interface.backbone import Backbone
 from baselines.interface.errors import UserError
 
 from . import distributed

@@ -13,14 +13,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_file
 
 from baselines import BASELINES
-from baselines.backbones import file_digest, weights_digest
+from baselines.backbones.build import weights_digest
+from baselines.backbones.weights import file_digest
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
-from benchmarks.atomic import whole
-from benchmarks.clips.batches import TrainingBatches, tested
+from benchmarks.atomic import atomic_file
 from benchmarks.clips.optical_flow import flow_store
 from benchmarks.clips.raft import flow_digest
 from benchmarks.clips.subsets import hold_out, test_tracklets
+from benchmarks.clips.tracklet_chunks import tested
+from benchmarks.clips.training_batches import TrainingBatches
 from benchmarks.data.frame_stores import Store
 from benchmarks.data.loading import Data, load
 from benchmarks.evaluation.ranking import PROTOCOLS, Ranking, evaluate_features
@@ -28,7 +30,7 @@ from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import Settings, from_dict, recipe_label, resolve
-from benchmarks.progress import Report
+from benchmarks.progress import ReportProgress
 from benchmarks.runs import records
 from benchmarks.runs.cost import Clock, cost, new_record
 from benchmarks.runs.records import Record, RunFolder
@@ -45,7 +47,7 @@ class Machine(NamedTuple):
 
     workers: int
     checkpoint_minutes: float
-    report: Report
+    report: ReportProgress
 
     @property
     def device(self) -> torch.device:
@@ -62,7 +64,7 @@ def plan(
     seed: int,
     split: int,
     root: Path | None,
-    report: Report,
+    report: ReportProgress,
 ) -> tuple[Experiment, Settings, Data]:
     """The experiment that a command describes, its settings and its data.
 
@@ -140,7 +142,7 @@ def run(
             )
             clock.note("train", *spent)
         if distributed.leads():
-            with whole(folder.weights) as half:
+            with atomic_file(folder.weights) as half:
                 write_weights(model, half)
         results: list[dict[str, Any]] = []
         queries = pd.DataFrame()

@@ -24,8 +24,8 @@ from torch.utils.data import DataLoader
 
 from baselines.interface.errors import UserError
 from benchmarks import launch
-from benchmarks.atomic import whole, write_whole
-from benchmarks.clips.batches import Batch, TrainingBatches
+from benchmarks.atomic import atomic_file, write_atomically
+from benchmarks.clips.training_batches import Batch, TrainingBatches
 from benchmarks.clips.workers import ahead
 from benchmarks.experiments.settings import Settings
 
@@ -145,7 +145,7 @@ class Checkpoint(Hook):
         asked = distributed.anywhere(self.asked)
         due = asked or time.monotonic() - self.last >= self.seconds
         if due and distributed.leads():
-            with whole(self.file) as half:
+            with atomic_file(self.file) as half:
                 runner.save_checkpoint(str(half.parent), half.name, by_epoch=False)
             self.last = time.monotonic()
         if asked:
@@ -191,7 +191,7 @@ class Curves(Hook):
         self.began = time.monotonic()
         if distributed.leads() and self.file.exists():
             lines = [line for line in self.file.read_text().splitlines() if _iteration(line) <= runner.iter]
-            write_whole(self.file, "".join(f"{line}\n" for line in lines))
+            write_atomically(self.file, "".join(f"{line}\n" for line in lines))
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Batch, outputs: dict[str, torch.Tensor] | None = None
@@ -333,7 +333,7 @@ def train(
             custom_hooks=[written, saved],
             load_from=str(checkpoint) if resume else None,
             resume=resume,
-            launcher=launch.place().launcher if distributed.world() > 1 else "none",
+            launcher=launch.process_info().launcher if distributed.world() > 1 else "none",
             randomness={"seed": 0},  # nothing draws from it
             experiment_name=folder.name,
             log_file=log,

@@ -24,56 +24,58 @@ RECIPES = Path(__file__).parent / "recipes"
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides a run's numbers beside method, data set, seed and split. Recipes give the values.
+    """What decides a run's numbers beside method, data set, seed and split. Recipes give the values.
 
-    The comment behind a setting is what `bench list` says of it.
+    `bench list` shows the comment behind each setting.
     """
 
     # model
-    backbone: str  # resnet50 (the paper's), resnet18, mobilenet_v2, small (4 layers); of video: r3d18, r2plus1d18
+    backbone: str  # resnet50 (the paper's), resnet18, mobilenet_v2, small (4 layers); video networks: r3d18, r2plus1d18
     weights: str  # none, imagenet, or a safetensors or state-dict file
-    last_stride: int  # of the last stage of a ResNet: 1, or 2 as ImageNet has it
-    dropout: float  # of the baselines that have it, the recurrent ones; -1: as the baseline says
-    neck: Literal["bn", "none"]  # between feature and classifier: batch normalisation, or nothing
+    last_stride: int  # of the last stage of a ResNet: 1, or 2 as in ImageNet networks
+    dropout: float  # probability, for baselines that use dropout; -1: the baseline's own
+    neck: Literal["bn", "none"]  # batch normalisation between feature and classifier, or nothing
     # input
     height: int  # of the frames, in pixels
     width: int  # of the frames, in pixels
-    flip: float  # probability of a horizontal flip, a clip
-    erase: float  # probability of erasing one region for all frames of a clip
-    crop: float  # probability of enlarging a clip by an eighth and cutting it back at a random place
+    flip: float  # probability of mirroring a clip
+    erase: float  # probability of erasing one region in all frames of a clip
+    crop: float  # probability of enlarging a clip by an eighth and cropping it at a random place
     # clips
-    clip_frames: int  # T, frames a clip
-    sampling: Literal["restricted", "consecutive", "even"]  # restricted: one frame of each of T equal parts
-    spacing: int  # of frames, where they are consecutive
+    clip_frames: int  # T, frames per clip
+    sampling: Literal["restricted", "consecutive", "even"]  # restricted: one random frame from each of T equal parts
+    spacing: int  # step between consecutive frames
     shuffle: Literal["none", "train", "test", "both"]  # a control: frames in random order
-    test_chunk: int  # at test all frames count, in chunks of at most so many
-    test_frames: int  # 0: all frames, as said; N: of a tracklet the first of each of N equal parts
+    test_chunk: int  # at test, frames per chunk at most; all frames count
+    test_frames: int  # frames tested per tracklet, the first of each of so many equal parts; 0: all
     # batches
     identities: int  # P, of a batch of P x K clips
-    clips: int  # K, of each identity
+    clips: int  # K, clips per identity
     # optimisation
     epochs: int  # an epoch takes every identity once
     lr: float  # learning rate of Adam
     weight_decay: float  # L2, on all parameters
-    lr_step: int  # epochs between divisions of the learning rate
-    lr_gamma: float  # what the learning rate is multiplied by then
+    lr_step: int  # epochs between steps of the learning rate
+    lr_gamma: float  # factor of each step of the learning rate
     precision: Literal["float32", "bf16"]  # of the forward pass; losses and distances are float32
-    flow: Literal["dis", "raft"]  # for baselines that use it: OpenCV's search, or torchvision's network
-    flow_weights: str  # none, or RAFT's: a safetensors or state-dict file
-    threads: int  # of the CPU: it changes the bits of a result
-    statistics_shares: int  # 1: batch statistics over the whole batch; N: over the share of each of N processes
-    # the method's parts; a method sets the first two and may set the others to 0
-    classification: Literal["pooled", "consensus", "none"]  # cross-entropy on the coherence, or Eq. 7-9 on all frames
-    target: Literal["coherence", "motion"]  # what is kept; the other part is scaled by noise
+    flow: Literal["dis", "raft"]  # optical flow: OpenCV's dense inverse search, or torchvision's RAFT
+    flow_weights: str  # none, or a file with RAFT's weights: safetensors or a state dict
+    threads: int  # of the CPU; they change the bits of a result
+    statistics_shares: int  # 1: batch statistics of the whole batch; N: of the share of each of N processes
+    # the parts of the method; its name sets the first two and may set the others to 0
+    classification: Literal[
+        "pooled", "consensus", "frames", "none"
+    ]  # cross-entropy on the coherence, Eq. 7-9, or per frame
+    target: Literal["coherence", "motion"]  # the part that is distilled; noise scales the other one
     sigma: float  # standard deviation of the noise, Eq. 4; 0: no augmentation
     lambda_: float  # weight of the coherence constraint, Eq. 11
-    granularity: Literal["batch", "clip", "frame"]  # for what one factor of noise is drawn
-    coherence_norm: Literal["l2", "mse"]  # how Eq. 11 is read: mse is about 1,200 times smaller
-    margin: float  # of the triplet loss, a hinge; 0: the paper's soft margin
-    label_smoothing: float  # of the cross-entropy: the share of the target that goes to all identities alike
-    # selection and evaluation
+    granularity: Literal["batch", "clip", "frame"]  # one factor of noise for each of these
+    coherence_norm: Literal["l2", "mse"]  # reading of Eq. 11; mse is about 1,200 times smaller
+    margin: float  # of the triplet loss as a hinge; 0: the paper's soft margin
+    label_smoothing: float  # of the cross-entropy: share of the target spread over all identities
+    # validation and evaluation
     holdout: float  # share of the TRAINING identities held out for validation
-    tuning_trials: int  # of `bench tune`, which chose some of these settings; 0: nobody searched
+    tuning_trials: int  # trials of `bench tune` that chose some of these settings; 0: not tuned
     metric: Literal["euclidean", "cosine"]  # of the distances at test
 
     def as_dict(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.atomic import whole
+from benchmarks.atomic import atomic_file
 
 from .figures import Figure, Line, Panel
 
@@ -53,7 +53,7 @@ def save(figure: Figure, to: Path) -> list[Path]:
         drawn = draw(figure)
         for file in files:
             kind = file.suffix[1:]
-            with whole(file) as half:
+            with atomic_file(file) as half:
                 drawn.savefig(half, format=kind, dpi=200, metadata=UNDATED[kind], facecolor="white")
     return files
 

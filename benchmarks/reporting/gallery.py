@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.atomic import whole, write_whole
+from benchmarks.atomic import atomic_file, write_atomically
 from benchmarks.reporting.report.html import ASSETS, Markup, el, page
 from benchmarks.runs.records import Record
 
@@ -42,11 +42,11 @@ def save(record: Record, protocol: str, ranked: Sequence["RankedQuery"], folder:
         figures = {"average_precision": each.average_precision, "first_hit_rank": each.first_hit_rank}
         lists.append({"query": query, "gallery": gallery, **figures})
     described = {"run": record["name"], "protocol": protocol, "lists": lists}
-    write_whole(folder / LISTS, json.dumps(described, indent=1))
+    write_atomically(folder / LISTS, json.dumps(described, indent=1))
     shutil.copy(ASSETS / "report.css", folder)
     title = f"Ranked strips of {record['name']}"
     body = [el("h1", title), section(described, "")]
-    write_whole(folder / "index.html", page(title, body, navigation=False))
+    write_atomically(folder / "index.html", page(title, body, navigation=False))
     return folder / "index.html"
 
 
@@ -125,7 +125,7 @@ def _describe(shown: "Shown", file: Path) -> dict[str, Any]:
     strip = np.concatenate(list(shown.frames), axis=1)
     import cv2
 
-    with whole(file) as half:
+    with atomic_file(file) as half:
         half.write_bytes(cv2.imencode(".png", strip[..., ::-1])[1].tobytes())
     return {
         "tracklet": shown.tracklet,

@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from benchmarks.data.loading import definition
+from benchmarks.paths import results_dir
 from benchmarks.runs import records
 from benchmarks.runs.finished import TEST_TO_TRAIN, Found, by_split, fractions
 from benchmarks.scheduling.states import DONE, State
@@ -18,7 +19,7 @@ from .statistics import fewest_units, smallest_difference, smallest_difference_o
 def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: Sequence[Planned]) -> Iterator[str]:
     """Lines of text, one a place and metric."""
     done = {
-        each.experiment.request_hash: Found(state.record, records.RunFolder(records.results() / state.record["name"]))
+        each.experiment.request_hash: Found(state.record, records.RunFolder(results_dir() / state.record["name"]))
         for each, state in zip(planned, states, strict=True)
         if state.word == DONE and state.record is not None
     }

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines.interface.errors import UserError
-from benchmarks.atomic import write_whole
+from benchmarks.atomic import write_atomically
 
 from .grid import Grid
 
@@ -48,7 +48,7 @@ def read(file: Path) -> dict[str, Any]:
 
 def write(measured: dict[str, Any], file: Path) -> None:
     """Keep what `read` gave."""
-    write_whole(file, json.dumps(measured, indent=1) + "\n")
+    write_atomically(file, json.dumps(measured, indent=1) + "\n")
 
 
 def grid(measured: dict[str, Any]) -> Grid:

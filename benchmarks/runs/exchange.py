@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from baselines.interface.errors import UserError
-from benchmarks.atomic import whole
+from benchmarks.atomic import atomic_file
 
 from .records import Record, RunFolder, checked, read, write
 
@@ -26,7 +26,7 @@ def export(runs: list[tuple[RunFolder, Record]], file: Path) -> None:
     parts = [pd.read_parquet(folder.queries).assign(run=record["name"]) for folder, record in runs]
     table = pa.Table.from_pandas(pd.concat(parts, ignore_index=True), preserve_index=False)
     text = json.dumps([record for _, record in runs], sort_keys=True, allow_nan=False)
-    with whole(file) as half:
+    with atomic_file(file) as half:
         pq.write_table(
             table.replace_schema_metadata({**(table.schema.metadata or {}), RECORDS: text}), half, compression="zstd"
         )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from baselines.backbones import file_digest
+from baselines.backbones.weights import file_digest
 from baselines.interface.errors import UserError
 from benchmarks.clips.subsets import test_tracklets
 from benchmarks.data.loading import Data, definition

@@ -10,8 +10,9 @@ import pandas as pd
 import torch
 
 from baselines.interface.errors import UserError
-from benchmarks.clips.batches import TestChunks, read_frames
+from benchmarks.clips.reading import read_frames
 from benchmarks.clips.subsets import test_tracklets
+from benchmarks.clips.tracklet_chunks import TrackletChunks
 from benchmarks.data.frame_stores import Store
 from benchmarks.data.loading import Data
 from benchmarks.engine.extraction import Features, extract
@@ -136,20 +137,21 @@ def _look(
 ) -> dict[int, Shown]:
     """Frames and weights of the tracklets in `rows`. Weights come from the chunks that made the features."""
     part = table.iloc[rows].reset_index(drop=True)
-    chunks = TestChunks(part, store, settings, seed, flow)
+    chunks = TrackletChunks(part, store, settings, seed, flow, model.baseline.test_clips)
     weights = {row: np.full(len(frames), np.nan) for row, frames in enumerate(chunks.frames)}
     model.eval()
-    for i, (length, places) in enumerate(chunks.batches):
-        frames, _, motion = chunks[i]
+    for i in range(len(chunks)):
+        frames, batch, motion = chunks[i]
         with autocast(settings.precision, next(model.parameters()).device):
             of_batch = model(frames, flow=motion).weights
         if of_batch is None:
             break
-        for (row, start), values in zip(places, of_batch.float().cpu().numpy(), strict=True):
-            weights[row][start : start + length] = values
+        means = of_batch.flatten(2).mean(dim=2) if of_batch.dim() == 3 else of_batch  # over the blocks
+        for (row, start, stop), values in zip(batch, means.float().cpu().numpy(), strict=True):
+            weights[row][start:stop] = values[: stop - start]
     look = {}
     for i, row in enumerate(rows):
-        names = chunks._ordered(i)  # in the order that the network saw them
+        names = chunks.ordered(i)  # in the order that the network saw them
         places = np.unique(np.linspace(0, len(names) - 1, FRAMES).round().astype(int)).tolist()
         pixels = read_frames(store, [names[place] for place in places], settings).permute(0, 2, 3, 1).numpy()
         quality = None if np.isnan(weights[i]).any() else weights[i][places]

@@ -16,18 +16,13 @@ import pandas as pd
 
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
-from benchmarks.atomic import whole, write_whole
+from benchmarks.atomic import atomic_file, write_atomically
 from benchmarks.evaluation.ranking import Ranking, rank
 from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
 
 RANKS = (1, 5, 10, 20)
 FORMAT = 1  # of a record; a reader of another format says so and reads nothing
-
-
-def results() -> Path:
-    """Where runs lie: BENCH_RESULTS, or results/runs below the current folder."""
-    return Path(os.environ.get("BENCH_RESULTS") or "results/runs")
 
 
 @dataclass(frozen=True)
@@ -128,7 +123,7 @@ class RunFolder:
             if isinstance(error, UserError):
                 line = str(error).strip().splitlines()[-1]  # of a worker's, the line below its traceback
             if not self.failure.exists():
-                write_whole(self.failure, line)
+                write_atomically(self.failure, line)
             raise
 
     @property
@@ -155,7 +150,7 @@ def to_json(value: Any) -> str:
 def begin(folder: RunFolder, experiment: Experiment, code: str | None) -> None:
     """Write down what is going to run, and the code that runs it."""
     shutil.rmtree(_unbegun(folder.path.parent, experiment).path, ignore_errors=True)
-    write_whole(folder.settings, to_json({**asdict(experiment), "code": code}))
+    write_atomically(folder.settings, to_json({**asdict(experiment), "code": code}))
 
 
 def _unbegun(place: Path, experiment: Experiment) -> RunFolder:
@@ -167,7 +162,7 @@ def fail(place: Path, experiment: Experiment, line: str) -> None:
     """Write down that a run failed before it knew its data and weights; forgotten as soon as it begins."""
     folder = _unbegun(place, experiment)
     begin(folder, experiment, None)
-    write_whole(folder.failure, line)
+    write_atomically(folder.failure, line)
 
 
 def begun_by(folder: RunFolder) -> str | None:
@@ -180,9 +175,9 @@ def begun_by(folder: RunFolder) -> str | None:
 
 def write(folder: RunFolder, record: Record, queries: pd.DataFrame) -> None:
     """Results a query first, the record last: a reader that sees a record sees all of it."""
-    with whole(folder.queries) as half:
+    with atomic_file(folder.queries) as half:
         queries.to_parquet(half, index=False)
-    write_whole(folder.record, to_json(record))
+    write_atomically(folder.record, to_json(record))
 
 
 def read(folder: RunFolder) -> Record | None:

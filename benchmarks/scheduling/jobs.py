@@ -8,17 +8,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks import paths
 from benchmarks.data import packing
 from benchmarks.data.loading import comes_packed, known_digests
 from benchmarks.experiments.settings import flattened
-from benchmarks.runs import environment, records
+from benchmarks.runs import environment
 from benchmarks.suites.suite import Planned
 from slurm.ledger import Task
 from slurm.snapshot import snapshot
 
 HOUSE = Path(__file__).parents[2]
 BENCH = (sys.executable, "-m", "benchmarks.cli")
-PASSED_ON = ("BENCH_DATA", "BENCH_CACHE", "TORCH_HOME")
 PACK = "pack "  # begins the key of a task that packs a data set; its name follows
 
 
@@ -51,9 +51,9 @@ def freeze(planned: Sequence[Planned], place: Path) -> Frozen:
 
 def variables(code: Path) -> dict[str, str]:
     """What a job's command needs to know of this process; the copy of the code goes before a checkout that it is called in."""
-    kept = {name: str(Path(os.environ[name]).absolute()) for name in PASSED_ON if os.environ.get(name)}
-    place = {"BENCH_RESULTS": str(records.results().absolute())}
-    return {**kept, **place, "PYTHONPATH": str(code), "PYTHONSAFEPATH": "1"}
+    weights = os.environ.get("TORCH_HOME")
+    kept = {"TORCH_HOME": str(Path(weights).absolute())} if weights else {}
+    return {**paths.as_environment(), **kept, "PYTHONPATH": str(code), "PYTHONSAFEPATH": "1"}
 
 
 def packing_tasks(planned: Sequence[Planned], frozen: Frozen, root: Path | None) -> list[Task]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NamedTuple
 
+from benchmarks.paths import results_dir
 from benchmarks.runs import records
 from benchmarks.runs.unfinished import begun_in
 from benchmarks.suites.suite import Planned
@@ -49,7 +50,7 @@ def run_missing(planned: Sequence[Planned], states: Sequence[State]) -> Iterator
                 continue
             reason = line or f"exit status {status}"
             # A run that fails before it knows its data and weights has no folder in which it could say so.
-            place, request = records.results(), each.experiment.request_hash
+            place, request = results_dir(), each.experiment.request_hash
             if all(folder.hollow or begun.request_hash != request for folder, begun in begun_in(place)):
                 records.fail(place, each.experiment, reason)
             yield Outcome(each, "failed", reason)

@@ -17,7 +17,7 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import BaseTrial, TrialState
 
 from baselines.interface.errors import UserError
-from benchmarks.atomic import write_whole
+from benchmarks.atomic import write_atomically
 from benchmarks.clips.subsets import hold_out
 from benchmarks.data.loading import Data
 from benchmarks.engine.run import Machine, run
@@ -144,7 +144,7 @@ def write_recipe(file: Path, recipe: str, settings: Settings, tried: Sequence[Tr
         "",
         *_toml({key: value for key, value in {**settings.as_dict(), **kept}.items() if key not in chosen}),
     ]
-    write_whole(file, "\n".join(lines) + "\n")
+    write_atomically(file, "\n".join(lines) + "\n")
 
 
 def _toml(values: dict[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from benchmarks.clips.batches import TrainingBatches
+from benchmarks.clips.training_batches import TrainingBatches
 from benchmarks.data.loading import load
 from benchmarks.experiments.settings import resolve
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from benchmarks.clips.batches import TrainingBatches
+from benchmarks.clips.training_batches import TrainingBatches
 from benchmarks.data import IMPORT, imported_folder
 from benchmarks.data.frame_stores import PACK, write_pack
 from benchmarks.data.loading import TABLE, load, pack, pack_digest

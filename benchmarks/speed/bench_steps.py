@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.clips.batches import Batch, TrainingBatches
+from benchmarks.clips.training_batches import Batch, TrainingBatches
 from benchmarks.engine.training import train
 from benchmarks.experiments.settings import Settings, resolve
 

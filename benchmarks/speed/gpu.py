@@ -29,10 +29,10 @@ import torch
 from baselines import BASELINES
 from baselines.interface.baseline import Clips
 from baselines.interface.errors import UserError
-from benchmarks.atomic import write_whole
-from benchmarks.clips.batches import Batch, TrainingBatches
+from benchmarks.atomic import write_atomically
 from benchmarks.clips.optical_flow import flow_store
 from benchmarks.clips.subsets import test_tracklets
+from benchmarks.clips.training_batches import Batch, TrainingBatches
 from benchmarks.data.datasets import walkers
 from benchmarks.data.frame_stores import Store
 from benchmarks.data.loading import Data, definition
@@ -105,7 +105,7 @@ class Sheet:
     def note(self, row: Row, **figures: Any) -> None:
         """Add figures to the record, or to a row of it."""
         row.update(figures)
-        write_whole(self.file, json.dumps(self.record, indent=1) + "\n")
+        write_atomically(self.file, json.dumps(self.record, indent=1) + "\n")
         print(" ".join(str(row.get(key, "")) for key in ("method", "precision")), figures, file=sys.stderr, flush=True)
 
 

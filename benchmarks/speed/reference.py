@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from baselines.interface.baseline import Clips
-from benchmarks.clips.batches import Batch
+from benchmarks.clips.training_batches import Batch
 from benchmarks.engine.model import ReidModel, build_model
 from benchmarks.engine.precision import autocast
 from benchmarks.engine.run import prepare

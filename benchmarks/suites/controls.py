@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.experiments.settings import changed_from_recipe
+from benchmarks.paths import results_dir
 from benchmarks.runs import records
 from benchmarks.runs.records import Record, RunFolder, experiment_of
 
 from .claims import ORDERED
 
 if TYPE_CHECKING:
-    from benchmarks.progress import Report
+    from benchmarks.progress import ReportProgress
 
 DATASET, APPEARANCE, RECIPE = "walkers-gait", "walkers-appearance", "control"
 QUICK: tuple[tuple[str, tuple[str, ...]], ...] = (("mean", ()), ("cnn3d", ()), ("cnn3d", ("shuffle=both",)))
@@ -98,7 +99,7 @@ def r1(record: Record) -> float:
     return 100 * float(next(row["R1"] for row in record["metrics"] if row["feature"] == "before"))
 
 
-def run_quick(report: "Report") -> None:
+def run_quick(report: "ReportProgress") -> None:
     """Run those of the QUICK controls that are not finished, or not by the code of today (minutes on two cores)."""
     from benchmarks.engine.run import Machine, plan, run
 
@@ -106,7 +107,7 @@ def run_quick(report: "Report") -> None:
         experiment, settings, data = plan(
             method, DATASET, recipe=RECIPE, changes=changes, seed=0, split=0, root=None, report=report
         )
-        folder = RunFolder(records.results() / experiment.name)
+        folder = RunFolder(results_dir() / experiment.name)
         record = records.read(folder)
         if record is None or records.stale(record, {}):
             run(experiment, settings, data, folder, Machine(0, 10.0, report), fresh=record is not None)

@@ -1,5 +1,8 @@
 """disentangle(): the mean of Eq. 2, weighted means, and merging of chunks."""
 
+import re
+
+import pytest
 import torch
 
 from afa import disentangle
@@ -45,3 +48,41 @@ def test_chunks_merge_exactly_by_the_sum_of_their_weights():
     sums = torch.stack([part.weights.sum() for part in parts if part.weights is not None])
     merged = (torch.stack([part.coherence for part in parts]) * sums[:, None, None]).sum(0) / sums.sum()
     torch.testing.assert_close(merged, whole)
+
+
+def test_block_weights_of_a_hand_worked_clip():
+    frames = torch.tensor([[[1.0, 1.0, 10.0, 20.0], [5.0, 9.0, 30.0, 40.0]]])
+    weights = torch.tensor([[[3.0, 1.0], [1.0, 1.0]]])  # the first two channels by 3 to 1, the others alike
+    features = disentangle(frames, weights)
+    assert features.coherence.tolist() == [[2.0, 3.0, 20.0, 30.0]]
+    assert features.motion.tolist() == [[[-1.0, -2.0, -10.0, -10.0], [3.0, 6.0, 10.0, 10.0]]]
+
+
+def test_equal_blocks_are_one_weight():
+    generator = torch.Generator().manual_seed(3)
+    frames, weights = torch.randn(2, 5, 6, generator=generator), torch.rand(2, 5, generator=generator)
+    blocks = weights.unsqueeze(-1).expand(-1, -1, 3)
+    torch.testing.assert_close(disentangle(frames, blocks).coherence, disentangle(frames, weights).coherence)
+
+
+def test_a_block_leaves_the_others_alone():
+    generator = torch.Generator().manual_seed(4)
+    frames, weights = torch.randn(1, 4, 6, generator=generator), torch.rand(1, 4, 3, generator=generator)
+    other = weights.clone()
+    other[:, :, 1] = torch.rand(1, 4, generator=generator)
+    moved = (disentangle(frames, other).coherence - disentangle(frames, weights).coherence)[0] != 0
+    assert moved.tolist() == [False, False, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("frames", "weights", "message"),
+    [
+        ((2, 6), None, "frames must be (B, T, D)"),
+        ((2, 5, 6), (2, 4), "weights (2, 4) must be (B, T)"),
+        ((2, 5, 6), (2, 5, 4), "4 blocks do not divide 6 channels"),
+        ((2, 5, 6), (2, 5, 2, 1), "must be (B, T) or (B, T, G)"),
+    ],
+)
+def test_wrong_shapes_are_refused(frames, weights, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        disentangle(torch.zeros(frames), torch.ones(weights) if weights else None)

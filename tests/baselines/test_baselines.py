@@ -6,9 +6,13 @@ import torchvision
 from safetensors.torch import save_file
 
 from baselines import BASELINES
-from baselines.backbones import NAMES, VIDEO, build_backbone
+from baselines.backbones import BACKBONES
+from baselines.backbones.build import build_backbone
 from baselines.interface.baseline import Clips
 from baselines.interface.errors import UserError
+from baselines.layers.temporal_conv import TemporalConv
+
+VIDEO = ("r3d18", "r2plus1d18")
 
 
 def clips(batch: int = 2, steps: int = 3) -> Clips:
@@ -18,7 +22,7 @@ def clips(batch: int = 2, steps: int = 3) -> Clips:
     )
 
 
-PAIRS = [(name, backbone) for name in BASELINES.names() for backbone in NAMES if backbone not in VIDEO]
+PAIRS = [(name, backbone) for name in BASELINES.names() for backbone in BACKBONES.names() if backbone not in VIDEO]
 
 
 @pytest.mark.parametrize(("name", "backbone"), [*PAIRS, *(("cnn3d", backbone) for backbone in VIDEO)])
@@ -81,7 +85,7 @@ def test_the_last_stride_may_be_imagenets_and_is_a_resnets_alone():
     model = build_backbone("resnet18", "none", last_stride=2)[0].eval()
     with torch.no_grad():
         assert model(torch.zeros(1, 3, 256, 128)).shape[2:] == (8, 4)
-    with pytest.raises(UserError, match="last_stride: 2 is for resnet50 and resnet18, not for small"):
+    with pytest.raises(UserError, match="last_stride: 2 is for resnet18 and resnet50, not for small"):
         build_backbone("small", "none", last_stride=2)
 
 
@@ -204,8 +208,6 @@ def test_a_still_clip_goes_through_an_inflated_network_as_through_its_image_netw
 
 
 def test_an_inflated_convolution_is_torchs_convolution_over_time_and_space():
-    from baselines.cnn3d import TemporalConv
-
     torch.manual_seed(0)
     inflated = TemporalConv(torch.nn.Conv2d(3, 4, 3, stride=2, padding=1, bias=False)).double()
     inflated.steps = 5
@@ -220,8 +222,8 @@ def test_an_inflated_convolution_is_torchs_convolution_over_time_and_space():
 def test_kernels_over_time_bring_as_much_into_a_deep_network_as_into_a_shallow_one():
     sums = []
     for backbone in ("small", "mobilenet_v2"):
-        found = BASELINES.get("cnn3d")(build_backbone(backbone, "none")[0]).temporal
-        weights = (each.previous.detach() for each in found)
+        model = BASELINES.get("cnn3d")(build_backbone(backbone, "none")[0])
+        weights = (each.previous.detach() for each in model.modules() if isinstance(each, TemporalConv))
         # In units of the bound of torch's own start, 1 over the root of the inputs.
         sums.append(sum(float(weight.abs().max()) ** 2 * weight[0].numel() for weight in weights))
     assert sums == pytest.approx([3, 3], rel=0.05)
@@ -265,7 +267,7 @@ def test_a_stack_of_flow_without_differences_goes_through_the_image_networks_wei
 
 
 def test_a_video_network_is_refused_by_baselines_of_images():
-    with pytest.raises(UserError, match="Mean cannot take; --method cnn3d does"):
+    with pytest.raises(UserError, match="Mean cannot take; --method cnn3d can"):
         BASELINES.get("mean")(build_backbone("r3d18", "none")[0])
 
 

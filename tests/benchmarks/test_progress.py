@@ -4,7 +4,7 @@ import io
 import re
 import sys
 
-from benchmarks.progress import reporting
+from benchmarks.progress import show_progress
 
 
 class Terminal(io.StringIO):
@@ -18,7 +18,7 @@ def test_at_80_columns_nothing_is_cut(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "xterm")
     note = "triplet 0.693  class 12.345  coherence 123.456"
-    with reporting() as report:
+    with show_progress() as report:
         report("train", 62500, 125000, note)
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
     for word in ("train", "62500/125000", "left", *note.split()):
@@ -28,7 +28,7 @@ def test_at_80_columns_nothing_is_cut(monkeypatch):
 
 
 def test_without_a_terminal_there_are_lines(monkeypatch, capsys):
-    with reporting() as report:
+    with show_progress() as report:
         report("read", 0, 10, "mars")
         report("read", 10, 10, "mars")
     assert [line.split("  ")[-1] for line in capsys.readouterr().err.splitlines()] == ["mars", "mars"]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from benchmarks.atomic import write_whole
+from benchmarks.atomic import write_atomically
 from benchmarks.reporting import drawing, gallery
 from benchmarks.runs import records
 from benchmarks.runs.finished import Found
@@ -61,7 +61,7 @@ def write(
         claims = contents.verdict(current)
         for each in saved:
             each.result()
-    write_whole(to / "index.html", pages.overview(runs, claims, sections, drawn))
+    write_atomically(to / "index.html", pages.overview(runs, claims, sections, drawn))
     return to / "index.html"
 
 

@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from baselines import BASELINES
-from baselines.backbones import build_backbone
-from benchmarks.clips import batches
+from baselines.backbones.build import build_backbone
 from benchmarks.clips.optical_flow import between, flow_store, read_flow, to_pixels
+from benchmarks.clips.tracklet_chunks import TrackletChunks
+from benchmarks.clips.training_batches import TrainingBatches
 from benchmarks.data.loading import load
 from benchmarks.engine.model import ReidModel
 from benchmarks.experiments.settings import resolve
+from benchmarks.paths import cache_dir
 
 SETTINGS = resolve("control", "flow", ["clip_frames=4", "identities=2", "clips=2", "epochs=1"])
 
@@ -57,7 +59,7 @@ def test_the_cache_holds_the_flow_between_neighbours_of_the_video():
     data = load("walkers-gait:tiny")
     store = flow_store(data, SETTINGS)
     frames = data.table.frames[data.table.frames.map(len).idxmax()]
-    pixels = batches.TestChunks(data.table[data.table.frames.map(len) == len(frames)], data.store, SETTINGS)[0].frames
+    pixels = TrackletChunks(data.table[data.table.frames.map(len) == len(frames)], data.store, SETTINGS)[0].frames
     kept = read_flow(store, frames[:5], SETTINGS).int()
     expected = torch.from_numpy(between(pixels[0].permute(0, 2, 3, 1).numpy(), SETTINGS)).int()[:5]
     assert (kept - expected).abs().float().mean() < 1.5  # of 255: what the JPEG costs
@@ -75,7 +77,7 @@ def test_an_interrupted_computation_loses_no_finished_file(monkeypatch):
 
     with pytest.raises(KeyboardInterrupt):
         flow_store(data, SETTINGS, stop)
-    made = {file: file.stat().st_mtime_ns for file in (optical_flow.cache() / "flow").glob("walkers-gait@7*/*.arrow")}
+    made = {file: file.stat().st_mtime_ns for file in (cache_dir() / "flow").glob("walkers-gait@7*/*.arrow")}
     assert made
     store = flow_store(data, SETTINGS)
     assert {file: file.stat().st_mtime_ns for file in made} == made
@@ -88,7 +90,7 @@ def test_a_shuffled_clip_gets_the_flow_between_its_shuffled_neighbours():
     data = load("walkers-gait:tiny")
     store = flow_store(data, SETTINGS)
     training = data.table[data.table.subset == "train"]
-    batch = batches.TrainingBatches(training, data.store, replace(SETTINGS, shuffle="both"), 0, store)[0]
+    batch = TrainingBatches(training, data.store, replace(SETTINGS, shuffle="both"), 0, store)[0]
     expected = between(batch.frames[1].permute(0, 2, 3, 1).numpy(), SETTINGS)
     assert (batch.flow[1].numpy() == expected).all()
 

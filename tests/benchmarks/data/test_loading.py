@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from baselines.interface.errors import UserError
-from benchmarks.data import cache
 from benchmarks.data.loading import load
+from benchmarks.paths import cache_dir
 
 
 @pytest.fixture
@@ -72,7 +72,9 @@ def test_a_split_beyond_the_last_is_refused(root):
 
 def test_a_damaged_index_is_made_again(root):
     before = load("prid2011", root=root)
-    (index,) = (cache() / "index").glob(f"prid2011-0-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}-*.parquet")
+    (index,) = (cache_dir() / "index").glob(
+        f"prid2011-0-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}-*.parquet"
+    )
     index.write_bytes(index.read_bytes()[:100])
     assert load("prid2011", root=root).digest == before.digest
     assert index.stat().st_size > 100

@@ -18,8 +18,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from baselines import BASELINES
 from benchmarks import launch
-from benchmarks.clips.batches import TrainingBatches, share
+from benchmarks.clips.sampling import share
+from benchmarks.clips.training_batches import TrainingBatches
 from benchmarks.data.loading import load
 from benchmarks.engine import distributed
 from benchmarks.engine.extraction import extract
@@ -28,7 +30,8 @@ from benchmarks.engine.training import PrecisionWrapper
 from benchmarks.experiments.settings import resolve
 from benchmarks.runs import records
 
-METHODS = ("mean+afa", "qan+afa", "cnn3d", "lstm")
+METHODS = ("mean+afa", "qan+afa", "cnn3d", "lstm", "stripes+afa")
+PLUGIN = Path(__file__).parents[2] / "plugins" / "stripes.py"  # block weights, extras and a loss of its own
 CHANGES = ("clip_frames=3", "identities=3", "clips=3", "threads=1", "erase=0.5")
 STEPS = 20
 SHAPES = ((7, 5), (7, 5, 6), (7, 5, 4, 3), (7, 5, 2, 4, 3))  # seven clips: no two processes have as many
@@ -133,7 +136,8 @@ def talk() -> dict[str, object]:
 
 def main(place: Path) -> None:
     torch.set_num_threads(1)
-    with launch.group():
+    BASELINES.add_file(PLUGIN)
+    with launch.process_group():
         made = {method: train(method, STEPS) for method in METHODS}
         made["per frame"] = train("mean+afa", 1, "granularity=frame", "sigma=0.5")
         made["in shares"] = train("mean+afa", 3, "statistics_shares=2")
@@ -265,7 +269,7 @@ TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE
 )
 def test_the_launcher_says_which_process_this_is(said, environment, expected):
     said(environment)
-    assert tuple(launch.place()) == expected
+    assert tuple(launch.process_info()) == expected
 
 
 @pytest.mark.parametrize(
@@ -286,7 +290,7 @@ def test_mmengines_slurm_launcher_lets_a_step_meet_at_its_own_node_and_port(said
 
     monkeypatch.setattr(torch.distributed, "init_process_group", join)
     monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
-    with mock.patch.dict(os.environ), launch.group():
+    with mock.patch.dict(os.environ), launch.process_group():
         assert asked == {**given, "environment": ["node-b", str(20_000 + 7 * 31 + 2), "1", "2"]}
 
 
@@ -356,7 +360,7 @@ from baselines.interface.baseline import Baseline
 from baselines.interface.errors import UserError
 from baselines.mean import Mean
 from baselines.interface.registry import register
-from benchmarks import distributed
+from benchmarks.engine import distributed
 
 @register("lame")
 class Lame(Mean, Baseline):

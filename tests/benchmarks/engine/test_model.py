@@ -1,12 +1,20 @@
 """The model's loss is the sum of the parts that are switched on; inputs are prepared on the device as promised."""
 
+import re
+from typing import ClassVar
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 import afa
+from afa import VideoFeatures, disentangle
 from afa.losses import batch_hard_triplet
-from benchmarks.engine.model import PIXEL_MEAN, PIXEL_STD, ReidModel, build_model
+from baselines.backbones.build import build_backbone
+from baselines.interface import Baseline, Clips, UserError
+from baselines.interface.backbone import IMAGENET_MEAN as PIXEL_MEAN
+from baselines.interface.backbone import IMAGENET_STD as PIXEL_STD
+from benchmarks.engine.model import ReidModel, build_model, checked
 from benchmarks.experiments.settings import resolve
 
 LABELS = torch.tensor([0, 0, 1, 1])
@@ -155,3 +163,66 @@ def test_methods_of_one_baseline_and_seed_start_from_the_same_weights():
     plain, with_afa = model("qan").state_dict(), model("qan+afa").state_dict()
     assert plain.keys() == with_afa.keys()
     assert all(torch.equal(plain[key], with_afa[key]) for key in plain)
+
+
+def test_classification_of_frames_is_the_mean_of_each_frames_own():
+    built = model("mean+afa", "classification=frames", "lambda=0.0", "label_smoothing=0.1")
+    given, loss = features(), built.losses(features(), LABELS, draw())["loss_class"]
+    augmented = built.augmentation(given, draw())
+    built.neck.reset_running_stats()
+    logits = built.classifier(built.neck(augmented.flatten(0, 1))).unflatten(0, (4, 3))
+    each = [F.cross_entropy(logits[b, t], LABELS[b], label_smoothing=0.1) for b in range(4) for t in range(3)]
+    torch.testing.assert_close(loss, torch.stack(each).mean())
+
+
+class WithLosses(Baseline):
+    """Hands on what a test gives it to return."""
+
+    returned: ClassVar[dict] = {}
+
+    def forward(self, clips):
+        return disentangle(self.embed(clips.frames))
+
+    def losses(self, features, labels):
+        return self.returned
+
+
+def with_losses(returned: dict, *changes: str) -> ReidModel:
+    settings = resolve("small", "mean+afa", ["clip_frames=3", *changes])
+    baseline = WithLosses(build_backbone("small", "none")[0])
+    baseline.returned = returned
+    return ReidModel(baseline, 2, settings).train()
+
+
+def test_a_baselines_own_losses_are_added_and_kept_with_afa():
+    built = with_losses({"diversity": torch.tensor(0.25)})
+    terms = built.losses(features(), LABELS, draw())
+    assert terms["loss_diversity"] == 0.25
+    assert list(terms) == ["loss_triplet", "loss_class", "loss_coherence", "loss_diversity"]
+
+
+@pytest.mark.parametrize("returned", [{"triplet": torch.tensor(0.0)}, {"mine": torch.zeros(2)}, {"mine": 0.5}])
+def test_losses_that_are_none_are_refused_by_file_and_name(returned):
+    with pytest.raises(UserError, match=r"test_model\.py, line \d+: losses of WithLosses returns '(triplet|mine)'"):
+        with_losses(returned).losses(features(), LABELS, draw())
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (disentangle(torch.zeros(2, 3, 256), torch.ones(2, 3, 4)), ""),
+        (VideoFeatures(torch.zeros(2, 3, 256), torch.zeros(2, 256), torch.ones(2, 3, 5)), "returns weights (2, 3, 5)"),
+        (VideoFeatures(torch.zeros(2, 3, 256), torch.zeros(2, 256), torch.ones(2, 2)), "returns weights (2, 2)"),
+        (disentangle(torch.zeros(2, 3, 256), None, {"parts": torch.zeros(6, 1)}), "the extra 'parts' of shape (6, 1)"),
+        (torch.zeros(2, 256), "returns a Tensor"),
+        (VideoFeatures(torch.zeros(2, 256), torch.zeros(2, 256)), "returns frames (2, 256) and coherence (2, 256)"),
+    ],
+)
+def test_what_forward_returns_is_checked(returned, message):
+    built = with_losses({})
+    clips = Clips(torch.zeros(2, 3, 3, 32, 16))
+    if not message:
+        assert checked(returned, built.baseline, clips) is returned
+        return
+    with pytest.raises(UserError, match=re.escape(message)):
+        checked(returned, built.baseline, clips)

@@ -151,7 +151,7 @@ def test_workers_end_with_the_block_that_they_work_for():
     program = """
 from torch import arange
 from torch.utils.data import TensorDataset
-from benchmarks.data.workers import ahead
+from benchmarks.clips.workers import ahead
 def fail():
     with ahead(TensorDataset(arange(100)), 2) as items:
         held = items

@@ -10,7 +10,7 @@ MEAN = Experiment("mean", "mars", "mars", {}, 0, 0, "", "", "")
 # Packages and modules of the harness that deciding code may import although the digest does not cover them: what a run is,
 # what it leaves, its data (which has a digest of its own), and what computes nothing.
 DECIDES_NOTHING = ("benchmarks.experiments", "benchmarks.runs", "benchmarks.data", "benchmarks.atomic", "benchmarks.launch",
-                   "benchmarks.progress")  # fmt: skip
+                   "benchmarks.paths", "benchmarks.progress")  # fmt: skip
 
 
 def deciding_files() -> list[Path]:

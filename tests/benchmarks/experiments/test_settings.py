@@ -136,6 +136,6 @@ def test_every_setting_and_recipe_says_what_it_is():
 
 
 def test_the_backbones_that_the_settings_name_are_those_that_there_are():
-    from baselines.backbones import NAMES
+    from baselines.backbones import BACKBONES
 
-    assert [name for name in NAMES if name not in meanings()["backbone"]] == []
+    assert [name for name in BACKBONES.names() if name not in meanings()["backbone"]] == []

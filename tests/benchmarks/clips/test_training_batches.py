@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.clips.batches import TestChunks as Chunks
-from benchmarks.clips.batches import TrainingBatches, batches_per_epoch, clip_positions, epoch_batches
+from benchmarks.clips.sampling import batches_per_epoch, clip_positions, epoch_batches
+from benchmarks.clips.tracklet_chunks import TrackletChunks as Chunks
+from benchmarks.clips.training_batches import TrainingBatches
 from benchmarks.data.frame_stores import FolderStore
 from benchmarks.data.table import make_table
 from benchmarks.experiments.settings import resolve
@@ -165,9 +166,9 @@ def test_test_chunks_hold_every_frame_once_in_order(people):
     seen: dict[int, list[int]] = {}
     chunks = Chunks(table, store, settings, budget=6)
     for i in range(len(chunks)):
-        frames, rows, _ = chunks[i]
+        frames, batch, _ = chunks[i]
         assert frames.shape[0] * frames.shape[1] <= 6
-        for clip, row in zip(frames, rows.tolist(), strict=True):
+        for clip, (row, _, _) in zip(frames, batch, strict=True):
             assert clip[0, 0, 8, 4] == table.pid[row] - 10
             seen.setdefault(row, []).extend(clip[:, 2, 8, 4].tolist())
             assert len(clip) in (1, 2)

@@ -1,0 +1,113 @@
+"""Test chunks: the frames of each test tracklet, in chunks that a model takes in one pass."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from benchmarks.data.frame_stores import Store
+from benchmarks.experiments.settings import Settings
+from benchmarks.seeds import generator
+
+from .reading import read_clips
+
+
+def tested(frames: Sequence[str], count: int) -> Sequence[str]:
+    """The frames of a tracklet that are tested: the first of each of `count` equal parts, or all where `count` is 0."""
+    if count == 0 or len(frames) <= count:
+        return frames
+    return [frames[part * len(frames) // count] for part in range(count)]
+
+
+class Chunk(NamedTuple):
+    """Frames `start` to `stop` of the tracklet in row `row`."""
+
+    row: int
+    start: int
+    stop: int
+
+
+class ChunkBatch(NamedTuple):
+    """Some chunks of test tracklets, all of one length.
+
+    frames: (B, T, 3, H, W) uint8, in NHWC memory.
+    chunks: which frames of which tracklets they are. A chunk of fewer than T frames is padded with its last frame.
+    flow: (B, T, 2, H, W) uint8, where the baseline uses it.
+    """
+
+    frames: Tensor
+    chunks: list[Chunk]
+    flow: Tensor | None = None
+
+
+class TrackletChunks(Dataset[ChunkBatch]):
+    """The tested frames of all tracklets, in the order of time, in chunks of one length per batch.
+
+    Args:
+        tracklets: rows of the table of tracklets.
+        store: their frames.
+        settings: of the run.
+        seed: of the run, from which the order of shuffled frames is drawn.
+        flow: the flow of all frames, where the baseline uses it.
+        clips: how a tracklet is cut (see `Baseline.test_clips`). "even": n frames become ceil(n / test_chunk) chunks, as equal
+            as can be; "exact": clips of clip_frames, the last one padded; "whole": one chunk.
+        budget: frames per batch; one chunk may have more.
+    """
+
+    def __init__(
+        self,
+        tracklets: pd.DataFrame,
+        store: Store,
+        settings: Settings,
+        seed: int = 0,
+        flow: Store | None = None,
+        clips: Literal["even", "exact", "whole"] = "even",
+        budget: int = 256,
+    ) -> None:
+        self.store, self.settings, self.seed, self.flow = store, settings, seed, flow
+        self.frames = [tested(frames, settings.test_frames) for frames in tracklets.frames]
+        self.names: list[str] = list(tracklets.tracklet)
+        by_length: dict[int, list[Chunk]] = {}
+        for row, frames in enumerate(self.frames):
+            for start, stop in pairwise(_edges(len(frames), clips, settings)):
+                length = settings.clip_frames if clips == "exact" else stop - start
+                by_length.setdefault(length, []).append(Chunk(row, start, stop))
+        self.batches = [
+            (length, chunks[first : first + size])
+            for length, chunks in sorted(by_length.items())
+            for size in [max(1, budget // length)]
+            for first in range(0, len(chunks), size)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, i: int) -> ChunkBatch:
+        length, chunks = self.batches[i]
+        names: list[str] = []
+        for row, start, stop in chunks:
+            own = self.ordered(row)[start:stop]
+            names += [*own, *[own[-1]] * (length - len(own))]
+        frames, flow = read_clips(self.store, self.flow, names, length, "test", self.settings)
+        return ChunkBatch(frames, chunks, flow)
+
+    def ordered(self, row: int) -> Sequence[str]:
+        """A tracklet's frames in the order in which the model sees them: of time, or random where the control shuffles."""
+        frames = self.frames[row]
+        if self.settings.shuffle not in ("test", "both"):
+            return frames
+        return [frames[i] for i in generator("shuffled", self.seed, self.names[row]).permutation(len(frames))]
+
+
+def _edges(length: int, clips: str, settings: Settings) -> list[int]:
+    """Where the chunks of a tracklet of `length` frames begin, and its end."""
+    if clips == "whole":
+        return [0, length]
+    if clips == "exact":
+        return [*range(0, length, settings.clip_frames), length]
+    count = -(-length // settings.test_chunk)
+    return [int(edge) for edge in (np.arange(count + 1) * length) // count]

@@ -1,0 +1,53 @@
+"""The folders that the BENCH_ environment variables name. No other module reads these variables.
+
+BENCH_DATA     the real data sets, one folder for each; may be read-only
+BENCH_CACHE    what is derived from data: indexes, packed frames, optical flow, drawn and imported data sets
+BENCH_RESULTS  one folder for each run
+BENCH_SCRATCH  a folder on this machine's own disk, to which packed frames are copied before they are read
+"""
+
+import os
+from pathlib import Path
+
+VARIABLES = ("BENCH_DATA", "BENCH_CACHE", "BENCH_RESULTS", "BENCH_SCRATCH")
+
+
+def data_dir() -> Path | None:
+    """The folder of the real data sets, BENCH_DATA. None if it is not set."""
+    return _read("BENCH_DATA")
+
+
+def cache_dir() -> Path:
+    """The folder of derived data: BENCH_CACHE, or ~/.cache/afa-bench."""
+    return _read("BENCH_CACHE") or Path.home() / ".cache" / "afa-bench"
+
+
+def results_dir() -> Path:
+    """The folder of the runs: BENCH_RESULTS, or results/runs in the current folder."""
+    return _read("BENCH_RESULTS") or Path("results/runs")
+
+
+def scratch_dir() -> Path | None:
+    """The folder on this machine's own disk, BENCH_SCRATCH, with `$VARIABLES` in it replaced. None if it is not set."""
+    folder = _read("BENCH_SCRATCH")
+    return folder and Path(os.path.expandvars(folder))
+
+
+def as_environment() -> dict[str, str]:
+    """The variables, as absolute paths, for a process that starts in another folder or on another machine.
+
+    BENCH_SCRATCH is left out: it belongs to one machine.
+    """
+    folders = {"BENCH_DATA": data_dir(), "BENCH_CACHE": _read("BENCH_CACHE"), "BENCH_RESULTS": results_dir()}
+    return {name: str(folder.absolute()) for name, folder in folders.items() if folder is not None}
+
+
+def variables_above(path: Path) -> list[str]:
+    """The variables that name `path` or a folder above it."""
+    folders = ((name, _read(name)) for name in VARIABLES)
+    return [name for name, folder in folders if folder and path.absolute().is_relative_to(folder.absolute())]
+
+
+def _read(name: str) -> Path | None:
+    value = os.environ.get(name)
+    return Path(value) if value else None
