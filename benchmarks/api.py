@@ -47,12 +47,13 @@ def run(
     from benchmarks import launch
     from benchmarks.engine.run import Machine, plan
     from benchmarks.engine.run import run as execute
-    from benchmarks.progress import reporting
+    from benchmarks.paths import results_dir
+    from benchmarks.progress import show_progress
     from benchmarks.runs import records
     from benchmarks.runs.finished import Found
 
     changes = [f"{key.rstrip('_')}={value}" for key, value in settings.items()]
-    with reporting() as report:
+    with show_progress() as report:
         experiment, resolved, data = plan(
             method,
             dataset,
@@ -63,7 +64,7 @@ def run(
             root=root,
             report=report,
         )
-        folder = records.RunFolder(records.results() / experiment.name)
+        folder = records.RunFolder(results_dir() / experiment.name)
         record = None if fresh else records.read(folder)
         if record is None:
             if workers is None:
@@ -83,10 +84,10 @@ def load_runs(source: str | Path | None = None) -> "list[Found]":
     Raises:
         UserError: a file that `bench records export` did not write.
     """
-    from benchmarks.runs import records
+    from benchmarks.paths import results_dir
     from benchmarks.runs.finished import below, in_file
 
-    place = records.results() if source is None else Path(source)
+    place = results_dir() if source is None else Path(source)
     return in_file(place) if place.is_file() else below(place)
 
 

@@ -13,8 +13,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 project = "AFA bench"
 author = "The AFA bench authors"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["wide.css"]
 html_title = "AFA bench"
 html_show_sphinx = False
 html_copy_source = False
