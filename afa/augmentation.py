@@ -10,22 +10,21 @@ GRANULARITIES = ("batch", "clip", "frame")
 
 
 class AdversarialFeatureAugmentation(nn.Module):
-    """Scale one part of the features at random in training; hand out the coherence in evaluation.
+    """Scale one part of the features at random in training; return the coherence in evaluation.
 
     In training, with delta ~ N(1, sigma^2) (Eq. 5):
 
     - target "coherence", the paper's method: X' = X_C + delta X_D (Eq. 4). The noise is on the motion, so that the
-      coherence is what remains to be learned from.
+      model learns from the coherence.
     - target "motion", the opposite assumption of section 4.3: X' = delta X_C + X_D.
 
-    Both are X plus (delta - 1) times the noisy part, and are computed so: sigma = 0 leaves every bit of X as it was.
-    With one delta a batch or a clip, target "coherence" does not move the mean over time: the noise reaches only what
-    looks at single frames.
+    Both are computed as X plus (delta - 1) times the noisy part, so that sigma = 0 changes no bit of X. With one delta per
+    batch or clip, target "coherence" does not change the mean over time: the noise reaches only losses on single frames.
 
     Args:
         sigma: standard deviation of delta, at least 0; the paper's is 0.025.
-        target: the part that is to be distilled.
-        granularity: one delta a "batch" (Algorithm 1), a "clip" or a "frame".
+        target: the part to distil.
+        granularity: one delta per "batch" (Algorithm 1), "clip" or "frame".
 
     Raises:
         ValueError: sigma below 0, or an unknown target or granularity.
@@ -46,7 +45,7 @@ class AdversarialFeatureAugmentation(nn.Module):
 
         Args:
             features: of a baseline.
-            generator: where delta is drawn from, on any device; torch's global one if None.
+            generator: delta is drawn from it, on any device; torch's global generator if None.
         """
         frames = features.frames
         if not self.training:
@@ -56,7 +55,7 @@ class AdversarialFeatureAugmentation(nn.Module):
         device = generator.device if generator is not None else frames.device
         noise = self.sigma * torch.randn(shape, generator=generator, device=device, dtype=torch.float32)
         noisy = features.motion if self.target == "coherence" else features.coherence.unsqueeze(1)
-        # Towards a GPU nothing waits; from one, the number has to be there before it is read.
+        # Copying to a GPU need not wait; copying from one must.
         return frames + noise.to(frames, non_blocking=frames.is_cuda) * noisy
 
     def extra_repr(self) -> str:

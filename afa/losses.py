@@ -31,10 +31,10 @@ def batch_hard_soft_margin_triplet(features: Tensor, labels: Tensor) -> Tensor:
     """Triplet loss as the paper trains it (Eq. 10 with section 3.2's text): softplus(d_positive - d_negative).
 
     Distances are Euclidean and not squared; the positive is the farthest clip of the same identity in the batch, the
-    negative the nearest of another (Hermans et al., 2017). An anchor without a negative in the batch costs nothing.
+    negative the nearest of another (Hermans et al., 2017). An anchor without a negative in the batch adds nothing.
 
     Args:
-        features: (B, D), one vector a clip.
+        features: (B, D), one vector per clip.
         labels: (B,) identities.
     """
     return F.softplus(_hardest(features, labels)).mean()

@@ -1,7 +1,7 @@
-"""`flow` and `flow-only`: a second network of the same kind looks at the optical flow around each frame.
+"""`flow` and `flow-only`: a second network of the same kind sees the optical flow around each frame.
 
-Two streams as Simonyan and Zisserman (2014) have them, fused at every time step as the paper's iLIDS-VID row needs it; what
-the paper leaves open about the fusion stands in docs/paper-notes.md.
+Two streams after Simonyan and Zisserman (2014), fused at every time step, as the paper's iLIDS-VID row needs. What the paper
+leaves open about the fusion is in docs/paper-notes.md.
 """
 
 import copy
@@ -16,14 +16,14 @@ from baselines.interface.registry import register
 
 from .interface.backbone import Backbone, widen_input
 
-# Flow enters in these units, by which it is about as large as normalised pixels: a hundredth of the image's height a frame.
+# The unit of the flow input, a hundredth of the image's height per frame: values are then about as large as normalised pixels.
 UNIT = 0.01
-STACK = 5  # fields of flow that a time step sees, itself in the middle, as Wang et al. (2016) have them
+STACK = 5  # flow fields per time step, its own in the middle, as in Wang et al. (2016)
 
 
 @register("flow-only")
 class FlowOnly(Baseline):
-    """The backbone on stacks of flow alone: each time step is how things move around it."""
+    """The backbone on stacks of optical flow alone, one stack per time step."""
 
     uses_flow = True
 
@@ -38,9 +38,9 @@ class FlowOnly(Baseline):
 
 @register("flow")
 class TwoStreams(Baseline):
-    """Appearance and flow, each by a backbone of its own; a time step's embedding is both, one after the other.
+    """Appearance and optical flow, each through its own backbone; the two embeddings of a time step are concatenated.
 
-    Each is divided by its root mean square over the channels, so that neither drowns the other.
+    Each is divided by its root mean square over the channels, so that neither dominates.
     """
 
     uses_flow = True
@@ -56,8 +56,11 @@ class TwoStreams(Baseline):
 
 
 def stacks(flow: Tensor) -> Tensor:
-    """Flow (B, T, 2, H, W) in pixels a frame as what each time step sees, (B, T, 2 STACK, H, W): the fields from
-    STACK // 2 before it to as many after it, in UNITs. Beyond a clip's ends its first and last are repeated."""
+    """Flow (B, T, 2, H, W), in pixels per frame, to one stack per time step, (B, T, 2 STACK, H, W), in UNITs.
+
+    A stack holds the fields from STACK // 2 steps before to as many after; the clip's first and last field are repeated beyond
+    its ends.
+    """
     steps = flow.shape[1]
     here, offsets = (torch.arange(count, device=flow.device) for count in (steps, STACK))
     around = (here.unsqueeze(1) + offsets - STACK // 2).clamp(0, steps - 1)  # (T, STACK)

@@ -11,18 +11,18 @@ from baselines.interface.registry import register
 from .interface.backbone import Backbone
 
 WIDTH = 512  # of the recurrent layer, as in Gao and Nevatia (2018)
-DROPOUT = 0.2  # on what the layer is given
+DROPOUT = 0.2  # on the input of the layer
 
 
 class _Recurrent(Baseline):
-    """One recurrent layer over how the embeddings change; its output at each time step, and beside it a linear path.
+    """A recurrent layer over the changes of the embeddings, and a linear path beside it; their sum at each time step.
 
-    The layer is given each embedding's `change` and not the embedding itself. What stays over a clip is much larger than what
-    moves: an LSTM on embeddings alone was seen to learn nothing where only motion tells people apart, and one on both to learn
-    the training clips by heart, by what they look like. What stays goes by the linear path, a residual connection as in Kim et
-    al. (2017), which also carries past the layer's saturating units what needs no memory.
+    The input of the layer is each embedding's `change` and not the embedding. Over a clip the constant part of an embedding is
+    much larger than the rest: an LSTM on embeddings alone learned nothing where only motion tells people apart, and an LSTM on
+    both memorised the training clips by their looks. The constant part takes the linear path, a residual connection as in Kim
+    et al. (2017), which also bypasses the saturating units of the layer.
 
-    McLaughlin et al. (2016) drop 0.6 of the embeddings. Of changes, that leaves too little of a rhythm to be learned.
+    McLaughlin et al. (2016) use dropout 0.6 on embeddings. On changes it leaves too little of a rhythm to learn from.
     """
 
     layer: ClassVar[type[nn.LSTM | nn.GRU | nn.RNN]]
@@ -44,9 +44,9 @@ class _Recurrent(Baseline):
 
 
 def change(frames: Tensor) -> Tensor:
-    """How each embedding differs from its clip's mean, (B, T, D), every channel in units of its deviation over the clip.
+    """Each embedding's difference from the mean of its clip, (B, T, D), each channel divided by its deviation over the clip.
 
-    How large a motion looks depends on the camera, and its rhythm does not.
+    The apparent size of a motion depends on the camera; its rhythm does not.
     """
     motion = disentangle(frames).motion
     return motion * (motion.square().mean(dim=1, keepdim=True) + 1e-5).rsqrt()
@@ -54,20 +54,20 @@ def change(frames: Tensor) -> Tensor:
 
 @register("lstm")
 class Lstm(_Recurrent, Baseline):
-    """How frame embeddings change through an LSTM, its outputs and the embeddings averaged over time."""
+    """The changes of frame embeddings through an LSTM; its outputs and the embeddings averaged over time."""
 
     layer = nn.LSTM
 
 
 @register("gru")
 class Gru(_Recurrent, Baseline):
-    """How frame embeddings change through a gated recurrent unit, its outputs and the embeddings averaged over time."""
+    """The changes of frame embeddings through a gated recurrent unit; its outputs and the embeddings averaged over time."""
 
     layer = nn.GRU
 
 
 @register("rnn")
 class Rnn(_Recurrent, Baseline):
-    """How frame embeddings change through a plain recurrent layer, its outputs and the embeddings averaged over time."""
+    """The changes of frame embeddings through a plain recurrent layer; its outputs and the embeddings averaged over time."""
 
     layer = nn.RNN

@@ -7,7 +7,7 @@ from baselines.interface.registry import register
 
 @register("mean")
 class Mean(Baseline):
-    """Temporal average: every frame counts alike (Eq. 2)."""
+    """Temporal average pooling: all frames have equal weight (Eq. 2)."""
 
     def forward(self, clips: Clips) -> VideoFeatures:
         return disentangle(self.embed(clips.frames))

@@ -97,7 +97,7 @@ def _elsewhere(entry: Entry) -> bool:
 def _ask(*words: str) -> str:
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=60)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # the second: PATH has a folder that this user may not read
         raise JobError(f"{words[0]}: not found; is this a machine of the cluster? --local needs none") from None
     except subprocess.TimeoutExpired:
         raise JobError(f"{words[0]} does not answer within a minute") from None

@@ -125,7 +125,7 @@ def gpus_here() -> list[str]:
         return [name for name in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if name]
     try:
         listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # the second: PATH has a folder that this user may not read
         return []
     return [str(number) for number, _ in enumerate(line for line in listed.stdout.splitlines() if line[:4] == "GPU ")]
 

@@ -131,7 +131,7 @@ class Registry:
             raise UserError(f"--plugin {file}: {error.strerror}") from error
         except SyntaxError as error:
             raise UserError(f"{file}, line {error.lineno or 1}: {error.msg}") from error
-        except UnicodeDecodeError as error:
+        except ValueError as error:  # not UTF-8; before Python 3.11.4, null bytes as well
             raise UserError(f"--plugin {file}: not a Python file ({error})") from error
         module = module or _plugin_module(file)
         found = []

@@ -29,19 +29,19 @@ def clip_positions(length: int, frames: int, sampling: str, spacing: int, draw: 
 
 
 def epoch_batches(pids: Indices, identities: int, seed: int, epoch: int) -> list[Indices]:
-    """The identities of every batch of one epoch: each identity once, in batches as even as can be around P = `identities`.
+    """The identities of each batch of an epoch: each identity once, in batches of about P = `identities`, as equal as can be.
 
-    625 identities in batches of 8 make 78 batches of 8 or 9, none of which is a small rest.
+    625 identities with P = 8 make 78 batches of 8 or 9; no small batch is left over.
     """
     order = generator("epoch", seed, epoch).permutation(pids)
     return np.array_split(order, batches_per_epoch(len(pids), identities))
 
 
 def batches_per_epoch(count: int, identities: int) -> int:
-    """How many batches take `count` identities once: the nearest whole number, at least 1."""
+    """The number of batches of an epoch over `count` identities: the nearest whole number, at least 1."""
     return max(1, int(count / identities + 0.5))
 
 
 def share(count: int, rank: int, world: int) -> slice:
-    """Which of `count` things are those of process `rank` of `world`: shares as even as can be."""
+    """The share of `count` items that process `rank` of `world` takes; shares differ by one at most."""
     return slice(count * rank // world, count * (rank + 1) // world)

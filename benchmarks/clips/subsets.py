@@ -10,7 +10,7 @@ from benchmarks.seeds import generator
 
 
 def hold_out(data: Data, settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """The training tracklets, and those of the share of TRAINING identities that is held out, the same for every seed."""
+    """The training tracklets, and those of the held-out share of TRAINING identities, which is the same for every seed."""
     training = data.table[data.table.subset == "train"]
     if settings.holdout == 0:
         return training, None
@@ -22,7 +22,7 @@ def hold_out(data: Data, settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame
 
 
 def test_tracklets(data: Data) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Query and gallery tracklets; junk is left out, because no protocol scores it."""
+    """Query and gallery tracklets, without junk, which no protocol scores."""
     queries = data.table[data.table.subset == "query"]
     gallery = data.table[(data.table.subset == "gallery") & (data.table.pid != JUNK)]
     return queries, gallery

@@ -21,18 +21,18 @@ from .sampling import Indices, batches_per_epoch, clip_positions, epoch_batches,
 
 # Random erasing after Zhong et al. (2017): share of the area and aspect ratio of the region.
 ERASE_AREA, ERASE_ASPECT = (0.02, 0.4), (0.3, 3.3)
-ENLARGED = 1.125  # by what a clip is enlarged before a random crop, as the image code of the field does
+ENLARGED = 1.125  # factor before a random crop, as in the field's image code
 
 
 class Batch(NamedTuple):
-    """A training batch as it leaves a worker: uint8, not yet augmented. One of several processes has its share of the B clips.
+    """A training batch as it leaves a worker: uint8, not yet augmented. Each of several processes has its share of the B clips.
 
     frames: (B, T, 3, H, W) uint8, in NHWC memory.
-    labels: (B,) class indices, those of all processes.
-    flip: (B,) bool, clips to be mirrored.
-    erase: (B, 4) top, left, bottom, right of the region to erase in all frames of a clip; empty where nothing is.
-    crop: (B, 2) top and left, in the enlarged clip, of what is kept of it; -1 where a clip is left as it is.
-    seed: what is drawn on the device (the adversarial coefficient, dropout) is drawn from it.
+    labels: (B,) class indices, of all processes.
+    flip: (B,) bool, clips to mirror.
+    erase: (B, 4) top, left, bottom, right of the region to erase in all frames of a clip; empty for none.
+    crop: (B, 2) top and left of the crop in the enlarged clip; -1 where a clip is not cropped.
+    seed: of the draws on the device (the adversarial coefficient, dropout).
     flow: (B, T, 2, H, W) uint8 (see `flow`), where the baseline uses it.
     """
 
@@ -54,7 +54,7 @@ class TrainingBatches(Dataset[Batch]):
         settings: of the run.
         seed: of the run.
         flow: the flow of all frames, where the baseline uses it.
-        rank, world: this process's number, of how many that train together.
+        rank, world: of this process, among those that train together.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class TrainingBatches(Dataset[Batch]):
         rows = np.concatenate([_take(self.rows[int(pid)], settings.clips, draw) for pid in pids])
         names = [self._clip(self.frames[row], draw) for row in rows]
         clips = len(rows)
-        mine = share(clips, self.rank, self.world)  # everything is drawn, and this much decoded
+        mine = share(clips, self.rank, self.world)  # all processes draw everything and decode their share
         own = [name for clip in names[mine] for name in clip]
         frames, flow = read_clips(self.store, self.flow, own, settings.clip_frames, "train", settings)
         return Batch(
@@ -108,13 +108,13 @@ class TrainingBatches(Dataset[Batch]):
 
 
 def _take(rows: Indices, count: int, draw: np.random.Generator) -> Indices:
-    """`count` of an identity's tracklets, no one twice before all were taken once."""
+    """`count` of an identity's tracklets; none is taken twice before all were taken once."""
     rounds = -(-count // len(rows))
     return np.concatenate([draw.permutation(rows) for _ in range(rounds)])[:count]
 
 
 def _erasures(clips: int, settings: Settings, draw: np.random.Generator) -> Indices:
-    """(clips, 4): a region a clip, empty with probability 1 - erase. A region too large for the image is cut to it."""
+    """(clips, 4): one region per clip, empty with probability 1 - erase, clipped to the image."""
     height, width = settings.height, settings.width
     area = draw.uniform(*ERASE_AREA, clips) * height * width
     aspect = np.exp(draw.uniform(np.log(ERASE_ASPECT[0]), np.log(ERASE_ASPECT[1]), clips))
@@ -133,7 +133,7 @@ def enlarged(height: int, width: int) -> tuple[int, int]:
 
 
 def _crops(clips: int, settings: Settings, draw: np.random.Generator) -> Indices:
-    """(clips, 2): where a clip is cut out of its enlarged self; -1 with probability 1 - crop."""
+    """(clips, 2): top and left of the crop in the enlarged clip; -1 with probability 1 - crop."""
     height, width = enlarged(settings.height, settings.width)
     places = draw.integers(0, (height - settings.height + 1, width - settings.width + 1), (clips, 2))
     places[draw.random(clips) >= settings.crop] = -1

@@ -1,13 +1,12 @@
-"""One experiment trained by several processes as if by one.
+"""Several processes train one experiment and compute what one process would.
 
-Each process decodes and embeds its share of a batch's clips. The embeddings are gathered, and every process computes the
-loss of the whole batch from them: what is drawn, compared, normalised and classified there is what one process draws,
-compares, normalises and classifies. What looks across clips inside a baseline (batch normalisation, dropout) is put in terms
-of the whole batch. One process alone meets none of this.
+Each process decodes and embeds its share of a batch's clips. The embeddings are gathered, and every process computes the loss
+of the whole batch from them. Layers inside a baseline that mix clips (batch normalisation, dropout) are replaced by versions
+that work on the whole batch. With one process none of this takes part.
 
-Gradients: `gather` hands a process's rows of the whole loss's gradient back to it, times the number of processes. The mean
-over the processes is then the gradient of one process, both for what a process computed of its share alone and for
-what all of them computed alike, and however uneven the shares are.
+Gradients: `gather` returns to each process its rows of the gradient of the whole loss, times the number of processes. The mean
+over the processes is then the gradient that one process would compute, however uneven the shares: for parameters that each
+process applied to its own share, and for those that all of them applied to the whole batch.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -28,22 +27,22 @@ T = TypeVar("T")
 
 
 def rank() -> int:
-    """This process's number in the group, from 0."""
+    """The rank of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world() -> int:
-    """How many processes the group has."""
+    """The number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def leads() -> bool:
-    """Whether this is the process that writes files."""
+    """Whether this is the process that writes files, rank 0."""
     return rank() == 0
 
 
 def from_leader(make: Callable[[], T]) -> T:
-    """What `make` returns in the first process, or the UserError that it raises there, in every process."""
+    """The result of `make` in rank 0, returned in every process; a UserError that it raises there is raised in all."""
     if world() == 1:
         return make()
     outcome: list[Any] = [None, None]
@@ -60,7 +59,7 @@ def from_leader(make: Callable[[], T]) -> T:
 
 @contextmanager
 def led(context: AbstractContextManager[None]) -> Iterator[None]:
-    """`context`, entered by the first process for all."""
+    """Enter `context` in rank 0 only."""
     with ExitStack() as entered:
         from_leader(lambda: entered.enter_context(context))
         yield
@@ -68,7 +67,7 @@ def led(context: AbstractContextManager[None]) -> Iterator[None]:
 
 @contextmanager
 def leader_first() -> Iterator[None]:
-    """A block that leaves files for whoever comes later: the first process goes through it before the others."""
+    """Run the block in rank 0 first and then in the others, which find the files that it left."""
     if not leads():
         anywhere(False)
     try:
@@ -79,7 +78,7 @@ def leader_first() -> Iterator[None]:
 
 
 def anywhere(flag: bool) -> bool:
-    """Whether `flag` is true in any process; each waits for all."""
+    """Whether `flag` is true in any process. All processes must call it."""
     if world() == 1:
         return flag
     flags = torch.tensor(int(flag))
@@ -97,14 +96,14 @@ def largest(number: int) -> int:
 
 
 def total(tensor: Tensor) -> Tensor:
-    """The sum of a tensor over the processes, in its place."""
+    """Replace a tensor by its sum over the processes."""
     if world() > 1:
         dist.all_reduce(tensor)
     return tensor
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over the processes, and of its gradient too: each process's loss depends on each one's summand."""
+    """The sum over the processes. Its gradient is summed too: every process's loss depends on every summand."""
 
     @staticmethod
     def forward(_: Any, tensor: Tensor) -> Tensor:
@@ -116,7 +115,7 @@ class _Sum(torch.autograd.Function):
 
 
 class _Gather(torch.autograd.Function):
-    """The rows of all processes in all of them, by a sum in which each has zeros for the others'."""
+    """The rows of all processes, by a sum in which each process has zeros in the rows of the others."""
 
     @staticmethod
     def forward(context: Any, rows: Tensor, count: int) -> Tensor:
@@ -131,7 +130,7 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(features: VideoFeatures, clips: int) -> VideoFeatures:
-    """The features of a whole batch of `clips` from those of each process's share, with gradients (see above)."""
+    """The features of the whole batch of `clips` clips from each process's share, with gradients (see above)."""
     if world() == 1:
         return features
 
@@ -144,7 +143,7 @@ def gather(features: VideoFeatures, clips: int) -> VideoFeatures:
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Put the mean over the processes in the place of each gradient, all in one message."""
+    """Replace each gradient by its mean over the processes, in one message."""
     if world() == 1:
         return
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -154,10 +153,10 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 class WholeBatchNorm(_BatchNorm):
-    """Batch normalisation over the shares of all processes, in training; torch's SyncBatchNorm, which refuses the CPU."""
+    """In training, batch normalisation over the shares of all processes, on the CPU, which torch's SyncBatchNorm refuses."""
 
     def _check_input_dim(self, inputs: Tensor) -> None:
-        """Any; the layer that this one replaces had its own rule."""
+        """Accept any shape; the replaced layer had its own check."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         if not self.training:
@@ -166,7 +165,7 @@ class WholeBatchNorm(_BatchNorm):
         shape = (1, -1, *[1] * (inputs.dim() - 2))
         values = inputs if inputs.dtype == torch.float64 else inputs.float()
         sums = values.sum(axes)
-        # Two sums, the second around the mean: the mean of squares loses digits where the mean is large.
+        # Two passes: the mean of squares would lose digits where the mean is large.
         sums = _Sum.apply(torch.cat([sums, sums.new_tensor([values.numel() / len(sums)])]))
         count = sums[-1].detach()
         mean = sums[:-1] / count
@@ -185,7 +184,7 @@ class WholeBatchNorm(_BatchNorm):
 
 
 class WholeDropout(nn.Dropout):
-    """Dropout drawn for the whole batch as one process draws it, of which a share of the clips takes its rows."""
+    """Dropout drawn for the whole batch as one process would draw it; each share takes its rows."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         if not self.training:
@@ -198,10 +197,10 @@ class WholeDropout(nn.Dropout):
 
 
 def see_whole_batches(baseline: nn.Module, statistics_shares: int) -> None:
-    """Put the layers of a baseline that look across clips in terms of the whole batch, in place.
+    """Make the layers of a baseline that mix clips work on the whole batch, in place.
 
     Args:
-        statistics_shares: 1, or the number of processes where each keeps to the statistics of its own share.
+        statistics_shares: 1; or the number of processes, each of which then uses the statistics of its own share.
     """
     if world() == 1:
         return

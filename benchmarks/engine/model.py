@@ -1,4 +1,4 @@
-"""The one model that is trained: a baseline, AFA where attached, batch normalisation, classifier and losses."""
+"""The model that is trained: a baseline, AFA where attached, batch normalisation, classifier and losses."""
 
 from functools import partial
 from typing import Any
@@ -31,7 +31,7 @@ OWN_TERMS = ("triplet", "class", "coherence")  # the names of the method's losse
 
 
 class ReidModel(BaseModel):
-    """Eq. 6 around any baseline, each of its parts set on its own.
+    """The objective of Eq. 6 around any baseline. Each part is a setting of its own.
 
     - triplet on the coherence, always;
     - classification behind the neck: "pooled" (cross-entropy on the coherence of X'), "consensus" (Eq. 7-9 on X'), "frames"
@@ -57,7 +57,7 @@ class ReidModel(BaseModel):
             self.register_buffer(name, values.view(1, 3, 1, 1), persistent=False)
 
     def train_step(self, data: Batch, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
-        """One step of optimisation on a batch; returns the terms of the loss and their sum."""
+        """One optimisation step on a batch; returns the terms of the loss and their sum."""
         with optim_wrapper.optim_context(self):
             losses = self._run_forward(data._asdict(), mode="loss")
         total, terms = self.parse_losses(losses)
@@ -80,14 +80,14 @@ class ReidModel(BaseModel):
         clips = Clips(self.prepare(frames, flip, erase, crop), motion)
         if mode == "predict" or labels is None:
             return checked(self.baseline(clips), self.baseline, clips)
-        torch.manual_seed(seed)  # for whatever a baseline draws, dropout among it
+        torch.manual_seed(seed)  # for dropout and whatever else a baseline draws
         features = checked(self.baseline(clips), self.baseline, clips)
         return self.losses(
             features, labels.to(clips.frames.device, non_blocking=True), torch.Generator().manual_seed(seed)
         )
 
     def losses(self, features: VideoFeatures, labels: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
-        """The terms of Eq. 6 that are switched on, each with its weight, in float32 whatever the baseline's precision."""
+        """The terms of the loss with their weights, in float32 whatever the baseline's precision."""
         with torch.autocast(features.frames.device.type, enabled=False):
             return self._losses(features, labels, draw)
 
@@ -110,7 +110,7 @@ class ReidModel(BaseModel):
     def _classification(self, features: VideoFeatures, labels: Tensor, draw: torch.Generator) -> Tensor:
         augmented, smoothing = self.augmentation(features, draw), self.settings.label_smoothing
         if self.settings.classification == "pooled":
-            # The motion of X' averages to nothing under the weights that made the coherence.
+            # Under the weights that made the coherence the motion of X' averages to zero.
             pooled = features.coherence + disentangle(augmented - features.frames, features.weights).coherence
             return F.cross_entropy(self.classifier(self.normalised(pooled)), labels, label_smoothing=smoothing)
         logits = self.classifier(self.normalised(augmented))
@@ -137,7 +137,7 @@ class ReidModel(BaseModel):
         return {f"loss_{name}": value for name, value in own.items()}
 
     def normalised(self, vectors: Tensor) -> Tensor:
-        """(B, D) or (B, T, D) to (B [* T], D) behind the neck: with the statistics of all B clips, or of each share of them."""
+        """(B, D) or (B, T, D) to (B [* T], D) behind the neck, with the statistics of all clips or of each share of them."""
         shares = self.settings.statistics_shares
         parts = [vectors[share(len(vectors), number, shares)] for number in range(shares)]
         return torch.cat([self.neck(part.flatten(0, -2)) for part in parts])
@@ -159,9 +159,9 @@ class ReidModel(BaseModel):
     def prepare_flow(
         self, flow: Tensor, flip: Tensor | None = None, erase: Tensor | None = None, crop: Tensor | None = None
     ) -> Tensor:
-        """uint8 flow (B, T, 2, H, W) to floats in pixels a frame, on the device; a mirrored clip moves the other way.
+        """uint8 flow (B, T, 2, H, W) to floats in pixels a frame, on the device; mirroring a clip negates u.
 
-        In the erased region nothing moves, and an enlarged clip moves faster.
+        Nothing moves in the erased region, and an enlarged clip moves faster.
         """
         pixels = to_pixels(flow.to(self.pixel_mean.device, non_blocking=True))
         _augment(pixels, flip, erase, crop)
@@ -223,7 +223,7 @@ def _augment(clips: Tensor, flip: Tensor | None, erase: Tensor | None, crop: Ten
             larger = F.interpolate(clips[clip], enlarged(height, width), mode="bilinear")
             clips[clip] = larger[..., top : top + height, left : left + width]
     if flip is not None and flip.any():
-        # Numbers of clips, and no mask: what a mask selects on a GPU would have to be waited for.
+        # Indices instead of a mask: indexing by a mask on a GPU waits for the device.
         mirrored = flip.nonzero().flatten().to(clips.device, non_blocking=True)
         clips[mirrored] = clips[mirrored].flip(-1)
     if erase is not None:
@@ -247,7 +247,7 @@ def build_model(method: str, classes: int, settings: Settings, seed: int) -> tup
         if isinstance(module, nn.Dropout) and settings.dropout >= 0:
             module.p = settings.dropout
     model = ReidModel(baseline, classes, settings)
-    if settings.precision == "bf16":  # the layout that tensor cores read; float32 keeps its own, and with it its bits
+    if settings.precision == "bf16":  # the layout of tensor cores; float32 keeps its own, and so its bits
         for weight in model.parameters():
             if weight.dim() == 4:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)

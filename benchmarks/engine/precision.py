@@ -1,4 +1,4 @@
-"""float32 and bf16: who can compute in it, where, and what of the model is compiled for it."""
+"""float32 and bf16: which devices support it, autocast, and what is compiled for it."""
 
 import shutil
 from contextlib import AbstractContextManager, nullcontext
@@ -18,7 +18,7 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager:
 
 
 def check_precision(precision: str, device: torch.device) -> None:
-    """Refuse what the device can only imitate, slower than float32.
+    """Refuse a precision that the device only emulates, slower than float32.
 
     Raises:
         UserError: "bf16" on a processor or GPU without bfloat16 arithmetic.
@@ -34,10 +34,10 @@ def check_precision(precision: str, device: torch.device) -> None:
 
 
 def compile_backbones(model: ReidModel) -> None:
-    """Compile the two parts of each backbone, where that pays: on a GPU, and with the C compiler that it takes.
+    """Compile the two parts of each backbone where that pays: on a GPU, if there is a C compiler.
 
-    Each size of batch is compiled once, and a training has two at most. Batch normalisation over several processes would cut
-    the backbone into pieces too small to be worth it.
+    Each batch size is compiled once, and a training has two at most. Batch normalisation over several processes would cut the
+    backbone into pieces too small to be worth it.
     """
     if not next(model.parameters()).is_cuda or distributed.world() > 1 or not any(map(shutil.which, ("gcc", "clang"))):
         return

@@ -1,6 +1,6 @@
-"""The one trainer: mmengine's Runner around a loop in which batch i is a function of the seed and i.
+"""The trainer: mmengine's Runner around a loop in which batch i is a function of the seed and i.
 
-Killed at any moment and started again, training goes on from its last checkpoint with the bits of an undisturbed run.
+A training that is killed at any moment and started again resumes from its last checkpoint and ends with the same bits.
 """
 
 import json
@@ -41,12 +41,12 @@ class DivergedError(UserError):
     """The loss is not finite."""
 
 
-class Stopped(BaseException):  # as KeyboardInterrupt: no error, the run goes on later
+class Stopped(BaseException):  # like KeyboardInterrupt: not an error, the run resumes later
     """A signal ended the training after it had saved its state."""
 
 
 class SeededLoop(BaseLoop):
-    """Batches `start` to the last, in order; a resumed run begins at its own `start` and re-reads nothing."""
+    """Batches in order, to the last. A resumed run begins at its next batch and reads none again."""
 
     def __init__(self, runner: Runner, dataloader: DataLoader, workers: int) -> None:
         super().__init__(runner, dataloader)
@@ -89,7 +89,7 @@ class SeededLoop(BaseLoop):
 
 
 class PrecisionWrapper(OptimWrapper):
-    """Forward and loss under autocast where the precision asks for it; mmengine's own refuses the CPU."""
+    """Forward pass and loss under autocast for bf16; mmengine's own wrapper refuses the CPU."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, precision: str) -> None:
         super().__init__(optimizer)
@@ -101,19 +101,19 @@ class PrecisionWrapper(OptimWrapper):
             yield
 
     def step(self, **options: Any) -> None:
-        """One step with the gradient of all processes."""
+        """One step with the mean gradient of all processes."""
         distributed.average_gradients(p for group in self.optimizer.param_groups for p in group["params"])
         super().step(**options)
 
 
 class Checkpoint(Hook):
-    """Every `minutes`, the state of the run in one file, replaced whole; and once more when the run is asked to stop.
+    """Saves the state of the run to one file, replaced atomically, every `minutes` and when the run is asked to stop.
 
-    While a training runs, SIGINT and SIGTERM let the iteration under way end, save, and raise `Stopped`: the same iteration in
-    all processes, whichever of them was told.
+    On SIGINT or SIGTERM the current iteration ends, the state is saved, and `Stopped` is raised, at the same iteration in all
+    processes, whichever of them received the signal.
     """
 
-    priority = "VERY_LOW"  # after the scheduler's step, which belongs to the iteration that is saved
+    priority = "VERY_LOW"  # after the step of the learning rate, which belongs to the saved iteration
 
     def __init__(self, file: Path, minutes: float) -> None:
         self.file, self.seconds = file, minutes * 60
@@ -122,7 +122,7 @@ class Checkpoint(Hook):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take signals for the time of a training; a second one does what it did before."""
+        """Handle signals while the block runs. A second signal has its usual effect."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -159,14 +159,14 @@ class Checkpoint(Hook):
 
 
 class Spent(NamedTuple):
-    """Frames trained on, and the seconds that it took."""
+    """Frames trained on, and the seconds this took."""
 
     frames: int
     seconds: float
 
 
 class Curves(Hook):
-    """Means of the loss terms over each epoch to a file of JSON lines; progress to whoever watches."""
+    """Writes the means of the loss terms over each epoch to a file of JSON lines, and reports progress."""
 
     def __init__(self, file: Path, progress: TrainProgress | None) -> None:
         self.file, self.progress = file, progress
@@ -177,7 +177,7 @@ class Curves(Hook):
 
     @property
     def spent(self) -> Spent:
-        """All that led to the model as it is now, in this process and those before it."""
+        """In this process and the earlier ones that it resumed from."""
         return Spent(self.frames, self.earlier + time.monotonic() - self.began)
 
     def before_save_checkpoint(self, _: Runner, checkpoint: dict[str, Any]) -> None:
@@ -187,7 +187,7 @@ class Curves(Hook):
         self.frames, self.earlier = checkpoint["spent"]
 
     def before_train(self, runner: Runner) -> None:
-        """Lines after the checkpoint's iteration are written again: cut them off."""
+        """Remove the lines after the checkpoint's iteration; they are written again."""
         self.began = time.monotonic()
         if distributed.leads() and self.file.exists():
             lines = [line for line in self.file.read_text().splitlines() if _iteration(line) <= runner.iter]
@@ -198,11 +198,11 @@ class Curves(Hook):
     ) -> None:
         self.frames += data_batch.labels.numel() * data_batch.frames.shape[1]
         for key, value in (outputs or {}).items():
-            self.sums[key] = self.sums.get(key, 0) + value.detach()  # not yet read: reading waits for the device
+            self.sums[key] = self.sums.get(key, 0) + value.detach()  # reading the value would wait for the device
         self.count += 1
         done, per_epoch = batch_idx + 1, runner.train_loop.dataloader.dataset.per_epoch
         ended, due = done % per_epoch == 0, time.monotonic() - self.shown > LOG_SECONDS or done == runner.max_iters
-        due = distributed.anywhere(due)  # so that all processes see at once that a loss is not finite
+        due = distributed.anywhere(due)  # all processes notice a loss that is not finite at the same time
         if not ended and not due:
             return
         means = {key: total.item() / self.count for key, total in self.sums.items()}
@@ -229,55 +229,55 @@ class Curves(Hook):
 
 
 def _iteration(line: str) -> float:
-    """Of a line of the curves; a line cut off by a sudden end belongs to none."""
+    """The iteration of a line of the curves; infinity for a truncated line."""
     try:
         return float(json.loads(line)["iteration"])
     except ValueError:
         return math.inf
 
 
-def _ours(line: logging.LogRecord) -> bool:
-    """The log holds what this file says, and not mmengine's hooks and hints."""
+def _from_here(line: logging.LogRecord) -> bool:
+    """Keep this module's lines in the log, and not those of mmengine's hooks."""
     return line.pathname == __file__
 
 
 class BenchRunner(Runner):
-    """mmengine's Runner writing into a run's folder: one log file, and no folder, configuration or picture of its own."""
+    """mmengine's Runner, writing one log file into the run's folder and no folders or configuration of its own."""
 
     def __init__(self, *args: Any, log_file: Path, **kwargs: Any) -> None:
         self.log_file = log_file
         super().__init__(*args, **kwargs)
-        with suppress(FileNotFoundError):  # where another process was quicker
+        with suppress(FileNotFoundError):  # another process removed it first
             Path(self._log_dir).rmdir()
 
     def build_logger(self, log_level: str = "INFO", *_: Any, **__: Any) -> MMLogger:
         logger = MMLogger.get_instance(self._experiment_name, logger_name="bench", log_level=log_level)
         logger.handlers = [logging.FileHandler(self.log_file) if distributed.leads() else logging.NullHandler()]
         logger.handlers[0].setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-        logger.filters = [_ours]
+        logger.filters = [_from_here]
         return logger
 
     def wrap_model(self, _: Any, model: torch.nn.Module) -> torch.nn.Module:
-        """The model is on its device already, which need not be the one that mmengine would choose."""
+        """The model is already on its device, which may differ from mmengine's choice."""
         return model
 
     def resume(self, filename: str, *_: Any, **__: Any) -> None:
-        """By way of the processor, where Adam's counts of steps belong: read from a GPU, each would be waited for."""
-        with redirect_stdout(None):  # mmengine prints what it loads
+        """Load to the CPU, where Adam's step counts belong: on a GPU, reading each of them would wait for the device."""
+        with redirect_stdout(None):  # mmengine prints the file names
             super().resume(filename, map_location="cpu")
 
     def _init_model_weights(self) -> None:
-        """The weights are drawn already; mmengine would fill the log with their names."""
+        """The weights are initialised already; mmengine would log all their names."""
 
     def dump_config(self) -> None:
-        """The run's settings have a file already."""
+        """The run's settings are in experiment.json already."""
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
-        """The record names the environment."""
+        """The record describes the environment."""
 
 
 def adam(model: ReidModel) -> torch.optim.Adam:
-    """Adam with L2 weight decay on all parameters (section 3.3); float32 keeps torch's choice of its form, and so its bits."""
+    """Adam with L2 weight decay on all parameters (section 3.3); in float32 torch chooses the implementation."""
     settings = model.settings
     fused = True if settings.precision == "bf16" else None
     return torch.optim.Adam(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
@@ -295,12 +295,12 @@ def train(
     checkpoint_minutes: float,
     progress: TrainProgress | None = None,
 ) -> Spent:
-    """Train `model` in place to its last epoch, from `checkpoint` if the file is there.
+    """Train `model` in place to its last epoch, from `checkpoint` if that file exists.
 
     The learning rate is multiplied by lr_gamma every lr_step epochs (section 3.3).
 
     Returns:
-        What the training took, in this process and in those that it went on from; what was lost between them is not in it.
+        The cost of the training in this process and the earlier ones that it resumed from, without work that was lost.
 
     Raises:
         Stopped: a signal came; the state is saved.
@@ -312,7 +312,7 @@ def train(
     resume = distributed.from_leader(checkpoint.exists)
     if settings.precision == "bf16":
         compile_backbones(model)
-    # Curves first: a checkpoint never lacks a line that came before it.
+    # Curves before checkpoints: every line up to a checkpoint is in the file before the checkpoint is.
     written, saved = Curves(curves, progress), Checkpoint(checkpoint, checkpoint_minutes)
     with warnings.catch_warnings(), _quiet(), saved.listening():
         warnings.simplefilter("ignore")
@@ -334,7 +334,7 @@ def train(
             load_from=str(checkpoint) if resume else None,
             resume=resume,
             launcher=launch.process_info().launcher if distributed.world() > 1 else "none",
-            randomness={"seed": 0},  # nothing draws from it
+            randomness={"seed": 0},  # unused
             experiment_name=folder.name,
             log_file=log,
         )
@@ -344,7 +344,7 @@ def train(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """mmengine also logs through the root logger's handlers; a run has its own file."""
+    """Silence the root logger, through whose handlers mmengine logs as well; a run has its own file."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)

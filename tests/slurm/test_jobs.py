@@ -20,7 +20,7 @@ from slurm import JobError, queue, resources
 from slurm.attempt import Attempt
 from slurm.ledger import Entry, Ledger
 from slurm.snapshot import snapshot
-from slurm.submission import lanes_here, scripts
+from slurm.submission import gpus_here, lanes_here, scripts
 
 
 def test_what_waits_for_another_job_says_so_to_sbatch():
@@ -96,6 +96,7 @@ def test_what_sbatch_refuses_costs_no_result(bench, programs, results, monkeypat
     (file,) = results.glob("*/record.json")
     file.write_text(file.read_text().replace('"code": "', '"code": "0'))
     before = {each.name: each.read_bytes() for each in file.parent.iterdir()}
+    programs("srun", "")  # submitit looks for it before it calls sbatch
     programs("squeue", "")
     programs("scontrol", "echo MaxArraySize = 1001")
     programs("sbatch", "echo 'sbatch: error: no such account' >&2; exit 1")
@@ -122,6 +123,7 @@ def test_what_packs_for_a_refused_submission_is_cancelled(bench, programs, resul
     monkeypatch.setenv("BENCH_SITE", str(tmp_path / "site.toml"))
     (tmp_path / "site.toml").write_text('scratch = "/scratch"\n')
     assert bench("data", "export", "walkers:tiny", "--layout", "mars", "--to", tmp_path / "mars").returncode == 0
+    programs("srun", "")  # submitit looks for it before it calls sbatch
     programs("squeue", "")
     programs("scontrol", "echo MaxArraySize = 1001")
     programs("scancel", f'echo "$@" >> {tmp_path}/cancelled')
@@ -151,6 +153,16 @@ def test_a_queue_that_does_not_answer_says_so_in_one_line(programs):
     programs("squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
     with pytest.raises(JobError, match="squeue: slurm_load_jobs error: Unable to contact"):
         queue.live([entry("a")])
+
+
+def test_a_program_that_may_not_be_run_is_not_found(tmp_path, monkeypatch):
+    for name in ("squeue", "nvidia-smi"):
+        (tmp_path / name).touch()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with pytest.raises(JobError, match="squeue: not found"):
+        queue.live([entry("a")])
+    assert gpus_here() == []
 
 
 def test_jobs_of_this_machine_are_told_by_their_processes_and_run_once_their_command_does(until):

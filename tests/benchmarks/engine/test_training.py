@@ -13,9 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from baselines.interface.errors import UserError
 from benchmarks.engine.model import ReidModel
-from benchmarks.engine.precision import check_precision
 from benchmarks.runs import records
 
 RUN = (
@@ -214,11 +212,8 @@ def test_a_checkpoint_of_other_code_is_not_gone_on_with(bench, results):
     assert same_bits(weights(results), straight)
 
 
-def test_bf16_is_near_to_float32(bench, results):
-    try:
-        check_precision("bf16", torch.device("cpu"))
-    except UserError as error:
-        pytest.skip(str(error))
+def test_bf16_is_near_to_float32(bench, results, monkeypatch):
+    monkeypatch.setattr("benchmarks.engine.run.check_precision", lambda *_: None)  # imitated bf16 is slow, and as near
     for precision in ("bf16", "float32"):
         assert bench(*RUN, "--precision", precision, "--set", "epochs=1").status == 0
     lines = [json.loads(path.read_text().splitlines()[0]) for path in results.glob("*/curves.jsonl")]
