@@ -12,7 +12,7 @@ from benchmarks.cli import app
 
 ROOT = Path(__file__).parents[2]
 FENCED = re.compile(r"^```.*?^```$|<!--.*?-->", re.MULTILINE | re.DOTALL)
-CODE = re.compile(r"`([^`\n]+)`")
+CODE = re.compile(r"`([^`]+)`")
 MADE_BY_USERS = {"results/runs", "slurm/site.toml"}
 PATH = re.compile(r"(?:afa|baselines|benchmarks|docs|results|slurm|tests)/[\w./-]*")
 
