@@ -13,7 +13,7 @@ from pathlib import Path
 import typer
 
 from baselines.interface.errors import UserError
-from baselines.interface.registry import plugin_at_fault
+from baselines.interface.plugins import plugin_at_fault
 from benchmarks import launch, paths
 from slurm import JobError
 

@@ -133,9 +133,9 @@ def _submit(
         stale = [records.RunFolder(results_dir() / state.record["name"]) for _, state in pairs if state.record]
         if missing:
             with records.forgotten(stale):  # here: a job that is queued again must not forget what it has done since
-                _put(missing, name, asked[1].said, root, resources, local, known, ledger)
+                _put(missing, name, asked[1].description, root, resources, local, known, ledger)
     print(f"{len(pairs)} jobs submitted; {_left_alone(states, wanted)}")
-    words = (name, *asked[1].words) if name in SUITES.entries else ()
+    words = (name, *asked[1].options) if name in SUITES.entries else ()
     print(f"results in {results_dir()}; `{shlex.join(('bench', 'status', *words))}` shows how they do")
 
 
@@ -268,13 +268,14 @@ def status(
 
 def _submitted(ledger: "Ledger") -> "list[tuple[str, State]]":
     """Everything in the ledger, with its state."""
-    from benchmarks.scheduling.jobs import PACK, packed
+    from benchmarks.data.loading import is_packed
+    from benchmarks.scheduling.jobs import PACK
     from benchmarks.scheduling.queue import with_queue
     from benchmarks.scheduling.states import DONE, State, by_request
 
     entries = ledger.entries()
     jobs, known = jobs_of(ledger), by_request(results_dir())
-    known |= {key: State(DONE) for key in entries if key.startswith(PACK) and packed(key.removeprefix(PACK))}
+    known |= {key: State(DONE) for key in entries if key.startswith(PACK) and is_packed(key.removeprefix(PACK))}
     return [
         (entry.title, with_queue(known.get(key, State("not run")), entry, jobs, ledger.place))
         for key, entry in entries.items()

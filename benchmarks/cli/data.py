@@ -1,14 +1,10 @@
 """Verbs on data sets: stats, verify, pack, import, export."""
 
-import re
 import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from baselines.interface.errors import UserError
-from benchmarks.data import DATASETS
 
 from .options import DatasetArgument, Plugin, Root, Split, first_line
 
@@ -26,7 +22,7 @@ def statistics(dataset: DatasetArgument, split: Split = 0, root: Root = None, pl
     with show_progress() as report:
         loaded = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
     print(counts(loaded.table))
-    for note in loaded.definition.notes(loaded.table):
+    for note in loaded.dataset.notes(loaded.table):
         print(note)
     print(f"digest {loaded.digest}")
 
@@ -35,7 +31,7 @@ def statistics(dataset: DatasetArgument, split: Split = 0, root: Root = None, pl
 def verify(dataset: DatasetArgument, split: Split = 0, root: Root = None, plugin: Plugin = []) -> None:
     """Read a data set again from its folders; list what is wrong with its structure, counts, numbering and frames."""
     first_line(dataset)
-    from benchmarks.data.verify import read_again, verdict
+    from benchmarks.data.verify import conclusion, read_again
     from benchmarks.data.verify import verify as check
     from benchmarks.progress import show_progress
     from benchmarks.reporting.show import counts
@@ -44,11 +40,11 @@ def verify(dataset: DatasetArgument, split: Split = 0, root: Root = None, plugin
         loaded, found = read_again(dataset, split, root, lambda done, total: report("read", done, total, dataset))
         found += check(loaded, lambda done, total: report("verify", done, total, dataset))
     print(counts(loaded.table))
-    for note in loaded.definition.notes(loaded.table):
+    for note in loaded.dataset.notes(loaded.table):
         print(note)
     for finding in found:
         print(finding)
-    print(f"{dataset}: {verdict(loaded, found)}")
+    print(f"{dataset}: {conclusion(loaded, found)}")
     raise typer.Exit(1 if found else 0)
 
 
@@ -82,8 +78,6 @@ def import_video(
     from benchmarks.progress import show_progress
     from benchmarks.reporting.show import counts
 
-    if not re.fullmatch(r"\w[\w.-]*", name) or name in DATASETS.entries or name.startswith("walkers"):
-        raise UserError(f"--name {name}: taken, or not made of letters, digits, '.', '_' and '-'; choose another")
     with show_progress() as report:
         made = cut(
             video,
@@ -118,5 +112,5 @@ def export_layout(
     with show_progress() as report:
         loaded = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
         export(loaded, layout, to, lambda done, total: report("export", done, total, str(to)))
-    recipe = loaded.definition.recipe
+    recipe = loaded.dataset.recipe
     print(f"bench run --method mean+afa --dataset {layout} --recipe {recipe} --root {shlex.quote(str(to))}")

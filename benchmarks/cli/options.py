@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from baselines import BASELINES
+from baselines.backbones import BACKBONES
 from baselines.interface.errors import UserError
-from baselines.interface.registry import import_plugin, nearest
+from baselines.interface.plugins import add_plugin
+from baselines.interface.registry import nearest
 from benchmarks import launch
-from benchmarks.data import DATASETS, family, imported
+from benchmarks.data import DATASETS, is_known
 from benchmarks.experiments.experiment import EXTERNAL
 from benchmarks.paths import results_dir
 from benchmarks.suites import SUITES
@@ -24,14 +26,9 @@ if TYPE_CHECKING:
     from benchmarks.runs.records import Record, RunFolder
 
 
-def _plug_in(files: list[Path]) -> list[Path]:
+def _add_plugins(files: list[Path]) -> list[Path]:
     for file in files:
-        if not [entry for registry in (BASELINES, DATASETS, SUITES) for entry in registry.add_file(file)]:
-            import_plugin(file)  # one that cannot be imported says so
-            raise UserError(
-                f'--plugin {file}: registers no baseline, data set or suite: no class under @register("NAME") whose '
-                "bases name Baseline, Dataset or Suite; see README, 'Add a baseline'"
-            )
+        add_plugin(file, (BASELINES, BACKBONES, DATASETS, SUITES))
     return files
 
 
@@ -51,7 +48,8 @@ Workers = Annotated[
     int | None, typer.Option(min=0, help="Processes that decode ahead. Default: the cores that are left over.")
 ]
 Plugin = Annotated[
-    list[Path], typer.Option(callback=_plug_in, help="A Python file with more baselines, data sets or suites.")
+    list[Path],
+    typer.Option(callback=_add_plugins, help="A Python file with more baselines, backbones, data sets or suites."),
 ]
 Protocol = Annotated[
     str | None, typer.Option(callback=_named_protocol, help="The protocol to show. Default: the data set's first.")
@@ -106,7 +104,7 @@ def not_loaded(record: "Record") -> str | None:
     baseline, dataset = experiment["method"].partition("+")[0], experiment["test"]
     lacking = [] if baseline in BASELINES.entries else [f"baseline {baseline!r}"]
     remedy = "name the file with --plugin FILE.py"
-    if family(dataset) not in DATASETS.entries and dataset not in imported():
+    if not is_known(dataset):
         lacking.append(f"data set {dataset!r}")
         remedy += ", or import the video that it was (bench data import)"
     if not lacking or experiment["recipe"] == EXTERNAL:

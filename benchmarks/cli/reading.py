@@ -9,7 +9,7 @@ import typer
 
 from baselines import BASELINES
 from baselines.interface.errors import UserError
-from benchmarks.data import DATASETS, imported
+from benchmarks.data import DATASETS, imported_datasets
 from benchmarks.paths import results_dir
 
 from .options import From, Plugin, Protocol, Run, first_line, not_loaded, spread
@@ -38,20 +38,15 @@ def list_names(plugin: Plugin = []) -> None:
             "BASELINE+afa-motion": "section 4.3's opposite: noise on the coherence",
         },
     )
-    show("Data sets", {name: entry.summary for name, entry in sorted(DATASETS.entries.items())} | WALKERS)
-    if imported():
-        show("Imported data sets", dict.fromkeys(imported(), "your own video"))
+    datasets = {name: entry.summary for name, entry in DATASETS.entries.items()}
+    for entry in DATASETS.entries.values():
+        datasets |= entry.longer_names
+    show("Data sets", dict(sorted(datasets.items())))
+    if imported_datasets():
+        show("Imported data sets", dict.fromkeys(imported_datasets(), "your own video"))
     show("Recipes (--recipe NAME, or a TOML file)", recipe_summaries())
     show("Settings (--set NAME=VALUE)", meanings())
     show("Protocols", {name: protocol.note for name, protocol in PROTOCOLS.items()})
-
-
-# What may follow the name of a drawn data set.
-WALKERS = {
-    "  @WORLD": "of the drawn walkers: walkers@2 has other cameras, clothes and people than walkers, world 1",
-    "  :SIZE": "of the drawn walkers: walkers:tiny for tests, :demo (the default), :mars with as many people as MARS",
-    "  :HEIGHTxWIDTH": "of the drawn walkers: walkers:256x128, walkers@2:tiny-128x64, in other numbers of pixels",
-}
 
 
 @verbs.command()
@@ -179,16 +174,16 @@ def doctor(
 ) -> None:
     """What is here (weights, data, folders, threads, GPU), and what to do about what is not. Status 1: something must be."""
     first_line("looking around")
-    from benchmarks.doctor import FAIL, look
+    from benchmarks.doctor import FAIL, diagnose
 
-    findings = []
-    for finding in look():
-        findings.append(finding)
-        print(f"{finding.mark:<5} {finding.subject:<31} {finding.state}")
-        if not finding.good:
-            print(f"{'':<5} {'':<31} -> {finding.remedy}")
+    checks = []
+    for check in diagnose():
+        checks.append(check)
+        print(f"{check.mark:<5} {check.subject:<31} {check.state}")
+        if not check.good:
+            print(f"{'':<5} {'':<31} -> {check.remedy}")
     failures = _controls() if controls else []
-    raise typer.Exit(1 if failures or any(finding.mark == FAIL for finding in findings) else 0)
+    raise typer.Exit(1 if failures or any(check.mark == FAIL for check in checks) else 0)
 
 
 def _controls() -> list[str]:

@@ -56,12 +56,12 @@ def chosen(name: "str | Suite", asked: Asked) -> "tuple[Suite, Choice]":
     Raises:
         UserError: an unknown suite or data set, one data set where two are wanted, or one root for several.
     """
-    from benchmarks.suites.suite import Choice, places
+    from benchmarks.suites.suite import Choice, dataset_pairs
 
     suite = SUITES.get(name)() if isinstance(name, str) else name
     passed = [word for file in asked.plugin for word in ("--plugin", str(file.absolute()))]
     choice = Choice(tuple(asked.dataset), asked.seeds, asked.recipe, tuple(asked.change), asked.quick)
-    here = places(suite, choice)
+    here = dataset_pairs(suite, choice)
     if not here:
         raise UserError(f"{name} goes from one data set to another; name two, each with --dataset")
     if asked.root is not None:
@@ -126,7 +126,7 @@ def run(name: Name, asked: Asked) -> None:
         for outcome in outcomes:
             if outcome.word != DONE:
                 print(f"  {outcome.word}: {title_of(outcome.planned)}: {outcome.reason}")
-        print(f"results in {results_dir()}; `bench table {shlex.join((name, *choice.words))}` shows them")
+        print(f"results in {results_dir()}; `bench table {shlex.join((name, *choice.options))}` shows them")
     raise typer.Exit(0 if words[DONE] == len(planned) else 1)
 
 

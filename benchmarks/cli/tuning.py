@@ -62,7 +62,7 @@ def tune(
             how = machine(workers, settings.threads, report)
             tried, folder = search(experiment, settings, data, trials, results_dir(), how)
         file = folder / f"tuned-{trials}.toml" if to is None else to / f"{name}.toml"
-        write_recipe(file, recipe or data.definition.recipe, settings, tried)
+        write_recipe(file, recipe or data.dataset.recipe, settings, tried)
         chosen = best(tried)
         rows = [
             [f"{number}{' *' if each is chosen else ''}", f"{100 * each.score:.1f}", *map(each.values.get, SEARCHED)]

@@ -24,7 +24,7 @@ from benchmarks.clips.subsets import hold_out, test_tracklets
 from benchmarks.clips.tracklet_chunks import tested
 from benchmarks.clips.training_batches import TrainingBatches
 from benchmarks.data.frame_stores import Store
-from benchmarks.data.loading import Data, load
+from benchmarks.data.loading import LoadedDataset, load
 from benchmarks.evaluation.ranking import PROTOCOLS, Ranking, evaluate_features
 from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
@@ -65,7 +65,7 @@ def plan(
     split: int,
     root: Path | None,
     report: ReportProgress,
-) -> tuple[Experiment, Settings, Data]:
+) -> tuple[Experiment, Settings, LoadedDataset]:
     """The experiment that a command describes, its settings and its data.
 
     Raises:
@@ -73,7 +73,7 @@ def plan(
     """
     baseline = BASELINES.get(split_method(method)[0])
     data = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
-    recipe = recipe or data.definition.recipe
+    recipe = recipe or data.dataset.recipe
     settings = resolve(recipe, method, changes)
     weights = weights_digest(settings.backbone, settings.weights)
     label = recipe_label(recipe, settings)
@@ -89,7 +89,7 @@ def plan(
 def run(
     experiment: Experiment,
     settings: Settings,
-    data: Data,
+    data: LoadedDataset,
     folder: RunFolder,
     machine: Machine,
     fresh: bool = False,
@@ -179,7 +179,7 @@ def _begin(experiment: Experiment, folder: RunFolder, fresh: bool) -> Record | N
     return None
 
 
-def check_questions(data: Data) -> None:
+def check_questions(data: LoadedDataset) -> None:
     """Refuse, before any training, data that nothing can be asked of.
 
     Raises:
@@ -203,7 +203,7 @@ def _check_processes(batches: TrainingBatches, settings: Settings) -> None:
         )
 
 
-def evaluate_elsewhere(source: RunFolder, record: Record, data: Data, place: Path, machine: Machine) -> Record:
+def evaluate_elsewhere(source: RunFolder, record: Record, data: LoadedDataset, place: Path, machine: Machine) -> Record:
     """A finished run's model on another data set, as a record of its own (Table 5 of the paper)."""
     trained = records.experiment_of(record)
     if (data.name, data.split, data.digest) == (trained.test, trained.test_split, trained.test_data):
@@ -270,7 +270,7 @@ def trained_model(folder: RunFolder, record: Record, machine: Machine) -> tuple[
     return model.to(machine.device), settings
 
 
-def flow_for(method: str, data: Data, settings: Settings, machine: Machine) -> Store | None:
+def flow_for(method: str, data: LoadedDataset, settings: Settings, machine: Machine) -> Store | None:
     """The flow of a data set's frames where the method's baseline uses it; computed now if the cache lacks it."""
     if not BASELINES.get(split_method(method)[0]).uses_flow:
         return None
@@ -279,7 +279,7 @@ def flow_for(method: str, data: Data, settings: Settings, machine: Machine) -> S
 
 def score(
     model: ReidModel,
-    data: Data,
+    data: LoadedDataset,
     settings: Settings,
     machine: Machine,
     clock: "Clock",

@@ -4,11 +4,23 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .settings import FILES
 
 EXTERNAL = "external"  # what stands in the place of a recipe
+
+
+class DatasetPair(NamedTuple):
+    """The data sets that a model is trained and tested on. They differ where the evaluation crosses data sets."""
+
+    trained_on: str
+    tested_on: str
+
+    @property
+    def title(self) -> str:
+        """`mars`, or `mars to dukev` where the data sets differ."""
+        return " to ".join(dict.fromkeys(self))
 
 
 @dataclass(frozen=True)

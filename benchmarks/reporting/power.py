@@ -5,13 +5,13 @@ from itertools import combinations
 
 import numpy as np
 
-from benchmarks.data.loading import definition
+from benchmarks.data.loading import find_dataset
 from benchmarks.paths import results_dir
 from benchmarks.runs import records
 from benchmarks.runs.finished import TEST_TO_TRAIN, Found, by_split, fractions
 from benchmarks.scheduling.states import DONE, State
-from benchmarks.suites.claims import LEAST_RUNS
-from benchmarks.suites.suite import Choice, Planned, Suite, of_row, places, rows_at
+from benchmarks.suites.claims import MIN_RUNS
+from benchmarks.suites.suite import Choice, Planned, Suite, dataset_pairs, experiments_of_row, rows_for
 
 from .statistics import fewest_units, smallest_difference, smallest_difference_over_splits
 
@@ -23,8 +23,8 @@ def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: S
         for each, state in zip(planned, states, strict=True)
         if state.word == DONE and state.record is not None
     }
-    for place in places(suite, choice):
-        found = definition(place[1])
+    for place in dataset_pairs(suite, choice):
+        found = find_dataset(place[1])
         protocol = found.protocols[0]
         queries = _queries(place[1], protocol, [run.record for run in done.values()])
         if queries:
@@ -33,14 +33,14 @@ def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: S
                 f"{place[1]}: {queries:,} queries; two checkpoints differ in R1 (p < 0.05) when one wins at least {needed} "
                 f"queries of {needed} people and loses none: {100 * needed / queries:.2f} points of R1"
             )
-        splits = definition(place[0]).splits
+        splits = find_dataset(place[0]).splits
         word, count = ("split", splits) if splits > 1 else ("seed", choice.seeds)
-        if count < LEAST_RUNS:
-            yield f"{place[1]}: fewer than {LEAST_RUNS} {word}s do not decide what methods differ by"
+        if count < MIN_RUNS:
+            yield f"{place[1]}: fewer than {MIN_RUNS} {word}s do not decide what methods differ by"
             continue
         rows = [
-            [done.get(each.experiment.request_hash) for each in of_row(row, place, choice)]
-            for row in rows_at(suite, place, choice)
+            [done.get(each.experiment.request_hash) for each in experiments_of_row(row, place, choice)]
+            for row in rows_for(suite, place, choice)
         ]
         # Two rows by the runs that both have.
         pairs = ([(x, y) for x, y in zip(a, b, strict=True) if x and y] for a, b in combinations(rows, 2) if a != b)
@@ -68,4 +68,4 @@ def _queries(dataset: str, protocol: str, found: Sequence[records.Record]) -> in
     for record in found:
         if record["experiment"]["test"] == dataset:
             return int(next(row["queries"] for row in record["metrics"] if row["protocol"] == protocol))
-    return definition(dataset).published.get("query", {}).get("tracklets", 0)
+    return find_dataset(dataset).published.get("query", {}).get("tracklets", 0)

@@ -10,10 +10,11 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.data.dataset import Dataset
-from benchmarks.data.loading import absent, definition, load
+from benchmarks.data.loading import find_dataset, load, why_unavailable
+from benchmarks.experiments.experiment import DatasetPair
 from benchmarks.runs.records import Record
 from benchmarks.scheduling.states import DONE, Look, State
-from benchmarks.suites.suite import Choice, Place, Row, Suite, of_row, places, rows_at
+from benchmarks.suites.suite import Choice, Row, Suite, dataset_pairs, experiments_of_row, rows_for
 
 from . import paper_numbers
 from .grid import Grid
@@ -43,7 +44,8 @@ def grids(suite: Suite, choice: Choice, look: Look, protocol: str | None = None,
         feature: "before" or "after" batch normalisation, likewise.
     """
     return [
-        grid(suite, place, measured(suite, choice, place, look, protocol, feature)) for place in places(suite, choice)
+        grid(suite, place, measured(suite, choice, place, look, protocol, feature))
+        for place in dataset_pairs(suite, choice)
     ]
 
 
@@ -77,13 +79,13 @@ class Line:
 
 
 def measured(
-    suite: Suite, choice: Choice, place: Place, look: Look, protocol: str | None = None, feature: str = "before"
+    suite: Suite, choice: Choice, place: DatasetPair, look: Look, protocol: str | None = None, feature: str = "before"
 ) -> list[Line]:
     """The rows of a suite's table at one place; the arguments are those of `grids`."""
-    protocol = protocol or definition(place[1]).protocols[0]
+    protocol = protocol or find_dataset(place[1]).protocols[0]
     printed = _printed(suite, place)
-    rows = {row.label: row for row in rows_at(suite, place, choice)}
-    planned = {label: of_row(row, place, choice) for label, row in rows.items()}
+    rows = {row.label: row for row in rows_for(suite, place, choice)}
+    planned = {label: experiments_of_row(row, place, choice) for label, row in rows.items()}
     states = iter(look([each for row in planned.values() for each in row]))
     found = {label: list(islice(states, len(row))) for label, row in planned.items()}
     shown = [
@@ -99,7 +101,7 @@ def measured(
     return lines
 
 
-def grid(suite: Suite, place: Place, lines: Sequence[Line]) -> Grid:
+def grid(suite: Suite, place: DatasetPair, lines: Sequence[Line]) -> Grid:
     """The rows as a table with what must be said of it."""
     printed, comparable, metrics = (
         bool(_printed(suite, place)),
@@ -136,7 +138,7 @@ def grid(suite: Suite, place: Place, lines: Sequence[Line]) -> Grid:
     return Grid(" to ".join(dict.fromkeys(place)), head, body, [*notes, *_made(lines, letters)], frozenset(bold))
 
 
-def _comparable(suite: Suite, place: Place) -> bool:
+def _comparable(suite: Suite, place: DatasetPair) -> bool:
     """Whether figures were printed of this very place."""
     return bool(_printed(suite, place)) and place in _places(suite)
 
@@ -175,11 +177,11 @@ def _finished(states: Sequence[State]) -> list[Record]:
     return [state.record for state in states if state.word == DONE and state.record is not None]
 
 
-def _places(suite: Suite) -> list[Place]:
-    return suite.places(suite.datasets)
+def _places(suite: Suite) -> list[DatasetPair]:
+    return suite.pairs(suite.datasets)
 
 
-def _printed(suite: Suite, place: Place) -> dict[str, dict[str, float]]:
+def _printed(suite: Suite, place: DatasetPair) -> dict[str, dict[str, float]]:
     """What was printed of the rows, by the paper or by who expects it: label -> metric -> percent.
 
     Of a place that the paper has not, its last place's.
@@ -250,9 +252,9 @@ def counted(suite: Suite, choice: Choice, root: Path | None = None) -> list[Grid
     """Table 1: what the loader counts of each data set, beside the paper's numbers and those of the files as published."""
     printed = paper_numbers.read("table1")
     made = []
-    for name, _ in places(suite, choice):
-        why = absent(name, root)
-        found = definition(name)
+    for name, _ in dataset_pairs(suite, choice):
+        why = why_unavailable(name, root)
+        found = find_dataset(name)
         table = None if why else load(name, root=root).table
         counts = {} if table is None else _counts(table, found)
         published = _published(found)

@@ -7,14 +7,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from benchmarks.data import family
+from benchmarks.data.loading import is_drawn
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import ATTACHED, split_method
 from benchmarks.experiments.settings import resolve
 from benchmarks.runs.finished import TEST_TO_TRAIN, Found, by_split, first_protocol, fractions, varied
 from benchmarks.runs.records import Record
 from benchmarks.seeds import generator
-from benchmarks.suites.claims import ALPHA, CLAIMS, LEAST_RUNS, MARGIN, METRIC, Arm, Claim
+from benchmarks.suites.claims import ALPHA, CLAIMS, MARGIN, METRIC, MIN_RUNS, Arm, Claim
 
 from . import paper_numbers
 from .grid import Grid
@@ -38,7 +38,7 @@ class Judged:
     """A claim at one place.
 
     Attributes:
-        interval: of the effect, in fractions: for methods, or with fewer than LEAST_RUNS seeds for the checkpoints at hand.
+        interval: of the effect, in fractions: for methods, or with fewer than MIN_RUNS seeds for the checkpoints at hand.
         reasons: why it is undecided.
         paper: the paper's effect.
         p: of there being no effect: the interval's, or for checkpoints that of flipping whole identities.
@@ -69,7 +69,7 @@ class Judged:
     @property
     def said(self) -> str:
         """The word for readers."""
-        return IN_THIS_WORLD[self.word] if family(self.place[0]).startswith("walkers") else str(self.word)
+        return IN_THIS_WORLD[self.word] if is_drawn(self.place[0]) else str(self.word)
 
 
 def judge(found: Sequence[Found], protocol: str | None = None, controls: Controls = lambda _: "") -> list[Judged]:
@@ -139,9 +139,9 @@ def _interval(above: np.ndarray, below: np.ndarray, pids: np.ndarray, runs: Sequ
     """Of the difference, for methods: over seeds and identities, or over splits that share people. Of one or two too
     little can be said for methods, and it is for these checkpoints: over identities."""
     word, count = varied(runs)
-    if word == "split" and count >= LEAST_RUNS:
+    if word == "split" and count >= MIN_RUNS:
         return over_splits(by_split(np.nanmean(above - below, axis=1), runs), TEST_TO_TRAIN)
-    return difference(above, below, pids, "methods" if count >= LEAST_RUNS else "checkpoints")
+    return difference(above, below, pids, "methods" if count >= MIN_RUNS else "checkpoints")
 
 
 def _lacking(claim: Claim, arms: Sequence[Sequence[Found]], controls: Controls) -> tuple[str, ...]:
@@ -149,8 +149,8 @@ def _lacking(claim: Claim, arms: Sequence[Sequence[Found]], controls: Controls) 
     word, count = varied(arms[0])
     tuned = {run.experiment.settings.get(TUNED, 0) for runs in arms for run in runs}
     reasons = []
-    if count < LEAST_RUNS:
-        reasons.append(f"{count} {word}{'s' * (count > 1)} cannot say how much {word}s vary: {LEAST_RUNS} at least")
+    if count < MIN_RUNS:
+        reasons.append(f"{count} {word}{'s' * (count > 1)} cannot say how much {word}s vary: {MIN_RUNS} at least")
     wrong = controls(sorted({_baseline(arm.method) for arm in claim.arms})) if "controls" in claim.needs else ""
     if wrong:
         reasons.append(f"controls: {wrong}")

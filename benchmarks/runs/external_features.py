@@ -13,7 +13,7 @@ import pandas as pd
 from baselines.backbones.weights import file_digest
 from baselines.interface.errors import UserError
 from benchmarks.clips.subsets import test_tracklets
-from benchmarks.data.loading import Data, definition
+from benchmarks.data.loading import LoadedDataset, find_dataset
 from benchmarks.engine.extraction import extract
 from benchmarks.engine.run import Machine, flow_for, rank_features, tabulate_rankings, trained_model
 from benchmarks.evaluation.ranking import PROTOCOLS
@@ -113,13 +113,13 @@ def score_files(query: Path, gallery: Path, method: str, dataset: str, metric: s
 def _protocols(dataset: str) -> tuple[str, ...]:
     """All, those of the data set first where its name is one that is known."""
     try:
-        own = definition(dataset).protocols
+        own = find_dataset(dataset).protocols
     except UserError:
         own = ()
     return tuple(dict.fromkeys((*own, *PROTOCOLS)))
 
 
-def export_features(source: RunFolder, record: Record, data: Data, to: Path, machine: Machine) -> list[Path]:
+def export_features(source: RunFolder, record: Record, data: LoadedDataset, to: Path, machine: Machine) -> list[Path]:
     """The features of a finished run, before batch normalisation, as NAME-query.npz and NAME-gallery.npz."""
     if to.exists() and not to.is_dir():
         raise UserError(f"--to {to}: not a folder; name one, which need not be there")

@@ -14,7 +14,7 @@ from benchmarks.clips.reading import read_frames
 from benchmarks.clips.subsets import test_tracklets
 from benchmarks.clips.tracklet_chunks import TrackletChunks
 from benchmarks.data.frame_stores import Store
-from benchmarks.data.loading import Data
+from benchmarks.data.loading import LoadedDataset
 from benchmarks.engine.extraction import Features, extract
 from benchmarks.engine.model import ReidModel
 from benchmarks.engine.precision import autocast
@@ -56,7 +56,7 @@ class RankedQuery:
 def ranked(
     source: RunFolder,
     record: Record,
-    data: Data,
+    data: LoadedDataset,
     machine: Machine,
     count: int = 10,
     protocol: str | None = None,

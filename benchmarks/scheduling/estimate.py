@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.data.loading import definition
+from benchmarks.data.loading import find_dataset
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import split_method
 from benchmarks.runs.records import Record, experiment_of
@@ -54,7 +54,7 @@ def _clips(experiment: Experiment, found: Sequence[Record]) -> float | None:
         same = all(there.settings.get(key) == settings[key] for key in ("identities", "clips", "holdout"))
         if run and there.dataset == experiment.dataset and same and not there.external:
             return float(run["items"] / there.settings["epochs"] / there.settings["clip_frames"])
-    persons = definition(experiment.dataset).published.get("train", {}).get("identities")
+    persons = find_dataset(experiment.dataset).published.get("train", {}).get("identities")
     return math.ceil(persons / settings["identities"]) * settings["identities"] * settings["clips"] if persons else None
 
 

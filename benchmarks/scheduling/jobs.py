@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import paths
-from benchmarks.data import packing
-from benchmarks.data.loading import comes_packed, known_digests
+from benchmarks.data.loading import is_packed
 from benchmarks.experiments.settings import flattened
 from benchmarks.runs import environment
 from benchmarks.suites.suite import Planned
@@ -68,9 +67,4 @@ def packing_tasks(planned: Sequence[Planned], frozen: Frozen, root: Path | None)
 def unpacked(planned: Sequence[Planned]) -> list[str]:
     """The real data sets of the experiments that are not packed."""
     names = dict.fromkeys(name for each in planned for name in (each.experiment.dataset, each.experiment.test))
-    return [name for name in names if not packed(name)]
-
-
-def packed(name: str) -> bool:
-    """Whether a data set needs no packing, or has been packed."""
-    return comes_packed(name) or any(packing.find(name, digest) for digest in known_digests(name, 0))
+    return [name for name in names if not is_packed(name)]

@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.data.loading import absent as why_absent
-from benchmarks.data.loading import known_digests
+from benchmarks.data.loading import known_digests, why_unavailable
 from benchmarks.runs import records
 from benchmarks.runs.records import Record, experiment_of
 from benchmarks.runs.unfinished import Begun, unfinished
@@ -99,7 +98,7 @@ def here(place: Path, root: Path | None = None) -> Look:
             for name, split in ((asked.dataset, asked.split), (asked.test, asked.test_split)):
                 if f"{name}/{split}" not in digests:
                     digests[f"{name}/{split}"] = known_digests(name, split)
-                    reasons[name] = why_absent(name, root)
+                    reasons[name] = why_unavailable(name, root)
         if len(digests) > asked_before:
             known = known_states(found, begun, {key: value for key, value in digests.items() if value})
         absent = {name: why for name, why in reasons.items() if why}

@@ -19,7 +19,7 @@ from optuna.trial import BaseTrial, TrialState
 from baselines.interface.errors import UserError
 from benchmarks.atomic import write_atomically
 from benchmarks.clips.subsets import hold_out
-from benchmarks.data.loading import Data
+from benchmarks.data.loading import LoadedDataset
 from benchmarks.engine.run import Machine, run
 from benchmarks.engine.training import DivergedError
 from benchmarks.experiments.code_digest import code_digest
@@ -40,7 +40,7 @@ class Tried(NamedTuple):
 
 
 def tune(
-    experiment: Experiment, settings: Settings, data: Data, trials: int, place: Path, machine: Machine
+    experiment: Experiment, settings: Settings, data: LoadedDataset, trials: int, place: Path, machine: Machine
 ) -> tuple[list[Tried], Path]:
     """Run the trials that lack; the first `trials` in their order, and the folder in which they lie, below `place`.
 
@@ -106,7 +106,7 @@ def _with(own: Any, others: Sequence[Any]) -> list[Any]:
     return list(dict.fromkeys((own, *others)))
 
 
-def _validated(base: Experiment, settings: Settings, data: Data, place: Path, machine: Machine) -> float:
+def _validated(base: Experiment, settings: Settings, data: LoadedDataset, place: Path, machine: Machine) -> float:
     """mAP of one trial on the held-out identities; 0 where its loss ran away."""
     experiment = replace(base, settings=settings.recorded())
     folder = RunFolder(place / experiment.name)

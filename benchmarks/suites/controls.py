@@ -14,7 +14,7 @@ from benchmarks.paths import results_dir
 from benchmarks.runs import records
 from benchmarks.runs.records import Record, RunFolder, experiment_of
 
-from .claims import ORDERED
+from .claims import ORDER_SENSITIVE
 
 if TYPE_CHECKING:
     from benchmarks.progress import ReportProgress
@@ -25,8 +25,8 @@ QUICK: tuple[tuple[str, tuple[str, ...]], ...] = (("mean", ()), ("cnn3d", ()), (
 CHANCE = 1.37  # of the gallery tracklets that count for a query, the share of the same person's, averaged over queries
 BLIND = 3 * CHANCE  # at most: of what cannot see the order of frames, and of everything where frames are shuffled
 BESIDE_MEAN = {"flow": 20.0, "lstm": 20.0}  # at least, on walkers-gait: points more than mean
-LEAST = {**{name: BLIND for name in ORDERED if name not in BESIDE_MEAN}, "cnn3d": 50.0}  # on walkers-gait
-BESIDE_MEAN_BY_APPEARANCE = {name: -10.0 for name in ORDERED if name != "flow-only"}  # on walkers-appearance
+LEAST = {**{name: BLIND for name in ORDER_SENSITIVE if name not in BESIDE_MEAN}, "cnn3d": 50.0}  # on walkers-gait
+BESIDE_MEAN_BY_APPEARANCE = {name: -10.0 for name in ORDER_SENSITIVE if name != "flow-only"}  # on walkers-appearance
 
 
 def judge(found: Sequence[Record]) -> list[str]:

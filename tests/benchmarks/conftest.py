@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from baselines import BASELINES
+from baselines.backbones import BACKBONES
 from benchmarks import cli
 from benchmarks.data import DATASETS
 from benchmarks.suites import SUITES
@@ -21,7 +22,7 @@ class Answer(NamedTuple):
 @pytest.fixture
 def _plugins(monkeypatch: pytest.MonkeyPatch):
     """What a test plugs in is gone after it."""
-    for registry in (BASELINES, DATASETS, SUITES):
+    for registry in (BASELINES, BACKBONES, DATASETS, SUITES):
         monkeypatch.setattr(registry, "entries", dict(registry.entries))
     yield
     for name in [name for name in sys.modules if name.startswith("plugin_")]:

@@ -11,8 +11,8 @@ from itertools import chain, count
 import pandas as pd
 
 from baselines.interface.errors import UserError
-from benchmarks.data.loading import definition, known_digests
-from benchmarks.experiments.experiment import Experiment
+from benchmarks.data.loading import find_dataset, known_digests
+from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import recipe_names
 from benchmarks.reporting import figures, suite_table
@@ -23,7 +23,7 @@ from benchmarks.runs.finished import Found
 from benchmarks.runs.records import experiment_of
 from benchmarks.scheduling.states import Look
 from benchmarks.suites import SUITES, controls
-from benchmarks.suites.suite import Choice, Place, Row, Suite, of_row, places, rows_at
+from benchmarks.suites.suite import Choice, Row, Suite, dataset_pairs, experiments_of_row, rows_for
 
 from .html import el
 
@@ -52,7 +52,7 @@ def suite_tables(runs: Sequence[Found], look: Look) -> list[Section]:
     set, is left out.
     """
     experiments = [experiment_of(run.record) for run in runs]
-    here = sorted({(each.dataset, each.test) for each in experiments if not each.external})
+    here = sorted({DatasetPair(each.dataset, each.test) for each in experiments if not each.external})
     here = [place for place in here if all(map(_known, place))]
     asked = {each.request_hash for each in experiments}
     choices = {place: _choices(place, experiments) for place in here}
@@ -63,7 +63,7 @@ def suite_tables(runs: Sequence[Found], look: Look) -> list[Section]:
             shown: set[str] = set()
             for choice in choices[place]:
                 rows = _questions(suite, place, choice)
-                alone = len(rows) == 1 and place not in suite.places(suite.datasets)
+                alone = len(rows) == 1 and place not in suite.pairs(suite.datasets)
                 run = sum(not row.isdisjoint(asked) for row in rows)
                 if rows and not alone and 2 * run >= len(rows) and shown.isdisjoint(rows[0]):
                     shown |= rows[0]
@@ -71,13 +71,13 @@ def suite_tables(runs: Sequence[Found], look: Look) -> list[Section]:
     return [*made, *_counted(here)]
 
 
-def _questions(suite: Suite, place: Place, choice: Choice) -> list[set[str]]:
+def _questions(suite: Suite, place: DatasetPair, choice: Choice) -> list[set[str]]:
     """What each row of a suite asks at a place; nothing where it is not measured there."""
-    rows = rows_at(suite, place, choice) if place in places(suite, choice) else []
-    return [{each.experiment.request_hash for each in of_row(row, place, choice)} for row in rows]
+    rows = rows_for(suite, place, choice) if place in dataset_pairs(suite, choice) else []
+    return [{each.experiment.request_hash for each in experiments_of_row(row, place, choice)} for row in rows]
 
 
-def _choices(place: Place, experiments: Sequence[Experiment]) -> list[Choice]:
+def _choices(place: DatasetPair, experiments: Sequence[Experiment]) -> list[Choice]:
     """What may have been asked of a suite at a place: its data set's recipe, --quick, and each recipe of ours that was used."""
     seeds: dict[str, set[int]] = {}
     for each in experiments:
@@ -100,7 +100,7 @@ def _rows(suite: Suite) -> Sequence[Row]:
 def _known(dataset: str) -> bool:
     """Whether a data set's definition is at hand; that of a plug-in or an imported video may not be."""
     try:
-        definition(dataset)
+        find_dataset(dataset)
     except UserError:
         return False
     return True
@@ -118,12 +118,12 @@ def _counted(here: Sequence[tuple[str, str]]) -> list[Section]:
     return [Section("table1", frame, [note for grid in grids for note in grid.notes])]
 
 
-def _suite_sections(name: str, place: Place, choice: Choice, look: Look) -> list[Section]:
+def _suite_sections(name: str, place: DatasetPair, choice: Choice, look: Look) -> list[Section]:
     """One a protocol; of a suite whose rows have protocols of their own, one."""
     suite = SUITES.get(name)()
     own = all(row.protocol for row in suite.rows(place[0]))
     made = []
-    for protocol in [None] if own else definition(place[1]).protocols:
+    for protocol in [None] if own else find_dataset(place[1]).protocols:
         lines = suite_table.measured(suite, choice, place, look, protocol)
         if any(line.runs for line in lines) and not any(chain(*(line.values.values() for line in lines))):
             continue  # what has run has not this protocol
@@ -132,7 +132,9 @@ def _suite_sections(name: str, place: Place, choice: Choice, look: Look) -> list
         for number, (line, cells) in enumerate(zip(lines, grid.rows, strict=True)):
             shown = [el("b", text) if (number, column) in grid.bold else text for column, text in enumerate(cells)]
             rows.append([grid.title, baseline(line.row.method) if line.row else "", line.view[0], *shown])
-        title = ", ".join(filter(None, (f"{name} on {grid.title}", choice.said, "" if own else f"protocol {protocol}")))
+        title = ", ".join(
+            filter(None, (f"{name} on {grid.title}", choice.description, "" if own else f"protocol {protocol}"))
+        )
         frame = pd.DataFrame(rows, columns=[*FILTERS, *told_apart(grid.head)])
         made.append(Section(title, frame, [SUITES.entries[name].summary, *grid.notes]))
     return made

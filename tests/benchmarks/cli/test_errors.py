@@ -56,7 +56,7 @@ def test_doctor_fails_where_a_folder_cannot_be_written_to(bench, tmp_path, monke
         (("run", "--method", "mean", "--dataset", "walkers:tiny", "--set", "height=100000"), "height"),
         (("list", "--plugin", "gone.py"), "gone.py"),
         ((*IMPORT, "mars"), "--name mars: taken"),
-        ((*IMPORT, "walkers2"), "--name walkers2: taken"),  # of the drawn ones, as all that begins so
+        ((*IMPORT, "walkers@2"), "--name walkers@2: taken, or not made of"),
         ((*IMPORT, "mars2"), "gone.txt"),
     ],
 )

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines import BASELINES
+from baselines.interface.plugins import add_plugin
 from benchmarks import launch
 from benchmarks.clips.sampling import share
 from benchmarks.clips.training_batches import TrainingBatches
@@ -136,7 +137,7 @@ def talk() -> dict[str, object]:
 
 def main(place: Path) -> None:
     torch.set_num_threads(1)
-    BASELINES.add_file(PLUGIN)
+    add_plugin(PLUGIN, [BASELINES])
     with launch.process_group():
         made = {method: train(method, STEPS) for method in METHODS}
         made["per frame"] = train("mean+afa", 1, "granularity=frame", "sigma=0.5")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.data.loading import definition
+from benchmarks.data.loading import find_dataset
 from benchmarks.reporting.suite_table import _counts, counted, grids
 from benchmarks.runs import records
 from benchmarks.scheduling.states import State
@@ -209,7 +209,7 @@ def test_people_are_counted_as_table1_counts_them_without_dukevs_distractors():
         assert rows[what]["published"] == rows[what]["paper"], what
     people = [("train", 1), ("query", 2), ("gallery", 2), ("gallery", 3), ("gallery", 0)]
     table = pd.DataFrame([{"subset": part, "pid": pid, "camid": 1, "frames": ["a"]} for part, pid in people])
-    assert [_counts(table, definition(name))["test_identities"] for name in ("dukev", "mars")] == [1, 2]
+    assert [_counts(table, find_dataset(name))["test_identities"] for name in ("dukev", "mars")] == [1, 2]
 
 
 def test_published_systems_of_table2_stand_beside_ours():

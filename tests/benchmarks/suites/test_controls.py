@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.data import JUNK
-from benchmarks.data.datasets import walkers
+from benchmarks.data.datasets.walkers import Walkers
 from benchmarks.runs import exchange
 from benchmarks.suites import controls
 from benchmarks.suites.controls import APPEARANCE, CHANCE, DATASET, judge, standing
@@ -48,7 +48,7 @@ def test_controls_that_were_not_run_are_said_to_be_missing():
 
 
 def test_chance_is_that_of_drawing_lots():
-    table = walkers.table(walkers.parse(DATASET))
+    table = Walkers.from_name(DATASET).tracklets()
     queries = table[table.subset == "query"]
     gallery = pd.concat([table[(table.subset == "gallery") & (table.pid != JUNK)], queries])
     draw, hits = np.random.default_rng(0), []
