@@ -77,3 +77,18 @@ def test_stale_runs_do_not_count(results):
         stale = benchmarks.run("mean", "walkers:tiny", epochs=0)
     assert benchmarks.table([stale]).stale.tolist() == ["made by other code"]
     assert benchmarks.verdict([stale]).empty
+
+
+@pytest.mark.usefixtures("_plugins")
+def test_plugin_is_found(tmp_path):
+    file = tmp_path / "first.py"
+    file.write_text(
+        "from afa import disentangle\n"
+        "from baselines.interface import Baseline, register\n"
+        '@register("first-frame")\n'
+        "class FirstFrame(Baseline):\n"
+        "    def forward(self, clips):\n"
+        "        return disentangle(self.embed(clips.frames[:, :1].expand_as(clips.frames)))\n"
+    )
+    benchmarks.add_plugin(file)
+    assert benchmarks.run("first-frame", "walkers:tiny", epochs=0).experiment.method == "first-frame"
