@@ -4,10 +4,16 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from baselines import BASELINES
 
 from .data import DATASETS, imported_datasets
 from .paths import cache_dir, data_dir, results_dir
+from .progress import show_progress
+
+if TYPE_CHECKING:
+    from .runs.records import Record
 
 FAIL = "FAIL"
 
@@ -27,6 +33,29 @@ class Check(NamedTuple):
         return "ok" if self.good else FAIL if self.needed else "-"
 
 
+class ControlsCheck(NamedTuple):
+    """The records of the controls that are current, what is wrong with them, and the baselines of which some were not run."""
+
+    records: "list[Record]"
+    failures: list[str]
+    incomplete: list[str]
+
+
+def check_controls() -> ControlsCheck:
+    """Run the three quickest controls if they are missing, and judge all controls that have run here."""
+    from .runs import records
+    from .runs.find import available_digests
+    from .suites.controls import is_control, judge, lacking, run_quick
+
+    with show_progress() as report:
+        run_quick(report)
+    controls = list(filter(is_control, records.finished(results_dir())))
+    digests = available_digests(controls)
+    current = [record for record in controls if not records.stale(record, digests)]
+    incomplete = [name for name in BASELINES.names() if lacking(current, [name])]
+    return ControlsCheck(current, judge(current), incomplete)
+
+
 def diagnose() -> Iterator[Check]:
     """All checks, the quick ones first."""
     for name, place in (("BENCH_CACHE", cache_dir()), ("BENCH_RESULTS", results_dir())):
@@ -42,7 +71,7 @@ def _writable(name: str, place: Path) -> Check:
         with tempfile.TemporaryFile(dir=existing):
             return Check(True, name, str(place))
     except OSError as error:
-        remedy = f"{existing} cannot be written to ({error.strerror}); set {name} to a folder of yours"
+        remedy = f"{existing} cannot be written to ({error.strerror}); set {name} to a folder that you can write to"
         return Check(False, name, str(place), remedy, needed=True)
 
 

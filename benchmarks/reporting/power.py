@@ -21,7 +21,7 @@ def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: S
     done = {
         each.experiment.request_hash: Found(state.record, records.RunFolder(results_dir() / state.record["name"]))
         for each, state in zip(planned, states, strict=True)
-        if state.word == DONE and state.record is not None
+        if state.name == DONE and state.record is not None
     }
     for place in dataset_pairs(suite, choice):
         found = find_dataset(place[1])

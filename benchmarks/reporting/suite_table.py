@@ -13,7 +13,7 @@ from benchmarks.data.dataset import Dataset
 from benchmarks.data.loading import find_dataset, load, why_unavailable
 from benchmarks.experiments.experiment import DatasetPair
 from benchmarks.runs.records import Record
-from benchmarks.scheduling.states import DONE, Look, State
+from benchmarks.scheduling.states import DONE, FindStates, State
 from benchmarks.suites.suite import Choice, Row, Suite, dataset_pairs, experiments_of_row, rows_for
 
 from . import paper_numbers
@@ -35,7 +35,9 @@ from .table import (
 )
 
 
-def grids(suite: Suite, choice: Choice, look: Look, protocol: str | None = None, feature: str = "before") -> list[Grid]:
+def grids(
+    suite: Suite, choice: Choice, look: FindStates, protocol: str | None = None, feature: str = "before"
+) -> list[Grid]:
     """A table for each place of a suite.
 
     Args:
@@ -79,7 +81,12 @@ class Line:
 
 
 def measured(
-    suite: Suite, choice: Choice, place: DatasetPair, look: Look, protocol: str | None = None, feature: str = "before"
+    suite: Suite,
+    choice: Choice,
+    place: DatasetPair,
+    look: FindStates,
+    protocol: str | None = None,
+    feature: str = "before",
 ) -> list[Line]:
     """The rows of a suite's table at one place; the arguments are those of `grids`."""
     protocol = protocol or find_dataset(place[1]).protocols[0]
@@ -174,7 +181,7 @@ def _within(line: Line, tolerance: float) -> str:
 
 
 def _finished(states: Sequence[State]) -> list[Record]:
-    return [state.record for state in states if state.word == DONE and state.record is not None]
+    return [state.record for state in states if state.name == DONE and state.record is not None]
 
 
 def _places(suite: Suite) -> list[DatasetPair]:
@@ -205,7 +212,7 @@ def _said(row: Row | None, states: Sequence[State]) -> str:
     """Why there is no figure: the states that are not done, and how many of each where they differ."""
     if row is None:
         return "not built here"
-    words = pd.Series([state.word for state in states if state.word != DONE], dtype=str).value_counts()
+    words = pd.Series([state.name for state in states if state.name != DONE], dtype=str).value_counts()
     if words.empty:
         return "protocol not computed"
     return ", ".join(word if len(words) == 1 else f"{count} {word}" for word, count in words.items())

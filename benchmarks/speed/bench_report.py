@@ -13,7 +13,7 @@ from benchmarks.reporting.report import write
 from benchmarks.runs import exchange, records
 from benchmarks.runs.finished import below
 from benchmarks.runs.records import RunFolder, experiment_of
-from benchmarks.scheduling.states import here
+from benchmarks.scheduling.states import find_in_results
 
 from .comparison import note_row
 
@@ -43,6 +43,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_report(benchmark: Any, runs: Path, tmp_path: Path) -> None:
-    benchmark.pedantic(lambda: write(below(runs), tmp_path, None, here(runs), lambda *_: None), rounds=1)
+    benchmark.pedantic(lambda: write(below(runs), tmp_path, None, find_in_results(runs), lambda *_: None), rounds=1)
     pages = len(list((tmp_path / "runs").glob("*.html")))
     note_row(benchmark, f"a report of {pages:,} runs", "", benchmark.stats.stats.max, LIMIT, unit="s")

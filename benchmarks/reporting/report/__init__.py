@@ -13,7 +13,7 @@ from benchmarks.atomic import write_atomically
 from benchmarks.reporting import drawing, gallery
 from benchmarks.runs import records
 from benchmarks.runs.finished import Found
-from benchmarks.scheduling.states import Look
+from benchmarks.scheduling.states import FindStates
 
 from . import contents, pages
 from .html import ASSETS
@@ -23,7 +23,7 @@ def write(
     runs: Sequence[Found],
     to: Path,
     digests: dict[str, set[str]] | None,
-    look: Look,
+    look: FindStates,
     progress: Callable[[int, int], None],
 ) -> Path:
     """Write the site into the folder `to`, over what an earlier report left there; the page to open.

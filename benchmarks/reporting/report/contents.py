@@ -21,7 +21,7 @@ from benchmarks.reporting.table import COLUMNS, PRICES, Table, best, cell, mean,
 from benchmarks.reporting.verdict import Judged, judge
 from benchmarks.runs.finished import Found
 from benchmarks.runs.records import experiment_of
-from benchmarks.scheduling.states import Look
+from benchmarks.scheduling.states import FindStates
 from benchmarks.suites import SUITES, controls
 from benchmarks.suites.suite import Choice, Row, Suite, dataset_pairs, experiments_of_row, rows_for
 
@@ -45,7 +45,7 @@ class Section:
     notes: list[str] = field(default_factory=list)
 
 
-def suite_tables(runs: Sequence[Found], look: Look) -> list[Section]:
+def suite_tables(runs: Sequence[Found], look: FindStates) -> list[Section]:
     """Every suite of which half of the rows have run, as `bench table SUITE` has it: at each place, under each protocol.
 
     The paper's come first, those with most rows before the others. One row of ours alone, beside figures of another data
@@ -118,7 +118,7 @@ def _counted(here: Sequence[tuple[str, str]]) -> list[Section]:
     return [Section("table1", frame, [note for grid in grids for note in grid.notes])]
 
 
-def _suite_sections(name: str, place: DatasetPair, choice: Choice, look: Look) -> list[Section]:
+def _suite_sections(name: str, place: DatasetPair, choice: Choice, look: FindStates) -> list[Section]:
     """One a protocol; of a suite whose rows have protocols of their own, one."""
     suite = SUITES.get(name)()
     own = all(row.protocol for row in suite.rows(place[0]))

@@ -155,7 +155,7 @@ def test_run_of_a_missing_plugin(bench, finished):
     (folder.path.parent / "another").mkdir()
     (folder.path.parent / "another" / "record.json").write_text(json.dumps(again))
     assert bench("table").err.count(hint) == 1  # of both: 2 runs
-    assert "whether 2 runs are current cannot be said: baseline 'absent'" in bench("table").err
+    assert "cannot check whether 2 runs are current: baseline 'absent'" in bench("table").err
 
 
 def test_damaged_frame_in_a_worker(bench, tmp_path):

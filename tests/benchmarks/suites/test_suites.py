@@ -17,12 +17,12 @@ from benchmarks.experiments.settings import KEYS
 from benchmarks.reporting.paper_numbers import read
 from benchmarks.runs import records
 from benchmarks.runs.unfinished import Begun, unfinished
-from benchmarks.scheduling.estimate import seconds, spelled
-from benchmarks.scheduling.states import known_states, states
+from benchmarks.scheduling.estimate import estimate_seconds, format_duration
+from benchmarks.scheduling.states import states_by_request, states_of
 from benchmarks.suites import SUITES
 from benchmarks.suites.ablations import BACKBONES_WITH, CHOICES
 from benchmarks.suites.suite import Choice, Single, experiments
-from slurm.ledger import Entry, Ledger
+from slurm.ledger import Ledger, LedgerEntry
 
 TINY = ("--dataset", "walkers:tiny", "--set", "epochs=1")
 
@@ -117,7 +117,9 @@ def test_states():
         Begun(records.RunFolder(None), four.experiment, "failed", "out of memory"),
         Begun(records.RunFolder(None), five.experiment, "running", "epoch 3 of 40"),
     ]
-    words = [str(state) for state in states([one, two, three, four, five, six], known_states(found, begun, here), {})]
+    words = [
+        str(state) for state in states_of([one, two, three, four, five, six], states_by_request(found, begun, here), {})
+    ]
     assert words == [
         "done",
         "stale: other data: walkers",
@@ -127,8 +129,8 @@ def test_states():
         "not run",
     ]
     again = [*found, measured(two, "today")]
-    assert [state.word for state in states([two], known_states(again, [], here), {})] == ["done"]
-    assert str(states([six], {}, {"walkers": "no folder"})[0]) == "data set absent: no folder"
+    assert [state.name for state in states_of([two], states_by_request(again, [], here), {})] == ["done"]
+    assert str(states_of([six], {}, {"walkers": "no folder"})[0]) == "data set absent: no folder"
 
 
 def test_time_left_from_recorded_speed():
@@ -143,11 +145,11 @@ def test_time_left_from_recorded_speed():
         },
     )
     # 40 epochs of 20 clips of 7 frames = 5,600 frames: 56 s, and 2 s of extraction
-    assert seconds(mean.experiment, [ran]) == pytest.approx(58)
-    assert seconds(qan.experiment, [ran]) == pytest.approx(58)  # another baseline on the same backbone
+    assert estimate_seconds(mean.experiment, [ran]) == pytest.approx(58)
+    assert estimate_seconds(qan.experiment, [ran]) == pytest.approx(58)  # another baseline on the same backbone
     bigger = replace(mean.experiment, settings={**mean.experiment.settings, "backbone": "resnet50"})
-    assert seconds(bigger, [ran]) is None
-    assert [spelled(each) for each in (45, 750, 12_000, 190_000)] == ["45 s", "12 min", "3 h 20 min", "2 d 4 h"]
+    assert estimate_seconds(bigger, [ran]) is None
+    assert [format_duration(each) for each in (45, 750, 12_000, 190_000)] == ["45 s", "12 min", "3 h 20 min", "2 d 4 h"]
 
 
 def test_time_left_of_a_running_experiment():
@@ -161,11 +163,11 @@ def test_time_left_of_a_running_experiment():
     done = {"experiment": asdict(like.experiment), "phases": phases, "finished": "2026", "code": "c"}
     done["environment"] = {"gpu": None}
     begun = Begun(records.RunFolder(None), each.experiment, "running", "epoch 10 of 40", 10 / 40)
-    (state,) = states([each], known_states([done], [begun], {}), {})
+    (state,) = states_of([each], states_by_request([done], [begun], {}), {})
     assert state.detail == "epoch 10 of 40, about 60 s left"
-    (alone,) = states([each], known_states([], [begun], {}), {})
+    (alone,) = states_of([each], states_by_request([], [begun], {}), {})
     assert alone.detail == "epoch 10 of 40"
-    (by_itself,) = states([each], known_states([], [begun._replace(left=60.0)], {}), {})
+    (by_itself,) = states_of([each], states_by_request([], [begun._replace(left=60.0)], {}), {})
     assert by_itself.detail == "epoch 10 of 40, about 60 s left"
 
 
@@ -239,7 +241,7 @@ def test_folder_named_like_a_recipe(tmp_path, monkeypatch):
 def test_early_failure_is_dropped_when_the_run_begins(results):
     (each,) = planned("table3", seeds=1)
     records.fail(results, each.experiment, "no such weights")
-    assert known_states([], unfinished(results), {})[each.experiment.request_hash].word == "failed"
+    assert states_by_request([], unfinished(results), {})[each.experiment.request_hash].name == "failed"
     begun = replace(each.experiment, data="d")
     records.begin(records.RunFolder(results / begun.name), begun, "code")
     assert [found.state for found in unfinished(results)] == ["stopped"]
@@ -329,7 +331,7 @@ def test_submitted_experiments_are_left_alone(bench, results):
     ledger = Ledger(results)
     with ledger.lock():
         ledger.add(
-            Entry(key, key, str(job), "local", "batches/x", "2026-01-01", "far") for job, key in enumerate(asked)
+            LedgerEntry(key, key, str(job), "local", "batches/x", "2026-01-01", "far") for job, key in enumerate(asked)
         )
     answer = bench("suite", "run", "fig3b", *TINY, "--seeds", 1)
     assert "0 of 6 done (0 of them before), 0 failed, 6 skipped" in answer.out
