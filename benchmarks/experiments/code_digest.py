@@ -16,8 +16,8 @@ from .settings import NO_MATCHER
 
 HOUSE = Path(__file__).parents[2]
 EVALUATION = ("benchmarks/evaluation",)
-# All code in these folders, and how seeds are derived, decides numbers. So do the files of the run's own model and matcher, and a plug-in backbone.
-# The code that reads or draws data is covered by the digest of the data.
+# All code in these folders, and how seeds are derived, decides numbers. So do the files of the run's own model and matcher, and
+# of a plug-in backbone. The code that reads or draws data is covered by the digest of the data.
 DECIDING = (
     *("afa", "baselines/interface", "baselines/backbones", "baselines/layers"),
     *("benchmarks/clips", "benchmarks/engine", *EVALUATION, "benchmarks/seeds.py"),
