@@ -13,7 +13,7 @@ from benchmarks.progress import ReportProgress, show_progress
 from benchmarks.runs import records
 from benchmarks.runs.external_features import export_features
 from benchmarks.runs.find import find_run_with_model
-from benchmarks.runs.ranked_lists import ranked
+from benchmarks.runs.ranked_lists import rank_queries
 from benchmarks.runs.records import Record, RunFolder
 
 
@@ -109,7 +109,7 @@ def rank_gallery(
     folder, record = find_run_with_model(run)
     with show_progress() as report:
         data = _load_test_data(record, root)
-        lists = ranked(folder, record, data, _machine_of(record, workers, report), count, protocol, queries)
+        lists = rank_queries(folder, record, data, _machine_of(record, workers, report), count, protocol, queries)
     return folder, record, lists
 
 

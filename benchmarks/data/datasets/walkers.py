@@ -68,8 +68,8 @@ SIZES = {
 class Walkers(DrawnDataset):
     """Drawn people seen by several cameras; identity lies in appearance, in gait, or in both.
 
-    `walkers`: half of the persons have a look-alike, whose gait differs. `walkers-appearance`: each has a look, and the
-    gait is drawn anew for each tracklet. `walkers-gait`: all look alike, and the gaits differ.
+    `walkers`: drawn people, half of whom have a look-alike with another gait. `walkers-appearance`: drawn people with a look
+    of their own, whose gait changes in every tracklet. `walkers-gait`: drawn people who all look alike and differ in gait.
 
     Longer names:
         walkers@WORLD: walkers@2 has other cameras, clothes and people than walkers, which is world 1

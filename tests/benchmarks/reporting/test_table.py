@@ -8,7 +8,6 @@ import pytest
 
 from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
-from benchmarks.maintenance import render_documents
 from benchmarks.reporting.table import page, tables
 from benchmarks.runs import exchange, records
 
@@ -182,20 +181,6 @@ def test_many_seeds_stand_below_the_table_by_the_first_and_the_last():
     assert "seeds 0, 1, 2;" in seeds(0, 1, 2)
     assert "seeds 0 to 9;" in seeds(*range(10))
     assert "seeds 0, 1, 2, 4;" in seeds(0, 1, 2, 4)
-
-
-def test_every_figure_in_the_documents_is_rendered_from_its_record():
-    found = 0
-    drawn = {file: file.read_bytes() for file in (HOUSE / "results" / "figures").iterdir()}
-    for file in [HOUSE / "README.md", *(HOUSE / "docs").glob("*.md")]:
-        text = file.read_text()
-        found += len(render_documents.BLOCK.findall(text))
-        assert render_documents.rendered(text, HOUSE) == text, (
-            f"python -m benchmarks.maintenance.render_documents {file.name}"
-        )
-    assert found
-    assert drawn
-    assert {file: file.read_bytes() for file in (HOUSE / "results" / "figures").iterdir()} == drawn
 
 
 def test_an_export_gives_back_the_records(tmp_path, bench, results):
