@@ -44,35 +44,25 @@ def run(
     Raises:
         UserError: an unknown name or setting, a missing data set, or settings that do not fit together.
     """
-    from benchmarks import launch
-    from benchmarks.engine.run import Machine, plan
-    from benchmarks.engine.run import run as execute
     from benchmarks.paths import results_dir
-    from benchmarks.progress import show_progress
-    from benchmarks.runs import records
     from benchmarks.runs.finished import Found
+    from benchmarks.runs.records import RunFolder
+    from benchmarks.scheduling.single_runs import run_experiment
 
-    changes = [f"{key.rstrip('_')}={value}" for key, value in settings.items()]
-    with show_progress() as report:
-        experiment, resolved, data = plan(
-            method,
-            dataset,
-            recipe=None if recipe is None else str(recipe),
-            changes=changes,
-            seed=seed,
-            split=split,
-            root=root,
-            report=report,
-        )
-        folder = records.RunFolder(results_dir() / experiment.name)
-        record = None if fresh else records.read(folder)
-        if record is None:
-            if workers is None:
-                workers = launch.spare_cores(resolved.threads)
-            record = execute(experiment, resolved, data, folder, Machine(workers, 10.0, report), fresh)
-        elif reasons := records.stale(record, {}):
-            warnings.warn(f"{folder.path.name}: {'; '.join(reasons)}; fresh=True runs it again", stacklevel=2)
-    return Found(record, folder)
+    result = run_experiment(
+        method,
+        dataset,
+        recipe=None if recipe is None else str(recipe),
+        changes=[f"{key.rstrip('_')}={value}" for key, value in settings.items()],
+        seed=seed,
+        split=split,
+        root=root,
+        fresh=fresh,
+        workers=workers,
+    )
+    if result.stale:
+        warnings.warn(f"{result.name}: {'; '.join(result.stale)}; fresh=True runs it again", stacklevel=2)
+    return Found(result.record, RunFolder(results_dir() / result.name))
 
 
 def load_runs(source: str | Path | None = None) -> "list[Found]":
@@ -174,8 +164,8 @@ def verdict(runs: "Sequence[Found]", protocol: str | None = None) -> "pd.DataFra
 
 def _digests(runs: "Sequence[Found]") -> dict[str, set[str]] | None:
     """The digests of the data at hand, by which stale runs are known; None for runs of exported files alone."""
-    from benchmarks.cli.printing import digests_at_hand
+    from benchmarks.runs.find import available_digests
 
     if all(run.folder is None for run in runs):
         return None
-    return digests_at_hand([run.record for run in runs])
+    return available_digests([run.record for run in runs])
