@@ -1,19 +1,25 @@
-"""What a machine has of what the harness needs."""
+"""Check that a machine has what the harness needs."""
 
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from .data import DATASETS, imported
+from baselines import BASELINES
+
+from .data import DATASETS, imported_datasets
 from .paths import cache_dir, data_dir, results_dir
+from .progress import show_progress
+
+if TYPE_CHECKING:
+    from .runs.record import Record
 
 FAIL = "FAIL"
 
 
-class Finding(NamedTuple):
-    """One thing looked at; `remedy` says what to do where it is not good. What is not needed may well lack."""
+class Check(NamedTuple):
+    """One result. `remedy` says what to do if it is not good; only what is `needed` must be good."""
 
     good: bool
     subject: str
@@ -23,64 +29,91 @@ class Finding(NamedTuple):
 
     @property
     def mark(self) -> str:
-        """Before the line: "ok", FAIL for what is needed, "-" for what is not."""
+        """The beginning of the line: "ok", FAIL for what is needed, "-" for what is optional."""
         return "ok" if self.good else FAIL if self.needed else "-"
 
 
-def look() -> Iterator[Finding]:
-    """Every finding, quick ones first."""
+class ControlsCheck(NamedTuple):
+    """The records of the controls that are current, what is wrong with them, and the baselines of which some were not run."""
+
+    records: "list[Record]"
+    failures: list[str]
+    incomplete: list[str]
+
+
+def check_controls() -> ControlsCheck:
+    """Run the three quickest controls if they are missing, and judge all controls that have run here."""
+    from .runs.find import available_digests
+    from .runs.staleness import stale_reasons
+    from .runs.store import load_records
+    from .scheduling.quick_controls import run_quick_controls
+    from .suites.controls import is_control, judge, missing
+
+    with show_progress() as report:
+        run_quick_controls(results_dir(), report)
+    controls = list(filter(is_control, load_records(results_dir())))
+    digests = available_digests(controls)
+    current = [record for record in controls if not stale_reasons(record, digests)]
+    incomplete = [name for name in BASELINES.names() if missing(current, [name])]
+    return ControlsCheck(current, judge(current), incomplete)
+
+
+def diagnose() -> Iterator[Check]:
+    """All checks, the quick ones first."""
     for name, place in (("BENCH_CACHE", cache_dir()), ("BENCH_RESULTS", results_dir())):
         yield _writable(name, place)
     yield from _data_sets()
     yield from _torch()
 
 
-def _writable(name: str, place: Path) -> Finding:
-    """A file is really made, in the folder or where the folder would be made: what permissions say is not all."""
+def _writable(name: str, place: Path) -> Check:
+    """Create a temporary file in the folder, or in its nearest existing parent: permissions alone do not tell."""
     existing = next(parent for parent in (place.absolute(), *place.absolute().parents) if os.path.lexists(parent))
     try:
         with tempfile.TemporaryFile(dir=existing):
-            return Finding(True, name, str(place))
+            return Check(True, name, str(place))
     except OSError as error:
-        remedy = f"{existing} cannot be written to ({error.strerror}); set {name} to a folder of yours"
-        return Finding(False, name, str(place), remedy, needed=True)
+        remedy = f"{existing} cannot be written to ({error.strerror}); set {name} to a folder that you can write to"
+        return Check(False, name, str(place), remedy, needed=True)
 
 
-def _data_sets() -> Iterator[Finding]:
+def _data_sets() -> Iterator[Check]:
+    from .data.drawn import DrawnDataset
+
     base = data_dir()
     if base is not None and not base.is_dir():
-        yield Finding(
+        yield Check(
             False, "BENCH_DATA", str(base), "not a folder; set it to the folder that holds data sets", needed=True
         )
     for name in DATASETS.names():
-        definition = DATASETS.get(name)
-        if name.startswith("walkers"):
-            yield Finding(True, name, "drawn when first used")
+        dataset = DATASETS.get(name)
+        if issubclass(dataset, DrawnDataset):
+            yield Check(True, name, "drawn when first used")
             continue
-        root = base / definition.folder if base is not None else None
+        root = base / dataset.folder if base is not None else None
         if root is not None and root.is_dir() and not os.access(root, os.R_OK | os.X_OK):
-            yield Finding(False, name, str(root), f"{root} cannot be read; give yourself the permission", needed=True)
+            yield Check(False, name, str(root), f"{root} cannot be read; give yourself the permission", needed=True)
         elif root is not None and root.is_dir() and any(root.iterdir()):
-            yield Finding(True, name, f"{root}; `bench data verify {name}` looks into it")
+            yield Check(True, name, f"{root}; `bench data verify {name}` checks it")
         else:
-            place = root or f"{definition.folder}/ in the folder that BENCH_DATA names"
-            remedy = f"optional: {place} must hold {definition.layout} ({definition.source})"
-            yield Finding(False, name, "not here", remedy)
-    for name in imported():
-        yield Finding(True, name, "imported")
+            folder = root or f"{dataset.folder}/ in the folder that BENCH_DATA names"
+            remedy = f"optional: {folder} must hold {dataset.layout} ({dataset.source})"
+            yield Check(False, name, "not here", remedy)
+    for name in imported_datasets():
+        yield Check(True, name, "imported")
 
 
-def _torch() -> Iterator[Finding]:
+def _torch() -> Iterator[Check]:
     import torch
 
     from baselines.backbones import BACKBONES
 
-    yield Finding(True, "torch", torch.__version__)
-    yield Finding(True, "threads", f"{torch.get_num_threads()} of {os.cpu_count()} cores; a recipe sets its own")
+    yield Check(True, "torch", torch.__version__)
+    yield Check(True, "threads", f"{torch.get_num_threads()} of {os.cpu_count()} cores; a recipe sets its own")
     if torch.cuda.is_available():
-        yield Finding(True, "GPU", torch.cuda.get_device_name())
+        yield Check(True, "GPU", torch.cuda.get_device_name())
     else:
-        yield Finding(
+        yield Check(
             False,
             "GPU",
             "none",
@@ -91,4 +124,4 @@ def _torch() -> Iterator[Finding]:
         if file is None:
             continue
         remedy = f"optional: downloaded on first use; without a network put {file.name} into {file.parent}, or use --weights FILE"
-        yield Finding(file.exists(), f"ImageNet weights, {name}", str(file) if file.exists() else "not here", remedy)
+        yield Check(file.exists(), f"ImageNet weights, {name}", str(file) if file.exists() else "not here", remedy)

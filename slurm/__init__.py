@@ -1,8 +1,8 @@
-"""Jobs on a cluster, or on this machine in the background: submission, what became of them, their logs. On submitit.
+"""Jobs on a Slurm cluster, or in the background of this machine: submission, state, logs. Built on submitit.
 
-Nothing here knows what the commands do that it runs. A task has a key; the ledger says which job carries it.
+This package does not know what the submitted commands do. A task has a key; the ledger says which job runs it.
 """
 
 
 class JobError(Exception):
-    """A submission or a cluster that cannot be used as asked; one line that says what to do."""
+    """A submission or a cluster that cannot be used as requested. The message is one line that says what to do."""

@@ -1,4 +1,4 @@
-"""Which job carries which task: a file that only grows, a line an event, beside the tasks' results."""
+"""The ledger: which job runs which task. An append-only file, one line for each event, beside the tasks' results."""
 
 import fcntl
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Task:
-    """Something to run once: `key` tells it from all others, `title` is for people, `command` is what runs."""
+    """A command to run once. `key` identifies it, `title` is what people read."""
 
     key: str
     title: str
@@ -19,16 +19,16 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A task given to a job, or taken back.
+class LedgerEntry:
+    """A task that was given to a job, or cancelled.
 
     Attributes:
         key, title: the task's.
-        job: Slurm's id (12_3 in an array), or a process id of this machine; "" once it was cancelled.
+        job: Slurm's job id (12_3 in an array), or a process id on this machine; "" after it was cancelled.
         cluster: "slurm" or "local".
-        folder: of the job's files, below the ledger's folder.
+        folder: the folder of the job's files, relative to the ledger's folder.
         time: when, in UTC.
-        host: the machine whose process id `job` is; "" on Slurm.
+        host: the machine to which a process id belongs; "" on Slurm.
     """
 
     key: str
@@ -39,40 +39,40 @@ class Entry:
     time: str
     host: str = ""
 
-    def logs(self, place: Path) -> list[Path]:
-        """What the job's processes printed, then what they complained; `place` is the ledger's folder."""
-        kinds = ("out", "err")
-        return [file for kind in kinds for file in sorted((place / self.folder).glob(f"{self.job}_*_log.{kind}"))]
+    def logs(self, ledger_folder: Path) -> list[Path]:
+        """The files of what the job's processes printed: first their standard output, then their standard error."""
+        folder, streams = ledger_folder / self.folder, ("out", "err")
+        return [file for stream in streams for file in sorted(folder.glob(f"{self.job}_*_log.{stream}"))]
 
 
 class Ledger:
-    """The ledger below `place`, a folder on the file system that the cluster's machines share."""
+    """The ledger in the folder `results`, which is on a file system that all machines of the cluster share."""
 
-    def __init__(self, place: Path) -> None:
-        self.place = place / ".jobs"
-        self.file = self.place / "ledger.jsonl"
+    def __init__(self, results: Path) -> None:
+        self.folder = results / ".jobs"
+        self.file = self.folder / "ledger.jsonl"
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Only one submission at a time looks and adds; the kernel lets go of the lock of a process that dies."""
-        self.place.mkdir(parents=True, exist_ok=True)
-        with open(self.place / "lock", "w") as file:
+        """Let only one process at a time read the ledger and add to it. The kernel frees the lock of a process that dies."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / "lock", "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def add(self, entries: Iterable[Entry]) -> None:
-        """Append, in one write."""
+    def add(self, entries: Iterable[LedgerEntry]) -> None:
+        """Append entries, in one write."""
         with open(self.file, "a", encoding="utf-8") as file:
             file.write("".join(json.dumps(asdict(entry)) + "\n" for entry in entries))
 
-    def entries(self) -> dict[str, Entry]:
-        """The last event of each task, by its key. A last line that was cut off is left out."""
+    def entries(self) -> dict[str, LedgerEntry]:
+        """The last entry of each task, by the task's key. An incomplete last line is ignored."""
         if not self.file.exists():
             return {}
         lines = self.file.read_text(encoding="utf-8").split("\n")[:-1]
-        return {entry.key: entry for entry in (Entry(**json.loads(line)) for line in lines)}
+        return {entry.key: entry for entry in (LedgerEntry(**json.loads(line)) for line in lines)}
 
 
 def now() -> str:
-    """The time as entries have it."""
+    """The current time as ledger entries spell it."""
     return datetime.now(UTC).isoformat(timespec="seconds")

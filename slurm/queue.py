@@ -1,4 +1,4 @@
-"""What the queue knows of jobs now: Slurm's by squeue, this machine's by their processes. No accounting is needed."""
+"""The state of jobs: Slurm's from squeue, this machine's from its processes. No accounting is needed."""
 
 import os
 import re
@@ -9,96 +9,116 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from . import JobError
-from .ledger import Entry
+from .ledger import LedgerEntry
 
-# What squeue leaves out unless asked: a job whose node failed, or that is being queued again, is not over.
-STATES = (
+# squeue leaves some of these out unless asked: a job whose node failed, or that is being queued again, is not over.
+SLURM_STATES = (
     "PENDING,RUNNING,SUSPENDED,COMPLETING,CONFIGURING,REQUEUED,REQUEUE_HOLD,REQUEUE_FED,RESV_DEL_HOLD,"
     "NODE_FAIL,PREEMPTED,SIGNALING,STAGE_OUT,STOPPED"
 )
 RUNNING = {"RUNNING", "COMPLETING", "SIGNALING", "STAGE_OUT", "SUSPENDED", "STOPPED"}
 
 
-class Live(NamedTuple):
-    """A job that is not over. word: "queued" or "running"; left: of its time limit, as squeue spells it; why: it waits."""
+class ActiveJob(NamedTuple):
+    """A job that is not over.
 
-    word: str
-    left: str = ""
-    why: str = ""
+    Attributes:
+        state: "queued" or "running".
+        time_left: until its time limit, as squeue spells it.
+        reason: why it waits.
+    """
+
+    state: str
+    time_left: str = ""
+    reason: str = ""
 
 
-def live(entries: Iterable[Entry]) -> dict[str, Live]:
-    """The jobs of these entries that are not over, by job.
+def active_jobs(entries: Iterable[LedgerEntry]) -> dict[str, ActiveJob]:
+    """The jobs of these entries that are not over, by job id.
 
     Raises:
         JobError: squeue does not answer.
     """
     entries = list(entries)
-    found: dict[str, Live] = {}
+    active: dict[str, ActiveJob] = {}
     if any(entry.cluster == "slurm" and entry.job for entry in entries):
-        found |= parsed(_ask("squeue", "--noheader", "--array", f"--states={STATES}", "--format=%i|%T|%L|%r"))
+        active |= parse_squeue(
+            _call("squeue", "--noheader", "--array", f"--states={SLURM_STATES}", "--format=%i|%T|%L|%r")
+        )
     for entry in entries:
-        if _elsewhere(entry):
-            found[entry.job] = Live("queued", why=f"on {entry.host}: only that machine knows; `bench run` does it here")
-    pids = {entry.job for entry in entries if entry.cluster == "local" and entry.job and entry.job not in found}
+        if _on_another_host(entry):
+            reason = f"on {entry.host}: only that machine knows; `bench run` does it here"
+            active[entry.job] = ActiveJob("queued", reason=reason)
+    pids = {entry.job for entry in entries if entry.cluster == "local" and entry.job and entry.job not in active}
     if pids:
-        rows = [line.split(None, 2) for line in _ask("ps", "-wweo", "pid=,ppid=,args=").splitlines()]
-        parent = {pid: above for pid, above, *_ in rows}
-        # The job starts submitit, which starts the command once a lane is free.
-        begun = {parent.get(above) for above in parent.values()}
-        jobs = [pid for pid, _, *words in rows if pid in pids and "submitit" in "".join(words)]
-        found |= {job: Live("running") if job in begun else Live("queued", why="no lane is free") for job in jobs}
-    wanted = {entry.job for entry in entries}
-    return {job: state for job, state in found.items() if job in wanted}
+        active |= _local_jobs(pids)
+    jobs = {entry.job for entry in entries}
+    return {job: state for job, state in active.items() if job in jobs}
 
 
-def parsed(text: str) -> dict[str, Live]:
-    """What `squeue --format=%i|%T|%L|%r` printed, by job."""
-    found = {}
+def _local_jobs(pids: set[str]) -> dict[str, ActiveJob]:
+    """The jobs of this machine that are not over: a job starts submitit, which starts the command once a slot is free."""
+    processes = [line.split(None, 2) for line in _call("ps", "-wweo", "pid=,ppid=,args=").splitlines()]
+    parent = {pid: parent for pid, parent, *_ in processes}
+    with_command = {parent.get(each) for each in parent.values()}
+    jobs = [pid for pid, _, *words in processes if pid in pids and "submitit" in "".join(words)]
+    waiting = ActiveJob("queued", reason="no slot is free")
+    return {job: ActiveJob("running") if job in with_command else waiting for job in jobs}
+
+
+def parse_squeue(text: str) -> dict[str, ActiveJob]:
+    """The jobs in the output of `squeue --format=%i|%T|%L|%r`, by job id."""
+    jobs = {}
     for line in text.splitlines():
-        job, state, left, why = line.strip().split("|", 3)
-        found[job] = Live("running", left) if state in RUNNING else Live("queued", why="" if why == "None" else why)
-    return found
+        job, state, time_left, reason = line.strip().split("|", 3)
+        waiting = ActiveJob("queued", reason="" if reason == "None" else reason)
+        jobs[job] = ActiveJob("running", time_left) if state in RUNNING else waiting
+    return jobs
 
 
-def longest_array() -> int:
-    """How many jobs an array may have on this cluster; 1 where there are no arrays.
+def max_array_size() -> int:
+    """The largest number of jobs that an array may have on this cluster; 1 if it has no arrays.
 
     Raises:
         JobError: scontrol does not answer.
     """
-    said = re.search(r"^MaxArraySize\s*=\s*(\d+)", _ask("scontrol", "show", "config"), re.MULTILINE)
-    return max(int(said[1]), 1) if said else 1
+    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", _call("scontrol", "show", "config"), re.MULTILINE)
+    return max(int(match[1]), 1) if match else 1
 
 
-def cancel(entries: Iterable[Entry]) -> None:
+def cancel(entries: Iterable[LedgerEntry]) -> None:
     """End these jobs, whatever state they are in.
 
     Raises:
-        JobError: one of them runs on another machine, outside Slurm.
+        JobError: one of them runs on another machine, without Slurm.
     """
     entries = list(entries)
     for entry in entries:
-        if _elsewhere(entry):
-            raise JobError(f"{entry.title}: runs on {entry.host}, and must be cancelled there")
+        if _on_another_host(entry):
+            raise JobError(f"{entry.title}: runs on {entry.host}; cancel it there")
     jobs = [entry.job for entry in entries if entry.cluster == "slurm"]
     for first in range(0, len(jobs), 500):
-        _ask("scancel", *jobs[first : first + 500])
+        _call("scancel", *jobs[first : first + 500])
     for entry in entries:
         if entry.cluster == "local":
             os.kill(int(entry.job), signal.SIGINT)  # submitit's controller ends what it started
 
 
-def _elsewhere(entry: Entry) -> bool:
-    """Whether the job, if there is one, belongs to another machine, outside Slurm."""
+def _on_another_host(entry: LedgerEntry) -> bool:
+    """Whether the entry's job, if it has one, is a process of another machine."""
     return bool(entry.job) and entry.host not in ("", socket.gethostname())
 
 
-def _ask(*words: str) -> str:
+def _call(*words: str) -> str:
+    """The output of a program.
+
+    Raises:
+        JobError: it is not installed, fails, or does not end within a minute.
+    """
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=60)
-    except (FileNotFoundError, PermissionError):  # the second: PATH has a folder that this user may not read
-        raise JobError(f"{words[0]}: not found; is this a machine of the cluster? --local needs none") from None
+    except (FileNotFoundError, PermissionError):  # the second: this user may not read a folder in PATH
+        raise JobError(f"{words[0]}: not found; run this on a machine of the cluster, or add --local") from None
     except subprocess.TimeoutExpired:
         raise JobError(f"{words[0]} does not answer within a minute") from None
     if done.returncode:

@@ -1,7 +1,6 @@
-"""What a job asks of the cluster, and the site's defaults."""
+"""The resources that a job requests from the cluster, and the site's defaults."""
 
 import dataclasses
-import os
 import re
 import shlex
 import sys
@@ -12,46 +11,49 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from . import JobError
-from .attempt import DEATHS
+from . import JobError, paths
+from .job_command import MAX_KILLS
 
-LEAST = {"gpus": 0, "cpus": 1, "nodes": 1, "max_parallel": 1, "memory": 0.001}
-# Of values in a site's file; the others are text.
-KINDS: dict[str, type | UnionType] = {
+MINIMUM = {"gpus": 0, "cpus": 1, "nodes": 1, "max_parallel": 1, "memory": 0.001}
+# The types of the values in a site's file; all others are strings.
+TYPES: dict[str, type | UnionType] = {
     **dict.fromkeys(("gpus", "cpus", "nodes", "max_parallel"), int),
     **dict.fromkeys(("sbatch", "setup"), list),
     "memory": int | float,
 }
-# Of the batch script, before the site's own lines. Where a process that watches the command is killed, by whoever, only the
-# script is left to say so; where it leaves a mark, its command was killed, and all of several must begin anew. It is no death
-# where one of them ended by itself, for which srun kills the others, nor in a job that is cancelled, preempted or at its limit.
-AGAIN = f"""bench_job=${{SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}}${{SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}}
-bench_deaths=FOLDER/deaths-$bench_job
+# Shell lines of the batch script, before the site's own: queue the job again when its command was killed, at most MAX_KILLS
+# times. If the process that watches the command is killed as well, only the script can do that. With several processes, one
+# that finds its command killed leaves a marker file, because all of them must restart. A kill does not count if one of the
+# processes ended by itself (srun then kills the others), or if the job was cancelled, preempted or reached its time limit.
+REQUEUE_SCRIPT = f"""bench_job=${{SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}}${{SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}}
+bench_kills=FOLDER/kills-$bench_job
 export BENCH_KILLED=FOLDER/killed-$bench_job
-bench_again() {{
+bench_requeue() {{
     [ -e "$BENCH_KILLED" ] || {{ [ "$1" = 137 ] && ! ls FOLDER/"$bench_job"_*_result.pkl; }} >/dev/null 2>&1 || return 0
     rm -f "$BENCH_KILLED"
     [ "$(squeue --noheader --job=$bench_job --format=%T)" = RUNNING ] || return 0
-    if echo >> "$bench_deaths" && [ "$(wc -l < "$bench_deaths")" -lt {DEATHS} ]; then scontrol requeue $bench_job
-    else echo "ended by SIGKILL {DEATHS} times" >&2; fi
+    if echo >> "$bench_kills" && [ "$(wc -l < "$bench_kills")" -lt {MAX_KILLS} ]; then scontrol requeue $bench_job
+    else echo "ended by SIGKILL {MAX_KILLS} times" >&2; fi
 }}
-trap 'bench_again $?' EXIT"""
-SITE = Path(__file__).parent / "site.toml"  # the user's own, beside site.example.toml
+trap 'bench_requeue $?' EXIT"""
 
 
 @dataclass(frozen=True)
 class Resources:
-    """Of one job.
+    """The resources of one job.
 
     Attributes:
-        partition, account, qos, constraint: as sbatch has them; None leaves it to the cluster.
-        gpus: a node; a process each. cpus: a process. memory: gigabytes a node. nodes: how many.
-        time: the limit: "H:MM:SS", "D-HH:MM:SS" or minutes.
+        partition, account, qos, constraint: as sbatch takes them; None: the cluster's default.
+        gpus: GPUs per node; one process per GPU.
+        cpus: CPU cores per process.
+        memory: gigabytes per node.
+        nodes: the number of nodes.
+        time: the time limit: "H:MM:SS", "D-HH:MM:SS" or minutes.
         max_parallel: how many jobs of an array run at once.
-        sbatch: further options, each "name=value", without the dashes.
-        setup: lines of shell before the command: modules, variables.
-        python: the words that start Python in a job, a container's before its own; None: this process's Python.
-        scratch: a folder on a node's own disk; variables in it are the job's.
+        sbatch: more options of sbatch, each "name=value", without the dashes.
+        setup: shell lines before the command: modules, variables.
+        python: the command that starts Python in a job, for example in a container; None: this process's Python.
+        scratch: a folder on the node's own disk; the job replaces variables in it.
     """
 
     partition: str | None = None
@@ -71,101 +73,107 @@ class Resources:
 
     @property
     def processes(self) -> int:
-        """A node's: one a GPU."""
+        """Processes per node: one per GPU."""
         return max(self.gpus, 1)
 
     @property
     def interpreter(self) -> str:
-        """What starts Python in a job, as words of shell."""
+        """The shell command that starts Python in a job."""
         return self.python or shlex.quote(sys.executable)
 
     @property
     def minutes(self) -> int:
-        """The time limit, which Slurm counts in whole minutes.
+        """The time limit in whole minutes, as Slurm counts it.
 
         Raises:
-            JobError: not a time.
+            JobError: `time` is not a time.
         """
         matched = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)|(\d+)", self.time)
         if matched is None:
             raise JobError(f"--time {self.time}: not a time; write H:MM:SS, D-HH:MM:SS or minutes")
-        days, hours, minutes, seconds, alone = (int(part or 0) for part in matched.groups())
-        limit = alone or (days * 24 + hours) * 60 + minutes + (seconds + 59) // 60
+        days, hours, minutes, seconds, minutes_alone = (int(part or 0) for part in matched.groups())
+        limit = minutes_alone or (days * 24 + hours) * 60 + minutes + (seconds + 59) // 60
         if not limit:
-            raise JobError(f"--time {self.time}: a job has a limit; give what the partition allows at most")
+            raise JobError(f"--time {self.time}: a job needs a limit; give at most the partition's")
         return limit
 
     def parameters(self, name: str, folder: Path, after: Sequence[str] = ()) -> dict[str, Any]:
-        """As submitit's Slurm executor takes them.
+        """The parameters for submitit's Slurm executor.
 
         Args:
-            name, folder: the jobs'.
-            after: jobs that must be over first.
+            name, folder: of the jobs.
+            after: ids of jobs that must be over before these start.
         """
-        known = {
+        options = {
             "partition": self.partition,
             "account": self.account,
             "qos": self.qos,
             "constraint": self.constraint,
             "gpus_per_node": self.gpus or None,
             "mem": f"{round(self.memory * 1024)}MB" if self.memory else None,
-            "setup": [AGAIN.replace("FOLDER", shlex.quote(str(folder))), *self.setup],
-            # Whatever a site's default is, a job may be queued again, and one process that ends badly ends them all.
+            "setup": [REQUEUE_SCRIPT.replace("FOLDER", shlex.quote(str(folder))), *self.setup],
+            # Whatever the site's defaults are, a job may be queued again, and a process that fails ends all others.
             "additional_parameters": {"requeue": True}
-            | dict(_pair(text) for text in self.sbatch)
+            | dict(_name_and_value(text) for text in self.sbatch)
             | ({"dependency": ":".join(("afterany", *after))} if after else {}),
             "srun_args": ["--kill-on-bad-exit=1"],
         }
-        return {key: value for key, value in known.items() if value is not None} | {
+        return {key: value for key, value in options.items() if value is not None} | {
             "job_name": name,
             "time": self.minutes,
             "nodes": self.nodes,
             "ntasks_per_node": self.processes,
             "cpus_per_task": self.cpus,
             "array_parallelism": self.max_parallel,
-            # Time enough to save a state, and never more than a third of the limit.
+            # Enough time to save the state, but never more than a third of the limit.
             "signal_delay_s": min(90, self.minutes * 20),
         }
 
 
-def _pair(text: str) -> tuple[str, Any]:
+def _name_and_value(text: str) -> tuple[str, Any]:
     name, equals, value = text.lstrip("-").partition("=")
     if not name.strip():
-        raise JobError(f"--sbatch {text!r}: give NAME=VALUE, or the NAME of a switch")
+        raise JobError(f"--sbatch {text!r}: give NAME=VALUE, or the NAME of an option without a value")
     return name, value if equals else True
 
 
 def resolve(options: Mapping[str, Any]) -> Resources:
-    """Resources from the site's file (BENCH_SITE, or slurm/site.toml where there is one) and, before it, the options.
+    """The resources: the options where they are given, otherwise the site's file (BENCH_SITE, or slurm/site.toml if it exists).
 
     Raises:
-        JobError: a file that is not TOML, or an unknown key or wrong kind of value in it.
+        JobError: the file is missing or not TOML, has an unknown key or a value of the wrong type, or a number is too small.
     """
-    named = os.environ.get("BENCH_SITE")
-    file = Path(named or SITE)
-    said: dict[str, Any] = {}
+    file = paths.site_file() or paths.DEFAULT_SITE_FILE
+    site = _read_site_file(file)
+    given = {key: value for key, value in options.items() if value not in (None, (), [])}
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in {**site, **given}.items()
+    }
+    for key, minimum in MINIMUM.items():
+        if values.get(key) is not None and not values[key] >= minimum:
+            source = f"--{key}" if key in given else f"{file}: {key}"
+            raise JobError(f"{source} {values[key]}: give {minimum} or more")
+    return Resources(**values)
+
+
+def _read_site_file(file: Path) -> dict[str, Any]:
+    """The checked values of a site's file. Only the default file may be missing."""
     try:
-        said = tomllib.loads(file.read_text(encoding="utf-8"))
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        if named:
-            raise JobError(f"BENCH_SITE={file}: no such file") from None
+        if file == paths.DEFAULT_SITE_FILE:
+            return {}
+        raise JobError(f"BENCH_SITE={file}: no such file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise JobError(f"{file}: not TOML: {error}") from None
-    fields = {field.name: field for field in dataclasses.fields(Resources)}
-    for key, value in said.items():
-        if key not in fields:
-            raise JobError(f"{file}: unknown key {key!r}; there are {', '.join(fields)}")
+    keys = [field.name for field in dataclasses.fields(Resources)]
+    for key, value in values.items():
+        if key not in keys:
+            raise JobError(f"{file}: unknown key {key!r}; the keys are {', '.join(keys)}")
         if (
-            not isinstance(value, KINDS.get(key, str))
+            not isinstance(value, TYPES.get(key, str))
             or isinstance(value, bool)
             or (isinstance(value, list) and not all(isinstance(each, str) for each in value))
         ):
-            raise JobError(f"{file}: {key} = {value!r} is of the wrong kind; slurm/site.example.toml shows it")
-    chosen = {key: value for key, value in options.items() if value not in (None, (), [])}
-    both: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in {**said, **chosen}.items()
-    }
-    for key, least in LEAST.items():
-        if both.get(key) is not None and not both[key] >= least:
-            raise JobError(f"{f'--{key}' if key in chosen else f'{file}: {key}'} {both[key]}: give {least} or more")
-    return Resources(**both)
+            raise JobError(f"{file}: {key} = {value!r} has the wrong type; see slurm/site.example.toml")
+    return values

@@ -1,4 +1,4 @@
-"""Tasks into jobs: one array on Slurm, or processes in the background of this machine."""
+"""Submit tasks as jobs: job arrays on Slurm, or background processes of this machine."""
 
 import io
 import os
@@ -11,16 +11,17 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from . import JobError, queue
-from .attempt import Attempt
-from .ledger import Entry, Ledger, Task, now
+from .job_command import JobCommand
+from .ledger import Ledger, LedgerEntry, Task, now
 from .resources import Resources
 
-ARRAY = 1000  # jobs, at most: what Slurm takes where a site leaves MaxArraySize alone
-FOREVER = 5_000_000  # minutes: a limit is for those who wait in a queue, and here waiting for a lane would count
-MAX_TIMEOUTS = 1000  # a run that needs many limits' time is no fault; one that fails by itself is never queued again
+T = TypeVar("T")
+MAX_ARRAY_JOBS = 1000  # what Slurm accepts if a site does not set MaxArraySize
+NO_TIME_LIMIT = 5_000_000  # minutes, on this machine: the time that a job waits for a slot would count too
+MAX_TIMEOUTS = 1000  # a run may need the time of many limits; a run that fails by itself is never queued again
 
 
 def submit(
@@ -31,60 +32,69 @@ def submit(
     name: str,
     local: bool,
     after: Sequence[str] = (),
-) -> list[Entry]:
-    """Submit tasks as job arrays (or on this machine) and note them in the ledger, whose lock the caller holds.
+) -> list[LedgerEntry]:
+    """Submit tasks as job arrays (or on this machine) and add them to the ledger. The caller holds the ledger's lock.
 
-    after: jobs on the cluster that must be over first.
+    Args:
+        environment: variables that are added to each job's own.
+        name: of the jobs.
+        local: run them in the background of this machine, without Slurm.
+        after: ids of Slurm jobs that must be over before these start.
 
     Raises:
-        JobError: what sbatch said of an array that it refused, which leaves nothing behind; those that it took before stay.
+        JobError: sbatch refused an array; nothing of that array remains, and arrays that were accepted before it stay.
     """
-    import submitit
-    from submitit.core.utils import FailedJobError
-
-    lanes = lanes_here(ledger.place, resources) if local else None
-    attempts = [Attempt(task.command, environment, lanes) for task in tasks]
-    longest = ARRAY if local else queue.longest_array()
-    batches = ledger.place / "batches"
+    slots = local_slots(ledger.folder, resources) if local else None
+    commands = [JobCommand(task.command, environment, slots) for task in tasks]
+    batches = ledger.folder / "batches"
     batches.mkdir(parents=True, exist_ok=True)
-    entries: list[Entry] = []
     cluster, host = ("local", socket.gethostname()) if local else ("slurm", "")
-    for part in _parts(list(zip(tasks, attempts, strict=True)), longest):
+    entries: list[LedgerEntry] = []
+    pairs = list(zip(tasks, commands, strict=True))
+    for array in _arrays(pairs, MAX_ARRAY_JOBS if local else queue.max_array_size()):
         folder = Path(tempfile.mkdtemp(dir=batches, prefix=now().replace(":", "") + "-"))
         folder.chmod(batches.stat().st_mode)
-        hung_up = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what is started here outlives the terminal
-        try:
-            executor: submitit.LocalExecutor | submitit.SlurmExecutor
-            if local:
-                executor = submitit.LocalExecutor(folder, max_num_timeout=MAX_TIMEOUTS)
-                executor.update_parameters(timeout_min=FOREVER, tasks_per_node=1)
-            else:
-                executor = submitit.SlurmExecutor(folder, max_num_timeout=MAX_TIMEOUTS, python=resources.interpreter)
-                executor.update_parameters(**resources.parameters(name, folder.absolute(), after))
-            # What sbatch says of a refusal is in the error as well.
-            with redirect_stderr(io.StringIO()), _detached(folder) if local else nullcontext():
-                # A job each; an array where there are several.
-                jobs = executor.submit_array([attempt for _, attempt in part])
-        except (FailedJobError, RuntimeError, ValueError) as error:
-            shutil.rmtree(folder)
-            said = [line for line in str(error).splitlines() if "error" in line.lower()] or str(error).splitlines()
-            raise JobError(said[0].strip()) from error
-        finally:
-            signal.signal(signal.SIGHUP, hung_up)
-        place = str(folder.relative_to(ledger.place))
-        made = [
-            Entry(task.key, task.title, job.job_id, cluster, place, now(), host)
-            for (task, _), job in zip(part, jobs, strict=True)
+        jobs = _submit_array([command for _, command in array], folder, resources, name, local, after)
+        submitted = [
+            LedgerEntry(task.key, task.title, job, cluster, str(folder.relative_to(ledger.folder)), now(), host)
+            for (task, _), job in zip(array, jobs, strict=True)
         ]
-        ledger.add(made)  # before the next part, which may be refused
-        entries += made
+        ledger.add(submitted)  # before the next array, which may be refused
+        entries += submitted
     return entries
 
 
+def _submit_array(
+    commands: Sequence[JobCommand], folder: Path, resources: Resources, name: str, local: bool, after: Sequence[str]
+) -> list[str]:
+    """Submit one array; the ids of its jobs. `folder` is deleted if it is refused."""
+    import submitit
+    from submitit.core.utils import FailedJobError
+
+    on_hangup = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the processes started here outlive the terminal
+    try:
+        executor: submitit.LocalExecutor | submitit.SlurmExecutor
+        if local:
+            executor = submitit.LocalExecutor(folder, max_num_timeout=MAX_TIMEOUTS)
+            executor.update_parameters(timeout_min=NO_TIME_LIMIT, tasks_per_node=1)
+        else:
+            executor = submitit.SlurmExecutor(folder, max_num_timeout=MAX_TIMEOUTS, python=resources.interpreter)
+            executor.update_parameters(**resources.parameters(name, folder.absolute(), after))
+        # The error contains what sbatch prints when it refuses.
+        with redirect_stderr(io.StringIO()), _output_to_file(folder) if local else nullcontext():
+            return [job.job_id for job in executor.submit_array(list(commands))]
+    except (FailedJobError, RuntimeError, ValueError) as error:
+        shutil.rmtree(folder)
+        lines = str(error).splitlines()
+        raise JobError(next((line for line in lines if "error" in line.lower()), lines[0]).strip()) from error
+    finally:
+        signal.signal(signal.SIGHUP, on_hangup)
+
+
 @contextmanager
-def _detached(folder: Path) -> Iterator[None]:
-    """What is started in the block speaks into a file: a pipe that it held would not end while it runs."""
-    kept = [os.dup(number) for number in (1, 2)]
+def _output_to_file(folder: Path) -> Iterator[None]:
+    """Processes started in the block write to a file: a pipe that they inherit would stay open as long as they run."""
+    saved = [os.dup(number) for number in (1, 2)]
     file = os.open(folder / "controllers.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     sys.stdout.flush()
     try:
@@ -92,67 +102,70 @@ def _detached(folder: Path) -> Iterator[None]:
             os.dup2(file, number)
         yield
     finally:
-        for number, before in zip((1, 2), kept, strict=True):
-            os.dup2(before, number)
-        for each in (file, *kept):
+        for number, original in zip((1, 2), saved, strict=True):
+            os.dup2(original, number)
+        for each in (file, *saved):
             os.close(each)
 
 
-def lanes_here(place: Path, resources: Resources) -> dict[Path, dict[str, str]]:
-    """Where jobs may run on this machine, each alone: one lane a GPU, or as many as there are cores for.
+def local_slots(ledger_folder: Path, resources: Resources) -> dict[Path, dict[str, str]]:
+    """Slots for jobs on this machine: one for each GPU, or as many as the CPU cores allow. Each slot runs one job at a time.
 
-    All that is submitted on this machine to the ledger below `place` shares them.
+    The jobs of a ledger on one machine share the slots.
+
+    Returns:
+        For each slot's lock file, the variables that the slot adds to the environment.
 
     Raises:
-        JobError: more than this machine has, or than a job without a scheduler can use.
+        JobError: no GPU is available, or a job wants more than one process.
     """
     if resources.processes * resources.nodes > 1:
-        raise JobError("--local: a job has one GPU at most; torchrun trains one experiment with several (README)")
+        raise JobError("--local: a job has at most one GPU; torchrun trains one experiment on several GPUs (README)")
     if resources.gpus:
-        lanes = {f"gpu{number}": {"CUDA_VISIBLE_DEVICES": number} for number in gpus_here()}
-        if not lanes:
-            raise JobError("--local --gpus 1: nvidia-smi shows no GPU here; --gpus 0 runs on the processor")
+        slots = {f"gpu{number}": {"CUDA_VISIBLE_DEVICES": number} for number in available_gpus()}
+        if not slots:
+            raise JobError("--local --gpus 1: nvidia-smi shows no GPU here; --gpus 0 runs on the CPU")
     else:
-        lanes = {f"cpu{number}": {} for number in range(max(len(os.sched_getaffinity(0)) // resources.cpus, 1))}
-    folder = place / "lanes" / socket.gethostname()
+        slots = {f"cpu{number}": {} for number in range(max(len(os.sched_getaffinity(0)) // resources.cpus, 1))}
+    folder = ledger_folder / "slots" / socket.gethostname()
     folder.mkdir(parents=True, exist_ok=True)
-    return {folder / name: besides for name, besides in list(lanes.items())[: resources.max_parallel]}
+    return {folder / name: environment for name, environment in list(slots.items())[: resources.max_parallel]}
 
 
-def gpus_here() -> list[str]:
+def available_gpus() -> list[str]:
     """The GPUs of this machine that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     if "CUDA_VISIBLE_DEVICES" in os.environ:
         return [name for name in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if name]
     try:
-        listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True)
-    except (FileNotFoundError, PermissionError):  # the second: PATH has a folder that this user may not read
+        done = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True)
+    except (FileNotFoundError, PermissionError):  # the second: this user may not read a folder in PATH
         return []
-    return [str(number) for number, _ in enumerate(line for line in listed.stdout.splitlines() if line[:4] == "GPU ")]
+    return [str(number) for number, _ in enumerate(line for line in done.stdout.splitlines() if line[:4] == "GPU ")]
 
 
-def scripts(count: int, resources: Resources, name: str, after: Sequence[str] = ()) -> list[str]:
-    """The sbatch scripts of `count` jobs, an array each, as submitit will write them.
+def sbatch_scripts(count: int, resources: Resources, name: str, after: Sequence[str] = ()) -> list[str]:
+    """The sbatch scripts of `count` jobs as submitit will write them, one for each array.
 
-    Where no cluster answers, arrays are as long as on one that was left as it comes.
+    If no cluster answers, arrays are as long as on a cluster that does not set MaxArraySize.
     """
     try:
-        longest = queue.longest_array()
+        longest = queue.max_array_size()
     except JobError:
-        longest = ARRAY
-    return [_script(len(part), resources, name, after) for part in _parts(range(count), longest)]
+        longest = MAX_ARRAY_JOBS
+    return [_sbatch_script(len(array), resources, name, after) for array in _arrays(range(count), longest)]
 
 
-def _parts(whole: Sequence[Any], longest: int) -> Iterator[Sequence[Any]]:
-    """Of the length of arrays."""
-    length = min(ARRAY, longest)
-    for first in range(0, len(whole), length):
-        yield whole[first : first + length]
+def _arrays(jobs: Sequence[T], longest: int) -> Iterator[Sequence[T]]:
+    """Consecutive parts of `jobs`, none longer than an array may be."""
+    length = min(MAX_ARRAY_JOBS, longest)
+    for first in range(0, len(jobs), length):
+        yield jobs[first : first + length]
 
 
-def _script(count: int, resources: Resources, name: str, after: Sequence[str]) -> str:
+def _sbatch_script(count: int, resources: Resources, name: str, after: Sequence[str]) -> str:
     from submitit.slurm.slurm import _make_sbatch_string
 
     folder = Path("FOLDER")
     command = f"{resources.interpreter} -u -m submitit.core._submit {folder}"
-    array = count if count > 1 else None
-    return str(_make_sbatch_string(command, folder, map_count=array, **resources.parameters(name, folder, after)))
+    parameters: dict[str, Any] = resources.parameters(name, folder, after)
+    return str(_make_sbatch_string(command, folder, map_count=count if count > 1 else None, **parameters))

@@ -7,4 +7,4 @@ from pathlib import Path
 
 from baselines.interface.registry import Registry
 
-BACKBONES = Registry("backbone", Path(__file__).parent, __name__, base="Backbone")
+BACKBONES = Registry("backbone", Path(__file__).parent, __name__, base="baselines.interface.backbone:Backbone")

@@ -1,4 +1,4 @@
-"""What a model must implement, and how the harness finds it. Plug-ins import from here:
+"""What a model must implement. Plug-ins import it from here:
 
 from baselines.interface import Baseline, Clips, register
 """
@@ -6,11 +6,12 @@ from baselines.interface import Baseline, Clips, register
 from importlib import import_module
 from typing import Any
 
-# Each public name and the module of this package that defines it. They are imported when asked for: the registry and the errors
-# are needed by code that must not wait for torch.
+# Each public name and the module of this package that defines it. A module is imported when its name is first used, so that code
+# that needs only the registry or the error does not wait for torch.
 _PUBLIC = {
     **{"Baseline": "baseline", "Clips": "baseline"},
     **{"Backbone": "backbone", "TemporalLayer": "backbone"},
+    "Matcher": "matcher",
     **{"Registry": "registry", "register": "registry"},
     "UserError": "errors",
 }

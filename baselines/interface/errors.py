@@ -1,8 +1,8 @@
-"""What a user can mend."""
+"""The error for what a user can correct."""
 
 
 class UserError(Exception):
-    """Bad input. The message is one line that names the file, option or value and says what to do.
+    """Invalid input. The message is one line that names the file, option or value and says what to do.
 
-    The command line prints the message alone and exits with 2; a traceback is shown only with `--debug`.
+    The command line prints only the message and exits with status 2. `--debug` adds the traceback.
     """

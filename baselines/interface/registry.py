@@ -1,24 +1,22 @@
-"""Names for the things under comparison, read from the source files so that listing them imports nothing.
+"""Registries: the baselines, data sets and suites by name.
 
-A file enters a class or function under one or more names by a decorator with literal names:
+A class is registered under one or more names by a decorator:
 
     @register("lstm", "gru")
     class Recurrent(Baseline):
         \"\"\"Frame embeddings through a recurrent layer, outputs averaged.\"\"\"
 
-The registry finds the decorator in the file's syntax tree, takes the first line of the docstring as the summary, and imports
-the file only when the entry is asked for.
+The project's own files are read as syntax trees, so that listing names imports neither torch nor pandas: the folder decides
+the kind, and the class is imported and checked when it is asked for. A plug-in file is imported at once (see `plugins`).
 """
 
 import ast
 import difflib
 import importlib
-import importlib.util
+import inspect
 import re
 import sys
-import traceback
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,164 +24,151 @@ from typing import Any, TypeVar
 from .errors import UserError
 
 T = TypeVar("T")
-NAME = re.compile(r"[A-Za-z0-9][\w.-]*")  # what can stand before a method's `+` and a data set's `@` and `:`
-PLUGIN = "plugin_"  # begins the module names of plug-in files
+NAME = re.compile(r"[A-Za-z0-9][\w.-]*")  # must be distinct from a method's `+` and a data set's `@` and `:`
 
 
 def register(*names: str) -> Callable[[T], T]:
-    """Enter the decorated class or function under `names`. A mark for `Registry`, which reads it without importing."""
+    """Register the decorated class under `names`."""
+    if not names or not all(isinstance(name, str) for name in names):
+        raise TypeError('register takes one or more names as strings: @register("NAME")')
 
     def mark(item: T) -> T:
-        item.names = names  # type: ignore[attr-defined]
+        item.registered_names = names  # type: ignore[attr-defined]
         return item
 
     return mark
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """The end of an error message for a wrong name: the nearest right one, or all of them."""
+    """The end of an error message for an unknown name: the closest known name, or all of them."""
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One named thing: where it is defined and what it says of itself."""
+    """A registered class: where it is defined, and its docstring."""
 
     name: str
     file: Path
     module: str
     attribute: str
-    summary: str
+    docstring: str
 
     @property
-    def is_plugin(self) -> bool:
-        """Whether its file is not the package's own."""
-        return self.module.startswith(PLUGIN)
+    def summary(self) -> str:
+        """One line: of a class with several names the sentence that begins with "`name`: ", else the docstring's first line."""
+        own = re.search(rf"`{re.escape(self.name)}`: (.*?)\.(?=\s|$)", self.docstring, re.DOTALL)
+        return " ".join(own[1].split()) if own else self.docstring.partition("\n")[0]
 
-    def load(self) -> Any:
-        """Import the file and return the class or function."""
-        if self.is_plugin:
-            return getattr(import_plugin(self.file), self.attribute)
-        return getattr(importlib.import_module(self.module), self.attribute)
-
-
-def import_plugin(file: Path) -> Any:
-    """The module of a plug-in file, which is run once. Whatever it raises comes through; see `plugin_at_fault`."""
-    name = _plugin_module(file)
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, file)
-        if spec is None or spec.loader is None:
-            raise UserError(f"--plugin {file}: not a Python file; its name must end in .py")
-        sys.modules[name] = loaded = importlib.util.module_from_spec(spec)
-        try:
-            spec.loader.exec_module(loaded)
-        except BaseException:
-            del sys.modules[name]  # no half of a module
-            raise
-    return sys.modules[name]
-
-
-def _plugin_module(file: Path) -> str:
-    """Two plug-ins in two folders may have one file name."""
-    return f"{PLUGIN}{file.stem}_{zlib.crc32(bytes(file.absolute())):08x}"
-
-
-def plugin_at_fault(error: BaseException) -> str | None:
-    """`FILE, line N` of the plug-in whose code raised `error`, or whose class it speaks of; None where it is none's."""
-    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
-        if frame.f_globals.get("__name__", "").startswith(PLUGIN):
-            return f"{frame.f_code.co_filename}, line {line}"
-    # Nothing of its code ran: it cannot be constructed, or lacks what the harness asks of it.
-    for name, module in list(sys.modules.items()):
-        for kind in vars(module).values() if name.startswith(PLUGIN) else ():
-            if isinstance(kind, type) and kind.__module__ == name and re.search(rf"\b{kind.__name__}\b", str(error)):
-                return f"{module.__file__}, class {kind.__name__}"
-    return None
+    @property
+    def longer_names(self) -> dict[str, str]:
+        """What may follow the name: the lines `PATTERN: meaning` of the docstring's section "Longer names"."""
+        section = re.search(r"^Longer names:\n((?:    .*\n?)+)", self.docstring, re.MULTILINE)
+        lines = re.findall(r"^    (\S+): (.*(?:\n     +.*)*)", section[1] if section else "", re.MULTILINE)
+        return {pattern: " ".join(meaning.split()) for pattern, meaning in lines}
 
 
 class Registry:
-    """The entries of one kind (`baseline`, `data set`) found in a package's folder and in plug-in files.
+    """The classes of one kind, from a folder of the project and from plug-in files.
 
     Args:
-        kind: the word for error messages.
-        folder: where the package's files lie.
-        package: the package's dotted name.
-        base: the name of the base class whose subclasses belong here; how a plug-in file's entries are told apart.
+        kind: the word for error messages, such as "baseline" or "data set".
+        folder: the project's files of this kind.
+        package: the dotted name of that folder.
+        base: "module:Class", the base class of all entries. It is not imported until an entry is.
     """
 
     def __init__(self, kind: str, folder: Path, package: str, base: str) -> None:
         self.kind, self.base = kind, base
         self.entries: dict[str, Entry] = {}
         for file in sorted(folder.glob("*.py")):
-            self.add_file(file, f"{package}.{file.stem}")
+            self.add(entries_in_source(file, f"{package}.{file.stem}"))
 
-    def add_file(self, file: Path, module: str | None = None) -> list[Entry]:
-        """Enter what `file` registers for this kind; a plug-in when no `module` is given. Returns the new entries.
+    @property
+    def base_name(self) -> str:
+        """The base class without its module."""
+        return self.base.partition(":")[2]
+
+    def accepts(self, item: object) -> bool:
+        """Whether `item` is a subclass of the base class. Imports nothing: a subclass has imported its base."""
+        module, _, name = self.base.partition(":")
+        base = getattr(sys.modules.get(module), name, None)
+        return base is not None and isinstance(item, type) and issubclass(item, base)
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Add all entries, or none.
 
         Raises:
-            UserError: no such file, not Python, or a name that is taken or cannot be part of a method or a data set's name.
+            UserError: a name is taken, or cannot be part of a method or of a data set's name.
         """
-        file = file.absolute()  # a plug-in is read again later, perhaps from another folder
-        try:
-            tree = ast.parse(file.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UserError(f"--plugin {file}: {error.strerror}") from error
-        except SyntaxError as error:
-            raise UserError(f"{file}, line {error.lineno or 1}: {error.msg}") from error
-        except ValueError as error:  # not UTF-8; before Python 3.11.4, null bytes as well
-            raise UserError(f"--plugin {file}: not a Python file ({error})") from error
-        module = module or _plugin_module(file)
-        found = []
-        for node in tree.body:
-            if isinstance(node, ast.ClassDef) and any(ast.unparse(b).split(".")[-1] == self.base for b in node.bases):
-                text = ast.get_docstring(node) or ""
-                found += [
-                    Entry(name, file, module, node.name, _summary(name, text)) for name in _registered_names(node, file)
-                ]
-        for entry in found:
+        added: dict[str, Entry] = {}
+        for entry in entries:
             if not NAME.fullmatch(entry.name):
                 raise UserError(
-                    f"{file}: {self.kind} {entry.name!r}: a name is made of letters, digits, '.', '_' and '-'"
+                    f"{entry.file}: {self.kind} {entry.name!r}: a name begins with a letter or digit and consists of "
+                    "letters, digits, '.', '_' and '-'"
                 )
-            taken = self.entries.get(entry.name, entry)
-            if (taken.file.resolve(), taken.attribute) != (file.resolve(), entry.attribute):
+            taken = (self.entries | added).get(entry.name, entry)
+            if (taken.file.resolve(), taken.attribute) != (entry.file.resolve(), entry.attribute):
                 raise UserError(
-                    f"{file}: {self.kind} {entry.name!r} is taken by {taken.file}; register it under another name"
+                    f"{entry.file}: {self.kind} {entry.name!r} is taken by {taken.file}; register another name"
                 )
-            self.entries[entry.name] = entry
-        return found
+            added[entry.name] = entry
+        self.entries.update(added)
 
     def names(self) -> list[str]:
         """All names, sorted."""
         return sorted(self.entries)
 
     def entry(self, name: str) -> Entry:
-        """What stands under that name; nothing is imported.
+        """The entry of that name. Imports nothing.
 
         Raises:
-            UserError: no such name; the message gives the nearest right one.
+            UserError: no such name; the message gives the closest known one.
         """
         if name not in self.entries:
             raise UserError(f"no {self.kind} {name!r}; {nearest(name, self.names())}")
         return self.entries[name]
 
     def get(self, name: str) -> Any:
-        """The class or function of that name; its file is imported now. Raises as `entry` does."""
-        return self.entry(name).load()
+        """The class of that name. Its file is imported now.
+
+        Raises:
+            UserError: no such name, or the class is not a subclass of the registry's base class.
+        """
+        entry = self.entry(name)
+        item = getattr(importlib.import_module(entry.module), entry.attribute)
+        if not self.accepts(item):
+            raise UserError(
+                f"{entry.file}: class {entry.attribute} is registered as the {self.kind} {name!r} but is not a "
+                f"subclass of {self.base_name}"
+            )
+        return item
 
 
-def _registered_names(node: ast.ClassDef, file: Path) -> list[str]:
-    for mark in node.decorator_list:
-        if isinstance(mark, ast.Call) and ast.unparse(mark.func).split(".")[-1] == "register":
-            names = [getattr(argument, "value", None) for argument in mark.args]
+def entries_in_source(file: Path, module: str) -> list[Entry]:
+    """What the decorators in a file's source register. The file is not imported."""
+    classes = (node for node in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef))
+    return [
+        Entry(name, file, module, node.name, ast.get_docstring(node) or "")
+        for node in classes
+        for name in _names_in_source(node, file)
+    ]
+
+
+def _names_in_source(node: ast.ClassDef, file: Path) -> list[str]:
+    for decorator in node.decorator_list:
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).split(".")[-1] == "register":
+            names = [getattr(argument, "value", None) for argument in decorator.args]
             if not names or not all(isinstance(name, str) for name in names):
-                raise UserError(f"{file}, line {mark.lineno}: the names in @register must be written out as texts")
+                raise UserError(f"{file}, line {decorator.lineno}: write the names in @register as string literals")
             return [str(name) for name in names]
     return []
 
 
-def _summary(name: str, docstring: str) -> str:
-    """What a docstring says of one of several names (a sentence that begins with "`name`: "), or else its first line."""
-    own = re.search(rf"`{re.escape(name)}`: (.*?)\.(?=\s|$)", docstring, re.DOTALL)
-    return " ".join(own[1].split()) if own else docstring.partition("\n")[0]
+def entries_of_class(item: type, file: Path, attribute: str) -> list[Entry]:
+    """What the decorator of an imported class registers; `attribute` is its name in its module."""
+    text = inspect.cleandoc(vars(item).get("__doc__") or "")
+    names: tuple[str, ...] = vars(item)["registered_names"]
+    return [Entry(name, file, item.__module__, attribute, text) for name in names]

@@ -1,8 +1,11 @@
-"""`bench`: a function a verb, and nothing else. torch is imported only by the verbs that need it.
+"""The `bench` command. This file holds the program and what becomes of its errors; the verbs are in
 
-Here: the program and what becomes of its errors. running: verbs that make results; reading: verbs that show what is there;
-pictures: verbs that draw; data: verbs on data sets; suites: verbs on suites; cluster: verbs on jobs; tuning: the verb that
-searches; options and printing: what they share.
+run: run, eval, score, features         tune: tune
+results: show, table, verdict, records  figures: figure, gallery, report
+suites: plan, suite                     jobs: submit, retry, status, logs, cancel, clean
+data: data                              info: list, doctor, speed
+
+A verb parses its options, calls one function and prints what it returns. torch is imported only by the verbs that need it.
 """
 
 import os
@@ -13,77 +16,76 @@ from pathlib import Path
 import typer
 
 from baselines.interface.errors import UserError
-from baselines.interface.registry import plugin_at_fault
+from baselines.interface.plugins import plugin_at_fault
 from benchmarks import launch, paths
 from slurm import JobError
 
-from . import cluster, data, pictures, reading, running, suites, tuning
+from . import data, figures, info, jobs, results, run, suites, tune
 
 app = typer.Typer(
-    help="Video person re-identification under one trainer, named protocols and seeds: what a temporal baseline is "
-    "worth, with and without Adversarial Feature Augmentation.",
+    help="Compare models for video person re-identification, with and without Adversarial Feature Augmentation (AFA): the "
+    "same training, data, evaluation protocols and seeds for all.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    epilog="A user's error is one line and exit status 2; --debug, anywhere, shows the traceback. "
-    "BENCH_DATA: data sets; BENCH_CACHE: what is derived from them; BENCH_RESULTS: runs (results/runs).",
+    epilog="An error that you can fix is one line, with exit status 2; add --debug to any command for the traceback. "
+    "Environment variables: BENCH_DATA, the folder of the data sets; BENCH_CACHE, the folder of files derived from them; "
+    "BENCH_RESULTS, the folder of the runs (default: results/runs).",
 )
-app.add_typer(running.verbs)
-app.add_typer(tuning.verbs)
-app.add_typer(reading.verbs)
-app.add_typer(suites.plan_verbs)
-app.add_typer(suites.verbs, name="suite")
-app.add_typer(cluster.verbs)
-app.add_typer(pictures.verbs)
+for verbs in (run, tune, info, results, suites, jobs, figures):
+    app.add_typer(verbs.verbs)
+app.add_typer(suites.suite_verbs, name="suite")
 app.add_typer(data.verbs, name="data")
-app.add_typer(reading.records_verbs, name="records")
+app.add_typer(results.records_verbs, name="records")
 
-USER, STOPPED, READER_GONE = 2, 130, 141  # exit statuses; the last two as shells have them after SIGINT and SIGPIPE
+USER_ERROR = 2  # exit statuses; the other two as shells have them after SIGINT and SIGPIPE
+STOPPED = 130
+OUTPUT_CLOSED = 141
 
 
 def main() -> None:
     """The `bench` command."""
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
-    me, errors = launch.process_info(), sys.stderr
-    if me.rank > 0 and not debug:
-        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for good: of several, one speaks
+    process, errors = launch.process_info(), sys.stderr
+    if process.rank > 0 and not debug:
+        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the end: only the first process prints
     try:
         status = app(standalone_mode=False) or 0
-        sys.stdout.flush()  # here, where a reader who has gone can still be noticed
-        line = "stopped; the same command goes on from the last checkpoint" if status == STOPPED else ""
+        sys.stdout.flush()  # here, where a closed pipe can still be handled
+        message = "stopped; the same command resumes from the last checkpoint" if status == STOPPED else ""
     except BaseException as error:
-        # `bench list | head -1`: the reader has what it wanted. typer exits with 1 then, and says no more.
+        # `bench list | head -1`. typer hides the BrokenPipeError in an exit with status 1.
         if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            sys.exit(READER_GONE)
+            sys.exit(OUTPUT_CLOSED)
         if isinstance(error, SystemExit):
             raise
         if debug:
             traceback.print_exception(error)
-        status, line = _explained(error)
-    if line and me.rank == 0:
-        print(f"bench: {line}", file=errors)
-    elif line and status != STOPPED:  # and each of its own trouble
-        print(f"bench, process {me.rank} of {me.world_size}: {line}", file=errors)
+        status, message = _status_and_message(error)
+    if message and process.rank == 0:
+        print(f"bench: {message}", file=errors)
+    elif message and status != STOPPED:  # each process reports its own error
+        print(f"bench, process {process.rank} of {process.world_size}: {message}", file=errors)
     sys.exit(status)
 
 
-def _explained(error: BaseException) -> tuple[int, str]:
-    """The exit status and the one line that an error comes to."""
+def _status_and_message(error: BaseException) -> tuple[int, str]:
+    """The exit status for an error, and its message in one line."""
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ in ("Abort", "Stopped"):
-        return STOPPED, f"{str(error) or 'stopped'}; the same command goes on from there"
-    usage = getattr(error, "format_message", None)  # a wrong option or verb; a bare `bench` has its help as message
+        return STOPPED, f"{str(error) or 'stopped'}; the same command resumes from there"
+    usage = getattr(error, "format_message", None)  # a wrong option or verb; `bench` alone has its help as the message
     if usage is not None:
-        return USER, usage()
+        return USER_ERROR, usage()
     if isinstance(error, UserError | JobError):
-        # From a worker process an error comes with the worker's traceback before its own line.
-        return USER, str(error).strip().splitlines()[-1].removeprefix(f"{UserError.__module__}.UserError: ")
+        # An error from a worker process starts with the worker's traceback.
+        return USER_ERROR, str(error).strip().splitlines()[-1].removeprefix(f"{UserError.__module__}.UserError: ")
     reason = f"{type(error).__name__}: {str(error).partition(os.linesep)[0]}"
     plugin = plugin_at_fault(error)
     if plugin is not None:
-        return USER, f"{plugin}: {reason} (a fault of the plug-in; --debug shows where)"
+        return USER_ERROR, f"{plugin}: {reason} (an error in the plug-in; --debug shows the traceback)"
     if isinstance(error, OSError) and error.filename:
-        above = paths.variables_above(Path(error.filename))
-        return USER, f"{error.filename}: {error.strerror}" + "".join(f" ({name} names its place)" for name in above)
-    return 1, f"{reason} (a fault of the program; --debug shows where)"
+        variables = (f" (in the folder that {name} names)" for name in paths.variables_above(Path(error.filename)))
+        return USER_ERROR, f"{error.filename}: {error.strerror}" + "".join(variables)
+    return 1, f"{reason} (an error in the program; --debug shows the traceback)"

@@ -1,71 +1,128 @@
-"""Options that several verbs share, and what they come to."""
+"""Options that several verbs share."""
 
 import inspect
 import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from baselines import BASELINES
+from baselines import BASELINES, MATCHERS
+from baselines.backbones import BACKBONES
 from baselines.interface.errors import UserError
-from baselines.interface.registry import import_plugin, nearest
-from benchmarks import launch
-from benchmarks.data import DATASETS, family, imported
-from benchmarks.paths import results_dir
+from baselines.interface.plugins import add_plugin
+from baselines.interface.registry import nearest
+from benchmarks.data import DATASETS
 from benchmarks.suites import SUITES
 
 if TYPE_CHECKING:
-    from benchmarks.engine.run import Machine
-    from benchmarks.progress import ReportProgress
-    from benchmarks.runs.folder import RunFolder
-    from benchmarks.runs.record import Record
+    from benchmarks.scheduling.selection import Selection
 
 
-def _plug_in(files: list[Path]) -> list[Path]:
+def _add_plugins(files: list[Path]) -> list[Path]:
     for file in files:
-        if not [entry for registry in (BASELINES, DATASETS, SUITES) for entry in registry.add_file(file)]:
-            import_plugin(file)  # one that cannot be imported says so
-            raise UserError(
-                f'--plugin {file}: registers no baseline, data set or suite: no class under @register("NAME") whose '
-                "bases name Baseline, Dataset or Suite; see README, 'Add a baseline'"
-            )
+        add_plugin(file, (BASELINES, MATCHERS, BACKBONES, DATASETS, SUITES))
     return files
 
 
-def _named_protocol(name: str | None) -> str | None:
+def _check_protocol(name: str | None) -> str | None:
     if name is not None:
-        from benchmarks.evaluation.ranking import PROTOCOLS
+        from benchmarks.evaluation.protocols import PROTOCOLS
 
         if name not in PROTOCOLS:
             raise UserError(f"--protocol: no {name!r}; {nearest(name, list(PROTOCOLS))}")
     return name
 
 
+Run = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="The name of a run, or the beginning or end of it, or the path of its folder."),
+]
+DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="A name from `bench list`.")]
+SuiteArgument = Annotated[str, typer.Argument(metavar="SUITE", help="A name from `bench suite list`.")]
+OptionalSuite = Annotated[str | None, typer.Argument(metavar="[SUITE]", help="A name from `bench suite list`.")]
+
 Dataset = Annotated[str, typer.Option("--dataset", help="A name from `bench list`.")]
-Root = Annotated[Path | None, typer.Option(help="The data set's folder, where it is not below BENCH_DATA.")]
-Split = Annotated[int, typer.Option(help="Which of the data set's splits, from 0.")]
+Recipe = Annotated[
+    str | None, typer.Option(help="The name of a recipe, or a TOML file. Default: the data set's recipe.")
+]
+Change = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of the recipe.")]
+Root = Annotated[
+    Path | None,
+    typer.Option(help="The folder of the data set. Default: its folder in the folder that BENCH_DATA names."),
+]
+Split = Annotated[int, typer.Option(help="The train/test split of the data set, counted from 0.")]
 Workers = Annotated[
-    int | None, typer.Option(min=0, help="Processes that decode ahead. Default: the cores that are left over.")
+    int | None,
+    typer.Option(
+        min=0, help="The number of processes that decode frames. Default: the CPU cores that the threads leave free."
+    ),
 ]
 Plugin = Annotated[
-    list[Path], typer.Option(callback=_plug_in, help="A Python file with more baselines, data sets or suites.")
+    list[Path],
+    typer.Option(
+        callback=_add_plugins, help="A Python file with more baselines, matchers, backbones, data sets or suites."
+    ),
 ]
 Protocol = Annotated[
-    str | None, typer.Option(callback=_named_protocol, help="The protocol to show. Default: the data set's first.")
+    str | None,
+    typer.Option(callback=_check_protocol, help="The evaluation protocol to show. Default: the data set's first."),
 ]
+Style = Annotated[str, typer.Option("--format", help="The format of the table: terminal, github, latex, html or csv.")]
 From = Annotated[
     list[Path],
-    typer.Option("--from", help="A file of `bench records export`, in place of the runs here; several together."),
+    typer.Option(
+        "--from",
+        help="Read the runs from this file of `bench records export`, not from the results here. Can be repeated.",
+    ),
 ]
-Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's name, or the beginning or end of it, or its folder.")]
-DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="A name from `bench list`.")]
 
 
-def spread(verb: Callable[..., None]) -> Callable[..., None]:
-    """The verb as typer takes it: a parameter that is a NamedTuple becomes an option for each of the tuple's fields."""
+class SuiteOptions(NamedTuple):
+    """The options that select experiments of a suite."""
+
+    dataset: Annotated[
+        list[str],
+        typer.Option("--dataset", help="A data set to use instead of the suite's own. Repeat it for several."),
+    ] = []
+    seeds: Annotated[int, typer.Option(min=1, help="The number of seeds; they are counted from 0.")] = 3
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Use the recipe `small` and 12 epochs: less than a minute per run.")
+    ] = False
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="The name of a recipe, a TOML file, or a folder with METHOD.toml for each method. "
+            "Default: the data set's recipe."
+        ),
+    ] = None
+    change: Annotated[
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change one setting in all runs.")
+    ] = []
+    root: Root = None
+    plugin: Plugin = []
+
+    def select(self, suite: str | None, method: str | None = None) -> "Selection":
+        """The experiments of a suite, or of one method."""
+        from benchmarks.scheduling.selection import select
+
+        return select(
+            suite,
+            method=method,
+            datasets=self.dataset,
+            seeds=self.seeds,
+            recipe=self.recipe,
+            changes=self.change,
+            quick=self.quick,
+            root=self.root,
+            plugins=self.plugin,
+        )
+
+
+def flatten_options(verb: Callable[..., None]) -> Callable[..., None]:
+    """The verb as typer takes it: a parameter whose type is a NamedTuple becomes one option for each of its fields."""
     signature = inspect.signature(verb)
     groups: dict[str, Any] = {
         name: parameter.annotation
@@ -78,10 +135,10 @@ def spread(verb: Callable[..., None]) -> Callable[..., None]:
         flat += (field.replace(kind=inspect.Parameter.KEYWORD_ONLY) for field in fields)
 
     @wraps(verb)
-    def call(**given: Any) -> None:
+    def call(**values: Any) -> None:
         for name, group in groups.items():
-            given[name] = group(**{field: given.pop(field) for field in group._fields})
-        verb(**given)
+            values[name] = group(**{field: values.pop(field) for field in group._fields})
+        verb(**values)
 
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
     call.__signature__ = signature.replace(parameters=flat)  # type: ignore[attr-defined]
@@ -89,42 +146,5 @@ def spread(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 def first_line(text: str) -> None:
-    """Something on the screen before torch loads, which takes seconds."""
+    """Print something before torch loads, which takes seconds."""
     print(f"bench: {text}", file=sys.stderr, flush=True)
-
-
-def machine(workers: int | None, threads: int, report: "ReportProgress", checkpoint_minutes: float = 10.0) -> "Machine":
-    """How the verb's run is carried out; by default the cores that its threads leave over decode ahead."""
-    from benchmarks.engine.run import Machine
-
-    return Machine(launch.spare_cores(threads) if workers is None else workers, checkpoint_minutes, report)
-
-
-def not_loaded(record: "Record") -> str | None:
-    """What a run came from and is not here, and what to do about it; None where nothing lacks."""
-    experiment = record.experiment
-    baseline, dataset = experiment.method.partition("+")[0], experiment.test
-    lacking = [] if baseline in BASELINES.entries else [f"baseline {baseline!r}"]
-    remedy = "name the file with --plugin FILE.py"
-    if family(dataset) not in DATASETS.entries and dataset not in imported():
-        lacking.append(f"data set {dataset!r}")
-        remedy += ", or import the video that it was (bench data import)"
-    if not lacking or experiment.external:
-        return None
-    return f"{' and '.join(lacking)} not known here; {remedy}"
-
-
-def find_loaded(run: str) -> "tuple[RunFolder, Record]":
-    """The finished run that `run` names, whose baseline and data set are at hand.
-
-    Raises:
-        UserError: no such run, one of a plug-in that is not loaded, or one of `bench score`, which has no model.
-    """
-    from benchmarks.runs.store import find_run
-
-    folder, record = find_run(run, results_dir())
-    if record.experiment.external:
-        raise UserError(f"{record.name}: made by `bench score` from features of someone else's; there is no model")
-    if hint := not_loaded(record):
-        raise UserError(f"{record.name}: {hint}")
-    return folder, record

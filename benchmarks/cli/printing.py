@@ -1,7 +1,6 @@
-"""Finished runs on the screen, as several verbs print them."""
+"""Printing of tables, as several verbs need it."""
 
-import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,62 +8,13 @@ from baselines.interface.errors import UserError
 from benchmarks.paths import results_dir
 
 if TYPE_CHECKING:
-    from benchmarks.runs.finished import FinishedRun
     from benchmarks.runs.record import Record
-    from benchmarks.scheduling.states import Look
-    from benchmarks.suites.suite import Choice, Suite
-    from slurm.ledger import Ledger
-    from slurm.queue import Live
+    from benchmarks.scheduling.selection import Selection
+    from benchmarks.scheduling.states import FindStates
 
 
-def digests_at_hand(found: "Sequence[Record]") -> dict[str, set[str]]:
-    """The digests of the data at hand that the records speak of, as far as it was read here before."""
-    from benchmarks.data.loading import known_digests
-
-    experiments = [record.experiment for record in found]
-    wanted = {pair for each in experiments for pair in ((each.dataset, each.split), (each.test, each.test_split))}
-    known = {f"{name}/{split}": known_digests(name, split) for name, split in wanted}
-    return {key: digests for key, digests in known.items() if digests}
-
-
-def runs_found(names: Sequence[str], datasets: Collection[str], files: Sequence[Path]) -> "list[FinishedRun]":
-    """The runs that a command names: all that are finished, or those of files; of those names, tested on those data sets.
-
-    Raises:
-        UserError: there are none.
-    """
-    from benchmarks.runs.finished import FinishedRun, finished_runs, runs_in_file
-    from benchmarks.runs.store import find_run
-
-    if names and not files:
-        found = [FinishedRun(record, folder) for folder, record in (find_run(name, results_dir()) for name in names)]
-    else:
-        found = [run for file in files for run in runs_in_file(file)] if files else finished_runs(results_dir())
-        wanted = {run.name for run in found for name in names if run.name.startswith(name) or run.name.endswith(name)}
-        found = [run for run in found if not names or run.name in wanted]
-    found = [run for run in found if not datasets or run.experiment.test in datasets]
-    if not found:
-        place = ", ".join(map(str, files)) or results_dir()
-        called = f" {' or '.join(names)}" if names else ""
-        where = f" on {' or '.join(datasets)}" if datasets else ""
-        raise UserError(f"no finished runs{called} in {place}{where}")
-    return found
-
-
-def jobs_of(ledger: "Ledger") -> "dict[str, Live] | None":
-    """The jobs of a ledger that are not over; None, with a line on the screen, where the queue does not answer."""
-    from slurm import JobError
-    from slurm.queue import live
-
-    try:
-        return live(ledger.entries().values())
-    except JobError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return None
-
-
-def check_choices(style: str, feature: str) -> None:
-    """Raise a UserError for a format or feature that there is not."""
+def check_choices(style: str, feature: str = "before") -> None:
+    """Raise a UserError for an unknown format or feature."""
     from benchmarks.reporting.grid import STYLES
     from benchmarks.reporting.table import FEATURES
 
@@ -74,54 +24,55 @@ def check_choices(style: str, feature: str) -> None:
         raise UserError(f"--feature {feature}: choose {', '.join(FEATURES)}")
 
 
+def print_record(record: "Record") -> None:
+    """Print the table of one run, and its folder."""
+    print_tables([record])
+    print(f"\n{results_dir() / record.name}")
+
+
 def print_tables(
-    found: "Sequence[Record]",
+    records: "Sequence[Record]",
     protocol: str | None = None,
     style: str = "terminal",
     feature: str = "before",
     *,
-    from_file: bool = False,
+    check_current: bool = True,
 ) -> None:
-    """The tables of the records, under the protocol named or each data set's first.
+    """Print the tables of records, under the given protocol or each data set's first.
 
-    Those of a file are shown as they are, whatever code and data are here; those of the results here may be stale.
+    check_current: mark records that other code or data made.
     """
     from benchmarks.reporting.table import page, tables
+    from benchmarks.runs.find import available_digests
 
     check_choices(style, feature)
-    made = tables(found, protocol, None if from_file else digests_at_hand(found), feature)
+    made = tables(list(records), protocol, available_digests(records) if check_current else None, feature)
     if not made:
         raise UserError(f"--protocol {protocol}: none of the runs has it")
     print(page(made, style))
 
 
-def suite_page(
-    suite: "Suite",
-    choice: "Choice",
-    files: list[Path],
-    root: Path | None,
-    protocol: str | None,
-    feature: str,
-    style: str,
-) -> str:
-    """A suite's table: from exported files' records, or from the results here and what is under way."""
+def print_suite_table(
+    selection: "Selection", files: Sequence[Path], protocol: str | None, style: str, feature: str
+) -> None:
+    """Print the table of a suite, from the records in exported files, or from the results here and the queue."""
     from benchmarks.reporting.dataset_table import dataset_grids
     from benchmarks.reporting.grid import page
     from benchmarks.reporting.suite_table import grids
-    from benchmarks.runs.exchange import exported_records
-    from benchmarks.scheduling.states import from_records
 
+    suite, choice = selection.suite, selection.choice
     if suite.paper == "table1":
-        return page(dataset_grids(suite, choice, root), style)
-    look = from_records([record for file in files for record in exported_records(file)]) if files else look_here(root)
-    return page(grids(suite, choice, look, protocol, feature), style)
+        print(page(dataset_grids(suite, choice, selection.root), style))
+    else:
+        print(page(grids(suite, choice, state_finder(files, selection.root), protocol, feature), style))
 
 
-def look_here(root: Path | None = None) -> "Look":
-    """A function that gives the states of planned experiments in the results here, and in the queue."""
-    from benchmarks.scheduling.queue import with_jobs
-    from benchmarks.scheduling.states import here
-    from slurm.ledger import Ledger
+def state_finder(files: Sequence[Path], root: Path | None = None) -> "FindStates":
+    """The function that finds the states of experiments: in exported files, or in the results here and the queue."""
+    from benchmarks.runs.exchange import exported_records
+    from benchmarks.scheduling.queue import find_in_results_and_queue
+    from benchmarks.scheduling.states import find_in_records
 
-    ledger = Ledger(results_dir())
-    return with_jobs(here(results_dir(), root), ledger, jobs_of(ledger))
+    if files:
+        return find_in_records([record for file in files for record in exported_records(file)])
+    return find_in_results_and_queue(root)

@@ -1,11 +1,11 @@
-"""Optical flow between neighbouring frames, as 8-bit pixels: computed once for a data set and kept in BENCH_CACHE.
+"""Optical flow between neighbouring frames, as 8-bit images: computed once for a data set and stored in BENCH_CACHE.
 
-A flow image is (2, H, W) uint8, u (to the right) over v (downwards); 128 is rest, and LIMIT image heights a frame are the
-ends of the scale, so that a size of image changes nothing but the detail.
+A flow image is (2, H, W) uint8: u (to the right) and v (downwards). 128 is no motion, and the range ends at LIMIT image heights
+per frame, so that the scale does not depend on the image size.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
@@ -19,8 +19,9 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from benchmarks import launch
+from benchmarks.data import Progress, no_progress
 from benchmarks.data.frame_stores import PackedStore, Store, write_pack
-from benchmarks.data.loading import Data
+from benchmarks.data.loading import LoadedDataset
 from benchmarks.experiments.settings import Settings
 from benchmarks.paths import cache_dir
 
@@ -29,35 +30,35 @@ from .decode import decode_frames
 
 Pixels = NDArray[np.uint8]
 LIMIT = 20 / 256  # 20 pixels of a 256 pixels tall frame, the bound of Wang et al. (2016)
-REST = 128
-SMALL = 128  # pixels of height, below which the search goes on to the full resolution
-QUALITY = 95  # of the JPEG in which a flow image is kept: a tenth of the raw bytes
-SHARD = 4096  # frames a file: what an interruption costs
+NO_MOTION = 128
+SMALL = 128  # image height in pixels; below it the search continues to the full resolution
+QUALITY = 95  # of the JPEG that stores a flow image: a tenth of the raw bytes
+FRAMES_PER_FILE = 4096  # what an interruption loses at most
 
 
-def between(frames: Pixels, settings: Settings) -> Pixels:
-    """The flow from each frame to the next, the last one repeated: (T, H, W, 3) RGB to (T, 2, H, W)."""
+def compute_flow(frames: Pixels, settings: Settings) -> Pixels:
+    """The flow from each frame to the next, with the last one repeated: (T, H, W, 3) RGB to (T, 2, H, W) uint8."""
     steps, height, width = frames.shape[:3]
-    flow = np.full((steps, 2, height, width), REST, np.uint8)
+    flow = np.full((steps, 2, height, width), NO_MOTION, np.uint8)
     if steps > 1:
-        pairs = raft.between_pairs(frames, settings.flow_weights) if settings.flow == "raft" else _search(frames)
-        for place, pixels in zip(flow[:-1], pairs, strict=True):
+        pairs = raft.raft_flow(frames, settings.flow_weights) if settings.flow == "raft" else _dis_flow(frames)
+        for image, pixels in zip(flow[:-1], pairs, strict=True):
             pixels *= 127 / (LIMIT * height)
-            place[:] = np.clip(np.rint(pixels, out=pixels) + REST, 1, 255).transpose(2, 0, 1)
+            image[:] = np.clip(np.rint(pixels, out=pixels) + NO_MOTION, 1, 255).transpose(2, 0, 1)
         flow[-1] = flow[-2]
     return flow
 
 
-def between_in(clips: Pixels, settings: Settings) -> Pixels:
-    """The same for each of several clips: (B, T, H, W, 3) to (B, T, 2, H, W)."""
+def compute_clip_flow(clips: Pixels, settings: Settings) -> Pixels:
+    """`compute_flow` of each clip: (B, T, H, W, 3) to (B, T, 2, H, W)."""
     with _threads(settings) as pool:
-        return np.stack(list(pool.map(partial(between, settings=settings), clips)))
+        return np.stack(list(pool.map(partial(compute_flow, settings=settings), clips)))
 
 
 def _threads(settings: Settings) -> ThreadPoolExecutor:
-    """Decoding and the search release the interpreter's lock: a thread for each core that is this process's.
+    """One thread for each core of this process: decoding and the search release Python's global lock.
 
-    A worker has one, beside the others, and torch has threads of its own.
+    A single thread in a worker, which runs beside others, and for RAFT, because torch has its own threads.
     """
     alone = settings.flow == "raft" or get_worker_info() is not None
     return ThreadPoolExecutor(
@@ -65,8 +66,8 @@ def _threads(settings: Settings) -> ThreadPoolExecutor:
     )
 
 
-def _search(frames: Pixels) -> Iterator[NDArray[np.float32]]:
-    """Dense inverse search (Kroeger et al., 2016) at its medium setting: T - 1 of (H, W, 2), in pixels."""
+def _dis_flow(frames: Pixels) -> Iterator[NDArray[np.float32]]:
+    """Dense inverse search (Kroeger et al., 2016) with the medium preset: T - 1 of (H, W, 2), in pixels."""
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     search.setFinestScale(_finest_scale(frames.shape[1]))
     grey = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames)
@@ -74,31 +75,31 @@ def _search(frames: Pixels) -> Iterator[NDArray[np.float32]]:
 
 
 def _finest_scale(height: int) -> int:
-    """The setting searches to half the picture's resolution (scale 1), in which a limb in a small picture is a pixel wide."""
+    """The preset stops at half the resolution (scale 1), where a limb in a small image is one pixel wide."""
     return 1 if height >= SMALL else 0
 
 
 def to_pixels(flow: Tensor) -> Tensor:
-    """(..., 2, H, W) uint8 to float, in pixels a frame."""
-    return (flow.float() - REST) * (LIMIT * flow.shape[-2] / 127)
+    """(..., 2, H, W) uint8 to float, in pixels per frame."""
+    return (flow.float() - NO_MOTION) * (LIMIT * flow.shape[-2] / 127)
 
 
 def read_flow(store: Store, names: Sequence[str], settings: Settings) -> Tensor:
-    """The kept flow that begins at each named frame, (N, 2, H, W) uint8."""
+    """The stored flow from each named frame to the next, (N, 2, H, W) uint8."""
     flow = np.empty((len(names), 2, settings.height, settings.width), np.uint8)
-    for place, name in zip(flow, names, strict=True):
-        simplejpeg.decode_jpeg(store.read(name), "GRAY", buffer=place)
+    for image, name in zip(flow, names, strict=True):
+        simplejpeg.decode_jpeg(store.read(name), "GRAY", buffer=image)
     return torch.from_numpy(flow)
 
 
-def flow_store(data: Data, settings: Settings, progress: Callable[[int, int], None] = lambda *_: None) -> Store:
+def flow_store(data: LoadedDataset, settings: Settings, progress: Progress = no_progress) -> Store:
     """The flow of all frames of a data set at the size of `settings`, by the names of the frames.
 
-    What the cache lacks is computed now, on all cores; interrupted, it goes on from the last whole file.
+    What the cache lacks is computed now, on all cores. If interrupted, it continues after the last complete file.
     """
     height, width = settings.height, settings.width
-    learned = settings.flow == "raft"
-    kind = f"raft-{raft.flow_digest(settings)[:12]}" if learned else f"dis{_finest_scale(height)}"
+    is_raft = settings.flow == "raft"
+    kind = f"raft-{raft.flow_digest(settings)[:12]}" if is_raft else f"dis{_finest_scale(height)}"
     folder = cache_dir() / "flow" / f"{data.name.replace(':', '.')}-{data.digest[:12]}-{height}x{width}-{kind}"
     shards = list(_shards(data))
     files = [folder / f"{number:05d}.arrow" for number in range(len(shards))]
@@ -108,7 +109,7 @@ def flow_store(data: Data, settings: Settings, progress: Callable[[int, int], No
         images = decode_frames(data.store, frames, height, width)
         return [
             (name, simplejpeg.encode_jpeg(image.reshape(-1, width, 1), QUALITY, "GRAY"))
-            for name, image in zip(frames, between(images, settings), strict=True)
+            for name, image in zip(frames, compute_flow(images, settings), strict=True)
         ]
 
     with _threads(settings) as pool:
@@ -120,12 +121,12 @@ def flow_store(data: Data, settings: Settings, progress: Callable[[int, int], No
     return PackedStore(*files)
 
 
-def _shards(data: Data) -> Iterator[list[Sequence[str]]]:
-    """All tracklets, each once, in groups of about SHARD frames."""
+def _shards(data: LoadedDataset) -> Iterator[list[Sequence[str]]]:
+    """The frames of all tracklets, each once, in groups of about FRAMES_PER_FILE."""
     shard: list[Sequence[str]] = []
     for frames in {frames[0]: frames for frames in data.table.frames}.values():
         shard.append(frames)
-        if sum(map(len, shard)) >= SHARD:
+        if sum(map(len, shard)) >= FRAMES_PER_FILE:
             yield shard
             shard = []
     if shard:

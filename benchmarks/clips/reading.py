@@ -9,7 +9,7 @@ from benchmarks.data.frame_stores import Store
 from benchmarks.experiments.settings import Settings
 
 from .decode import decode_frames
-from .optical_flow import between_in, read_flow
+from .optical_flow import compute_clip_flow, read_flow
 
 
 def read_clips(
@@ -26,7 +26,7 @@ def read_clips(
     if settings.shuffle not in (phase, "both"):
         return clips, read_flow(flow, names, settings).unflatten(0, (-1, steps))
     pixels = frames.permute(0, 2, 3, 1).numpy().reshape(-1, steps, settings.height, settings.width, 3)
-    return clips, torch.from_numpy(between_in(pixels, settings))
+    return clips, torch.from_numpy(compute_clip_flow(pixels, settings))
 
 
 def read_frames(store: Store, names: Sequence[str], settings: Settings) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset as TorchDataset
 
 from benchmarks.data.frame_stores import Store
 from benchmarks.experiments.settings import Settings
@@ -44,7 +44,7 @@ class ChunkBatch(NamedTuple):
     flow: Tensor | None = None
 
 
-class TrackletChunks(Dataset[ChunkBatch]):
+class TrackletChunks(TorchDataset[ChunkBatch]):
     """The tested frames of all tracklets, in the order of time, in chunks of one length per batch.
 
     Args:

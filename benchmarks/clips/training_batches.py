@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset as TorchDataset
 
 from benchmarks.data.frame_stores import Store
 from benchmarks.experiments.settings import Settings
@@ -45,7 +45,7 @@ class Batch(NamedTuple):
     flow: Tensor | None = None
 
 
-class TrainingBatches(Dataset[Batch]):
+class TrainingBatches(TorchDataset[Batch]):
     """Item i is the i-th batch of the training, from the first epoch to the last.
 
     Args:

@@ -1,28 +1,42 @@
-"""Data sets: one table of tracklets that every data set fills, a file a data set.
+"""Data sets: one file per data set, and one table of tracklets that every data set fills.
 
-This file knows names and places and imports nothing heavy: `bench list` needs no more.
+This file knows names and folders. It imports neither torch nor pandas, so that `bench list` is fast.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from baselines.interface.registry import Registry
 from benchmarks.paths import cache_dir
 
-DATASETS = Registry("data set", Path(__file__).parent / "datasets", f"{__name__}.datasets", base="Dataset")
-IMPORT = "import.json"
+DATASETS = Registry(
+    "data set", Path(__file__).parent / "datasets", f"{__name__}.datasets", base="benchmarks.data.dataset:Dataset"
+)
+IMPORT_NOTE = "import.json"  # in the folder of an imported video: what it was made from
 JUNK = -1  # the pid of tracklets that no protocol scores
+
+Progress = Callable[[int, int], None]  # called with (frames done, frames in all)
+
+
+def no_progress(done: int, total: int) -> None:
+    """The default where nobody wants to see progress."""
 
 
 def imported_folder(name: str) -> Path:
-    """Where the imported data set `name` lies."""
+    """The folder of the imported data set `name`."""
     return cache_dir() / "imported" / name
 
 
-def imported() -> list[str]:
-    """Names of the imported data sets."""
-    return sorted(file.parent.name for file in (cache_dir() / "imported").glob(f"*/{IMPORT}"))
+def imported_datasets() -> list[str]:
+    """The names of the imported data sets."""
+    return sorted(file.parent.name for file in (cache_dir() / "imported").glob(f"*/{IMPORT_NOTE}"))
 
 
-def family(name: str) -> str:
-    """The registered name that a data set's full name begins with: `walkers@2:tiny` is of `walkers`."""
-    return name.partition("@")[0].partition(":")[0]
+def registered_name(full_name: str) -> str:
+    """The registered name at the beginning of a data set's full name: `walkers` of `walkers@2:tiny`."""
+    return full_name.partition("@")[0].partition(":")[0]
+
+
+def is_known(full_name: str) -> bool:
+    """Whether a data set of that registered name is installed, plugged in or imported."""
+    return registered_name(full_name) in DATASETS.entries or full_name in imported_datasets()

@@ -1,7 +1,6 @@
-"""What a data set is, and how one is found, indexed once, and loaded.
+"""The base class of data sets, and what their readers share.
 
-A data set is one short file in this folder: a subclass of `Dataset` with the facts (folders, published counts,
-protocols) and `read`. What they share stands here.
+A data set is one file in datasets/: a subclass of `Dataset` with the facts (folders, published counts, protocols) and `read`.
 """
 
 import os
@@ -10,31 +9,32 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import pandas as pd
 
 from baselines.interface.errors import UserError
 
-from .table import make_table
+from . import Progress, no_progress
+from .table import TABLE, make_table, read_table
 
 IMAGES = (".jpg", ".jpeg", ".png")
 Fault = tuple[Path, str]  # a file or folder, and what is wrong with it
 
 
 class StructureError(UserError):
-    """What lies below a root is not built as the data set is. Readers note each fault and read on; this ends them.
+    """A root does not have the structure of the data set. Readers collect all faults before they raise it.
 
     Attributes:
-        faults: every fault found; the message tells the first and how many there are.
-        table: the tracklets that are sound: enough for `bench data verify` to go on with, and for nothing else.
+        faults: every fault found. The message gives the first one and how many there are.
+        table: the tracklets without faults. Only `bench data verify` may use them.
     """
 
     def __init__(self, faults: list[Fault], table: pd.DataFrame) -> None:
-        place, problem = faults[0]
+        path, problem = faults[0]
         more = f" (and {len(faults) - 1:,} more: `bench data verify` lists them)" if len(faults) > 1 else ""
-        super().__init__(f"{place}: {problem}{more}")
+        super().__init__(f"{path}: {problem}{more}")
         self.faults, self.table = faults, table
 
 
@@ -42,19 +42,19 @@ class Dataset(ABC):
     """One data set: its facts, and how its folders become a table of tracklets.
 
     Class attributes:
-        protocols: names of evaluation protocols that make sense here (see `evaluation.PROTOCOLS`); the first is shown.
-        splits: how many train/test splits the data set defines; `--split` is 0 to splits - 1.
-        recipe: the recipe used unless another is named.
-        folder: the name of its folder below BENCH_DATA.
-        layout: what the root must hold, one line, for the error message of a missing root.
+        protocols: names of the evaluation protocols that suit it (see `evaluation.PROTOCOLS`); tables show the first.
+        splits: how many train/test splits it defines; `--split` is 0 to splits - 1.
+        recipe: the recipe used unless the user names another.
+        folder: the name of its folder in BENCH_DATA.
+        layout: what that folder must contain, on one line, for error messages.
         source: where to get it.
-        published: counts of the files as published: subset -> {identities, tracklets, cameras, frames, ...}, the keys
-            of `table.statistics`, given where they are known.
+        published: counts of the published files: subset -> {identities, tracklets, cameras, frames, ...}, with the keys of
+            `table.statistics`, as far as they are known.
         test_identities: people of query and gallery together, as published.
-        distractors: how many of them are in the gallery alone, and counted apart in the literature.
-        tables: files below the root that say who is in which subset; a change of one makes the data set be read again.
-        frame_name: what the whole file name of a frame looks like; the group `frame` is its number, which goes up by 1
-            within a tracklet from any start. None where names do not say what lies between two frames.
+        distractors: how many of them are in the gallery only and are counted separately in the literature.
+        tables: files in the folder that define the subsets; the data set is read again when one of them changes.
+        frame_name: pattern of a frame's whole file name. Its group `frame` is the frame's number, which increases by 1
+            within a tracklet and may start anywhere. None where names do not show gaps.
         frame_example: such a name, for error messages.
     """
 
@@ -71,25 +71,56 @@ class Dataset(ABC):
     frame_name: ClassVar[re.Pattern[str] | None] = None
     frame_example: ClassVar[str]
 
-    @abstractmethod
-    def read(self, root: Path, split: int) -> pd.DataFrame:
-        """The table of tracklets (see `table`) of one split, from the folders below `root`.
+    @classmethod
+    def from_name(cls, name: str) -> Self:
+        """The data set of a full name, which is the registered name except for drawn data sets.
 
         Raises:
-            StructureError: the structure is not the expected one; the error holds every fault found (see `sound`).
-            UserError: a file that all else depends on cannot be read.
+            UserError: the name has parts that this data set does not take.
+        """
+        if "@" in name or ":" in name:
+            raise UserError(f"no data set {name!r}; only drawn data sets take '@' and ':' in their names")
+        return cls()
+
+    @abstractmethod
+    def read(self, root: Path, split: int) -> pd.DataFrame:
+        """The table of tracklets (see `table`) of one split, from the folders in `root`.
+
+        Raises:
+            StructureError: the structure is not the expected one; the error holds every fault (see `make_table_or_raise`).
+            UserError: a file that all the others depend on cannot be read.
         """
 
     def notes(self, table: pd.DataFrame) -> list[str]:  # noqa: ARG002 - for subclasses
-        """Observations that a user should see with `bench data stats` and `verify`; none by default."""
+        """Observations that `bench data stats` and `verify` print; none by default."""
         return []
 
 
-def sound(rows: list[tuple[str, int, int, str, list[str]]], faults: list[Fault]) -> pd.DataFrame:
-    """The table of `rows`, if reading them met no faults.
+class PackedDataset(Dataset):
+    """A data set that comes packed, in a folder of BENCH_CACHE with TABLE and PACK: an imported video, or a drawn data set."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The full name. Of several names with the same meaning it is the shortest."""
+
+    @property
+    @abstractmethod
+    def cache_folder(self) -> Path:
+        """Its folder in BENCH_CACHE."""
+
+    def make(self, progress: Progress = no_progress) -> None:
+        """Fill the folder if it is missing. By default it is expected to exist."""
+
+    def read(self, root: Path, split: int) -> pd.DataFrame:  # noqa: ARG002 - there is one split
+        return read_table(root / TABLE)
+
+
+def make_table_or_raise(rows: list[tuple[str, int, int, str, list[str]]], faults: list[Fault]) -> pd.DataFrame:
+    """The table of `rows`, unless there are faults.
 
     Raises:
-        StructureError: it did.
+        StructureError: there are.
     """
     table = make_table(rows)
     if faults:
@@ -97,25 +128,27 @@ def sound(rows: list[tuple[str, int, int, str, list[str]]], faults: list[Fault])
     return table
 
 
-def missing(root: Path, parts: Sequence[str], dataset: Dataset) -> list[Fault]:
-    """A fault for each of `parts` that is not there below `root`; it says how the root must look."""
+def missing_parts(root: Path, parts: Sequence[str], dataset: Dataset) -> list[Fault]:
+    """A fault for each of `parts` that does not exist in `root`. It says what the root must contain."""
     problem = f"not found; the root must hold {dataset.layout} ({dataset.source})"
     return [(root / part, problem) for part in parts if not (root / part).exists()]
 
 
-def require(root: Path, parts: Sequence[str], dataset: Dataset) -> None:
-    """Raise a `StructureError` with all of `parts` that are missing below `root`, where nothing can be read without them."""
-    if faults := missing(root, parts, dataset):
+def require_parts(root: Path, parts: Sequence[str], dataset: Dataset) -> None:
+    """Raise a `StructureError` with all `parts` that `root` lacks, where nothing can be read without them."""
+    if faults := missing_parts(root, parts, dataset):
         raise StructureError(faults, make_table([]))
 
 
-def subfolders(folder: Path, what: str, faults: list[Fault]) -> list[str]:
-    """Names of the folders in `folder`, sorted. What cannot be read, or holds none, is noted in `faults`; `what` they are."""
-    return _names(folder, lambda entry: entry.is_dir(), what, faults)
+def subfolders(folder: Path, kind: str, faults: list[Fault]) -> list[str]:
+    """Names of the folders in `folder`, sorted. Adds a fault if it cannot be read or has none; `kind` says what they are."""
+    return _sorted_names(folder, lambda entry: entry.is_dir(), kind, faults)
 
 
-def _names(folder: Path, wanted: Callable[[os.DirEntry[str]], bool], what: str, faults: list[Fault]) -> list[str]:
-    """Sorted, because a directory listing has no order of its own."""
+def _sorted_names(
+    folder: Path, wanted: Callable[[os.DirEntry[str]], bool], kind: str, faults: list[Fault]
+) -> list[str]:
+    """Sorted, because a directory listing has no defined order."""
     try:
         with os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if wanted(entry))
@@ -123,38 +156,42 @@ def _names(folder: Path, wanted: Callable[[os.DirEntry[str]], bool], what: str, 
         faults.append((folder, error.strerror or str(error)))
         return []
     if not names:
-        faults.append((folder, f"holds no {what}"))
+        faults.append((folder, f"holds no {kind}"))
     return names
 
 
-def numbered(folder: Path, dataset: Dataset, faults: list[Fault]) -> list[str]:
-    """Names of the frames in `folder` in the order of the numbers in them; what is not so named is noted in `faults`."""
+def numbered_frames(folder: Path, dataset: Dataset, faults: list[Fault]) -> list[str]:
+    """File names of the frames in `folder`, by their numbers. Adds a fault for each name that does not match."""
     assert dataset.frame_name is not None
-    names = _names(folder, lambda entry: entry.name.lower().endswith(IMAGES), "frames", faults)
+    names = _sorted_names(folder, lambda entry: entry.name.lower().endswith(IMAGES), "frames", faults)
     matches = {name: dataset.frame_name.fullmatch(name) for name in names}
     faults += [(folder / name, f"not named as {dataset.frame_example}") for name in names if matches[name] is None]
     return [name for _, name in sorted((int(match["frame"]), name) for name, match in matches.items() if match)]
 
 
-def matlab(file: Path, variable: str) -> np.ndarray:
-    """One variable of a MATLAB file as int64: such files hold whole numbers as float64 or as small unsigned integers,
-    whose differences wrap around."""
-    from scipy.io import loadmat  # here: to import it takes as long as many a verb
+def read_matlab(file: Path, variable: str) -> np.ndarray:
+    """One variable of a MATLAB file as int64. Such files hold integers as float64 or as small unsigned types, whose
+    differences wrap around.
 
-    content = BytesIO(file.read_bytes())  # here: one that cannot be opened says so itself
+    Raises:
+        UserError: the file is damaged or lacks the variable.
+    """
+    from scipy.io import loadmat  # takes as long to import as many commands take to run
+
+    content = BytesIO(file.read_bytes())  # a file that cannot be opened raises its own error
     try:
         return loadmat(content)[variable].astype(np.int64)
     except KeyError:
         raise UserError(f"{file}: holds no variable {variable!r}; take the file of the original archive") from None
-    except Exception as error:  # a damaged file fails in a dozen ways, from zlib to struct
+    except Exception as error:  # damaged files fail in a dozen ways, from zlib to struct
         raise UserError(f"{file}: not a readable MATLAB file ({error}); take it from the original archive") from error
 
 
-class TwoCameras(Dataset):
-    """A data set with one tracklet a person in each of two cameras, in folders named `person` and the pid.
+class TwoCameraDataset(Dataset):
+    """A data set with one tracklet per person in each of two cameras, in folders named `person` and the pid.
 
-    Of a test person, `cameras[0]/<person>/*` is the query and `cameras[1]/<person>/*` the gallery; a training person
-    gives both. A subclass has `Dataset` among its own bases too: by that name the registry knows a data set.
+    Of a test person, `cameras[0]/<person>/*` is the query and `cameras[1]/<person>/*` the gallery. Of a training person, both
+    are for training.
     """
 
     protocols = ("standard",)
@@ -163,14 +200,14 @@ class TwoCameras(Dataset):
 
     @abstractmethod
     def persons(self, root: Path, split: int) -> tuple[list[str], list[str]]:
-        """The folders' names of the persons for training and of those for test.
+        """The folder names of the training persons and of the test persons.
 
         Raises:
-            UserError: the file of the splits is damaged or belongs to other folders.
+            UserError: the file of the splits is damaged or does not fit the folders.
         """
 
     def read(self, root: Path, split: int) -> pd.DataFrame:
-        require(root, [*self.cameras, *self.tables], self)
+        require_parts(root, [*self.cameras, *self.tables], self)
         train, test = self.persons(root, split)
         rows, faults = [], []
         for persons, subsets in ((train, ("train", "train")), (test, ("query", "gallery"))):
@@ -180,16 +217,16 @@ class TwoCameras(Dataset):
                     pid = re.fullmatch(r"person_?(\d+)", person)
                     if pid is None:
                         faults.append((root / folder, "not named as person001 or person_0001"))
-                    elif absent := missing(root, [folder], self):
-                        faults += absent
-                    elif frames := numbered(root / folder, self, faults):
+                    elif missing := missing_parts(root, [folder], self):
+                        faults += missing
+                    elif frames := numbered_frames(root / folder, self, faults):
                         paths = [f"{folder}/{name}" for name in frames]
                         rows.append((subset, int(pid[1]), camid, f"{person}C{camid}", paths))
-        return sound(rows, faults)
+        return make_table_or_raise(rows, faults)
 
 
-def halves(persons: int) -> dict[str, dict[str, int]]:
-    """What is published of a split of `TwoCameras`: as many `persons` for training as for test."""
+def two_camera_counts(persons: int) -> dict[str, dict[str, int]]:
+    """The published counts of a `TwoCameraDataset` split with `persons` for training and as many for test."""
     return {
         "train": {"identities": persons, "tracklets": 2 * persons, "cameras": 2},
         "query": {"identities": persons, "tracklets": persons, "cameras": 1},

@@ -1,7 +1,4 @@
-"""Where the bytes of frames lie: a folder of image files as a data set unpacks, or packed Arrow files.
-
-Both read by a frame's name; neither decodes.
-"""
+"""Stores of encoded frames: a folder of image files, or packed Arrow files. Both read a frame by its name; neither decodes."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,25 +11,29 @@ import pyarrow.compute as pc
 from baselines.interface.errors import UserError
 from benchmarks.atomic import atomic_file, reading_derived_file
 
-PACK = "frames.arrow"
+PACK = "frames.arrow"  # in the folder of a packed data set
 SCHEMA = pa.schema([("name", pa.string()), ("data", pa.binary())])
-BATCH = 1024  # frames a record batch: large enough that finding one is cheap, small enough to stream
+BATCH = 1024  # frames per record batch: large enough that finding one is cheap, small enough to stream
 
 
 class Store(Protocol):
-    """Bytes of frames by name."""
+    """Encoded frames by name."""
 
     def read(self, name: str) -> bytes | memoryview:
-        """The encoded image of the frame `name`, as it lies on disk."""
+        """The encoded image of the frame `name`, as on disk.
+
+        Raises:
+            UserError: no such frame.
+        """
         ...
 
     def sizes(self, names: Iterable[str]) -> dict[str, int]:
-        """Bytes of each frame; frames that are missing are left out."""
+        """The size of each frame in bytes, without the frames that are missing."""
         ...
 
 
 class FolderStore:
-    """Image files below a root, as the original archives unpack to. Never written to."""
+    """Image files in a root folder, as the original archives unpack. Never written to."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -46,20 +47,20 @@ class FolderStore:
             ) from error
 
     def sizes(self, names: Iterable[str]) -> dict[str, int]:
-        found = {}
+        sizes = {}
         for name in names:
             try:
-                found[name] = (self.root / name).stat().st_size
+                sizes[name] = (self.root / name).stat().st_size
             except OSError:
                 continue
-        return found
+        return sizes
 
 
 class PackedStore:
-    """Arrow files of (name, JPEG bytes), memory-mapped: opening sorts the names, reading copies nothing.
+    """Arrow files of (name, image bytes), memory-mapped: opening sorts the names, reading copies nothing.
 
-    Names are kept sorted, padded to one width, and found by bisection: as Python strings in a dict, a million of them took
-    most of a run's start, and a copy in each worker.
+    The names are an array of fixed width, sorted and searched by bisection. A dict of a million strings would be most of a run's
+    start-up time, and a copy in each worker.
     """
 
     def __init__(self, *files: Path) -> None:
@@ -77,7 +78,7 @@ class PackedStore:
         self._names = padded[self._rows]
 
     def __getstate__(self) -> dict[str, tuple[Path, ...]]:
-        return {"files": self.files}  # a worker process maps the files itself
+        return {"files": self.files}  # each worker process maps the files itself
 
     def __setstate__(self, state: dict[str, tuple[Path, ...]]) -> None:
         self.files = state["files"]
@@ -85,19 +86,19 @@ class PackedStore:
 
     def _find(self, name: str) -> memoryview | None:
         key = name.encode()
-        place = self._names.searchsorted(key)
-        if place == len(self._names) or self._names[place] != key:
+        index = self._names.searchsorted(key)
+        if index == len(self._names) or self._names[index] != key:
             return None
-        return memoryview(self._data[self._rows[place]].as_buffer()).cast("B")
+        return memoryview(self._data[self._rows[index]].as_buffer()).cast("B")
 
     def read(self, name: str) -> memoryview:
-        found = self._find(name)
-        if found is None:
+        data = self._find(name)
+        if data is None:
             raise UserError(f"{self.files[0]}: no frame {name!r} in the pack")
-        return found
+        return data
 
     def sizes(self, names: Iterable[str]) -> dict[str, int]:
-        return {name: found.nbytes for name in names if (found := self._find(name)) is not None}
+        return {name: data.nbytes for name in names if (data := self._find(name)) is not None}
 
 
 def _mapped(file: Path) -> pa.Table:
@@ -106,7 +107,7 @@ def _mapped(file: Path) -> pa.Table:
 
 
 def write_pack(file: Path, frames: Iterable[tuple[str, bytes]]) -> None:
-    """Write (name, bytes) pairs to `file`, whole or not at all, holding one batch in memory."""
+    """Write (name, bytes) pairs to `file`, completely or not at all, with one batch in memory."""
     with atomic_file(file) as half, pa.OSFile(str(half), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
         for names, data in _batches(frames):
             writer.write_batch(pa.record_batch([pa.array(names, pa.string()), pa.array(data, pa.binary())], SCHEMA))

@@ -1,15 +1,16 @@
-"""A user's own video, with a tracker's boxes, as a data set.
+"""Import a user's own video, with the boxes of a tracker, as a data set.
 
-Every track is a view of its own (a camera id), so that a person who leaves and comes back is to be found again. A track
-is cut into tracklets of N boxes, whose crops are packed as JPEG with a table of tracklets beside them; crops that are much
-larger than any recipe wants are made smaller, once.
+Every track counts as a camera of its own, so that a person who leaves and returns has to be found again. A track is cut into
+tracklets of N boxes. Their crops are packed as JPEG, with the table of tracklets in the same folder. Crops much larger than any
+recipe needs are made smaller.
 """
 
 import csv
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -21,14 +22,13 @@ from baselines.interface.errors import UserError
 from benchmarks.atomic import atomic_folder
 from benchmarks.seeds import derive
 
-from . import IMPORT
+from . import DATASETS, IMPORT_NOTE, Progress, no_progress
 from .frame_stores import PACK, write_pack
-from .loading import TABLE
-from .table import check, make_table
+from .table import TABLE, check, make_table
 
 QUALITY = 95  # of the crops' JPEG
-LARGEST = (512, 256)  # height and width beyond which a crop is made smaller: twice what the paper's recipes ask for
-TEXT = cv2.VideoWriter.fourcc(*"ansi")  # the codec by which FFmpeg films a text file as it scrolls over a terminal
+LARGEST = (512, 256)  # height and width, twice those of the paper's recipes; larger crops are made smaller
+ANSI_CODEC = cv2.VideoWriter.fourcc(*"ansi")  # FFmpeg "decodes" a text file as a video of a terminal
 EDGES = ["x0", "y0", "x1", "y1"]
 
 
@@ -42,38 +42,40 @@ def import_video(
     tracklet_frames: int = 30,
     train_share: float = 0.5,
     margin: float = 0.0,
-    progress: Callable[[int, int], None] = lambda *_: None,
+    progress: Progress = no_progress,
 ) -> pd.DataFrame:
-    """Cut a video into tracklets and write them to the new folder `to`, whole or not at all.
+    """Cut a video into tracklets and write them to a new folder, completely or not at all.
 
-    `to` holds the packed crops, the table, and IMPORT: what they were made from, and what was left out.
+    The folder holds the packed crops, the table, and IMPORT_NOTE: what they were made from, and what was left out.
 
     Args:
-        video: any that OpenCV reads.
-        tracks: a tracker's output in MOTChallenge's columns, comma separated, without a header: frame (from 1), track,
-            left, top, width, height in pixels, confidence, and more that is not read. Rows of confidence 0 are ignored.
-        identities: CSV with the header track_id,identity: which person (a number from 0) each track shows. Tracks that
-            it does not name are left out.
-        name: of the data set.
-        tracklet_frames: boxes a tracklet, N. What is left at the end of a track is a tracklet if it has at least half
-            of N boxes, and else joins the one before; a track shorter than N is one tracklet. So no box is lost.
-        train_share: how many of the persons are for training. Those with a single track come first: with no second
-            view to be found in, they could only be distractors of the test. Among equals the identities' numbers
-            decide, as if by lot.
-        margin: what each box is widened by on every side, as a share of its width and height.
-        progress: called with (frames done, frames in all).
+        video: any video that OpenCV reads.
+        tracks: a tracker's output in the columns of MOTChallenge, comma-separated, without a header: frame (from 1), track,
+            left, top, width, height in pixels, confidence. Further columns and rows of confidence 0 are ignored.
+        identities: CSV with the header track_id,identity: the person (a number from 0) that each track shows. Other tracks
+            are left out.
+        name: the name of the data set.
+        to: the new folder.
+        tracklet_frames: N, the boxes per tracklet. The rest of a track is a tracklet if it has at least N / 2 boxes, otherwise
+            it joins the one before. A track shorter than N is one tracklet. So no box is lost.
+        train_share: the share of the persons for training. Persons with a single track are taken first, because at test they
+            could only be distractors. Otherwise the choice is random, with the person's number as the seed.
+        margin: by what share of its width and height each box is widened on every side.
 
     Returns:
-        the table of tracklets: of each test person with two or more tracks, the first tracklet of each track is a
-        query; all the others are the gallery.
+        the table of tracklets. Of each test person with at least two tracks, the first tracklet of each track is a query; all
+        other test tracklets are the gallery.
 
     Raises:
-        UserError: a file that is missing or malformed (with the line), boxes beyond the video's end, too few persons.
+        UserError: a name that is taken or not allowed, a file that is missing or malformed (with the line), boxes after the end
+            of the video, too few persons.
     """
+    if not re.fullmatch(r"\w[\w.-]*", name) or name in DATASETS.entries:
+        raise UserError(f"--name {name}: taken, or not made of letters, digits, '.', '_' and '-'; choose another")
     if tracklet_frames < 1:
         raise UserError(f"--tracklet-frames {tracklet_frames}: a tracklet has at least 1 frame")
     if not 0 < train_share < 1:
-        raise UserError(f"--train-share {train_share}: must lie between 0 and 1, for persons are needed on both sides")
+        raise UserError(f"--train-share {train_share}: must lie between 0 and 1; both subsets need persons")
     if not 0 <= margin <= 10:
         raise UserError(f"--margin {margin}: give a share of the box's size, from 0 to 10")
     if to.exists():
@@ -83,7 +85,7 @@ def import_video(
     if named.empty:
         raise UserError(f"{identities}: names none of the {boxes.track.nunique()} tracks in {tracks}")
     visible = _clip(named, *_size(video), margin)
-    plan = _plan(visible.assign(pid=visible.track.map(people)), tracklet_frames, train_share)
+    plan = _cut_into_tracklets(visible.assign(pid=visible.track.map(people)), tracklet_frames, train_share)
     rows = [(*key, list(part.frame_name)) for key, part in plan.groupby(["subset", "pid", "track", "tracklet"])]
     table = check(make_table(rows), str(tracks))
     files = {"video": video, "tracks": tracks, "identities": identities}
@@ -105,12 +107,12 @@ def import_video(
     with atomic_folder(to) as half:
         write_pack(half / PACK, _crops(video, plan, tracks, progress))
         table.to_parquet(half / TABLE)
-        (half / IMPORT).write_text(json.dumps(made_from, indent=2) + "\n", encoding="utf-8")
+        (half / IMPORT_NOTE).write_text(json.dumps(made_from, indent=2) + "\n", encoding="utf-8")
     return table
 
 
 def read_tracks(file: Path) -> pd.DataFrame:
-    """The boxes of a MOTChallenge file, rows of confidence 0 left out: frame, track, left, top, width, height.
+    """The boxes of a MOTChallenge file, without rows of confidence 0: frame, track, left, top, width, height.
 
     Raises:
         UserError: no such file, or a malformed row, with its line number.
@@ -163,12 +165,14 @@ def read_identities(file: Path) -> dict[int, int]:
         if person < 0:
             raise UserError(f"{file}, line {reader.line_num}: identity {person}; identities count from 0")
         if people.setdefault(track, person) != person:
-            raise UserError(f"{file}, line {reader.line_num}: track {track} is person {people[track]} further up")
+            raise UserError(
+                f"{file}, line {reader.line_num}: track {track} is person {people[track]} in an earlier line"
+            )
     return people
 
 
 def _clip(boxes: pd.DataFrame, width: int, height: int, margin: float) -> pd.DataFrame:
-    """`boxes` with whole-pixel edges x0, y0, x1, y1 within the picture; those that lie outside it are left out."""
+    """`boxes` with integer edges x0, y0, x1, y1 within the picture, without the boxes outside it."""
     x, y = margin * boxes.width, margin * boxes.height
     edges = np.stack(
         [boxes.left - x, boxes.top - y, boxes.left + boxes.width + x, boxes.top + boxes.height + y], axis=1
@@ -178,23 +182,23 @@ def _clip(boxes: pd.DataFrame, width: int, height: int, margin: float) -> pd.Dat
     return clipped[(clipped.x0 < clipped.x1) & (clipped.y0 < clipped.y1)]
 
 
-def _plan(boxes: pd.DataFrame, length: int, train_share: float) -> pd.DataFrame:
-    """What becomes of each box: `boxes` (frame, track, pid) with subset, tracklet and frame_name, sorted by time."""
+def _cut_into_tracklets(boxes: pd.DataFrame, length: int, train_share: float) -> pd.DataFrame:
+    """`boxes` (frame, track, pid) with their subset, tracklet and frame_name, sorted by time."""
     views = boxes.groupby("pid").track.nunique()
     if len(views) < 2 or views.max() < 2:
         raise UserError(
             f"--identities: {len(views)} persons in at most {views.max()} tracks each; at least 2 persons are needed, "
-            "one of them in 2 tracks, to train on one and to find the other again"
+            "and one of them in 2 tracks: one to train on, the other to find again"
         )
-    drawn = sorted(views.index, key=lambda pid: (views[pid] > 1, derive("import", pid)))
-    train = drawn[: min(max(round(train_share * len(drawn)), 1), len(drawn) - 1)]
+    order = sorted(views.index, key=lambda pid: (views[pid] > 1, derive("import", pid)))
+    train = order[: min(max(round(train_share * len(order)), 1), len(order) - 1)]
 
     boxes = boxes.sort_values(["track", "frame"])
     track = boxes.groupby("track").frame
     pieces = ((track.transform("size") + length // 2) // length).clip(lower=1)
     piece = np.minimum(track.cumcount() // length, pieces - 1)
-    asks = (piece == 0) & (boxes.pid.map(views) > 1)
-    subset = np.select([boxes.pid.isin(train), asks], ["train", "query"], "gallery")
+    is_query = (piece == 0) & (boxes.pid.map(views) > 1)
+    subset = np.select([boxes.pid.isin(train), is_query], ["train", "query"], "gallery")
     tracklet = [f"{pid:04d}C{c}T{t:04d}" for pid, c, t in zip(boxes.pid, boxes.track, piece + 1, strict=True)]
     frame_name = [f"{t}/F{frame:08d}.jpg" for t, frame in zip(tracklet, boxes.frame, strict=True)]
     return boxes.assign(subset=subset, tracklet=tracklet, frame_name=frame_name)
@@ -204,7 +208,7 @@ def _open(video: Path) -> cv2.VideoCapture:
     if not video.is_file():
         raise UserError(f"{video}: no such file")
     capture = cv2.VideoCapture(str(video))
-    if not capture.isOpened() or int(capture.get(cv2.CAP_PROP_FOURCC)) == TEXT:
+    if not capture.isOpened() or int(capture.get(cv2.CAP_PROP_FOURCC)) == ANSI_CODEC:
         raise UserError(f"{video}: not a video that OpenCV can read")
     return capture
 
@@ -215,10 +219,8 @@ def _size(video: Path) -> tuple[int, int]:
     return int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
 
 
-def _crops(
-    video: Path, plan: pd.DataFrame, tracks: Path, progress: Callable[[int, int], None]
-) -> Iterator[tuple[str, bytes]]:
-    """Each box's name and JPEG, in one pass over the video up to the last frame with a box."""
+def _crops(video: Path, plan: pd.DataFrame, tracks: Path, progress: Progress) -> Iterator[tuple[str, bytes]]:
+    """Name and JPEG of each box, in one pass over the video up to the last frame with a box."""
     capture = _open(video)
     wanted = dict(list(plan.groupby("frame")))
     last = max(wanted)
@@ -226,8 +228,8 @@ def _crops(
         if not capture.grab():
             raise UserError(f"{tracks}: has boxes up to frame {last}, but {video} ends after frame {number - 1}")
         if number in wanted:
-            whole, picture = capture.retrieve()
-            if not whole:
+            decoded, picture = capture.retrieve()
+            if not decoded:
                 raise UserError(f"{video}: frame {number} cannot be decoded")
             for box in wanted[number].itertuples():
                 crop = _shrink(np.ascontiguousarray(picture[box.y0 : box.y1, box.x0 : box.x1]))
@@ -236,7 +238,7 @@ def _crops(
 
 
 def _shrink(crop: np.ndarray) -> np.ndarray:
-    """The crop, or where it is larger than LARGEST on both sides, one of the same shape that just covers it."""
+    """The crop. If it is larger than LARGEST on both sides, it is scaled down until one side is as large."""
     height, width = crop.shape[:2]
     scale = max(LARGEST[0] / height, LARGEST[1] / width)
     if scale >= 1:

@@ -1,7 +1,7 @@
-"""A real data set's frames in a few large files, in BENCH_CACHE, and on a node's own disk where BENCH_SCRATCH names one.
+"""Packs: the frames of a real data set in a few large files in BENCH_CACHE, copied to a node's own disk if BENCH_SCRATCH is set.
 
-A pack is a folder `packs/NAME-DIGEST` of parts, each written whole, and a note that is written last: what an interruption
-leaves is gone on with. The bytes are the files'; the table, its digest and all results are the same with and without.
+A pack is a folder `packs/NAME-DIGEST` of parts, each written whole, and a note that is written last, so that an interrupted pack
+can be continued. Frames are copied byte for byte: the table, its digest and all results are the same with a pack and without.
 """
 
 import fcntl
@@ -9,71 +9,71 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.atomic import atomic_file, write_atomically
 from benchmarks.paths import cache_dir, scratch_dir
 
+from . import Progress, no_progress
 from .frame_stores import FolderStore, PackedStore, write_pack
 
 NOTE = "pack.json"
-PART = 50_000  # frames: what an interruption costs, and few enough files for a million
+FRAMES_PER_PART = 50_000  # what an interruption loses at most; a million frames make 20 files
 
 
-def write(
-    name: str, tables: dict[str, list[str]], store: FolderStore, progress: Callable[[int, int], None] | None = None
+def write_pack_folder(
+    name: str, frames: dict[str, list[str]], store: FolderStore, progress: Progress = no_progress
 ) -> Path:
-    """Pack the frames of a data set; what is packed already is left. The pack's folder.
+    """Pack the frames of a data set, except the parts that exist; returns the pack's folder.
 
     Args:
-        tables: for each split's digest, the names of its frames; together they are packed, each frame once.
-        progress: called with (done, total) frames.
+        frames: for each split's digest the names of its frames. Each frame is packed once.
 
     Raises:
         UserError: a frame is missing.
     """
-    names = sorted({name for frames in tables.values() for name in frames})
-    folder = cache_dir() / "packs" / f"{name}-{hashlib.sha256(''.join(sorted(tables)).encode()).hexdigest()[:12]}"
-    parts = range(0, len(names), PART)
-    for first in parts:
-        part = names[first : first + PART]
-        file = folder / f"{first // PART:04d}.arrow"
+    names = sorted({name for split in frames.values() for name in split})
+    folder = cache_dir() / "packs" / f"{name}-{hashlib.sha256(''.join(sorted(frames)).encode()).hexdigest()[:12]}"
+    starts = range(0, len(names), FRAMES_PER_PART)
+    for start in starts:
+        part = names[start : start + FRAMES_PER_PART]
+        file = folder / f"{start // FRAMES_PER_PART:04d}.arrow"
         if not file.exists():
-            write_pack(file, ((each, store.read(each)) for each in part))
-        if progress is not None:
-            progress(first + len(part), len(names))
-    write_atomically(folder / NOTE, json.dumps({"digests": sorted(tables), "parts": len(parts), "frames": len(names)}))
+            write_pack(file, ((frame, store.read(frame)) for frame in part))
+        progress(start + len(part), len(names))
+    write_atomically(folder / NOTE, json.dumps({"digests": sorted(frames), "parts": len(starts), "frames": len(names)}))
     return folder
 
 
-def find(name: str, digest: str) -> Path | None:
-    """The folder of the pack that has the data of this digest; None where there is none, or not all of it."""
+def find_pack(name: str, digest: str) -> Path | None:
+    """The folder of the complete pack that holds the data of this digest, or None."""
     for note in (cache_dir() / "packs").glob(f"{name}-*/{NOTE}"):
         try:
             if digest in json.loads(note.read_text())["digests"]:
                 return note.parent
-        except (OSError, ValueError, KeyError, TypeError):  # damaged: to be written again
+        except (OSError, ValueError, KeyError, TypeError):  # damaged: as if it were missing
             continue
     return None
 
 
-def opened(folder: Path) -> PackedStore:
-    """The frames of a pack, from this machine's own disk where BENCH_SCRATCH names a folder (`$VARIABLES` in it are filled
-    in): the first to come copies the pack there, and this user's others wait for it."""
+def open_pack(folder: Path) -> PackedStore:
+    """The frames of a pack. If BENCH_SCRATCH names a folder (`$VARIABLES` in it are expanded), the pack is copied there first.
+
+    The first process of this user copies it, the others wait.
+    """
     scratch = scratch_dir()
-    if scratch is not None:
-        folder = _staged(folder, scratch / f"afa-bench-{os.getuid()}")
+    if scratch:
+        folder = _copied(folder, scratch / f"afa-bench-{os.getuid()}")
     return PackedStore(*sorted(folder.glob("*.arrow")))
 
 
-def _staged(folder: Path, place: Path) -> Path:
-    here = place / folder.name
-    here.mkdir(parents=True, exist_ok=True)
-    with open(here / ".lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # the kernel lets go of it when this process dies
+def _copied(folder: Path, to: Path) -> Path:
+    copy = to / folder.name
+    copy.mkdir(parents=True, exist_ok=True)
+    with open(copy / ".lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the kernel releases it if this process dies
         for part in sorted(folder.glob("*.arrow")):
-            if not (here / part.name).exists():
-                with atomic_file(here / part.name) as half:
+            if not (copy / part.name).exists():
+                with atomic_file(copy / part.name) as half:
                     shutil.copyfile(part, half)
-    return here
+    return copy

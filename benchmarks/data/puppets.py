@@ -1,7 +1,7 @@
-"""An articulated walker as filled outlines: what is drawn follows from the parameters alone.
+"""An articulated walking figure as filled polygons. Only its parameters decide what is drawn.
 
-The body is measured in body heights, with the walker's axes: forward, left, up. Every part of it is a rounded bar between
-two joints, so that a tracklet is a few array operations for all frames at once, and a frame some thirty filled polygons.
+The body is measured in body heights, along the walker's axes: forward, left, up. Each part is a rounded bar between two joints,
+so that a tracklet takes a few array operations for all frames at once, and a frame about thirty filled polygons.
 """
 
 from collections.abc import Sequence
@@ -15,16 +15,19 @@ Floats = NDArray[np.float64]
 Colour = tuple[int, int, int]
 
 CUES = ("legs", "arms", "bounce", "sway")  # the independent oscillations of a gait, in the order of `phases`
-SHIFT = 4  # outlines have 1/16 pixel
-ROUND = np.linspace(-np.pi / 2, np.pi / 2, 7)  # the angles of a bar's rounded end
+SHIFT = 4  # binary digits after the point: coordinates are multiples of 1/16 pixel
+END_ANGLES = np.linspace(-np.pi / 2, np.pi / 2, 7)  # of a bar's rounded end
 
 
 @dataclass(frozen=True)
 class Look:
-    """Clothes, hair, bag and build of a person; colours are RGB, 0 to 255.
+    """Clothes, hair, bag and build of a person. Colours are RGB, 0 to 255.
 
-    `pattern` is plain, stripes or yoke (in `accent`); `legwear` trousers, shorts or skirt; `hair_length` in body heights;
-    `bag` none, backpack or shoulder; `girth` and `shoulders` are factors of the usual width, `height` of the usual height.
+    pattern: plain, stripes or yoke (in `accent`).
+    legwear: trousers, shorts or skirt.
+    bag: none, backpack or shoulder.
+    hair_length: in body heights.
+    girth, shoulders, height: factors of the usual size.
     """
 
     top: Colour
@@ -45,14 +48,14 @@ class Look:
     height: float
 
 
-CLOTHES = (  # hue in degrees, saturation, value, how common
+CLOTHES = (  # hue in degrees, saturation, value, relative frequency
     (0, 0.02, 0.12, 5), (0, 0.02, 0.35, 3), (0, 0.02, 0.62, 2), (0, 0.02, 0.92, 3), (215, 0.65, 0.35, 4),
     (210, 0.6, 0.65, 2), (355, 0.75, 0.6, 2), (20, 0.55, 0.38, 2), (40, 0.35, 0.72, 2), (130, 0.5, 0.35, 2),
     (50, 0.75, 0.85, 1), (330, 0.45, 0.8, 1), (280, 0.45, 0.45, 1), (175, 0.6, 0.55, 1), (25, 0.85, 0.85, 1),
 )  # fmt: skip
 SKIN = ((246, 214, 190), (226, 180, 148), (190, 138, 104), (140, 96, 70), (92, 62, 46))
 HAIR = ((24, 20, 18), (58, 38, 26), (104, 70, 42), (186, 150, 96), (150, 146, 142), (120, 50, 30))
-# Every limb stands out from the next, so that its swing is seen.
+# Neighbouring limbs differ in colour, so that their swing is visible.
 UNIFORM = Look(
     top=(235, 200, 60), accent=(0, 0, 0), bottom=(90, 140, 215), shoes=(240, 240, 240), skin=SKIN[1], hair=HAIR[1],
     bag_colour=(0, 0, 0), pattern="plain", legwear="trousers", bag="none", sleeves=False, coat=False, hair_length=0.04,
@@ -61,13 +64,13 @@ UNIFORM = Look(
 
 
 def dress(random: np.random.Generator) -> Look:
-    """A look drawn at random: clothes in the colours that people wear, hair, bag and build."""
+    """A random look: clothes in common colours, hair, bag and build."""
     common = np.array([row[3] for row in CLOTHES], float)
 
     def cloth() -> tuple[int, int, int]:
         hue, saturation, value, _ = CLOTHES[random.choice(len(CLOTHES), p=common / common.sum())]
         hue, saturation, value = np.array([hue, saturation, value]) + random.normal(0, [8, 0.05, 0.06])
-        # hue, saturation, value to RGB: each channel's distance from the hue on a circle of six
+        # HSV to RGB: each channel's distance from the hue on a circle of six
         ramp = np.clip(np.abs((hue / 60 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
         shade = np.clip(value, 0.05, 0.97) * (1 - np.clip(saturation, 0, 1) * (1 - ramp))
         red, green, blue = np.round(255 * shade).astype(int).tolist()
@@ -98,9 +101,9 @@ def dress(random: np.random.Generator) -> Look:
 
 @dataclass
 class _Bars:
-    """Collects the rounded bars of one walker over T frames."""
+    """The rounded bars of one walker over T frames."""
 
-    ends: list[tuple[Floats, Floats]] = field(default_factory=list)  # two (T, 3) arrays a bar
+    ends: list[tuple[Floats, Floats]] = field(default_factory=list)  # two (T, 3) arrays per bar
     shapes: list[tuple[float, float, float, float]] = field(default_factory=list)  # radii at the ends, cap, bias
     colours: list[Colour] = field(default_factory=list)
 
@@ -113,26 +116,26 @@ class _Bars:
         cap: float = 1.0,
         bias: float = 0.0,
     ) -> None:
-        """A bar; `cap` is how round its ends are, `bias` how far it lies above its centre line, towards the camera."""
+        """Add a bar. `cap`: how round its ends are; `bias`: how far its surface is from its centre line, towards the camera."""
         self.ends.append((start, end))
         self.shapes.append((*radii, cap, bias))
         self.colours.append(colour)
 
 
 def _swing(angle: Floats, length: float, sideways: Floats | float = 0.0) -> Floats:
-    """The way down a limb, (T, 3), swung forward by `angle` and outward by `sideways` (radians)."""
+    """The vector along a limb, (T, 3), swung forward by `angle` and outward by `sideways` (radians)."""
     return length * np.stack([np.sin(angle), np.sin(sideways) * np.cos(angle), -np.cos(angle) * np.cos(sideways)], -1)
 
 
 def _bars(look: Look, phases: Floats, azimuth: float) -> _Bars:
     legs, arms, bounce, sway = phases.T
     ahead, left, up = np.eye(3)
-    # A body is broad from the front and narrow from the side.
+    # A body is wide from the front and narrow from the side.
     broad, g = abs(np.cos(azimuth)), look.girth
     bars = _Bars()
 
     hips = 0.51 * up + 0.025 * np.sin(bounce)[:, None] * up
-    # The trunk leans to the left and forward at once, so that the lean is seen from everywhere.
+    # The trunk leans to the left and forward at once, so that the lean is visible from everywhere.
     lean = 0.12 * np.sin(sway)
     spine = np.stack([0.05 + 0.8 * lean, 0.8 * lean, np.ones_like(lean)], -1)
     neck = hips + 0.31 * spine
@@ -140,7 +143,7 @@ def _bars(look: Look, phases: Floats, azimuth: float) -> _Bars:
 
     for side in (1, -1):
         pitch = 0.5 * np.sin(legs) * side
-        bend = 0.15 + 0.75 * np.clip(np.cos(legs) * side, 0, None)  # the knee bends while the leg comes forward
+        bend = 0.15 + 0.75 * np.clip(np.cos(legs) * side, 0, None)  # the knee bends while the leg swings forward
         hip = hips + side * 0.05 * left
         knee = hip + _swing(pitch, 0.245)
         ankle = knee + _swing(pitch - bend, 0.225)
@@ -192,16 +195,16 @@ def _bars(look: Look, phases: Floats, azimuth: float) -> _Bars:
 
 
 def outlines(look: Look, phases: Floats, azimuth: float, elevation: float) -> tuple[Floats, Floats]:
-    """Polygons and colours of a walker in T frames, the farthest part first.
+    """Polygons and colours of a walker in T frames, with the farthest part first.
 
     Args:
         look: what the walker wears.
-        phases: (T, 4), radians, where each of `CUES` stands in each frame.
-        azimuth: radians; 0 comes towards the camera, pi / 2 walks to the right, pi goes away.
+        phases: (T, 4), radians, the phase of each of `CUES` in each frame.
+        azimuth: radians; 0 walks towards the camera, pi / 2 to the right, pi away.
         elevation: radians, how far the camera looks down.
 
     Returns:
-        points (T, parts, points, 2) in body heights, right and down from the point on the ground below the walker, and
+        points (T, parts, points, 2) in body heights, to the right of and below the point on the ground under the walker, and
         colours (T, parts, 3), RGB, shaded by depth.
     """
     bars = _bars(look, phases, azimuth)
@@ -217,11 +220,11 @@ def outlines(look: Look, phases: Floats, azimuth: float, elevation: float) -> tu
     along /= np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-9)
     normal = np.stack([-along[..., 1], along[..., 0]], -1)
     cap, radius = shapes[:, 2, None, None], look.height * shapes[:, :2, None, None]
-    arc = cap * np.cos(ROUND)[:, None] * along[:, :, None] + np.sin(ROUND)[:, None] * normal[:, :, None]
-    mirrored = -cap * np.cos(ROUND)[:, None] * along[:, :, None] - np.sin(ROUND)[:, None] * normal[:, :, None]
+    arc = cap * np.cos(END_ANGLES)[:, None] * along[:, :, None] + np.sin(END_ANGLES)[:, None] * normal[:, :, None]
+    mirrored = -cap * np.cos(END_ANGLES)[:, None] * along[:, :, None] - np.sin(END_ANGLES)[:, None] * normal[:, :, None]
     points = np.concatenate(
         [ends[:, :, :1] + radius[:, 0] * mirrored, ends[:, :, 1:] + radius[:, 1] * arc], axis=2
-    )  # the round end of the start, then that of the end
+    )  # the rounded end at the start, then the other one
 
     depth = towards.mean(-1)
     shade = np.clip(0.95 + 3.0 * depth, 0.55, 1.25)
@@ -230,12 +233,12 @@ def outlines(look: Look, phases: Floats, azimuth: float, elevation: float) -> tu
     return np.take_along_axis(points, order[..., None, None], 1), np.take_along_axis(colours, order[..., None], 1)
 
 
-def fixed(points: Floats) -> NDArray[np.int32]:
-    """Pixel coordinates in the fixed-point form that `paint` takes."""
+def fixed_point(points: Floats) -> NDArray[np.int32]:
+    """Pixel coordinates as the fixed-point numbers that `paint` takes."""
     return np.round(points * (1 << SHIFT)).astype(np.int32)
 
 
 def paint(canvas: NDArray[np.uint8], polygons: NDArray[np.int32], colours: Sequence[Sequence[float]]) -> None:
-    """Fill `polygons` (parts, points, 2), from `fixed`, into `canvas` (H, W, 3), the last on top."""
+    """Draw `polygons` (parts, points, 2), from `fixed_point`, on `canvas` (H, W, 3), with the last one on top."""
     for polygon, colour in zip(polygons, colours, strict=True):
         cv2.fillConvexPoly(canvas, polygon, colour, cv2.LINE_AA, SHIFT)

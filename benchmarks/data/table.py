@@ -1,4 +1,4 @@
-"""The table of tracklets: the one form that every data set fills and everything else reads.
+"""The table of tracklets: every data set fills it, and everything else reads it.
 
 A row is a tracklet:
 
@@ -8,10 +8,10 @@ A row is a tracklet:
 | pid      | int       | identity; -1 is junk (never scored); in the gallery, an identity that no query has is a distractor |
 | camid    | int       | camera |
 | tracklet | str       | its name, unique within its subset |
-| frames   | list[str] | the frames' names in the order of time, relative to the data set's root, `/` between parts |
+| frames   | list[str] | the frames' names in the order of time, relative to the data set's root, with `/` |
 
-Frames in the order that a file system gives make every motion baseline meaningless, so readers sort, and `check` refuses
-a tracklet whose frame names are not in ascending order.
+In the order of a directory listing, frames would make every motion baseline meaningless. So readers sort them, and `check`
+refuses a tracklet whose frame names do not ascend.
 """
 
 import hashlib
@@ -30,6 +30,7 @@ from benchmarks.atomic import reading_derived_file
 
 from . import JUNK
 
+TABLE = "table.parquet"  # in the folder of a packed data set
 COLUMNS = ("subset", "pid", "camid", "tracklet", "frames")
 SUBSETS = ("train", "query", "gallery")
 
@@ -41,9 +42,9 @@ def make_table(rows: Iterable[tuple[str, int, int, str, list[str]]]) -> pd.DataF
 
 
 class FrameNames(Sequence[str]):
-    """A tracklet's frames: some `rows` of the names of all frames, which stay an Arrow array until they are asked for.
+    """The frame names of a tracklet: `rows` of an Arrow array with the names of all frames, converted when they are used.
 
-    A million names are there at once as an Arrow array; as Python strings they take a second and a copy in each worker.
+    An Arrow array of a million names loads at once. As Python strings they would take a second, and a copy in each worker.
     """
 
     def __init__(self, names: pa.StringArray, rows: range) -> None:
@@ -71,28 +72,26 @@ class FrameNames(Sequence[str]):
 
 
 def read_table(file: Path) -> pd.DataFrame:
-    """A table that was written to a Parquet file; each row's frames are `FrameNames`.
+    """A table from a Parquet file. Each row's frames are `FrameNames`.
 
     Raises:
-        UserError: missing or damaged.
+        UserError: the file is missing or damaged.
     """
     with reading_derived_file(file):
         table = pq.read_table(file)
     frames = table.column("frames").combine_chunks()
-    names, starts = (
-        frames.values,
-        frames.offsets.to_pylist(),
-    )  # one array of all names, so that rows are pickled with one
-    found = table.drop(["frames"]).to_pandas()
-    found["frames"] = np.fromiter((FrameNames(names, range(*ends)) for ends in pairwise(starts)), object, len(found))
-    return found
+    names = frames.values  # one array of all names, so that many rows are pickled with one array
+    slices = pairwise(frames.offsets.to_pylist())
+    result = table.drop(["frames"]).to_pandas()
+    result["frames"] = np.fromiter((FrameNames(names, range(*ends)) for ends in slices), object, len(result))
+    return result
 
 
 def check(table: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Return `table` if it keeps the schema.
+    """Return `table` if it is valid.
 
     Raises:
-        UserError: what is wrong, where, in one line that begins with `source`.
+        UserError: it is not. The message begins with `source`.
     """
 
     def refuse(problem: str) -> None:
@@ -109,9 +108,9 @@ def check(table: pd.DataFrame, source: str) -> pd.DataFrame:
     for column in ("pid", "camid"):
         if not pd.api.types.is_integer_dtype(table[column]):
             refuse(f"column {column} must hold whole numbers")
-    double = table[table.duplicated(["subset", "tracklet"])]
-    if len(double):
-        refuse(f"tracklet {double.tracklet.iloc[0]!r} stands twice in {double.subset.iloc[0]}")
+    repeated = table[table.duplicated(["subset", "tracklet"])]
+    if len(repeated):
+        refuse(f"tracklet {repeated.tracklet.iloc[0]!r} appears twice in {repeated.subset.iloc[0]}")
     if (table.pid[table.subset == "train"] < 0).any():
         refuse("junk (pid -1) in the training set")
     for tracklet, frames in zip(table.tracklet, table.frames, strict=True):
@@ -123,7 +122,7 @@ def check(table: pd.DataFrame, source: str) -> pd.DataFrame:
 
 
 def digest(table: pd.DataFrame, sizes: dict[str, int]) -> str:
-    """A name for the data: sha256 over every row, every frame's name and its size in bytes. Paths are relative."""
+    """sha256 over every row, every frame's name and its size in bytes. Paths are relative."""
     total = hashlib.sha256()
     for row in table.itertuples(index=False):
         frames = ";".join(f"{name}:{sizes.get(name, -1)}" for name in row.frames)
@@ -134,7 +133,7 @@ def digest(table: pd.DataFrame, sizes: dict[str, int]) -> str:
 def statistics(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Counts of each subset: identities, tracklets, cameras, frames, shortest, longest; and junk and distractor tracklets.
 
-    Junk is counted as tracklets and frames of its subset, but not as an identity.
+    Junk counts towards the tracklets and frames of its subset, but not as an identity.
     """
     queried = set(table.pid[table.subset == "query"])
     counts = {}

@@ -1,7 +1,5 @@
-"""Is a copy of a data set whole? Its structure, its counts against the published ones, its frames' numbers, and every
-frame decoded once."""
+"""Check that a copy of a data set is complete: structure, counts, frame numbers, and every frame decoded once."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, pairwise
@@ -14,20 +12,21 @@ import simplejpeg
 
 from baselines.interface.errors import UserError
 
+from . import Progress, no_progress
 from .dataset import StructureError
 from .frame_stores import FolderStore, Store
-from .loading import Data, definition, find_root, load
+from .loading import LoadedDataset, find_dataset, find_root, load
 from .table import statistics
 
-BLOCK = 1024  # frames between two reports of progress
+FRAMES_PER_UPDATE = 1024  # frames between two calls of progress
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it should be.
+    """One problem.
 
-    kind: `structure` (subject: a file or folder), `count` (subset and quantity), `gap` (the tracklet's folder), or
-        `missing`, `empty` or `unreadable` (the frame).
+    kind: `structure` (its subject is a file or folder), `count` (a subset and a quantity), `gap` (a tracklet's folder), or
+        `missing`, `empty` or `unreadable` (a frame).
     """
 
     kind: Literal["structure", "count", "gap", "missing", "empty", "unreadable"]
@@ -39,72 +38,68 @@ class Finding:
 
 
 def read_again(
-    name: str, split: int = 0, root: Path | None = None, progress: Callable[[int, int], None] | None = None
-) -> tuple[Data, list[Finding]]:
-    """The data set read anew from its folders (see `loading.load`), and the faults of its structure.
+    name: str, split: int = 0, root: Path | None = None, progress: Progress = no_progress
+) -> tuple[LoadedDataset, list[Finding]]:
+    """The data set, read again from its folders (see `loading.load`), and the faults of its structure.
 
-    Where there are faults, the data hold what is sound, and have no digest: nothing but `verify` may use them.
+    If there are any, the data set lacks the faulty tracklets and has no digest: only `verify` may use it.
     """
     try:
         return load(name, split, root, progress, fresh=True), []
     except StructureError as error:
-        place = find_root(name, root)
-        data = Data(name, split, error.table, FolderStore(place), "", definition(name), place)
-        return data, [Finding("structure", str(part), problem) for part, problem in error.faults]
+        root = find_root(name, root)
+        loaded = LoadedDataset(name, split, error.table, FolderStore(root), "", find_dataset(name), root)
+        return loaded, [Finding("structure", str(path), problem) for path, problem in error.faults]
 
 
-def verify(data: Data, progress: Callable[[int, int], None] = lambda *_: None) -> list[Finding]:
-    """All that differs from the published data set: counts first, then gaps, then frames, in the order of the table.
+def verify(loaded: LoadedDataset, progress: Progress = no_progress) -> list[Finding]:
+    """All differences from the published data set: counts, then gaps, then frames in the order of the table.
 
-    Every frame is read and decoded once, on all cores.
-
-    Args:
-        data: one split; findings name its frames by their place below its root.
-        progress: called with (frames done, frames in all) as the work goes on.
+    Every frame is read and decoded once, on all cores. Findings name frames by their path.
     """
-    counted = statistics(data.table)
+    counts = statistics(loaded.table)
     findings = [
-        Finding("count", f"{subset} {quantity}", f"{counted[subset][quantity]:,} found, {expected:,} published")
-        for subset, quantities in data.definition.published.items()
+        Finding("count", f"{subset} {quantity}", f"{counts[subset][quantity]:,} found, {expected:,} published")
+        for subset, quantities in loaded.dataset.published.items()
         for quantity, expected in quantities.items()
-        if counted[subset][quantity] != expected
+        if counts[subset][quantity] != expected
     ]
-    findings += _gaps(data)
-    names = list(dict.fromkeys(chain.from_iterable(data.table.frames)))
-    with ThreadPoolExecutor() as pool:  # reading and both decoders release the interpreter's lock
-        for start in range(0, len(names), BLOCK):
-            block = names[start : start + BLOCK]
-            findings += filter(None, pool.map(lambda name: _problem(data.root, name, data.store), block))
+    findings += _gaps(loaded)
+    names = list(dict.fromkeys(chain.from_iterable(loaded.table.frames)))
+    with ThreadPoolExecutor() as pool:  # reading and both decoders release Python's global lock
+        for start in range(0, len(names), FRAMES_PER_UPDATE):
+            block = names[start : start + FRAMES_PER_UPDATE]
+            findings += filter(None, pool.map(lambda name: _frame_problem(loaded.root, name, loaded.store), block))
             progress(start + len(block), len(names))
     return findings
 
 
-def verdict(data: Data, findings: list[Finding]) -> str:
-    """The last line of a verification: what is true of these data."""
+def conclusion(loaded: LoadedDataset, findings: list[Finding]) -> str:
+    """The last line of a verification."""
     if findings:
         return f"{len(findings):,} {'finding' if len(findings) == 1 else 'findings'}"
-    return "as published, every frame reads" if data.definition.published else "every frame reads"
+    return "as published, every frame reads" if loaded.dataset.published else "every frame reads"
 
 
-def _gaps(data: Data) -> list[Finding]:
-    """The numbers that are missing between a tracklet's first frame and its last."""
-    pattern = data.definition.frame_name
+def _gaps(loaded: LoadedDataset) -> list[Finding]:
+    """The frame numbers that are missing between a tracklet's first frame and its last."""
+    pattern = loaded.dataset.frame_name
     if pattern is None:
         return []
-    found = []
-    for row in data.table.itertuples(index=False):
+    findings = []
+    for row in loaded.table.itertuples(index=False):
         matches = (pattern.fullmatch(Path(frame).name) for frame in row.frames)
         numbers = [int(match["frame"]) for match in matches if match]  # readers keep them in order
         gaps = [f"{a + 1}" if b == a + 2 else f"{a + 1} to {b - 1}" for a, b in pairwise(numbers) if b > a + 1]
         if gaps:
-            folder = data.root / Path(row.frames[0]).parent
+            folder = loaded.root / Path(row.frames[0]).parent
             detail = f"tracklet {row.tracklet} of {row.subset} lacks the frames with the numbers {', '.join(gaps)}"
-            found.append(Finding("gap", str(folder), detail))
-    return found
+            findings.append(Finding("gap", str(folder), detail))
+    return findings
 
 
-def _problem(root: Path, name: str, store: Store) -> Finding | None:
-    """What is wrong with one frame."""
+def _frame_problem(root: Path, name: str, store: Store) -> Finding | None:
+    """What is wrong with one frame, if anything."""
     subject = str(root / name)
     try:
         data = np.frombuffer(store.read(name), np.uint8)
@@ -116,7 +111,7 @@ def _problem(root: Path, name: str, store: Store) -> Finding | None:
         return Finding("empty", subject, "an empty file")
     try:
         if data[:2].tobytes() == b"\xff\xd8":
-            simplejpeg.decode_jpeg(data)  # strict: refuses what is damaged within, which OpenCV fills with grey
+            simplejpeg.decode_jpeg(data)  # strict: OpenCV would fill damaged parts with grey
         elif cv2.imdecode(data, cv2.IMREAD_COLOR) is None:
             raise ValueError("neither JPEG nor PNG, or cut short")
     except (ValueError, cv2.error) as error:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from afa import VideoFeatures
 from benchmarks.clips.tracklet_chunks import Chunk, TrackletChunks
-from benchmarks.clips.workers import ahead
+from benchmarks.clips.workers import prefetched
 from benchmarks.data.frame_stores import Store
 from benchmarks.experiments.settings import Settings
 
@@ -130,7 +130,7 @@ def _features(
     total = sum(length * len(batch) for length, batch in chunks.batches)
     done = 0
     device = next(model.parameters()).device
-    with ahead(chunks, workers) as batches:
+    with prefetched(chunks, workers) as batches:
         for frames, batch, motion in batches:
             # Batches have many sizes, for each of which a trained model would be compiled anew.
             with torch.compiler.set_stance("force_eager"), autocast(settings.precision, device):

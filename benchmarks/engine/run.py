@@ -21,11 +21,10 @@ from benchmarks.atomic import atomic_file
 from benchmarks.clips.optical_flow import flow_store
 from benchmarks.clips.raft import flow_digest
 from benchmarks.clips.subsets import hold_out, test_tracklets
-from benchmarks.clips.tracklet_chunks import tested
 from benchmarks.clips.training_batches import TrainingBatches
 from benchmarks.data.frame_stores import Store
-from benchmarks.data.loading import Data, load
-from benchmarks.evaluation.ranking import PROTOCOLS, Ranking, evaluate_features
+from benchmarks.data.loading import LoadedDataset, load
+from benchmarks.evaluation.protocols import PROTOCOLS
 from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import split_method
@@ -33,16 +32,15 @@ from benchmarks.experiments.settings import Settings, from_dict, recipe_label, r
 from benchmarks.progress import ReportProgress
 from benchmarks.runs.cost import Clock, cost, new_record
 from benchmarks.runs.folder import RunFolder
-from benchmarks.runs.metrics import metrics_of, query_table
 from benchmarks.runs.record import Metrics, Record
 from benchmarks.runs.staleness import stale_reasons
 from benchmarks.runs.store import read_record, write_record
 from benchmarks.runs.unfinished import start_run, starting_code
 
 from . import distributed
-from .extraction import Features, TrackletFeatures, extract
 from .model import ReidModel, build_model
 from .precision import check_precision
+from .scoring import find_matcher, fit_metrics, needs_fit, read_metrics, score, validate, write_metrics
 from .training import train
 
 
@@ -69,7 +67,7 @@ def plan(
     split: int,
     root: Path | None,
     report: ReportProgress,
-) -> tuple[Experiment, Settings, Data]:
+) -> tuple[Experiment, Settings, LoadedDataset]:
     """The experiment that a command describes, its settings and its data.
 
     Raises:
@@ -77,7 +75,7 @@ def plan(
     """
     baseline = BASELINES.get(split_method(method)[0])
     data = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
-    recipe = recipe or data.definition.recipe
+    recipe = recipe or data.dataset.recipe
     settings = resolve(recipe, method, changes)
     weights = weights_digest(settings.backbone, settings.weights)
     label = recipe_label(recipe, settings)
@@ -93,7 +91,7 @@ def plan(
 def run(
     experiment: Experiment,
     settings: Settings,
-    data: Data,
+    data: LoadedDataset,
     folder: RunFolder,
     machine: Machine,
     fresh: bool = False,
@@ -129,6 +127,7 @@ def run(
         _check_processes(batches, settings)
         model, _ = build_model(experiment.method, len(batches.pids), settings, experiment.seed)
         model.to(machine.device)
+        find_matcher(model, settings)  # now, so that its errors do not wait for hours of training
         price = cost(model, settings)  # now, because it holds the baseline to its rule before hours of training
         if distributed.from_leader(folder.weights.exists):
             load_model(model, folder.weights)
@@ -148,13 +147,17 @@ def run(
         if distributed.leads():
             with atomic_file(folder.weights) as half:
                 write_weights(model, half)
+        seed = experiment.seed
+        metrics = fit_metrics(model, training, data.store, settings, machine, clock, seed, flow)
         results: list[Metrics] = []
         queries = pd.DataFrame()
         if tested:
-            results, queries = score(model, data, settings, machine, clock, experiment.seed, flow)
+            if needs_fit(model, settings) and distributed.leads():
+                with atomic_file(folder.fitted_metric) as half:
+                    write_metrics(metrics, half)
+            results, queries = score(model, data, settings, metrics, machine, clock, seed, flow)
         if held_out is not None:
-            features = extract(model, held_out, data.store, settings, machine.workers, seed=experiment.seed, flow=flow)
-            results += _validate(features, held_out, settings)
+            results += validate(model, held_out, data.store, settings, metrics, machine, seed, flow)
         record = new_record(experiment, results, clock, price)
         if distributed.leads():
             write_record(folder, record, queries)
@@ -183,7 +186,7 @@ def _begin(experiment: Experiment, folder: RunFolder, fresh: bool) -> Record | N
     return None
 
 
-def check_questions(data: Data) -> None:
+def check_questions(data: LoadedDataset) -> None:
     """Refuse, before any training, data that nothing can be asked of.
 
     Raises:
@@ -207,7 +210,7 @@ def _check_processes(batches: TrainingBatches, settings: Settings) -> None:
         )
 
 
-def evaluate_elsewhere(source: RunFolder, record: Record, data: Data, place: Path, machine: Machine) -> Record:
+def evaluate_elsewhere(source: RunFolder, record: Record, data: LoadedDataset, place: Path, machine: Machine) -> Record:
     """A finished run's model on another data set, as a record of its own (Table 5 of the paper)."""
     trained = record.experiment
     if (data.name, data.split, data.digest) == (trained.test, trained.test_split, trained.test_data):
@@ -235,7 +238,8 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: Data, place: Pat
         model, settings = trained_model(source, record, machine)
         flow = flow_for(experiment.method, data, settings, machine)
         clock = Clock()
-        results, queries = score(model, data, settings, machine, clock, experiment.seed, flow)
+        metrics = read_metrics(source.fitted_metric, model, settings)
+        results, queries = score(model, data, settings, metrics, machine, clock, experiment.seed, flow)
         record = new_record(experiment, results, clock, cost(model, settings))
         if distributed.leads():
             write_record(folder, record, queries)
@@ -272,68 +276,11 @@ def trained_model(folder: RunFolder, record: Record, machine: Machine) -> tuple[
     return model.to(machine.device), settings
 
 
-def flow_for(method: str, data: Data, settings: Settings, machine: Machine) -> Store | None:
+def flow_for(method: str, data: LoadedDataset, settings: Settings, machine: Machine) -> Store | None:
     """The flow of a data set's frames where the method's baseline uses it; computed now if the cache lacks it."""
     if not BASELINES.get(split_method(method)[0]).uses_flow:
         return None
     return flow_store(data, settings, partial(machine.report, "flow", note=data.name))
-
-
-def score(
-    model: ReidModel,
-    data: Data,
-    settings: Settings,
-    machine: Machine,
-    clock: "Clock",
-    seed: int,
-    flow: Store | None,
-) -> tuple[list[Metrics], pd.DataFrame]:
-    """Metrics and results a query, under every protocol of the data set, before and after batch normalisation."""
-    queries, gallery = test_tracklets(data)
-    both = pd.concat([queries, gallery])
-    clock.start()
-    progress = partial(machine.report, "extract", note=data.name)
-    features = extract(model, both, data.store, settings, machine.workers, progress, seed, flow)
-    clock.lap("extract", sum(len(tested(frames, settings.test_frames)) for frames in both.frames))
-    rows = len(queries)
-    rankings = {
-        name: rank_features(vectors[:rows], vectors[rows:], queries, gallery, data.protocols, settings.metric)
-        for name, vectors in features._asdict().items()
-    }
-    clock.lap("evaluate", len(both))
-    return tabulate_rankings(rankings, queries)
-
-
-def rank_features(
-    query: Features,
-    gallery: Features,
-    queries: pd.DataFrame,
-    others: pd.DataFrame,
-    protocols: Sequence[str],
-    metric: str,
-) -> dict[str, Ranking]:
-    """The ranking under each protocol, from features and the tables (pid, camid) of their tracklets."""
-    labels = [part[column].to_numpy() for part in (queries, others) for column in ("pid", "camid")]
-    asked, asked_in, shown, shown_in = labels
-    return evaluate_features(query, gallery, asked, asked_in, shown, shown_in, protocols, metric=metric)
-
-
-def tabulate_rankings(
-    rankings: dict[str, dict[str, Ranking]], queries: pd.DataFrame
-) -> tuple[list[Metrics], pd.DataFrame]:
-    """Rows for a record, and the table of results a query."""
-    rows = [row for feature, ranked in rankings.items() for row in metrics_of(ranked, feature)]
-    parts = [query_table(ranked, feature, queries) for feature, ranked in rankings.items()]
-    return rows, pd.concat(parts, ignore_index=True)
-
-
-def _validate(features: TrackletFeatures, held_out: pd.DataFrame, settings: Settings) -> list[Metrics]:
-    """Held-out training tracklets against each other: each is a query, all are the gallery."""
-    rows = []
-    for name, vectors in features._asdict().items():
-        ranked = rank_features(vectors, vectors, held_out, held_out, ["standard"], settings.metric)
-        rows += metrics_of({"validation": ranked["standard"]}, name)
-    return rows
 
 
 def prepare(settings: Settings, device: torch.device) -> None:

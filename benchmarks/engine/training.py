@@ -26,7 +26,7 @@ from baselines.interface.errors import UserError
 from benchmarks import launch
 from benchmarks.atomic import atomic_file, write_atomically
 from benchmarks.clips.training_batches import Batch, TrainingBatches
-from benchmarks.clips.workers import ahead
+from benchmarks.clips.workers import prefetched
 from benchmarks.experiments.settings import Settings
 
 from . import distributed
@@ -76,7 +76,7 @@ class SeededLoop(BaseLoop):
         runner.call_hook("before_train")
         runner.call_hook("before_train_epoch")
         runner.model.train()
-        with ahead(self.dataloader.dataset, self.workers, range(self._iter, self.max_iters)) as batches:
+        with prefetched(self.dataloader.dataset, self.workers, range(self._iter, self.max_iters)) as batches:
             for batch in batches:
                 runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=batch)
                 outputs = runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper)

@@ -1,10 +1,10 @@
-"""What verbs print, written down for the README.
+"""Record what commands print, for the documents.
 
     python -m benchmarks.maintenance.record_transcripts results/measured/suite.txt
     python -m benchmarks.maintenance.record_transcripts results/measured/status.txt
 
-The first runs a suite and plans more of it: 18 short trainings. The second shows a suite's states as they change, on a Slurm
-of this machine, and needs root (slurm/local_cluster).
+The first runs a suite and plans more of it: 18 short trainings. The second shows the states of a suite as they change, on a
+Slurm of this machine, and needs root (slurm/local_cluster).
 """
 
 import os
@@ -23,8 +23,8 @@ SUBMISSION = f"bench submit {SUITE} --cpus 1 --max-parallel 2"
 STATUS = f"bench status {SUITE}"
 PREEMPTION = f"sbatch --quiet --partition=high --nodes={NODES} --exclusive --output=/dev/null --wrap='sleep 10'"
 QUICK = "table4 --dataset walkers --quick"
-# By the name of the file: what is typed, again and again until it prints this.
-MOMENTS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
+# By the name of the file: the commands, each with the texts that it must print. It is repeated until it prints them.
+COMMANDS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "suite": ((f"bench suite run {QUICK} --seeds 3", ()), (f"bench plan {QUICK} --seeds 4", ())),
     "status": (
         (SUBMISSION, ()),
@@ -34,42 +34,41 @@ MOMENTS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         (STATUS, ("6 done",)),
     ),
 }
-PATIENCE = 600  # seconds
+TIMEOUT_SECONDS = 600
 
 
 @contextmanager
-def slurm(place: Path) -> Iterator[None]:
-    """A cluster of this machine, whose nodes share its cores."""
+def slurm(folder: Path) -> Iterator[None]:
+    """A cluster on this machine, whose nodes share its cores."""
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
-        up(place)
+        up(folder)
         yield
     finally:
-        down(place)
+        down(folder)
 
 
 def main(file: Path) -> None:
-    """Do so, and write down what was typed and what it printed."""
-    if file.stem not in MOMENTS:
-        sys.exit(f"{file}: there is {' and '.join(f'{name}.txt' for name in MOMENTS)}")
-    bench = f"{sys.executable} -m benchmarks.cli"
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        place = Path(folder)
-        os.environ |= {"BENCH_RESULTS": "runs", "BENCH_CACHE": str(place / "cache")}
+    """Run the commands of a transcript, and write them to the file with what they print."""
+    if file.stem not in COMMANDS:
+        sys.exit(f"{file}: choose {' or '.join(f'{name}.txt' for name in COMMANDS)}")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        os.environ |= {"BENCH_RESULTS": "runs", "BENCH_CACHE": str(folder / "cache")}
+        with slurm(folder) if file.stem == "status" else nullcontext():
+            outputs = [(command, _output(command, texts, folder)) for command, texts in COMMANDS[file.stem]]
+    file.write_text("\n\n".join(f"$ {command}\n{output}".strip() for command, output in outputs) + "\n")
 
-        def printed(line: str, awaited: tuple[str, ...]) -> str:
-            words, end = line.replace("bench", bench) if line.startswith("bench") else line, time.monotonic() + PATIENCE
-            while time.monotonic() < end:
-                text = subprocess.run(
-                    words, shell=True, check=True, stdout=subprocess.PIPE, text=True, cwd=place
-                ).stdout
-                if all(each in text for each in awaited):
-                    return text
-            sys.exit(f"{line}: no {' and '.join(awaited)} within {PATIENCE} s:\n{text}")
 
-        with slurm(place) if file.stem == "status" else nullcontext():
-            said = [f"$ {line}\n{printed(line, awaited).strip()}".strip() for line, awaited in MOMENTS[file.stem]]
-    file.write_text("\n\n".join(said) + "\n")
+def _output(command: str, texts: tuple[str, ...], folder: Path) -> str:
+    """What a command prints in `folder`, once it contains all `texts`."""
+    words = command.replace("bench", f"{sys.executable} -m benchmarks.cli") if command.startswith("bench") else command
+    end = time.monotonic() + TIMEOUT_SECONDS
+    while time.monotonic() < end:
+        output = subprocess.run(words, shell=True, check=True, stdout=subprocess.PIPE, text=True, cwd=folder).stdout
+        if all(text in output for text in texts):
+            return output.strip()
+    sys.exit(f"{command}: did not print {' and '.join(texts)} within {TIMEOUT_SECONDS} s:\n{output}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Figures in the documents come from records: between two marks stands what a command printed, rendered anew by this file.
+"""Render the figures in the documents from records. A document marks each place by a comment:
 
     <!-- bench table --from results/measured/demo.parquet --format github -->
-    ...
+    what the command prints
     <!-- end -->
 
-What a program wrote down while it ran stands there word for word: `<!-- file results/measured/status.txt -->`.
+`<!-- file results/measured/status.txt -->` quotes a file, and `<!-- python CODE -->` prints what the code prints.
 
-`python -m benchmarks.maintenance.render_documents README.md` renders in place.
+`python -m benchmarks.maintenance.render_documents README.md docs/*.md` renders documents in place.
 """
 
 import contextlib
@@ -16,26 +16,41 @@ import shlex
 import sys
 from pathlib import Path
 
-HOUSE = Path(__file__).parents[2]  # from where the commands are called
-BLOCK = re.compile(r"(<!-- (bench|file) (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"(<!-- (bench|file|python)\s(.*?)\s?-->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def rendered(text: str, root: Path) -> str:
-    """`text` with every block as its command prints it now, or its file has it, called in the folder `root`."""
-    from benchmarks.cli import app
+def render(text: str, root: Path = ROOT) -> str:
+    """The document with every block printed anew; commands run in the folder `root`."""
 
     def block(match: re.Match[str]) -> str:
-        if match[2] == "file":
-            return f"{match[1]}```text\n{(root / match[3]).read_text().strip()}\n```\n{match[4]}"
-        printed = io.StringIO()
-        with contextlib.chdir(root), contextlib.redirect_stdout(printed):
-            app(shlex.split(match[3]), standalone_mode=False)
-        return f"{match[1]}{printed.getvalue().strip()}\n{match[4]}"
+        return f"{match[1]}{PRINTED[match[2]](match[3]).strip()}\n{match[4]}"
 
-    return BLOCK.sub(block, text)
+    with contextlib.chdir(root):
+        return BLOCK.sub(block, text)
 
+
+def _bench(words: str) -> str:
+    from benchmarks.cli import app
+
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        app(shlex.split(words), standalone_mode=False)
+    return printed.getvalue()
+
+
+def _file(name: str) -> str:
+    return f"```text\n{Path(name).read_text().strip()}\n```"
+
+
+def _python(code: str) -> str:
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(code, {})
+    return printed.getvalue()
+
+
+PRINTED = {"bench": _bench, "file": _file, "python": _python}
 
 if __name__ == "__main__":
     for name in sys.argv[1:]:
         file = Path(name)
-        file.write_text(rendered(file.read_text(), HOUSE))
+        file.write_text(render(file.read_text()))

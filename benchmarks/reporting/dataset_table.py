@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.data.dataset import Dataset
-from benchmarks.data.loading import absent, definition, load
-from benchmarks.suites.suite import Choice, Suite, places
+from benchmarks.data.loading import find_dataset, load, why_unavailable
+from benchmarks.suites.suite import Choice, Suite, dataset_pairs
 
 from . import paper_numbers
 from .grid import Grid
@@ -22,9 +22,9 @@ def dataset_grids(suite: Suite, choice: Choice, root: Path | None = None) -> lis
     """
     printed = paper_numbers.read("table1")
     made = []
-    for name, _ in places(suite, choice):
-        reason = absent(name, root)
-        dataset = definition(name)
+    for name, _ in dataset_pairs(suite, choice):
+        reason = why_unavailable(name, root)
+        dataset = find_dataset(name)
         table = None if reason else load(name, root=root).table
         counted = {} if table is None else count_as_table1(table, dataset)
         rows_of_paper = printed[printed.method.str.lower().str.replace("-", "") == name]

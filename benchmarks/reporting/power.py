@@ -5,13 +5,14 @@ from itertools import combinations
 
 import numpy as np
 
-from benchmarks.data.loading import definition
+from benchmarks.data.loading import find_dataset
+from benchmarks.experiments.experiment import DatasetPair
 from benchmarks.paths import results_dir
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.runs.folder import RunFolder
 from benchmarks.scheduling.states import DONE, State
-from benchmarks.suites.claims import LEAST_RUNS
-from benchmarks.suites.suite import Choice, Place, Planned, Suite, of_row, places, rows_at
+from benchmarks.suites.claims import MIN_RUNS
+from benchmarks.suites.suite import Choice, Planned, Suite, dataset_pairs, experiments_of_row, rows_for
 
 from .query_results import TEST_TO_TRAIN, fraction_matrix, split_means
 from .statistics import fewest_units, smallest_difference, smallest_difference_over_splits
@@ -24,11 +25,11 @@ def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: S
     done = {
         each.experiment.request_hash: FinishedRun(state.record, RunFolder(results_dir() / state.record.name))
         for each, state in zip(planned, states, strict=True)
-        if state.word == DONE and state.record is not None
+        if state.name == DONE and state.record is not None
     }
-    for pair in places(suite, choice):
+    for pair in dataset_pairs(suite, choice):
         test = pair[1]
-        protocol = definition(test).protocols[0]
+        protocol = find_dataset(test).protocols[0]
         queries = _count_queries(test, protocol, list(done.values()))
         if queries:
             needed = fewest_units()
@@ -36,10 +37,10 @@ def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: S
                 f"{test}: {queries:,} queries; two checkpoints differ in R1 (p < 0.05) when one wins at least {needed} "
                 f"queries of {needed} people and loses none: {100 * needed / queries:.2f} points of R1"
             )
-        splits = definition(pair[0]).splits
+        splits = find_dataset(pair[0]).splits
         word, count = ("split", splits) if splits > 1 else ("seed", choice.seeds)
-        if count < LEAST_RUNS:
-            yield f"{test}: fewer than {LEAST_RUNS} {word}s do not decide what methods differ by"
+        if count < MIN_RUNS:
+            yield f"{test}: fewer than {MIN_RUNS} {word}s do not decide what methods differ by"
             continue
         pilot = _pilot(suite, choice, pair, done, word)
         if pilot is None:
@@ -56,11 +57,11 @@ def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: S
             )
 
 
-def _pilot(suite: Suite, choice: Choice, pair: Place, done: dict[str, FinishedRun], word: str) -> Pilot | None:
+def _pilot(suite: Suite, choice: Choice, pair: DatasetPair, done: dict[str, FinishedRun], word: str) -> Pilot | None:
     """The first two rows with several seeds (or splits) in common; None if there are none."""
     rows = [
-        [done.get(each.experiment.request_hash) for each in of_row(row, pair, choice)]
-        for row in rows_at(suite, pair, choice)
+        [done.get(each.experiment.request_hash) for each in experiments_of_row(row, pair, choice)]
+        for row in rows_for(suite, pair, choice)
     ]
     for first, second in combinations(rows, 2):
         common = [(one, other) for one, other in zip(first, second, strict=True) if one and other]
@@ -84,4 +85,4 @@ def _count_queries(dataset: str, protocol: str, runs: Sequence[FinishedRun]) -> 
         metrics = run.record.find_metrics(protocol, "before")
         if run.experiment.test == dataset and metrics:
             return metrics.queries
-    return definition(dataset).published.get("query", {}).get("tracklets", 0)
+    return find_dataset(dataset).published.get("query", {}).get("tracklets", 0)

@@ -10,7 +10,7 @@ from benchmarks.runs.record import RANKS, Record
 
 from .table import cell
 
-ITEMS = {"evaluate": "tracklets"}  # of a phase; of the others, frames
+ITEMS = {"fit": "tracklets", "evaluate": "tracklets"}  # of a phase; of the others, frames
 
 
 def describe(record: Record, stale: list[str]) -> str:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from benchmarks.data.loading import definition
+from benchmarks.data.loading import find_dataset
+from benchmarks.experiments.experiment import DatasetPair
 from benchmarks.runs.record import Record
-from benchmarks.scheduling.states import DONE, Look, State
-from benchmarks.suites.suite import Choice, Place, Row, Suite, of_row, places, rows_at
+from benchmarks.scheduling.states import DONE, FindStates, State
+from benchmarks.suites.suite import Choice, Row, Suite, dataset_pairs, experiments_of_row, rows_for
 
 from . import paper_numbers
 from .grid import Grid
@@ -29,16 +30,19 @@ from .provenance import (
 from .table import best, cell, mean
 
 
-def grids(suite: Suite, choice: Choice, look: Look, protocol: str | None = None, feature: str = "before") -> list[Grid]:
+def grids(
+    suite: Suite, choice: Choice, find_states: FindStates, protocol: str | None = None, feature: str = "before"
+) -> list[Grid]:
     """A table for each pair of data sets of a suite.
 
     Args:
-        look: gives the states of planned experiments.
+        find_states: gives the states of planned experiments.
         protocol: for rows without their own; None is the data set's first.
         feature: "before" or "after" batch normalisation, for rows without their own.
     """
     return [
-        grid(suite, pair, measured_rows(suite, choice, pair, look, protocol, feature)) for pair in places(suite, choice)
+        grid(suite, pair, measured_rows(suite, choice, pair, find_states, protocol, feature))
+        for pair in dataset_pairs(suite, choice)
     ]
 
 
@@ -76,14 +80,19 @@ class MeasuredRow:
 
 
 def measured_rows(
-    suite: Suite, choice: Choice, pair: Place, look: Look, protocol: str | None = None, feature: str = "before"
+    suite: Suite,
+    choice: Choice,
+    pair: DatasetPair,
+    find_states: FindStates,
+    protocol: str | None = None,
+    feature: str = "before",
 ) -> list[MeasuredRow]:
     """The rows of a suite's table on one pair of data sets; the arguments are those of `grids`."""
-    protocol = protocol or definition(pair[1]).protocols[0]
+    protocol = protocol or find_dataset(pair[1]).protocols[0]
     published = _published(suite, pair)
-    rows = {row.label: row for row in rows_at(suite, pair, choice)}
-    planned = {label: of_row(row, pair, choice) for label, row in rows.items()}
-    all_states = iter(look([each for row in planned.values() for each in row]))
+    rows = {row.label: row for row in rows_for(suite, pair, choice)}
+    planned = {label: experiments_of_row(row, pair, choice) for label, row in rows.items()}
+    all_states = iter(find_states([each for row in planned.values() for each in row]))
     states = {label: list(islice(all_states, len(row))) for label, row in planned.items()}
     metrics = [
         metric
@@ -100,7 +109,7 @@ def measured_rows(
     return made
 
 
-def grid(suite: Suite, pair: Place, rows: Sequence[MeasuredRow]) -> Grid:
+def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
     """The rows as a table, with notes on how its figures were made."""
     published, comparable = bool(_published(suite, pair)), _comparable(suite, pair)
     metrics = list(rows[0].values) if rows else []
@@ -125,7 +134,7 @@ def grid(suite: Suite, pair: Place, rows: Sequence[MeasuredRow]) -> Grid:
     return Grid(" to ".join(dict.fromkeys(pair)), head, body, notes, frozenset(bold))
 
 
-def _comparable(suite: Suite, pair: Place) -> bool:
+def _comparable(suite: Suite, pair: DatasetPair) -> bool:
     """Whether figures were published on this very pair of data sets."""
     return bool(_published(suite, pair)) and pair in _own_pairs(suite)
 
@@ -162,14 +171,14 @@ def _within(row: MeasuredRow, tolerance: float) -> str:
 
 
 def _finished(states: Sequence[State]) -> list[Record]:
-    return [state.record for state in states if state.word == DONE and state.record is not None]
+    return [state.record for state in states if state.name == DONE and state.record is not None]
 
 
-def _own_pairs(suite: Suite) -> list[Place]:
-    return suite.places(suite.datasets)
+def _own_pairs(suite: Suite) -> list[DatasetPair]:
+    return suite.pairs(suite.datasets)
 
 
-def _published(suite: Suite, pair: Place) -> dict[str, dict[str, float]]:
+def _published(suite: Suite, pair: DatasetPair) -> dict[str, dict[str, float]]:
     """The figures of the paper, or of others that the suite expects: label -> metric -> percent.
 
     On a pair of data sets that the paper does not have, those of its last pair.
@@ -193,7 +202,7 @@ def _why_empty(row: Row | None, states: Sequence[State]) -> str:
     """Why there is no figure: the states that are not done, with counts where they differ."""
     if row is None:
         return "not built here"
-    counts = Counter(state.word for state in states if state.word != DONE)
+    counts = Counter(state.name for state in states if state.name != DONE)
     if not counts:
         return "protocol not computed"
     return ", ".join(word if len(counts) == 1 else f"{count} {word}" for word, count in counts.most_common())
@@ -211,7 +220,7 @@ def _view_notes(rows: Sequence[MeasuredRow]) -> list[str]:
     ]
 
 
-def _published_notes(suite: Suite, pair: Place, rows: Sequence[MeasuredRow]) -> list[str]:
+def _published_notes(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> list[str]:
     """Which figures miss the published ones, and where those were measured."""
     published, comparable, source = bool(_published(suite, pair)), _comparable(suite, pair), _source(suite)
     notes = []

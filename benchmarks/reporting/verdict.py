@@ -7,13 +7,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from benchmarks.data import family
+from benchmarks.data.loading import is_drawn
 from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.methods import ATTACHED, split_method
 from benchmarks.experiments.settings import resolve
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.seeds import generator
-from benchmarks.suites.claims import ALPHA, CLAIMS, LEAST_RUNS, MARGIN, METRIC, Arm, Claim
+from benchmarks.suites.claims import ALPHA, CLAIMS, MARGIN, METRIC, MIN_RUNS, Arm, Claim
 
 from . import paper_numbers
 from .grid import Grid
@@ -37,7 +37,7 @@ class JudgedClaim:
     """A claim on one pair of data sets.
 
     Attributes:
-        interval: of the effect, in fractions: for methods, or with fewer than LEAST_RUNS runs for the checkpoints at hand.
+        interval: of the effect, in fractions: for methods, or with fewer than MIN_RUNS runs for the checkpoints at hand.
         reasons: why it is undecided.
         paper: the paper's effect, a fraction.
         p: of there being no effect: the interval's, or for checkpoints that of flipping whole identities.
@@ -62,7 +62,7 @@ class JudgedClaim:
     @property
     def verdict_text(self) -> str:
         """The verdict as tables show it."""
-        drawn = family(self.datasets.trained_on).startswith("walkers")
+        drawn = is_drawn(self.datasets.trained_on)
         return ON_DRAWN_DATA[self.verdict] if drawn else str(self.verdict)
 
 
@@ -132,9 +132,9 @@ def _interval(above: np.ndarray, below: np.ndarray, pids: np.ndarray, runs: Sequ
     """Of the difference between methods: over seeds and identities, or over splits that share people. Too few runs say too
     little about methods; then it is of these checkpoints, over identities."""
     word, count = repetition(runs)
-    if word == "split" and count >= LEAST_RUNS:
+    if word == "split" and count >= MIN_RUNS:
         return over_splits(split_means(np.nanmean(above - below, axis=1), runs), TEST_TO_TRAIN)
-    return difference(above, below, pids, "methods" if count >= LEAST_RUNS else "checkpoints")
+    return difference(above, below, pids, "methods" if count >= MIN_RUNS else "checkpoints")
 
 
 def _missing(claim: Claim, arms: Sequence[Sequence[FinishedRun]], controls: Controls) -> tuple[str, ...]:
@@ -142,8 +142,8 @@ def _missing(claim: Claim, arms: Sequence[Sequence[FinishedRun]], controls: Cont
     word, count = repetition(arms[0])
     trials = {run.experiment.settings.get(TUNED, 0) for runs in arms for run in runs}
     reasons = []
-    if count < LEAST_RUNS:
-        reasons.append(f"{count} {word}{'s' * (count > 1)} cannot say how much {word}s vary: {LEAST_RUNS} at least")
+    if count < MIN_RUNS:
+        reasons.append(f"{count} {word}{'s' * (count > 1)} cannot say how much {word}s vary: {MIN_RUNS} at least")
     failures = controls(sorted({_baseline(arm.method) for arm in claim.arms})) if "controls" in claim.needs else ""
     if failures:
         reasons.append(f"controls: {failures}")

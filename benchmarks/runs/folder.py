@@ -45,6 +45,11 @@ class RunFolder:
         return self.path / "model.safetensors"
 
     @property
+    def fitted_metric(self) -> Path:
+        """The metric that was fitted on the training tracklets, if the settings name such a one."""
+        return self.path / "metric.npz"
+
+    @property
     def queries(self) -> Path:
         """The results of each query, under every protocol."""
         return self.path / "queries.parquet"
@@ -129,7 +134,8 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove the results, so that the run starts anew. The record goes first: no reader sees half of it."""
-        for file in (self.record, self.queries, self.weights, self.checkpoint, self.curves, self.log):
+        results = (self.record, self.queries, self.weights, self.fitted_metric)
+        for file in (*results, self.checkpoint, self.curves, self.log):
             file.unlink(missing_ok=True)
         shutil.rmtree(self.gallery, ignore_errors=True)
 

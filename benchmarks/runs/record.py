@@ -113,7 +113,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Phase:
-    """How long a phase took. items: frames; in the phase `evaluate`, tracklets."""
+    """How long a phase took. items: frames; in the phases `fit` and `evaluate`, tracklets."""
 
     seconds: Amount
     items: Count
@@ -215,7 +215,8 @@ def _check_simple_settings(settings: tuple[tuple[str, type, Any], ...]) -> None:
         except ValueError as error:
             raise ValueError(f"settings.{key[:LONGEST_TEXT]!r} {error}") from None
     try:
-        check_values({key: value for key, _, value in settings if key in TYPES}, "settings")
+        # Whether a matcher is registered is no question here: it may come from a plug-in that is not loaded.
+        check_values({key: value for key, _, value in settings if key in TYPES and key != "matcher"}, "settings")
     except UserError as error:
         raise ValueError(str(error)) from None
 
@@ -237,7 +238,7 @@ class Record:
         code: the digest of the code that decided the numbers.
         metrics: a row for each protocol and feature, those of the data set's default protocol first.
         cost: None of features that were extracted elsewhere.
-        phases: by name: train, extract, evaluate.
+        phases: by name: train, fit, extract, evaluate.
         peak_memory: by kind: resident, and gpu where there is one.
     """
 

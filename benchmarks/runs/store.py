@@ -1,4 +1,4 @@
-"""Records in the results directory: write one, read one, load all, find one by name."""
+"""Records in the results directory: write one, read one, load all."""
 
 import sys
 from collections.abc import Iterator
@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 
 from baselines.interface.errors import UserError
-from baselines.interface.registry import nearest
 from benchmarks.atomic import atomic_file, write_atomically
 
 from .folder import RunFolder, run_folders
@@ -62,27 +61,6 @@ def read_finished(results_dir: Path) -> Iterator[tuple[RunFolder, Record]]:
 def load_records(results_dir: Path) -> list[Record]:
     """The records of all finished runs, by name. One that cannot be read is left out, with a line on stderr."""
     return [record for _, record in read_finished(results_dir)]
-
-
-def find_run(text: str, results_dir: Path) -> tuple[RunFolder, Record]:
-    """The finished run that a text names: a folder's name, the beginning or the end of it, or a path.
-
-    Raises:
-        UserError: no such run, or several.
-    """
-    for folder in (RunFolder(Path(text)), RunFolder(results_dir / text)):
-        record = read_record(folder)
-        if record is not None:
-            return folder, record
-    found = {record.name: (folder, record) for folder, record in read_finished(results_dir)}
-    text = text.replace(":", "_")  # as folders' names have it
-    matches = [name for name in found if name.startswith(text) or name.endswith(text)]
-    if len(matches) == 1:
-        return found[matches[0]]
-    if matches:
-        raise UserError(f"{text!r} is {len(matches)} runs in {results_dir}: {', '.join(matches)}; name one")
-    hint = nearest(text, list(found)) if found else "there is none yet"
-    raise UserError(f"no finished run {text!r} in {results_dir}; {hint}")
 
 
 def leave_out(error: UserError) -> None:

@@ -1,88 +1,90 @@
-"""How long the rest of a suite will take, from what the runs so far took."""
+"""Estimate how long runs will take, from the speed of recorded runs."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.data.loading import definition
+from benchmarks.data.loading import find_dataset
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import split_method
 from benchmarks.runs.record import Record
 
-# Records to learn from, the best match first: the settings and parts of an experiment that are the same.
-LIKENESS = (
+# A recorded run is similar if it has the same values of these. The first group of which there are records is used.
+SIMILARITY = (
     ("baseline", "backbone", "height", "width", "precision"),
     ("backbone", "height", "width", "precision"),
 )
 
 
-def like_the_last(found: Sequence[Record]) -> tuple[list[Record], bool]:
-    """The records that were made on a GPU, or those that were not, as the last training was; and whether it was."""
-    trained = [record for record in found if "train" in record.phases]
+def on_device_of_last_training(records: Sequence[Record]) -> tuple[list[Record], bool]:
+    """The records made on a GPU if the last training was on one, otherwise the others; and whether it was on a GPU."""
+    trained = [record for record in records if "train" in record.phases]
     last = max(trained, key=lambda record: record.finished, default=None)
     gpu = last is not None and bool(last.environment.gpu)
-    return made_on(found, gpu), gpu
+    return on_device(records, gpu), gpu
 
 
-def made_on(found: Sequence[Record], gpu: bool) -> list[Record]:
-    """The records that were made on a GPU, or the others."""
-    return [record for record in found if bool(record.environment.gpu) == gpu]
+def on_device(records: Sequence[Record], gpu: bool) -> list[Record]:
+    """The records made on a GPU, or those made on a CPU."""
+    return [record for record in records if bool(record.environment.gpu) == gpu]
 
 
-def seconds(experiment: Experiment, found: Sequence[Record]) -> float | None:
-    """About how long a run will take, by the frames/s of recorded runs like it; None where nothing like it has run.
+def estimate_seconds(experiment: Experiment, records: Sequence[Record]) -> float | None:
+    """About how many seconds a run will take, by the median frames/s of recorded runs like it. None if there is none.
 
-    The median of the best matches is taken. Drawing or indexing the data comes on top, once a machine.
+    The time to draw or index the data, once on each machine, is not included.
     """
-    clips = _clips(experiment, found)
-    trained = [record for record in found if "train" in record.phases and record.phases["train"].per_second > 0]
-    for keys in LIKENESS:
-        alike = [record for record in trained if _alike(experiment, record.experiment, keys)]
-        if alike and clips is not None:
+    clips = _clips_per_epoch(experiment, records)
+    trained = [record for record in records if "train" in record.phases and record.phases["train"].per_second > 0]
+    for keys in SIMILARITY:
+        similar = [record for record in trained if _is_similar(experiment, record.experiment, keys)]
+        if similar and clips is not None:
             frames = clips * experiment.settings["epochs"] * experiment.settings["clip_frames"]
-            return frames / _speed(alike, "train") + _extraction(experiment, alike, found)
+            return frames / _speed(similar, "train") + _extraction_seconds(experiment, similar, records)
     return None
 
 
-def _clips(experiment: Experiment, found: Sequence[Record]) -> float | None:
-    """Clips an epoch: counted by a run on the same data, or from the published number of training identities."""
+def _clips_per_epoch(experiment: Experiment, records: Sequence[Record]) -> float | None:
+    """Clips per epoch: counted by a run on the same data, or from the published number of training identities."""
     settings = experiment.settings
-    for record in found:
-        there, run = record.experiment, record.phases.get("train")
-        same = all(there.settings.get(key) == settings[key] for key in ("identities", "clips", "holdout"))
-        frames = there.settings.get("epochs", 0) * there.settings.get("clip_frames", 0)  # of a clip, in all epochs
-        if run and there.dataset == experiment.dataset and same and frames and not there.external:
-            return run.items / frames
-    persons = definition(experiment.dataset).published.get("train", {}).get("identities")
-    return math.ceil(persons / settings["identities"]) * settings["identities"] * settings["clips"] if persons else None
+    for record in records:
+        other, training = record.experiment, record.phases.get("train")
+        same = all(other.settings.get(key) == settings[key] for key in ("identities", "clips", "holdout"))
+        frames_per_clip = other.settings.get("epochs", 0) * other.settings.get("clip_frames", 0)  # over all epochs
+        if training and other.dataset == experiment.dataset and same and frames_per_clip and not other.external:
+            return training.items / frames_per_clip
+    identities = find_dataset(experiment.dataset).published.get("train", {}).get("identities")
+    if not identities:
+        return None
+    return math.ceil(identities / settings["identities"]) * settings["identities"] * settings["clips"]
 
 
-def _extraction(experiment: Experiment, alike: Sequence[Record], found: Sequence[Record]) -> float:
-    here = [record for record in found if record.experiment.test == experiment.test]
-    frames = next((record.phases["extract"].items for record in here if "extract" in record.phases), 0)
-    extracted = [each for each in alike if "extract" in each.phases and each.phases["extract"].per_second > 0]
+def _extraction_seconds(experiment: Experiment, similar: Sequence[Record], records: Sequence[Record]) -> float:
+    on_same_data = [record for record in records if record.experiment.test == experiment.test]
+    frames = next((record.phases["extract"].items for record in on_same_data if "extract" in record.phases), 0)
+    extracted = [each for each in similar if "extract" in each.phases and each.phases["extract"].per_second > 0]
     return frames / _speed(extracted, "extract") if extracted else 0.0
 
 
 def _speed(records: Sequence[Record], phase: str) -> float:
-    """The median of their frames/s in a phase that all have."""
+    """The median frames/s of a phase that all records have."""
     return float(np.median([record.phases[phase].per_second for record in records]))
 
 
-def _alike(experiment: Experiment, other: Experiment, keys: Sequence[str]) -> bool:
-    return not other.external and all(_part(experiment, key) == _part(other, key) for key in keys)
+def _is_similar(experiment: Experiment, other: Experiment, keys: Sequence[str]) -> bool:
+    return not other.external and all(_value(experiment, key) == _value(other, key) for key in keys)
 
 
-def _part(experiment: Experiment, key: str) -> object:
+def _value(experiment: Experiment, key: str) -> object:
     return split_method(experiment.method)[0] if key == "baseline" else experiment.settings.get(key)
 
 
-def spelled(duration: float) -> str:
+def format_duration(seconds: float) -> str:
     """`45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
-    minutes = round(duration / 60)
-    if duration < 90:
-        return f"{duration:.0f} s"
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
     if minutes < 60:
         return f"{minutes} min"
     hours, minutes = divmod(minutes, 60)

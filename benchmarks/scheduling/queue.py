@@ -1,71 +1,98 @@
-"""Where experiments stand when they were submitted: their own records first, the queue second."""
+"""The state of submitted experiments: from the files of the runs, and then from the queue."""
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.paths import results_dir
 from benchmarks.suites.suite import Planned
-from slurm.ledger import Entry, Ledger
-from slurm.queue import Live
+from slurm import JobError
+from slurm.ledger import Ledger, LedgerEntry
+from slurm.queue import ActiveJob, active_jobs
 
-from .states import DONE, Look, State
+from .states import DONE, FindStates, State, find_in_results
 
-# What a log says besides: of its start, and how far it has come.
-NO_REASON = re.compile(r"submitit \w+ \(|\w+: \d+ of \d+")
-BUSY = ("queued", "running", "preempted")  # not to be submitted again
+# Lines of a log that are no error messages: of submitit's start, and of progress.
+NO_ERROR = re.compile(r"submitit \w+ \(|\w+: \d+ of \d+")
+ACTIVE = ("queued", "running", "preempted")  # not submitted or run a second time
 
 
-def with_jobs(look: Look, ledger: Ledger, jobs: Mapping[str, Live] | None) -> Look:
-    """A function as `states.here` gives it, whose states are mended by what the queue said of the jobs (None: nothing)."""
+def find_in_results_and_queue(root: Path | None = None) -> FindStates:
+    """A function that finds the states of planned experiments in the results here and in the queue. Both are read now."""
+    ledger = Ledger(results_dir())
+    return add_queue(find_in_results(results_dir(), root), ledger, jobs_in_queue(ledger))
+
+
+def jobs_in_queue(ledger: Ledger) -> dict[str, ActiveJob] | None:
+    """The ledger's jobs that are not over, by job id. None, with a line on standard error, if the queue does not answer."""
+    try:
+        return active_jobs(ledger.entries().values())
+    except JobError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return None
+
+
+def add_queue(find: FindStates, ledger: Ledger, jobs: Mapping[str, ActiveJob] | None) -> FindStates:
+    """The function `find`, with its states corrected by the jobs in the queue (None: the queue does not answer)."""
     entries = ledger.entries()
 
-    def mended(planned: Sequence[Planned]) -> list[State]:
+    def find_with_queue(planned: Sequence[Planned]) -> list[State]:
         return [
-            with_queue(state, entries.get(each.experiment.request_hash), jobs, ledger.place)
-            for each, state in zip(planned, look(planned), strict=True)
+            correct_by_queue(state, entries.get(each.experiment.request_hash), jobs, ledger.folder)
+            for each, state in zip(planned, find(planned), strict=True)
         ]
 
-    return mended
+    return find_with_queue
 
 
-def with_queue(state: State, entry: Entry | None, jobs: Mapping[str, Live] | None, place: Path) -> State:
-    """A state by records, mended by what the queue says of the experiment's job.
+def correct_by_queue(
+    state: State, entry: LedgerEntry | None, jobs: Mapping[str, ActiveJob] | None, ledger_folder: Path
+) -> State:
+    """The state of an experiment by its run's files, corrected by its job in the queue.
 
     Args:
-        state: by records alone.
-        entry: the last submission of the experiment.
-        jobs: what is not over, by job; None: the queue does not answer.
-        place: the ledger's folder.
+        state: by the files alone.
+        entry: the last submission of the experiment; None if it was never submitted.
+        jobs: the jobs that are not over, by job id; None: the queue does not answer.
     """
-    if entry is None or not entry.job or state.word in (DONE, "running"):
-        if state.word == "running" and entry is not None and jobs and entry.job in jobs and jobs[entry.job].left:
-            return replace(state, detail=f"{state.detail}; {jobs[entry.job].left} of the time limit left")
+    if entry is None or not entry.job or state.name == DONE:
         return state
+    job = (jobs or {}).get(entry.job)
+    if state.name == "running":
+        left = job.time_left if job else ""
+        return replace(state, detail=f"{state.detail}; {left} of the time limit left") if left else state
     if jobs is None:
-        word = "queued" if state.word == "not run" else state.word
-        return replace(state, word=word, detail="; ".join(filter(None, (state.detail, "the queue does not answer"))))
-    job = jobs.get(entry.job)
+        name = "queued" if state.name == "not run" else state.name
+        return replace(state, name=name, detail="; ".join(filter(None, (state.detail, "the queue does not answer"))))
     if job is None:
-        if state.word == "stale":
-            return state
-        logs = [file.read_text(errors="replace").splitlines() for file in entry.logs(place)]
-        # Of several processes one that is killed says nothing, and the others speak of the connection that they lost.
-        killed = next((line for lines in logs for line in lines if line.startswith("ended by SIGKILL")), "")
-        if state.word == "failed":
-            return replace(state, detail=killed or state.detail)
-        return State("failed", killed or _last_line(logs) or "its job ended without a word")
-    if job.word == "running":
-        return State("running", state.detail or "its job has begun")
-    begun = state.word == "stopped"
-    return State("preempted" if begun else "queued", "; ".join(filter(None, (state.detail * begun, job.why))))
+        return _after_job(state, entry, ledger_folder)
+    if job.state == "running":
+        return State("running", state.detail or "the job has started")
+    if state.name == "stopped":
+        return State("preempted", "; ".join(filter(None, (state.detail, job.reason))))
+    return State("queued", job.reason)
 
 
-def _last_line(logs: Sequence[Sequence[str]]) -> str:
-    """The last thing that a job's command complained of, or the job itself: what stands before submitit's own report."""
+def _after_job(state: State, entry: LedgerEntry, ledger_folder: Path) -> State:
+    """The state of an experiment whose job is over without a current record."""
+    if state.name == "stale":
+        return state
+    logs = [file.read_text(errors="replace").splitlines() for file in entry.logs(ledger_folder)]
+    # If one of several processes is killed, the others report only that they lost the connection.
+    killed = next((line for lines in logs for line in lines if line.startswith("ended by SIGKILL")), "")
+    if state.name == "failed":
+        return replace(state, detail=killed or state.detail)
+    return State("failed", killed or _last_error(logs) or "the job ended without an error message")
+
+
+def _last_error(logs: Sequence[Sequence[str]]) -> str:
+    """The last error message in the logs of a job: of its command, or of the job itself before submitit's own report."""
     for lines in reversed(logs):
-        ends = [number for number, line in enumerate(lines) if line.startswith("submitit ERROR")]
-        said = [line for line in lines[: ends[-1] if ends else None] if line.strip() and not NO_REASON.match(line)]
-        if said:
-            return said[-1].removeprefix("bench: ").strip()
+        reports = [number for number, line in enumerate(lines) if line.startswith("submitit ERROR")]
+        before_report = lines[: reports[-1] if reports else None]
+        messages = [line for line in before_report if line.strip() and not NO_ERROR.match(line)]
+        if messages:
+            return messages[-1].removeprefix("bench: ").strip()
     return ""

@@ -1,111 +1,117 @@
-"""Where each experiment of a suite stands, from what lies on disk."""
+"""The state of planned experiments, from the files of the runs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.data.loading import absent as why_absent
-from benchmarks.data.loading import known_digests
+from benchmarks.data.loading import known_digests, why_unavailable
 from benchmarks.runs.record import Record
 from benchmarks.runs.staleness import stale_reasons
 from benchmarks.runs.store import load_records
 from benchmarks.runs.unfinished import UnfinishedRun, unfinished_runs
 from benchmarks.suites.suite import Planned
 
-from .estimate import like_the_last, seconds, spelled
+from .estimate import estimate_seconds, format_duration, on_device_of_last_training
 
 DONE = "done"
 
 
 @dataclass(frozen=True)
 class State:
-    """word: done, stale, running, failed, stopped, data set absent or not run; detail: how far it came, or why.
+    """The state of one experiment.
 
-    record: of a run that is done or stale.
+    Attributes:
+        name: done, stale, running, failed, stopped, data set absent or not run; with the queue also queued or preempted.
+        detail: how far the run is, or why it is in this state.
+        record: of a run that is done or stale.
     """
 
-    word: str
+    name: str
     detail: str = ""
     record: Record | None = None
 
     def __str__(self) -> str:
-        return f"{self.word}: {self.detail}" if self.detail else self.word
+        return f"{self.name}: {self.detail}" if self.detail else self.name
 
 
-Look = Callable[[Sequence[Planned]], list[State]]  # gives the states of planned experiments
+FindStates = Callable[[Sequence[Planned]], list[State]]  # gives the states of planned experiments
 
 
-def states(planned: Sequence[Planned], known: Mapping[str, State], absent: Mapping[str, str]) -> list[State]:
-    """The state of each planned experiment, from the `known` ones; `absent`: why a data set cannot be read here, by its name."""
-    return [known.get(each.experiment.request_hash) or _nothing(each, absent) for each in planned]
-
-
-def known_states(
-    found: Sequence[Record], begun: Sequence[UnfinishedRun], digests: Mapping[str, set[str]]
-) -> dict[str, State]:
-    """The state of each experiment of which something lies on disk, by its request hash.
+def find_in_results(results: Path, root: Path | None = None) -> FindStates:
+    """A function that finds the states of planned experiments in a folder of runs. The folder is read once, now.
 
     Args:
-        found, begun: what `load_records` and `unfinished_runs` gave.
-        digests: of the data at hand, as `stale_reasons` takes them.
+        root: the data set's folder, as `--root` names it.
     """
+    finished, not_finished = load_records(results), unfinished_runs(results)
+    digests: dict[str, set[str]] = {}
+    absent: dict[str, str | None] = {}
     known: dict[str, State] = {}
-    alike, _ = like_the_last(found)
-    for each in begun:
-        known[each.experiment.request_hash] = State(each.state, each.detail + _time_left(each, alike))
-    for record in sorted(found, key=lambda record: record.finished):
-        reasons = stale_reasons(record, dict(digests))
-        request = record.experiment.request_hash
-        state = State("stale", "; ".join(reasons), record) if reasons else State(DONE, record=record)
-        if state.word == DONE or request not in known or known[request].word == "stale":
-            known[request] = state
-    return known
+
+    def find(planned: Sequence[Planned]) -> list[State]:
+        nonlocal known
+        digests_before = len(digests)
+        for experiment in (each.experiment for each in planned):
+            for name, split in ((experiment.dataset, experiment.split), (experiment.test, experiment.test_split)):
+                if f"{name}/{split}" not in digests:
+                    digests[f"{name}/{split}"] = known_digests(name, split)
+                    absent[name] = why_unavailable(name, root)
+        if len(digests) > digests_before:
+            available = {key: value for key, value in digests.items() if value}
+            known = states_by_request(finished, not_finished, available)
+        return states_of(planned, known, {name: reason for name, reason in absent.items() if reason})
+
+    return find
 
 
-def _time_left(begun: UnfinishedRun, found: Sequence[Record]) -> str:
-    if begun.state != "running":
-        return ""
-    span = seconds(begun.experiment, found)
-    left = begun.left if span is None else span * (1 - begun.share)  # the first of its kind is judged by itself
-    return "" if left is None else f", about {spelled(left)} left"
+def find_in_records(finished: Sequence[Record]) -> FindStates:
+    """A function that finds the states of planned experiments in records alone. Each is done, whatever code made it."""
+    known = {record.experiment.request_hash: State(DONE, record=record) for record in finished}
+    return lambda planned: states_of(planned, known, {})
 
 
-def by_request(place: Path) -> dict[str, State]:
-    """The state of each experiment of which something lies below `place`, by its request hash, whatever data is at hand."""
-    return known_states(load_records(place), unfinished_runs(place), {})
+def states_of(planned: Sequence[Planned], known: Mapping[str, State], absent: Mapping[str, str]) -> list[State]:
+    """The state of each planned experiment.
+
+    Args:
+        known: the states of experiments that left files, by request hash.
+        absent: why a data set cannot be read here, by its name.
+    """
+    return [known.get(each.experiment.request_hash) or _without_files(each, absent) for each in planned]
 
 
-def _nothing(planned: Planned, absent: Mapping[str, str]) -> State:
+def _without_files(planned: Planned, absent: Mapping[str, str]) -> State:
     for name in (planned.experiment.dataset, planned.experiment.test):
         if name in absent:
             return State("data set absent", absent[name])
     return State("not run")
 
 
-def from_records(found: Sequence[Record]) -> Look:
-    """A function that gives the states of planned experiments by records alone, whatever code made them."""
-    known = {record.experiment.request_hash: State(DONE, record=record) for record in found}
-    return lambda planned: [known.get(each.experiment.request_hash, State("not run")) for each in planned]
+def states_by_request(
+    finished: Sequence[Record], not_finished: Sequence[UnfinishedRun], digests: Mapping[str, set[str]]
+) -> dict[str, State]:
+    """The state of each experiment that left files, by its request hash.
 
-
-def here(place: Path, root: Path | None = None) -> Look:
-    """A function that gives the states of planned experiments in the results below `place`, which is read once."""
-    found, begun = load_records(place), unfinished_runs(place)
-    digests: dict[str, set[str]] = {}
-    reasons: dict[str, str | None] = {}
+    Args:
+        finished, not_finished: from `load_records` and `unfinished_runs`.
+        digests: of the data here, as `stale_reasons` takes them.
+    """
     known: dict[str, State] = {}
+    comparable, _ = on_device_of_last_training(finished)
+    for run in not_finished:
+        known[run.experiment.request_hash] = State(run.state, run.detail + _time_left(run, comparable))
+    for record in sorted(finished, key=lambda record: record.finished):
+        reasons = stale_reasons(record, dict(digests))
+        request = record.experiment.request_hash
+        state = State("stale", "; ".join(reasons), record) if reasons else State(DONE, record=record)
+        if state.name == DONE or request not in known or known[request].name == "stale":
+            known[request] = state
+    return known
 
-    def look(planned: Sequence[Planned]) -> list[State]:
-        nonlocal known
-        asked_before = len(digests)
-        for asked in (each.experiment for each in planned):
-            for name, split in ((asked.dataset, asked.split), (asked.test, asked.test_split)):
-                if f"{name}/{split}" not in digests:
-                    digests[f"{name}/{split}"] = known_digests(name, split)
-                    reasons[name] = why_absent(name, root)
-        if len(digests) > asked_before:
-            known = known_states(found, begun, {key: value for key, value in digests.items() if value})
-        absent = {name: why for name, why in reasons.items() if why}
-        return states(planned, known, absent)
 
-    return look
+def _time_left(run: UnfinishedRun, finished: Sequence[Record]) -> str:
+    if run.state != "running":
+        return ""
+    seconds = estimate_seconds(run.experiment, finished)
+    left = run.left if seconds is None else seconds * (1 - run.share)  # without similar runs: by its own epochs
+    return "" if left is None else f", about {format_duration(left)} left"

@@ -1,13 +1,13 @@
-"""A search over what families of methods differ in, by mAP on held-out TRAINING identities; the test set is never looked at.
+"""Search the settings in which families of methods differ, by mAP on held-out training identities. The test set is not used.
 
-Each trial is a run with the share `holdout` of the training identities left out, validated on those. optuna chooses: the
-recipe's own settings first, so that tuning is never worse on them than not tuning; then at random, and after ten by its
-tree-structured Parzen estimator (Bergstra et al., 2011). What trial n draws follows from n and the trials before it: an
-interrupted one is drawn again, and its run goes on from its checkpoint.
+Each trial is a run in which the share `holdout` of the training identities is left out and then used for validation. optuna
+chooses the settings: the recipe's own first, so that on them tuning is never worse than no tuning; then random ones, and after
+ten trials those of its tree-structured Parzen estimator (Bergstra et al., 2011). What trial n tries depends only on n and the
+trials before it: an interrupted trial is drawn again, and its run resumes from its checkpoint.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,37 +16,91 @@ import optuna
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import BaseTrial, TrialState
 
+from baselines import BASELINES
 from baselines.interface.errors import UserError
 from benchmarks.atomic import write_atomically
 from benchmarks.clips.subsets import hold_out
-from benchmarks.data.loading import Data
-from benchmarks.engine.run import Machine, run
+from benchmarks.data.loading import LoadedDataset
+from benchmarks.engine.run import Machine, plan, run
 from benchmarks.engine.training import DivergedError
 from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
-from benchmarks.experiments.methods import ATTACHED
+from benchmarks.experiments.methods import ATTACHED, split_method
 from benchmarks.experiments.settings import SEARCHED, Settings, change, read_recipe
+from benchmarks.paths import results_dir
+from benchmarks.progress import show_progress
 from benchmarks.runs.folder import RunFolder
 from benchmarks.seeds import derive
 
-HOLDOUT = 0.25  # where the recipe holds nothing out
+from .single_runs import make_machine
+
+HOLDOUT = 0.25  # if the recipe holds out nothing
 
 
-class Tried(NamedTuple):
-    """One finished trial: what it changed of the recipe's settings, and its mAP on the held-out identities, a fraction."""
+class Trial(NamedTuple):
+    """One finished trial: the settings that it changed, and its mAP on the held-out identities, in [0, 1]."""
 
     values: dict[str, Any]
     score: float
 
 
+class TunedMethod(NamedTuple):
+    """The trials of one method, the recipe file of the best one, and the arguments of `bench` that run it."""
+
+    method: str
+    trials: list[Trial]
+    recipe: Path
+    arguments: list[str]
+
+
+def tune_methods(
+    methods: Sequence[str],
+    dataset: str,
+    trials: int,
+    *,
+    recipe: str | None = None,
+    changes: Sequence[str] = (),
+    seed: int = 0,
+    split: int = 0,
+    root: Path | None = None,
+    to: Path | None = None,
+    workers: int | None = None,
+) -> Iterator[TunedMethod]:
+    """Tune several methods, one after the other, and write the recipe of each.
+
+    Args:
+        to: the folder for the recipes, METHOD.toml; None: beside the trials.
+
+    Raises:
+        UserError: an unknown method, or as `tune` says.
+    """
+    for method in methods:
+        BASELINES.get(split_method(method)[0])  # an unknown method is refused before the first search
+    if to is not None and (to.suffix == ".toml" or to.is_file()):
+        raise UserError(f"--to {to}: name a folder; each method's recipe becomes METHOD.toml in it")
+    for method in dict.fromkeys(methods):
+        with show_progress() as report:
+            experiment, settings, data = plan(
+                method, dataset, recipe=recipe, changes=changes, seed=seed, split=split, root=root, report=report
+            )
+            machine = make_machine(settings.threads, workers, report)
+            finished, folder = tune(experiment, settings, data, trials, results_dir(), machine)
+        file = folder / f"tuned-{trials}.toml" if to is None else to / f"{method}.toml"
+        write_recipe(file, recipe or data.dataset.recipe, settings, finished)
+        # The recipe leaves out what a method's name decides: changes of such settings have to be given again.
+        again = [text for text in changes if text.partition("=")[0].strip() in ATTACHED]
+        arguments = ["run", "--method", method, "--dataset", dataset, "--recipe", str(file)]
+        yield TunedMethod(method, finished, file, arguments + [word for text in again for word in ("--set", text)])
+
+
 def tune(
-    experiment: Experiment, settings: Settings, data: Data, trials: int, place: Path, machine: Machine
-) -> tuple[list[Tried], Path]:
-    """Run the trials that lack; the first `trials` in their order, and the folder in which they lie, below `place`.
+    experiment: Experiment, settings: Settings, data: LoadedDataset, trials: int, results: Path, machine: Machine
+) -> tuple[list[Trial], Path]:
+    """Run the trials that are missing. Returns the first `trials` in their order, and their folder, in `results`.
 
     Raises:
         UserError: too few identities to hold out, none of them seen by two cameras, or another process tunes the same.
-        Stopped: a signal ended a training; the trial is gone on with by the next call.
+        Stopped: a signal ended a training; the next call resumes the trial.
     """
     settings = change(settings, {"holdout": settings.holdout or HOLDOUT}, "tune")
     held_out = hold_out(data, settings)[1]
@@ -55,66 +109,68 @@ def tune(
             f"data set {data.name}: holdout={settings.holdout:g} leaves fewer than 2 identities to validate on"
         )
     if settings.lr == 0 or settings.epochs == 0:
-        raise UserError("tune: lr and epochs must be above 0; there is nothing to search else")
+        raise UserError("tune: lr and epochs must be above 0; otherwise there is nothing to search")
     base = replace(experiment, settings=settings.recorded())
-    folder = RunFolder(place / "tuning" / f"{base.name}-{(code_digest(base) or '')[:8]}")
+    folder = RunFolder(results / "tuning" / f"{base.name}-{(code_digest(base) or '')[:8]}")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with folder.lock():
         storage = JournalStorage(JournalFileBackend(str(folder.path / "trials.journal")))
         study = optuna.create_study(storage=storage, study_name=base.name, direction="maximize", load_if_exists=True)
         for interrupted in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             study.tell(interrupted.number, state=TrialState.FAIL)
-        while len(done := _finished(study)) < trials:
-            machine.report("tune", len(done), trials, _best_so_far(done))
+        while len(done := _finished_trials(study)) < trials:
+            machine.report("tune", len(done), trials, _note(done))
             if not done and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
                 study.enqueue_trial({key: getattr(settings, key) for key in SEARCHED})
             study.sampler = optuna.samplers.TPESampler(seed=derive("trial", base.name, len(done)) % 2**32)
             trial = study.ask()
             values = draw(trial, settings)
             trial.set_user_attr("values", values)
-            study.tell(trial, _validated(base, change(settings, values, "tune"), data, folder.path, machine))
-        machine.report("tune", trials, trials, _best_so_far(done[:trials]))
+            study.tell(trial, _validate(base, change(settings, values, "tune"), data, folder.path, machine))
+        machine.report("tune", trials, trials, _note(done[:trials]))
     return done[:trials], folder.path
 
 
-def _best_so_far(done: Sequence[Tried]) -> str:
+def _note(done: Sequence[Trial]) -> str:
     return f"best mAP {100 * best(done).score:.1f}" if done else "first the recipe's own settings"
 
 
-def _finished(study: optuna.Study) -> list[Tried]:
+def _finished_trials(study: optuna.Study) -> list[Trial]:
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return [Tried(trial.user_attrs["values"], float(trial.values[0])) for trial in done]
+    return [Trial(trial.user_attrs["values"], float(trial.values[0])) for trial in done]
 
 
 def draw(trial: BaseTrial, own: Settings) -> dict[str, Any]:
-    """What a trial changes of the recipe's settings `own`; SEARCHED says within which bounds."""
+    """The settings that a trial changes from the recipe's, `own`, within the bounds in SEARCHED."""
     low, high = SEARCHED["lr"]
     lr = trial.suggest_float("lr", own.lr * low, own.lr * high, log=True)
     frames = sorted({own.clip_frames, *(max(2, round(own.clip_frames * factor)) for factor in SEARCHED["clip_frames"])})
-    sampling = trial.suggest_categorical("sampling", _with(own.sampling, SEARCHED["sampling"]))
+    sampling = trial.suggest_categorical("sampling", _own_first(own.sampling, SEARCHED["sampling"]))
     values = {
         "lr": lr if lr == own.lr else float(f"{lr:.3g}"),
         "clip_frames": trial.suggest_categorical("clip_frames", frames),
         "sampling": sampling,
     }
     if sampling == "consecutive":
-        values["spacing"] = trial.suggest_categorical("spacing", _with(own.spacing, SEARCHED["spacing"]))
+        values["spacing"] = trial.suggest_categorical("spacing", _own_first(own.spacing, SEARCHED["spacing"]))
     return values
 
 
-def _with(own: Any, others: Sequence[Any]) -> list[Any]:
+def _own_first(own: Any, others: Sequence[Any]) -> list[Any]:
     return list(dict.fromkeys((own, *others)))
 
 
-def _validated(base: Experiment, settings: Settings, data: Data, place: Path, machine: Machine) -> float:
-    """mAP of one trial on the held-out identities; 0 where its loss ran away."""
+def _validate(
+    base: Experiment, settings: Settings, data: LoadedDataset, trials_folder: Path, machine: Machine
+) -> float:
+    """Run one trial; its mAP on the held-out identities, 0 if its loss diverged."""
     experiment = replace(base, settings=settings.recorded())
-    folder = RunFolder(place / experiment.name)
+    folder = RunFolder(trials_folder / experiment.name)
     try:
         record = run(experiment, settings, data, folder, machine, tested=False)
     except DivergedError:
         return 0.0
-    folder.weights.unlink(missing_ok=True)  # the record says what came out
+    folder.weights.unlink(missing_ok=True)  # the record is enough
     metrics = record.find_metrics("validation", "before")
     if metrics is None or metrics.mAP is None:
         raise UserError(
@@ -123,21 +179,21 @@ def _validated(base: Experiment, settings: Settings, data: Data, place: Path, ma
     return metrics.mAP
 
 
-def best(tried: Sequence[Tried]) -> Tried:
-    """The trial with the highest mAP; of equals the first."""
-    return max(tried, key=lambda each: each.score)
+def best(trials: Sequence[Trial]) -> Trial:
+    """The trial with the highest mAP; of equal ones the first."""
+    return max(trials, key=lambda each: each.score)
 
 
-def write_recipe(file: Path, recipe: str, settings: Settings, tried: Sequence[Tried]) -> None:
-    """The chosen trial as a recipe for `bench run --recipe`: every setting, and in its first line how it was chosen.
+def write_recipe(file: Path, recipe: str, settings: Settings, trials: Sequence[Trial]) -> None:
+    """Write the best trial as a recipe for `bench run --recipe`: every setting, and in the first line how it was chosen.
 
-    What a method's name says about the method's parts is left to the name: those settings stay as `recipe` has them.
+    Settings that a method's name decides keep the values of `recipe`.
     """
-    chosen = {**best(tried).values, "tuning_trials": len(tried)}
+    chosen = {**best(trials).values, "tuning_trials": len(trials)}
     kept = {key: value for key, value in read_recipe(recipe).items() if key in ATTACHED}
     lines = [
-        f"# {len(tried)} trials: mAP {100 * best(tried).score:.1f} on held-out training identities, "
-        f"{100 * tried[0].score:.1f} by the recipe's own settings.",
+        f"# {len(trials)} trials: mAP {100 * best(trials).score:.1f} on held-out training identities, "
+        f"{100 * trials[0].score:.1f} by the recipe's own settings.",
         *_toml(chosen),
         "",
         *_toml({key: value for key, value in {**settings.as_dict(), **kept}.items() if key not in chosen}),

@@ -1,4 +1,4 @@
-"""A sweep of a thousand experiments: planned, submitted as job arrays to a Slurm of this machine, listed and cancelled."""
+"""Plan, submit, list and cancel a thousand experiments, as job arrays on a Slurm of this machine."""
 
 import os
 import subprocess
@@ -14,15 +14,10 @@ from slurm.local_cluster import __main__ as local
 
 from .comparison import note_row
 
-pytestmark = [
-    pytest.mark.skipif(
-        bool(local.lacking()), reason=f"NOT MEASURED ON SLURM: not installed: {', '.join(local.lacking())}"
-    ),
-    pytest.mark.skipif(os.geteuid() != 0, reason="NOT MEASURED ON SLURM: the cluster is started by root"),
-]
+pytestmark = pytest.mark.skipif(bool(local.why_unavailable()), reason=f"no Slurm: {local.why_unavailable()}")
 
 SWEEP = ("table4", "--dataset", "walkers:tiny", "--quick", "--seeds", "167")  # of six methods
-VERBS = {  # in this order: what is asked for, and what the answer holds
+VERBS = {  # in this order: the options, and a text in the output
     "plan": ((), "1002 experiments, 0 done"),
     "submit": (("--sbatch", "hold"), "1002 jobs submitted"),
     "status": ((), "1002 experiments: 1002 queued"),
@@ -32,15 +27,15 @@ VERBS = {  # in this order: what is asked for, and what the answer holds
 @pytest.fixture(scope="module", autouse=True)
 def _cluster() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        place = Path(folder)
+        root = Path(folder)
         for name in ("SLURM_CONF", "MASTER_ADDR", "PATH"):
             patch.setenv(name, os.environ.get(name, ""))
-        patch.setenv("BENCH_RESULTS", str(place / "runs"))
-        patch.setenv("BENCH_CACHE", str(place / "cache"))
-        local.up(place)
+        patch.setenv("BENCH_RESULTS", str(root / "runs"))
+        patch.setenv("BENCH_CACHE", str(root / "cache"))
+        local.up(root)
         yield
         cancelled = _bench("cancel", "--all")
-        local.down(place)
+        local.down(root)
         assert "1002 jobs cancelled" in cancelled
 
 
@@ -50,8 +45,8 @@ def _bench(*words: str) -> str:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_sweep_of_a_thousand(benchmark: Any, verb: str) -> None:
-    options, answer = VERBS[verb]
-    assert answer in benchmark.pedantic(_bench, args=(verb, *SWEEP, *options), rounds=1)
+def test_thousand_experiments(benchmark: Any, verb: str) -> None:
+    options, text = VERBS[verb]
+    assert text in benchmark.pedantic(_bench, args=(verb, *SWEEP, *options), rounds=1)
     what = f"`bench {verb}` of 1,002 experiments"
     note_row(benchmark, what, "", benchmark.stats.stats.max, 10.0, unit="s")

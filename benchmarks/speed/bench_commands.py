@@ -1,4 +1,4 @@
-"""What a user waits for at the command line: help and list beside an empty program, table and status over 10,000 records."""
+"""The time of commands: `bench --help` and `list` beside an empty program, `table` and `status` with 10,000 records."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from benchmarks.runs.exchange import exported_records
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.record import record_to_json
 from benchmarks.runs.unfinished import start_run
-from slurm.ledger import Entry, Ledger
+from slurm.ledger import Ledger, LedgerEntry
 
 from .comparison import in_turn, note_row
 
@@ -30,36 +30,37 @@ def test_start(benchmark: Any, words: str) -> None:
     def empty() -> None:
         subprocess.run([sys.executable, "-c", "pass"], check=True)
 
-    def ours() -> None:
+    def bench() -> None:
         subprocess.run([*BENCH, words], check=True, stdout=subprocess.DEVNULL)
 
-    steps, peers = in_turn(benchmark, ours, empty, rounds=10)
-    more = float(np.median(steps - peers))
-    measured = f"{np.median(steps):.2f} s against {np.median(peers):.2f} s"
-    note_row(benchmark, f"`bench {words}`: more than", "`python -c pass`", more, 0.3, measured=measured, unit="s")
+    bench_times, empty_times = in_turn(benchmark, bench, empty, rounds=10)
+    difference = float(np.median(bench_times - empty_times))
+    measured = f"{np.median(bench_times):.2f} s against {np.median(empty_times):.2f} s"
+    note_row(benchmark, f"`bench {words}`: more than", "`python -c pass`", difference, 0.3, measured=measured, unit="s")
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of finished and current runs that were all submitted: those in results/measured, under further seeds."""
-    place = tmp_path_factory.mktemp("runs")
+    """A folder of finished and current runs, all submitted: those in results/measured, copied under more seeds."""
+    results = tmp_path_factory.mktemp("runs")
     files = sorted(MEASURED.glob("*.parquet"))
     measured = list({record.name: record for file in files for record in exported_records(file)}.values())
-    entries: list[Entry] = []
+    entries: list[LedgerEntry] = []
     for round_, record in islice(((n, each) for n in count() for each in measured), RUNS):
-        first = record.experiment
-        experiment = replace(first, seed=first.seed + 1000 * round_)
-        folder = RunFolder(place / experiment.name)
+        experiment = replace(record.experiment, seed=record.experiment.seed + 1000 * round_)
+        folder = RunFolder(results / experiment.name)
         folder.path.mkdir()
         code = code_digest(experiment) or record.code
-        again = replace(record, name=experiment.name, experiment=experiment, code=code)
-        folder.record.write_text(record_to_json(again))
+        copy = replace(record, name=experiment.name, experiment=experiment, code=code)
+        folder.record.write_text(record_to_json(copy))
         start_run(folder, experiment, code)
-        entries.append(Entry(experiment.request_hash, experiment.name, str(len(entries)), "local", "1", "2026-01-01"))
-    ledger = Ledger(place)
+        entries.append(
+            LedgerEntry(experiment.request_hash, experiment.name, str(len(entries)), "local", "1", "2026-01-01")
+        )
+    ledger = Ledger(results)
     with ledger.lock():
         ledger.add(entries)
-    return place
+    return results
 
 
 @pytest.mark.parametrize("verb", ["table", "status"])

@@ -11,10 +11,10 @@ import pytest
 import simplejpeg
 
 from benchmarks.clips.training_batches import TrainingBatches
-from benchmarks.data import IMPORT, imported_folder
+from benchmarks.data import IMPORT_NOTE, imported_folder
 from benchmarks.data.frame_stores import PACK, write_pack
-from benchmarks.data.loading import TABLE, load, pack, pack_digest
-from benchmarks.data.table import make_table
+from benchmarks.data.loading import load, pack, pack_digest
+from benchmarks.data.table import TABLE, make_table
 from benchmarks.experiments.settings import resolve
 
 from .comparison import beside, note_row
@@ -37,7 +37,7 @@ def test_start(benchmark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     folder = imported_folder("large")
     write_pack(folder / PACK, ((frame, image) for row in rows for frame in row[-1]))
     make_table(rows).to_parquet(folder / TABLE)
-    (folder / IMPORT).write_text(json.dumps({}))
+    (folder / IMPORT_NOTE).write_text(json.dumps({}))
     pack_digest(folder)
 
     def start() -> None:

@@ -16,7 +16,7 @@ from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.record import Record
 from benchmarks.runs.store import write_record
 from benchmarks.runs.unfinished import start_run
-from benchmarks.scheduling.states import here
+from benchmarks.scheduling.states import find_in_results
 
 from .comparison import note_row
 
@@ -45,6 +45,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_report(benchmark: Any, runs: Path, tmp_path: Path) -> None:
-    benchmark.pedantic(lambda: write(finished_runs(runs), tmp_path, None, here(runs), lambda *_: None), rounds=1)
+    benchmark.pedantic(
+        lambda: write(finished_runs(runs), tmp_path, None, find_in_results(runs), lambda *_: None), rounds=1
+    )
     pages = len(list((tmp_path / "runs").glob("*.html")))
     note_row(benchmark, f"a report of {pages:,} runs", "", benchmark.stats.stats.max, LIMIT, unit="s")

@@ -9,33 +9,40 @@ from pathlib import Path
 import cv2
 import pandas as pd
 
-from benchmarks.data.datasets import walkers
+from benchmarks.data.drawn import DrawnDataset
 from benchmarks.data.frame_stores import PackedStore, write_pack
-from benchmarks.data.loading import Data, definition
+from benchmarks.data.loading import LoadedDataset, find_dataset
 
 
-def draw_within(seconds: float, name: str, folder: Path, processes: int) -> Data:
+def drawn_dataset(name: str) -> DrawnDataset:
+    """The drawn data set of that name."""
+    dataset = find_dataset(name)
+    assert isinstance(dataset, DrawnDataset)
+    return dataset
+
+
+def draw_within(seconds: float, name: str, folder: Path, processes: int) -> LoadedDataset:
     """As many whole tracklets of the data set `name` as can be drawn in the time: a chance sample, one a process at least.
 
     They lie in `folder`, a file a process. What was left out is missing in the table too.
     """
     until = time.monotonic() + seconds
-    world = walkers.parse(name)
-    table = walkers.table(world)
+    dataset = drawn_dataset(name)
+    table = dataset.tracklets()
     shuffled = table.sample(frac=1, random_state=0)
     files = [folder / f"{number}.arrow" for number in range(processes)]
     # Not forked from this one, where pyarrow may have threads already: a child that waits for one waits for ever.
     with ProcessPoolExecutor(processes, multiprocessing.get_context("forkserver")) as pool:
         shares = [
-            pool.submit(_draw, world, shuffled.iloc[number::processes], file, until)
+            pool.submit(_draw, dataset, shuffled.iloc[number::processes], file, until)
             for number, file in enumerate(files)
         ]
         drawn = {tracklet for share in shares for tracklet in share.result()}
     part = table[table.tracklet.isin(drawn)].reset_index(drop=True)
-    return Data(name, 0, part, PackedStore(*files), "drawn in part", definition(name), folder)
+    return LoadedDataset(name, 0, part, PackedStore(*files), "drawn in part", dataset, folder)
 
 
-def _draw(world: walkers.World, rows: pd.DataFrame, file: Path, until: float) -> list[str]:
+def _draw(dataset: DrawnDataset, rows: pd.DataFrame, file: Path, until: float) -> list[str]:
     """Draw tracklets into `file`, one after the other; the names of those that were drawn in time."""
     cv2.setNumThreads(1)
     drawn: list[str] = []
@@ -44,7 +51,7 @@ def _draw(world: walkers.World, rows: pd.DataFrame, file: Path, until: float) ->
         for row in rows.itertuples(index=False):
             if drawn and time.monotonic() > until:
                 return
-            yield from walkers.tracklet_frames(world, row)
+            yield from dataset.named_frames(row)
             drawn.append(row.tracklet)
 
     write_pack(file, frames())

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,19 +34,20 @@ from benchmarks.atomic import write_atomically
 from benchmarks.clips.optical_flow import flow_store
 from benchmarks.clips.subsets import test_tracklets
 from benchmarks.clips.training_batches import Batch, TrainingBatches
-from benchmarks.data.datasets import walkers
 from benchmarks.data.frame_stores import Store
-from benchmarks.data.loading import Data, definition
+from benchmarks.data.loading import LoadedDataset
 from benchmarks.engine.extraction import extract
 from benchmarks.engine.model import ReidModel
 from benchmarks.engine.precision import autocast, check_precision, compile_backbones
-from benchmarks.engine.run import rank_features
+from benchmarks.engine.scoring import rank_tracklets
 from benchmarks.engine.training import train
+from benchmarks.evaluation.distances import FeatureDistances
+from benchmarks.evaluation.metrics import fixed_metric
 from benchmarks.experiments.settings import Settings, change, resolve
 from benchmarks.launch import spare_cores
 from benchmarks.runs import environment
 
-from .drawing import draw_within
+from .drawing import draw_within, drawn_dataset
 from .reference import CLASSES, CPU, NOISE, embed_bare, features, model_of, product, random_batch, train_bare
 
 Row = dict[str, Any]
@@ -121,7 +123,7 @@ def measure(scale: Scale, sheet: Sheet, device: torch.device, folder: Path) -> N
     )
     began = time.perf_counter()
     data = draw_within(scale.draw, scale.dataset, folder, len(os.sched_getaffinity(0)))
-    whole = walkers.table(walkers.parse(scale.dataset))
+    whole = drawn_dataset(scale.dataset).tracklets()
     sheet.note(
         sheet.record,
         drawn={
@@ -149,10 +151,10 @@ def measure(scale: Scale, sheet: Sheet, device: torch.device, folder: Path) -> N
 class Rows:
     """A row of figures for each method and precision."""
 
-    def __init__(self, scale: Scale, sheet: Sheet, device: torch.device, data: Data) -> None:
+    def __init__(self, scale: Scale, sheet: Sheet, device: torch.device, data: LoadedDataset) -> None:
         self.scale, self.sheet, self.device, self.data = scale, sheet, device, data
         self.at_test: dict[tuple[str, str], Row] = {}  # by baseline and precision: AFA is not there at test
-        self.kept_flow: tuple[Data, Store] | None = None
+        self.kept_flow: tuple[LoadedDataset, Store] | None = None
 
     def measure(self, method: str, precision: str) -> None:
         """A row; one that fails is noted as failed."""
@@ -204,7 +206,7 @@ class Rows:
         synchronize(self.device)
         return time.perf_counter() - began
 
-    def _harness(self, model: ReidModel, data: Data, flow: Store | None, bare: float) -> float:
+    def _harness(self, model: ReidModel, data: LoadedDataset, flow: Store | None, bare: float) -> float:
         """The trainer with its loading, once its workers are ahead, on batches as large as all of the paper's but one."""
         settings = model.settings
         training = data.table[data.table.subset == "train"]
@@ -230,7 +232,7 @@ class Rows:
             )
         return steady(marks)
 
-    def _at_test(self, model: ReidModel, data: Data, flow: Store | None) -> Row:
+    def _at_test(self, model: ReidModel, data: LoadedDataset, flow: Store | None) -> Row:
         """Extraction with its loading, and the forward pass alone on batches as large as its."""
         settings = model.settings
         tracklets = pd.concat(test_tracklets(data))
@@ -257,7 +259,7 @@ class Rows:
             alone = self._rate(forward, shape[0] * steps)
         return {"extraction": steady(marks), "forward": alone}
 
-    def _with_flow(self, settings: Settings) -> tuple[Data, Store]:
+    def _with_flow(self, settings: Settings) -> tuple[LoadedDataset, Store]:
         """A part of the data small enough to have its flow computed here."""
         if self.kept_flow is None:
             table = self.data.table
@@ -266,7 +268,7 @@ class Rows:
             test = table[table.subset != "train"]
             test = test[test.frames.map(len).cumsum() <= self.scale.frames / 4]
             part = pd.concat([training[training.pid.isin(few)], test])
-            data = Data(**{**self.data.__dict__, "table": part})
+            data = replace(self.data, table=part)
             self.kept_flow = data, flow_store(data, settings)
         return self.kept_flow
 
@@ -308,9 +310,9 @@ def agreement(scale: Scale, device: torch.device) -> Iterator[Row]:
             yield {"what": name, "precision": precision, "difference": difference, "tolerance": allowed}
 
 
-def evaluation(whole: pd.DataFrame, data: Data, settings: Settings) -> Row:
+def evaluation(whole: pd.DataFrame, data: LoadedDataset, settings: Settings) -> Row:
     """Seconds for the metrics of the whole data set from clustered features, on the processor, and of the bare product."""
-    queries, gallery = test_tracklets(Data(**{**data.__dict__, "table": whole}))
+    queries, gallery = test_tracklets(replace(data, table=whole))
     channels = model_of(FIRST[0], settings).baseline.channels
     draw = np.random.default_rng(0)
     centres = draw.standard_normal((whole.pid.max() + 1, channels), np.float32)
@@ -319,7 +321,8 @@ def evaluation(whole: pd.DataFrame, data: Data, settings: Settings) -> Row:
     product(query, shown)
     bare = time.perf_counter() - began
     began = time.perf_counter()
-    rank_features(query, shown, queries, gallery, definition(data.name).protocols, settings.metric)
+    distances = FeatureDistances(query, shown, fixed_metric(settings.metric))
+    rank_tracklets(distances, queries, gallery, data.protocols)
     seconds = time.perf_counter() - began
     return {"queries": len(query), "gallery": len(shown), "channels": channels, "seconds": seconds, "product": bare}
 

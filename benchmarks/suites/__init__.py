@@ -1,10 +1,7 @@
-"""Suites: named lists of experiments, a table or figure each; a file here holds those that belong together.
-
-A plug-in file may hold more of them (`--plugin FILE.py`), as with baselines and data sets.
-"""
+"""Suites: named lists of experiments, one for each table or figure. A plug-in file may add more (`--plugin FILE.py`)."""
 
 from pathlib import Path
 
 from baselines.interface.registry import Registry
 
-SUITES = Registry("suite", Path(__file__).parent, __name__, base="Suite")
+SUITES = Registry("suite", Path(__file__).parent, __name__, base="benchmarks.suites.suite:Suite")

@@ -1,4 +1,4 @@
-"""What the paper does not show and a reader would ask."""
+"""Experiments that the paper lacks and a reader would ask for."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -13,7 +13,7 @@ from .suite import Row, Suite
 
 @register("matrix")
 class Matrix(Suite):
-    """Every baseline, plain, with AFA, and with AFA that distils the motion."""
+    """Every baseline: plain, with AFA, and with AFA that distils the motion."""
 
     def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
         methods = [f"{name}+{part}" if part else name for name, part in product(BASELINES.names(), ATTACHMENTS)]
@@ -22,7 +22,7 @@ class Matrix(Suite):
 
 @register("families")
 class Families(Suite):
-    """Coherence baselines beside motion baselines; fair where each has the recipe that `bench tune` chose: --recipe FOLDER."""
+    """Coherence baselines against motion baselines; fair if each has a recipe from `bench tune` (--recipe FOLDER)."""
 
     def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
         return [Row(name, name) for name in (*COHERENCE, *MOTION)]
@@ -30,7 +30,7 @@ class Families(Suite):
 
 @register("factors")
 class Factors(Suite):
-    """What of "+AFA" does the work: the classification, the noise (the paper's claim) or the constraint; all combinations."""
+    """Which part of "+AFA" helps: classification, noise (the paper's claim) or constraint, in all combinations."""
 
     def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
         return [
@@ -45,7 +45,7 @@ class Factors(Suite):
 
 @register("controls")
 class Controls(Suite):
-    """Where the truth is known: every baseline on walkers-gait and walkers-appearance, and with the frames shuffled."""
+    """Every baseline where the answer is known: on walkers-gait and walkers-appearance, and with shuffled frames."""
 
     datasets = ("walkers-gait", "walkers-appearance")
 
@@ -57,7 +57,7 @@ class Controls(Suite):
         return rows
 
 
-# Each is another reading of the paper, or what a neighbour does; docs/paper-notes.md says which and why.
+# Each is another reading of the paper or what related work does; docs/paper-notes.md explains them.
 CHOICES = (
     ("granularity=clip",),
     ("granularity=frame",),
@@ -80,14 +80,17 @@ CHOICES = (
     ("test_frames=8",),
     ("metric=cosine",),
 )
-# The backbones that have a choice, where not all have it.
-ONLY: dict[tuple[str, ...], tuple[str, ...]] = {("last_stride=2",): ("resnet50", "resnet18")}
+# The backbones that have a setting, if not all do.
+BACKBONES_WITH: dict[tuple[str, ...], tuple[str, ...]] = {("last_stride=2",): ("resnet50", "resnet18")}
 
 
 @register("choices")
 class Choices(Suite):
-    """Where the paper leaves a choice: mean+afa as chosen here, and each open setting that the backbone has otherwise."""
+    """Where the paper leaves a choice: mean+afa as chosen here, and with each alternative that the backbone has."""
 
     def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
-        others = [Row(", ".join(changes), "mean+afa", changes, backbones=ONLY.get(changes, ())) for changes in CHOICES]
-        return [Row("as chosen", "mean+afa"), *others]
+        alternatives = [
+            Row(", ".join(changes), "mean+afa", changes, backbones=BACKBONES_WITH.get(changes, ()))
+            for changes in CHOICES
+        ]
+        return [Row("as chosen", "mean+afa"), *alternatives]

@@ -1,29 +1,29 @@
-"""Recipes after public code whose figures are known: asked the same, this harness must find the same."""
+"""Recipes of public code with known results, which this harness must reproduce."""
 
 from collections.abc import Sequence
 
 from baselines.interface.registry import register
-from benchmarks.data.loading import definition
+from benchmarks.data.loading import find_dataset
 from benchmarks.experiments.settings import resolve
 
 from .suite import Row, Suite
 
-# Of its recipes, what drawn data has no use for; there it is as in the recipe `small`.
+# Settings of these recipes that are too large for drawn data; there they are as in the recipe `small`.
 LARGE = ("backbone", "weights", "last_stride", "height", "width")
 
 
 @register("calibration")
 class Calibration(Suite):
-    """Recipes after public code whose figures on MARS are known: off them by more than 0.5, this harness is wrong."""
+    """Recipes of public code with known results on MARS; if ours differ by more than 0.5, the harness is wrong."""
 
     metrics = ("R1", "mAP")
     tolerance = 0.5
 
     def rows(self, dataset: str) -> Sequence[Row]:
         small: tuple[str, ...] = ()
-        if definition(dataset).recipe == "small":
-            usual = resolve("small", "mean").as_dict()
-            small = tuple(f"{key}={usual[key]}" for key in LARGE)
+        if find_dataset(dataset).recipe == "small":
+            values = resolve("small", "mean").as_dict()
+            small = tuple(f"{key}={values[key]}" for key in LARGE)
 
         def gao_nevatia(label: str, method: str, changes: tuple[str, ...], expected: dict[str, float]) -> Row:
             return Row(

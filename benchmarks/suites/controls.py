@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.experiments.settings import changed_from_recipe
 from benchmarks.runs.record import Record
 
-from .claims import ORDERED
+from .claims import ORDER_SENSITIVE
 
 DATASET, APPEARANCE, RECIPE = "walkers-gait", "walkers-appearance", "control"
 QUICK: tuple[tuple[str, tuple[str, ...]], ...] = (("mean", ()), ("cnn3d", ()), ("cnn3d", ("shuffle=both",)))
@@ -20,9 +20,9 @@ CHANCE = 1.37  # of a random ranking: the mean share of right tracklets among th
 BLIND = 3 * CHANCE  # at most: for methods that cannot see the order of frames, and for all methods on shuffled frames
 # On walkers-gait, at least: points above mean, or R1 itself.
 ABOVE_MEAN = {"flow": 20.0, "lstm": 20.0}
-LEAST = {**{name: BLIND for name in ORDERED if name not in ABOVE_MEAN}, "cnn3d": 50.0}
+LEAST = {**{name: BLIND for name in ORDER_SENSITIVE if name not in ABOVE_MEAN}, "cnn3d": 50.0}
 # On walkers-appearance, at least: points above mean.
-ABOVE_MEAN_BY_APPEARANCE = {name: -10.0 for name in ORDERED if name != "flow-only"}
+ABOVE_MEAN_BY_APPEARANCE = {name: -10.0 for name in ORDER_SENSITIVE if name != "flow-only"}
 
 
 def judge(records: Sequence[Record]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Fig. 3 of the paper: the two parameters of AFA. It prints no values; ours include those of section 3.3."""
+"""Fig. 3 of the paper: the two parameters of AFA. The paper prints no values; ours include those of section 3.3."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ LAMBDAS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 @register("fig3a")
 class Fig3a(Suite):
-    """The noise: 1 / sigma, and none at all, on the motion (+afa) and on the coherence (+afa-motion)."""
+    """The noise: several 1 / sigma and no noise, on the motion (+afa) and on the coherence (+afa-motion)."""
 
     def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
         sigmas = {"no noise": 0.0, **{f"1/sigma {inverse}": 1 / inverse for inverse in INVERSE_SIGMAS}}

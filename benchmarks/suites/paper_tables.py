@@ -1,16 +1,18 @@
-"""Tables 1 to 5 of the paper, row by row. What stands behind a row's name: docs/paper-notes.md, part 7."""
+"""Tables 1 to 5 of the paper, row by row. docs/paper-notes.md, part 7, explains the rows' names."""
 
 from collections.abc import Sequence
 
 from baselines.interface.registry import register
-from benchmarks.data import family
+from benchmarks.data.drawn import DrawnDataset
+from benchmarks.data.loading import find_dataset
+from benchmarks.experiments.experiment import DatasetPair
 
-from .suite import Place, Row, Suite
+from .suite import Row, Suite
 
 
 @register("table1")
 class Table1(Suite):
-    """The data sets, as the loader counts them, beside the paper's counts and those of the files as published."""
+    """The data sets: counts by the loader, in the paper, and of the published files."""
 
     datasets = ("ilidsvid", "mars", "dukev")
     paper = "table1"
@@ -21,7 +23,7 @@ class Table1(Suite):
 
 @register("table2")
 class Table2(Suite):
-    """AFA beside 19 published systems on iLIDS-VID and MARS."""
+    """AFA and 19 published systems on iLIDS-VID and MARS."""
 
     datasets = ("ilidsvid", "mars")
     metrics = ("R1", "R5", "R20", "mAP")
@@ -34,7 +36,7 @@ class Table2(Suite):
 
 @register("table3")
 class Table3(Suite):
-    """AFA beside four published systems on DukeMTMC-VideoReID."""
+    """AFA and four published systems on DukeMTMC-VideoReID."""
 
     datasets = ("dukev",)
     metrics = ("R1", "R5", "R10", "R20", "mAP")
@@ -65,7 +67,7 @@ class Table4(Suite):
 
 @register("table5")
 class Table5(Suite):
-    """Trained on one data set, tested on the other, both ways. Of walkers, the other is another world: walkers@2."""
+    """Trained on one data set, tested on the other, both ways. For drawn data the other is another world: walkers@2."""
 
     datasets = ("mars", "dukev")
     paper = "table5"
@@ -73,9 +75,8 @@ class Table5(Suite):
     def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
         return (Row("Baseline", "mean"), Row("QAN*", "qan"), Row("AFA", "mean+afa"))
 
-    def places(self, datasets: Sequence[str]) -> list[Place]:
-        if len(datasets) == 1 and family(datasets[0]).startswith("walkers"):
-            from benchmarks.data.datasets.walkers import another
-
-            datasets = (datasets[0], another(datasets[0]))
-        return [(train, test) for train in datasets for test in datasets if train != test]
+    def pairs(self, datasets: Sequence[str]) -> list[DatasetPair]:
+        dataset = find_dataset(datasets[0])
+        if len(datasets) == 1 and isinstance(dataset, DrawnDataset):
+            datasets = (dataset.name, dataset.another_world().name)
+        return [DatasetPair(train, test) for train in datasets for test in datasets if train != test]

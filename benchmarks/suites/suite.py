@@ -1,4 +1,4 @@
-"""What a suite is, and the one generator of its experiments. Nothing here runs anything or reads any data."""
+"""What a suite is, and how it becomes a list of experiments. Nothing here runs an experiment or reads any data."""
 
 import math
 from abc import ABC, abstractmethod
@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from baselines import BASELINES
-from benchmarks.data.loading import definition, full_name
-from benchmarks.experiments.experiment import Experiment
+from benchmarks.data.loading import find_dataset, full_name
+from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import Settings, recipe_for, recipe_label, resolve
 
-QUICK = ("epochs=12", "lr_step=9")  # within a minute a run on two cores, with the recipe `small`
-Place = tuple[str, str]  # the data sets that are trained and tested on
+QUICK = ("epochs=12", "lr_step=9")  # less than a minute per run on two cores, with the recipe `small`
 
 
 @dataclass(frozen=True)
@@ -23,12 +22,12 @@ class Row:
     """A row of a suite's table.
 
     Attributes:
-        label: as the paper spells it, where the paper has it.
+        label: the row's name, as in the paper if the paper has the row.
         method: BASELINE[+afa|+afa-motion].
-        changes: texts key=value, beside the recipe.
-        recipe, protocol, feature: where the row has its own; otherwise the user's, or the data set's.
-        expected: what others published of the row on the suite's own data set: metric -> percent.
-        backbones: of which alone the row can be asked; empty: of any.
+        changes: settings that differ from the recipe, as "key=value".
+        recipe, protocol, feature: the row's own; by default the user's, or the data set's.
+        expected: published results of the row on the suite's own data set: metric -> percent.
+        backbones: the backbones that have the row; empty: all of them.
     """
 
     label: str
@@ -42,13 +41,13 @@ class Row:
 
 
 class Suite(ABC):
-    """Rows, and the places where they are measured. A subclass says which; its docstring's first line is what users see.
+    """Rows, and the data sets on which they are measured. `bench suite list` shows the docstring's first line.
 
     Class attributes:
         datasets: trained and tested on, unless the user names others.
         metrics: the columns of its table.
-        paper: the paper's table beside which the results stand; "" where it has none.
-        tolerance: how far off what its rows expect a figure may be, in points.
+        paper: the table of the paper that its results are compared with; "" if there is none.
+        tolerance: how far results may be from what the rows expect, in points.
     """
 
     datasets: ClassVar[tuple[str, ...]] = ("mars",)
@@ -60,9 +59,9 @@ class Suite(ABC):
     def rows(self, dataset: str) -> Sequence[Row]:
         """The rows that are trained on `dataset`."""
 
-    def places(self, datasets: Sequence[str]) -> list[Place]:
-        """Where the rows are measured: by default where they are trained."""
-        return [(name, name) for name in datasets]
+    def pairs(self, datasets: Sequence[str]) -> list[DatasetPair]:
+        """The data sets that the rows are trained and tested on: by default each with itself."""
+        return [DatasetPair(name, name) for name in datasets]
 
 
 class Single(Suite):
@@ -71,20 +70,20 @@ class Single(Suite):
     def __init__(self, method: str) -> None:
         self.method = method
 
-    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002 - the same everywhere
+    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002 - the same for all
         return [Row(self.method, self.method)]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a user asks of a suite.
+    """What a user chooses of a suite.
 
     Attributes:
         datasets: empty: the suite's own.
         seeds: how many, from 0.
-        recipe, changes: as of `bench run`, and the recipe may be a folder, one for each method; a row's own come after.
-        quick: the recipe `small` and few epochs: for a look, on a laptop.
-        passed: options that each `bench run` is given as they are (--root, --plugin).
+        recipe, changes: as in `bench run`. The recipe may be a folder with one file per method. A row's changes come last.
+        quick: use the recipe `small` and few epochs, for a first impression on a laptop.
+        passed: options that every `bench run` gets (--root, --plugin).
     """
 
     datasets: tuple[str, ...] = ()
@@ -95,14 +94,14 @@ class Choice:
     passed: tuple[str, ...] = ()
 
     @property
-    def said(self) -> str:
-        """What makes its experiments others than the same rows' elsewhere: in a list of all that was submitted."""
+    def description(self) -> str:
+        """How its experiments differ from the suite's usual ones, for lists of submitted experiments."""
         recipe = () if self.recipe is None else (f"recipe {Path(self.recipe).stem}",)
         return ", ".join((*(("quick",) if self.quick else ()), *recipe, *self.changes))
 
     @property
-    def words(self) -> tuple[str, ...]:
-        """The options by which a verb is asked for the same."""
+    def options(self) -> tuple[str, ...]:
+        """The command-line options that make this choice."""
         options = [*(("--dataset", name) for name in self.datasets), ("--seeds", str(self.seeds))]
         options += [("--recipe", self.recipe)] if self.recipe else []
         options += [("--set", text) for text in self.changes]
@@ -112,74 +111,71 @@ class Choice:
 
 @dataclass(frozen=True)
 class Planned:
-    """One experiment of a suite: `arguments` are what `bench` is called with; `experiment` has no digests yet."""
+    """One experiment of a suite. `arguments` are those of its `bench run`; `experiment` has no digests yet."""
 
     row: Row
     experiment: Experiment
     arguments: tuple[str, ...]
 
 
-def places(suite: Suite, choice: Choice) -> list[Place]:
-    """Where a suite is measured, by the data sets' full names.
+def dataset_pairs(suite: Suite, choice: Choice) -> list[DatasetPair]:
+    """The data sets on which a suite is measured, by their full names.
 
     Raises:
         UserError: an unknown data set.
     """
     names = list(dict.fromkeys(full_name(name) for name in choice.datasets or suite.datasets))
-    return [(full_name(train), full_name(test)) for train, test in suite.places(names)]
+    return [DatasetPair(full_name(train), full_name(test)) for train, test in suite.pairs(names)]
 
 
 def experiments(suite: Suite, choice: Choice) -> Iterator[Planned]:
-    """Every experiment of a suite, in the order of its table: places, then seeds, then splits, then rows; none twice.
+    """All experiments of a suite, each once, ordered by data sets, then seeds, then splits, then rows.
 
-    So an interrupted suite has whole columns of few seeds, and not a few rows of all.
+    So an interrupted suite has complete columns of few seeds rather than a few rows of all seeds.
 
     Raises:
         UserError: an unknown data set, method, recipe or setting.
     """
     seen = set()
-    for train, test in places(suite, choice):
+    for pair in dataset_pairs(suite, choice):
         for seed in range(choice.seeds):
-            for split in range(definition(train).splits):
-                for row in rows_at(suite, (train, test), choice):
-                    planned = _plan(row, (train, test), seed, split, choice)
+            for split in range(find_dataset(pair.trained_on).splits):
+                for row in rows_for(suite, pair, choice):
+                    planned = _plan(row, pair, seed, split, choice)
                     if planned.experiment.request_hash not in seen:
                         seen.add(planned.experiment.request_hash)
                         yield planned
 
 
-def rows_at(suite: Suite, place: Place, choice: Choice) -> list[Row]:
-    """The rows of a suite's table at a place, but for those that can't be asked of the recipe's backbone."""
+def rows_for(suite: Suite, pair: DatasetPair, choice: Choice) -> list[Row]:
+    """The rows of a suite's table for a pair of data sets, without those that the chosen backbone does not have."""
     return [
         row
-        for row in suite.rows(place[0])
-        if not row.backbones or _settings(row, place[0], choice)[2].backbone in row.backbones
+        for row in suite.rows(pair.trained_on)
+        if not row.backbones or _settings(row, pair.trained_on, choice)[2].backbone in row.backbones
     ]
 
 
-def of_row(row: Row, place: Place, choice: Choice) -> list[Planned]:
-    """The experiments of one row at one place: its seeds and splits."""
-    splits = range(definition(place[0]).splits)
-    return [_plan(row, place, seed, split, choice) for seed in range(choice.seeds) for split in splits]
+def experiments_of_row(row: Row, pair: DatasetPair, choice: Choice) -> list[Planned]:
+    """The experiments of one row: all seeds and splits."""
+    splits = range(find_dataset(pair.trained_on).splits)
+    return [_plan(row, pair, seed, split, choice) for seed in range(choice.seeds) for split in splits]
 
 
-_resolved = cache(resolve)  # once a row, and not once for each of its seeds and splits
+_resolved = cache(resolve)  # once per row, and not for each of its seeds and splits
 
 
-def _settings(row: Row, train: str, choice: Choice) -> tuple[str, tuple[str, ...], Settings]:
-    """A row's recipe, what is changed of it, and the settings that this comes to."""
+def _settings(row: Row, dataset: str, choice: Choice) -> tuple[str, tuple[str, ...], Settings]:
+    """A row's recipe, the changes to it, and the resulting settings."""
     own = recipe_for(choice.recipe, row.method) if choice.recipe and not row.recipe else row.recipe
-    recipe = own or ("small" if choice.quick else definition(train).recipe)
+    recipe = own or ("small" if choice.quick else find_dataset(dataset).recipe)
     changes = (*(QUICK if choice.quick else ()), *choice.changes, *row.changes)
     return recipe, changes, _resolved(recipe, row.method, changes)
 
 
-def _plan(row: Row, place: Place, seed: int, split: int, choice: Choice) -> Planned:
-    train, test = place
-    # One that is not there, or a plug-in that cannot be imported, is refused before anything is queued.
-    baseline = BASELINES.entry(split_method(row.method)[0])
-    if baseline.is_plugin:
-        baseline.load()
+def _plan(row: Row, pair: DatasetPair, seed: int, split: int, choice: Choice) -> Planned:
+    train, test = pair
+    BASELINES.entry(split_method(row.method)[0])  # an unknown baseline is refused before anything is queued
     recipe, changes, settings = _settings(row, train, choice)
     label = recipe_label(recipe, settings)
     test_split = split if test == train else 0

@@ -1,1 +1,1 @@
-"""A real Slurm on one machine: for the tests, and for whoever wants to try a submission before a cluster sees it."""
+"""A real Slurm on one machine: for the tests, and to try a submission without a cluster."""

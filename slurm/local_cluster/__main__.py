@@ -1,10 +1,10 @@
-"""Start and stop a Slurm of several nodes on this machine, as root and without systemd; all that it writes is in one folder.
+"""Start and stop a Slurm of several nodes on this machine, as root and without systemd. All its files are in one folder.
 
     python -m slurm.local_cluster up DIR      # then: source DIR/env.sh
     python -m slurm.local_cluster down DIR
 
-Debian's packages: slurm-wlm munge slurmdbd mariadb-server. Partition `main` is preempted by `high`; each node has two GPUs
-that are none. Limits of memory and cores are not enforced.
+Debian packages: slurm-wlm munge slurmdbd mariadb-server. Partition `high` preempts partition `main`. Each node has two fake
+GPUs. Limits of memory and cores are not enforced.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "slurmdbd", "mariadbd", "mariadb-install-db", "srun")
@@ -91,13 +92,20 @@ GRANT ALL ON slurm_acct_db.* TO 'slurm'@'127.0.0.1';
 """
 
 
-def lacking() -> list[str]:
+def missing_programs() -> list[str]:
     """The programs that are not installed here."""
     return [name for name in PROGRAMS if shutil.which(name) is None]
 
 
+def why_unavailable() -> str:
+    """Why no cluster can be started here; "" if one can be."""
+    if missing_programs():
+        return f"not installed: {', '.join(missing_programs())}"
+    return "" if os.geteuid() == 0 else "only root can start it"
+
+
 def start(root: Path, name: str, *words: str) -> None:
-    """Start a daemon, which outlives this process, and note its number."""
+    """Start a daemon, which outlives this process, and write down its process id."""
     conf = {**os.environ, "SLURM_CONF": str(root / "etc/slurm.conf")}
     with open(root / "log" / f"{name}.out", "a") as log:
         child = subprocess.Popen(
@@ -107,22 +115,22 @@ def start(root: Path, name: str, *words: str) -> None:
 
 
 def stop(root: Path, name: str, number: int = signal.SIGTERM) -> None:
-    """Stop a daemon that `start` started, and no other that has its number now."""
+    """Stop a daemon that `start` started, and no other process that has its id now."""
     file = root / "pid" / name
     pid = int(file.read_text())
     file.unlink()
     program = name.partition("-")[0]
-    if program not in _words(pid):
+    if program not in _command_line(pid):
         return
     os.kill(pid, number)
     for _ in range(100):
-        if program not in _words(pid):
+        if program not in _command_line(pid):
             return
         time.sleep(0.1)
     os.kill(pid, signal.SIGKILL)
 
 
-def _words(pid: int) -> str:
+def _command_line(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -135,29 +143,60 @@ def start_node(root: Path, number: int) -> None:
     start(root, f"slurmd-n{number}", "slurmd", "-D", "-f", str(root / "etc/slurm.conf"), "-N", f"n{number}")
 
 
+def kill_node(root: Path, name: str) -> None:
+    """Kill the daemon of a node and all processes that run on it, as a power cut would."""
+    stop(root, f"slurmd-{name}", signal.SIGKILL)
+    on_node = [pid for pid in processes(".") if f"SLURMD_NODENAME={name}" in _environment(pid)]
+    parents = {int(subprocess.check_output(["ps", "-o", "ppid=", str(pid)])) for pid in on_node}
+    for pid in [*parents.intersection(processes(r"slurmstepd: \[")), *on_node]:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def restart_killed_nodes(root: Path, nodes: int = NODES) -> None:
+    """Start the daemons of the nodes that are not running."""
+    for number in range(1, nodes + 1):
+        if not (root / "pid" / f"slurmd-n{number}").exists():
+            start_node(root, number)
+
+
+def processes(pattern: str) -> list[int]:
+    """The ids of the processes whose command line matches the pattern."""
+    done = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True)
+    return [int(pid) for pid in done.stdout.split()]
+
+
+def _environment(pid: int) -> list[str]:
+    """The environment with which a process started; empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
 def start_accounting(root: Path) -> None:
-    """Start slurmdbd, and wait until it answers: a slurmctld that does not find it ends at once."""
+    """Start slurmdbd, and wait until it answers: without it slurmctld would exit at once."""
     start(root, "slurmdbd", "slurmdbd", "-D")
-    _wait(root, "slurmdbd", lambda: _says("sacctmgr", "-n", "list", "cluster") is not None)
+    _wait(root, "slurmdbd", lambda: _output("sacctmgr", "-n", "list", "cluster") is not None)
 
 
 def start_control(root: Path) -> None:
-    """Start slurmctld, anew where it runs, and wait until it answers."""
+    """Start slurmctld, or restart it if it runs, and wait until it answers."""
     if (root / "pid/slurmctld").exists():
         stop(root, "slurmctld")
     start(root, "slurmctld", "slurmctld", "-D", "-i", "-f", str(root / "etc/slurm.conf"))
-    _wait(root, "slurmctld", lambda: _says("scontrol", "ping") is not None)
+    _wait(root, "slurmctld", lambda: _output("scontrol", "ping") is not None)
 
 
 def up(root: Path, nodes: int = NODES) -> dict[str, str]:
-    """Start everything; the environment that Slurm's programs then need.
+    """Start everything; returns the environment variables that Slurm's programs need.
 
     Raises:
-        SystemExit: programs are lacking, or something does not come up.
+        SystemExit: programs are not installed, or a daemon does not start.
     """
-    if lacking():
+    if missing_programs():
         sys.exit(
-            f"not installed: {', '.join(lacking())}; Debian: apt-get install slurm-wlm munge slurmdbd mariadb-server"
+            f"not installed: {', '.join(missing_programs())}; Debian: apt-get install slurm-wlm munge slurmdbd mariadb-server"
         )
     root = root.absolute()
     for name in ("pid", "log", "etc", "state", "dev", "munge", "spool"):
@@ -183,7 +222,7 @@ def up(root: Path, nodes: int = NODES) -> dict[str, str]:
         device = root / "dev" / f"gpu{number}"
         if not device.exists():
             os.mknod(device, 0o20666, os.makedev(1, 3))  # /dev/null by another name
-    # The nodes' names are known to Slurm alone; processes of one job meet on this machine.
+    # Only Slurm knows the nodes' names; the processes of a job connect on this machine.
     environment = {"SLURM_CONF": str(root / "etc/slurm.conf"), "MASTER_ADDR": "127.0.0.1"}
     (root / "env.sh").write_text("".join(f"export {key}={value}\n" for key, value in environment.items()))
     os.environ |= environment
@@ -192,12 +231,12 @@ def up(root: Path, nodes: int = NODES) -> dict[str, str]:
     at = f"--socket={root}/munge/socket"
     files = (f"--key-file={root}/munge/key", f"--pid-file={root}/munge/pid", f"--log-file={root}/log/munged.log")
     start(root, "munged", "munged", "--foreground", at, *files, f"--seed-file={root}/munge/seed")
-    _wait(root, "munged", lambda: _says("munge", "-S", f"{root}/munge/socket", "-n") is not None)
+    _wait(root, "munged", lambda: _output("munge", "-S", f"{root}/munge/socket", "-n") is not None)
     if not (root / "db/mysql").exists():
         method = "--auth-root-authentication-method=normal"
         words = ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={root}/db", "--skip-test-db", method]
         subprocess.run(words, check=True, capture_output=True)
-    there = (f"--datadir={root}/db", f"--socket={root}/db/socket", f"--pid-file={root}/db/pid")
+    paths = (f"--datadir={root}/db", f"--socket={root}/db/socket", f"--pid-file={root}/db/pid")
     where = (
         "--bind-address=127.0.0.1",
         f"--port={database}",
@@ -205,17 +244,17 @@ def up(root: Path, nodes: int = NODES) -> dict[str, str]:
         f"--init-file={root}/etc/database.sql",
     )
     size = ("--innodb-buffer-pool-size=64M", "--innodb-lock-wait-timeout=900")
-    start(root, "mariadbd", "mariadbd", "--no-defaults", "--user=root", *there, *where, *size)
+    start(root, "mariadbd", "mariadbd", "--no-defaults", "--user=root", *paths, *where, *size)
     login = ("mariadb", "--no-defaults", "-h127.0.0.1", f"-P{database}", "-uslurm", "-pslurm", "slurm_acct_db")
-    _wait(root, "mariadbd", lambda: _says(*login, "-e", "select 1") is not None)
+    _wait(root, "mariadbd", lambda: _output(*login, "-e", "select 1") is not None)
     start_accounting(root)
-    if not _says("sacctmgr", "-nP", "list", "cluster", "local"):
-        _says("sacctmgr", "-i", "add", "cluster", "local")
+    if not _output("sacctmgr", "-nP", "list", "cluster", "local"):
+        _output("sacctmgr", "-i", "add", "cluster", "local")
     start_control(root)
     for number in range(1, nodes + 1):
         start_node(root, number)
     idle = ("sinfo", "--noheader", "--Node", "--partition=main", "--states=idle", "--format=%N")
-    _wait(root, "slurmd", lambda: len((_says(*idle) or "").split()) == nodes)
+    _wait(root, "slurmd", lambda: len((_output(*idle) or "").split()) == nodes)
     return environment
 
 
@@ -225,7 +264,7 @@ def _private(file: Path, contents: bytes) -> None:
         file.write_bytes(contents)
 
 
-def _says(*words: str) -> str | None:
+def _output(*words: str) -> str | None:
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=20)
     except subprocess.TimeoutExpired:
@@ -233,22 +272,22 @@ def _says(*words: str) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def _wait(root: Path, name: str, there: Callable[[], bool]) -> None:
+def _wait(root: Path, name: str, is_up: Callable[[], bool]) -> None:
     end = time.monotonic() + 60
-    while not there():
+    while not is_up():
         if time.monotonic() > end:
             files = (root / "log").glob(f"{name}[.-]*out")
             words = " / ".join(line for file in files for line in file.read_text().splitlines()[-1:])
             down(root)
-            sys.exit(f"{name} did not come up in a minute; see {root}/log; its last words: {words}")
+            sys.exit(f"{name} did not start within a minute; see {root}/log; its last output: {words}")
         time.sleep(0.2)
 
 
 def down(root: Path) -> None:
-    """End all jobs, then every daemon that `up` started."""
+    """Cancel all jobs, then stop every daemon that `up` started."""
     os.environ["SLURM_CONF"] = str(root.absolute() / "etc/slurm.conf")
     if (root / "pid/slurmctld").exists():
-        _says("scancel", "--user", "root")
+        _output("scancel", "--user", "root")
         time.sleep(1)
     names = [file.name for file in (root / "pid").glob("slurmd-*")]
     for name in (*names, "slurmctld", "slurmdbd", "mariadbd", "munged"):
@@ -259,15 +298,15 @@ def down(root: Path) -> None:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m slurm.local_cluster", description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("up", "down"))
+    parser.add_argument("action", choices=("up", "down"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--nodes", type=int, default=NODES)
-    said = parser.parse_args()
-    if said.what == "down":
-        down(said.folder)
+    options = parser.parse_args()
+    if options.action == "down":
+        down(options.folder)
     else:
-        up(said.folder, said.nodes)
-        print(f"{said.nodes} nodes; source {said.folder.absolute()}/env.sh")
+        up(options.folder, options.nodes)
+        print(f"{options.nodes} nodes; source {options.folder.absolute()}/env.sh")
 
 
 if __name__ == "__main__":

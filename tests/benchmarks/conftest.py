@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from baselines import BASELINES
+from baselines import BASELINES, MATCHERS
+from baselines.backbones import BACKBONES
 from benchmarks import cli
 from benchmarks.data import DATASETS
 from benchmarks.experiments.experiment import Experiment
@@ -24,7 +25,7 @@ class Answer(NamedTuple):
 @pytest.fixture
 def _plugins(monkeypatch: pytest.MonkeyPatch):
     """What a test plugs in is gone after it."""
-    for registry in (BASELINES, DATASETS, SUITES):
+    for registry in (BASELINES, MATCHERS, BACKBONES, DATASETS, SUITES):
         monkeypatch.setattr(registry, "entries", dict(registry.entries))
     yield
     for name in [name for name in sys.modules if name.startswith("plugin_")]:
@@ -78,7 +79,7 @@ def make_record() -> Callable[..., Record]:
             code=code,
             metrics=metrics or [Metrics("official", "before", 0.5, 0.5, 1.0, 1.0, 1.0, 10, 0)],
             cost=cost,
-            phases=phases or {"train": Phase(60.0, 6000, 100.0)},
+            phases={"train": Phase(60.0, 6000, 100.0)} if phases is None else phases,
             peak_memory={"resident": 2**30},
             environment=Environment(
                 2, "a processor", Git("a" * 40, False), gpu, {"torch": "2.14.1", "absent": None}, 1, "3.11.7", "Linux"

@@ -1,4 +1,4 @@
-"""`bench` as a process, as a user on a cluster calls it."""
+"""`bench` in a process of its own, as a user on a cluster calls it."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ def bench() -> Callable[..., subprocess.CompletedProcess]:
 
 @pytest.fixture
 def until() -> Callable[..., None]:
-    """Wait until something holds, and fail with what was seen last when it does not within so many seconds."""
+    """Wait until a function returns True; fail after so many seconds, and show what it returned."""
 
     def wait(holds: Callable[[], object], seconds: float = 240) -> None:
         end = time.monotonic() + seconds
@@ -40,7 +40,7 @@ def until() -> Callable[..., None]:
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Write a program that answers as `squeue` or another would, before the real one."""
+    """Write a program, such as `squeue`, that is found before the real one."""
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
 
     def write(name: str, text: str) -> None:

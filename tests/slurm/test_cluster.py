@@ -1,7 +1,7 @@
-"""A real Slurm, from `bench submit` to the record: preemption, limits, requeue, dead nodes and processes, two at once.
+"""Jobs on a real Slurm, from `bench submit` to the record: preemption, time limits, killed nodes and processes.
 
-`make cluster-test` runs these; where Slurm's programs are lacking they are skipped. One cluster serves all. Training waits a
-moment each step, so that there is time for things to happen to it.
+`make cluster-test` runs these tests; they are skipped if Slurm is not installed. All use one cluster. Each training step
+waits a moment, so that there is time to disturb it.
 """
 
 import getpass
@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -20,12 +19,7 @@ from safetensors.torch import load
 from benchmarks.runs.store import load_records
 from slurm.local_cluster import __main__ as local
 
-pytestmark = [
-    pytest.mark.skipif(
-        bool(local.lacking()), reason=f"NOT TESTED ON SLURM: not installed: {', '.join(local.lacking())}"
-    ),
-    pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED ON SLURM: the test's cluster is started by root"),
-]
+pytestmark = pytest.mark.skipif(bool(local.why_unavailable()), reason=f"no Slurm: {local.why_unavailable()}")
 
 SLOW = '''
 import os, time
@@ -43,7 +37,7 @@ class Pair(Suite):
 
 @register("slow")
 class Slow(Mean, Baseline):
-    """Mean, that takes its time in training."""
+    """Mean, but slow in training."""
     def forward(self, clips):
         if self.training:
             time.sleep(float(os.environ.get("SLOW", "0.5")))
@@ -51,7 +45,7 @@ class Slow(Mean, Baseline):
 
 @register("faulty")
 class Faulty(Mean, Baseline):
-    """Mean, that does not."""
+    """Mean, but it fails."""
     def forward(self, clips):
         raise UserError("faulty: bad data")
 '''
@@ -65,9 +59,9 @@ for seed in range(int(sys.argv[1])):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """The cluster's folder; its environment is this process's until the end."""
+    """The cluster's folder. Its environment variables are set until the end."""
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        root = Path(folder)  # munge refuses pytest's folders, which are nobody else's to enter
+        root = Path(folder)  # munge refuses pytest's folders, which only their owner may enter
         for name in [name for name in os.environ if name.startswith(("SLURM_", "SBATCH_", "SRUN_"))]:
             patch.delenv(name)
         for name in ("SLURM_CONF", "MASTER_ADDR", "PATH"):
@@ -87,7 +81,7 @@ def plugin(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ask(plugin):
-    """The words of experiments that train for so many epochs, of three steps each: of a method, or of the suite `pair`."""
+    """The arguments for experiments of so many epochs, of three steps each: of a method, or of the suite `pair`."""
 
     def words(method: str, epochs: int) -> list[str]:
         changes = ("threads=1", "identities=3", "lr_step=99", f"epochs={epochs}")
@@ -99,17 +93,17 @@ def ask(plugin):
 
 
 @pytest.fixture(autouse=True)
-def _left_as_found(cluster, until):
-    """A test that ends, however it does, leaves the next one an empty queue, and all nodes."""
+def _clean_up(cluster, until):
+    """After each test the queue is empty and all nodes run."""
     yield
-    _wake_nodes(cluster)
-    _asked("scancel", "--user", getpass.getuser())
+    local.restart_killed_nodes(cluster)
+    _run("scancel", "--user", getpass.getuser())
     until(idle)
 
 
 @pytest.fixture
 def submit(cluster, bench):
-    """Submit, and give the new jobs' numbers."""
+    """Submit; the ids of the new jobs."""
 
     def call(*words: object, seeds: int = 1) -> list[str]:
         before = _queue("%i")
@@ -132,18 +126,18 @@ def status(bench, plugin):
 
 @pytest.fixture
 def done(status, until, results):
-    """Wait for so many records, and see that `bench status` tells of them, and of what was done besides."""
+    """Wait for so many records, and check that `bench status` counts them, and `packed` data sets, as done."""
 
-    def call(count: int, seconds: float = 240, besides: int = 0) -> None:
+    def call(count: int, seconds: float = 240, packed: int = 0) -> None:
         until(lambda: len(load_records(results)) == count or _queue("%i %T"), seconds)
-        assert f"{count + besides} done" in status()
+        assert f"{count + packed} done" in status()
 
     return call
 
 
 @pytest.fixture
 def table(bench, plugin, results):
-    """The rows of `bench table`, by method: how many runs each has."""
+    """The number of runs of each method in `bench table`."""
 
     def call() -> dict[str, int]:
         answer = bench("table", "--plugin", plugin, "--format", "csv")
@@ -154,27 +148,27 @@ def table(bench, plugin, results):
     return call
 
 
-def _asked(*words: str) -> str:
+def _run(*words: str) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
 def _queue(form: str, *which: str) -> list[str]:
-    """The jobs that are not over, a line each."""
-    return _asked("squeue", "--noheader", "--array", f"--format={form}", *which).splitlines()
+    """The jobs that are not over, one line for each."""
+    return _run("squeue", "--noheader", "--array", f"--format={form}", *which).splitlines()
 
 
 @pytest.fixture(scope="module")
 def undisturbed(ask, tmp_path_factory):
-    """The bytes of the weights of the same runs, that nothing happened to, by the names of their folders."""
+    """The bytes of the weights of the same runs without any disturbance, by the names of their folders."""
 
     @cache
     def run(epochs: int, processes: int = 1, seeds: int = 1, method: str = "slow") -> dict[str, bytes]:
         place = tmp_path_factory.mktemp("undisturbed")
         (place / "undisturbed.py").write_text(UNDISTURBED)
-        there = {**os.environ, "BENCH_RESULTS": str(place), "SLOW": "0"}
+        env = {**os.environ, "BENCH_RESULTS": str(place), "SLOW": "0"}
         several = ("-m", "torch.distributed.run", "--nproc-per-node", str(processes)) if processes > 1 else ()
         words = (*several, str(place / "undisturbed.py"), str(seeds), *ask(method, epochs))
-        answer = subprocess.run([sys.executable, *words], env=there, capture_output=True, text=True)
+        answer = subprocess.run([sys.executable, *words], env=env, capture_output=True, text=True)
         assert answer.returncode == 0, answer.stderr
         return _weights_in(place)
 
@@ -187,7 +181,7 @@ def _weights_in(place: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def weights(results, table):
-    """The bytes of the weights of all runs, by the names of their folders; each run is in the table once."""
+    """The bytes of the weights of all runs, by the names of their folders. Each run is in the table once."""
 
     def read() -> dict[str, bytes]:
         found = _weights_in(results)
@@ -198,22 +192,19 @@ def weights(results, table):
 
 
 def idle() -> list[str] | bool:
-    """Whether no job is left; or those that are."""
+    """True if no job is left; otherwise the jobs."""
     return _queue("%i %T") or True
 
 
 def epochs_ended(results: Path) -> int:
-    """That were written down."""
     return sum(len(file.read_text().splitlines()) for file in results.glob("*/curves.jsonl"))
 
 
-def test_an_array_runs_so_many_at_once_and_is_not_submitted_twice(
-    submit, bench, table, until, results, ask, weights, undisturbed
-):
-    words = (*ask("slow", 1), "--max-parallel", 4, "--gpus", 1)  # which the test's cluster has by name alone
+def test_array_respects_max_parallel(submit, bench, table, until, results, ask, weights, undisturbed):
+    words = (*ask("slow", 1), "--max-parallel", 4, "--gpus", 1)  # the test's cluster has fake GPUs
     jobs = submit(*words, seeds=12)
     assert len(jobs) == 12
-    assert "gres/gpu=1" in _asked("scontrol", "show", "job", jobs[0])
+    assert "gres/gpu=1" in _run("scontrol", "show", "job", jobs[0])
     words += ("--seeds", 12)
     assert bench("submit", *words).stdout.startswith("0 jobs submitted; left alone: ")
     at_once = []
@@ -230,60 +221,36 @@ def test_an_array_runs_so_many_at_once_and_is_not_submitted_twice(
 
 
 def _requeue(job: str, cluster: Path, results: Path) -> None:
-    _asked("scontrol", "requeue", job)
+    _run("scontrol", "requeue", job)
 
 
 def _preempt(job: str, cluster: Path, results: Path) -> None:
-    """Somebody more important needs all nodes for a few seconds."""
-    _asked("sbatch", "--partition=high", "--nodes=3", "--exclusive", "--output=/dev/null", "--wrap=sleep 3")
-
-
-def _processes(pattern: str) -> list[int]:
-    return [int(pid) for pid in subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True).stdout.split()]
+    """A higher-priority job needs all nodes for a few seconds."""
+    _run("sbatch", "--partition=high", "--nodes=3", "--exclusive", "--output=/dev/null", "--wrap=sleep 3")
 
 
 def _kill_the_run(job: str, cluster: Path, results: Path) -> None:
-    """As a kernel short of memory does."""
-    os.kill(_processes(f"benchmarks.cli run .*{results}")[0], signal.SIGKILL)
+    """As the kernel does when memory runs out."""
+    os.kill(local.processes(f"benchmarks.cli run .*{results}")[0], signal.SIGKILL)
 
 
 def _kill_the_watcher(job: str, cluster: Path, results: Path) -> None:
-    """The process that watches the run and would start it again."""
-    for pid in _processes(rf"^\S+ -u -m submitit.core._submit {results}"):
+    """The process that watches the run and would restart it."""
+    for pid in local.processes(rf"^\S+ -u -m submitit.core._submit {results}"):
         os.kill(pid, signal.SIGKILL)
 
 
 def _kill_the_node(job: str, cluster: Path, results: Path) -> None:
-    """With all that runs on it; of several the last, on which the job's script does not run."""
-    nodes = _asked("squeue", "--noheader", f"--job={job}", "--format=%N").strip()
-    node = _asked("scontrol", "show", "hostnames", nodes).split()[-1]
-    local.stop(cluster, f"slurmd-{node}", signal.SIGKILL)
-    there = [pid for pid in _processes(".") if f"SLURMD_NODENAME={node}" in _environment(pid)]
-    above = {int(_asked("ps", "-o", "ppid=", str(pid))) for pid in there}
-    for pid in [*above.intersection(_processes(r"slurmstepd: \[")), *there]:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-def _environment(pid: int) -> list[str]:
-    """Of a process, when it began; of one that is over, nothing."""
-    try:
-        return Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
-    except OSError:
-        return []
-
-
-def _wake_nodes(cluster: Path) -> None:
-    for number in range(1, local.NODES + 1):
-        if not (cluster / "pid" / f"slurmd-n{number}").exists():
-            local.start_node(cluster, number)
+    """Of several nodes the last one, on which the job's script does not run."""
+    nodes = _run("squeue", "--noheader", f"--job={job}", "--format=%N").strip()
+    local.kill_node(cluster, _run("scontrol", "show", "hostnames", nodes).split()[-1])
 
 
 def _restart_the_controller(job: str, cluster: Path, results: Path) -> None:
     local.start_control(cluster)
 
 
-# What kills comes after what lets the run save its state: it has a checkpoint to go on from.
+# A kill comes after a mishap at which the run saves its state, so that it has a checkpoint.
 @pytest.mark.parametrize(
     ("processes", "mishaps"),
     [
@@ -292,7 +259,7 @@ def _restart_the_controller(job: str, cluster: Path, results: Path) -> None:
         (2, (_requeue, _kill_the_run, _kill_the_node)),
     ],
 )
-def test_after_mishaps_a_run_ends_with_the_bits_of_an_undisturbed_one(
+def test_mishaps_do_not_change_the_weights(
     submit, done, until, results, ask, cluster, weights, undisturbed, processes, mishaps
 ):
     (job,) = submit(*ask("slow", 8), "--nodes", processes)
@@ -309,21 +276,19 @@ def test_after_mishaps_a_run_ends_with_the_bits_of_an_undisturbed_one(
     (record,) = load_records(results)
     assert record.environment.processes == processes
     (log,) = results.glob("*/log.txt")
-    assert log.read_text().count(" epoch 1 ") == 1  # it went on, and did not begin anew
+    assert log.read_text().count(" epoch 1 ") == 1  # it resumed
 
 
-def test_a_run_longer_than_its_time_limit_goes_on_in_another_job(submit, done, ask, weights, undisturbed):
-    # Slurm counts in minutes; 20 seconds before, the run is asked to save its state, and it trains for 45.
+def test_time_limit_requeues(submit, done, ask, weights, undisturbed):
+    # Slurm's limits are whole minutes. The run trains for 45 s, and is asked to save its state 20 s before the limit.
     (job,) = submit(*ask("slow", 30), "--time", "1")
     alone = undisturbed(30)  # meanwhile
     done(1, 400)
-    assert "Restarts=0" not in _asked("scontrol", "show", "job", job)
+    assert "Restarts=0" not in _run("scontrol", "show", "job", job)
     assert weights() == alone
 
 
-def test_a_run_at_fault_fails_once_with_its_line_and_the_rest_goes_on(
-    submit, bench, status, until, results, ask, weights, undisturbed
-):
+def test_failing_run_is_not_requeued(submit, bench, status, until, results, ask, weights, undisturbed):
     submit(*ask("faulty", 1))
     submit(*ask("faulty+afa", 1), "--nodes", 2)
     submit(*ask("slow", 1))
@@ -331,13 +296,13 @@ def test_a_run_at_fault_fails_once_with_its_line_and_the_rest_goes_on(
     assert "faulty: bad data" in (said := status())
     assert "1 done" in said
     assert "2 failed" in said
-    assert not list(results.glob(".jobs/batches/*/deaths-*"))
+    assert not list(results.glob(".jobs/batches/*/kills-*"))
     left = bench("submit", *ask("faulty", 1), "--seeds", 1)
     assert left.stdout.startswith("0 jobs submitted; left alone: 1 failed")
     assert weights() == undisturbed(1)
 
 
-def test_what_slurm_refuses_is_one_line_and_leaves_nothing(submit, bench, done, results, ask, weights, undisturbed):
+def test_refused_submission_leaves_nothing(submit, bench, done, results, ask, weights, undisturbed):
     answer = bench("submit", *ask("slow", 1), "--partition", "nowhere")
     assert answer.returncode == 2
     assert "invalid partition" in answer.stderr.strip().splitlines()[-1]
@@ -348,7 +313,7 @@ def test_what_slurm_refuses_is_one_line_and_leaves_nothing(submit, bench, done, 
     assert weights() == undisturbed(1)
 
 
-def test_two_who_submit_a_suite_at_the_same_moment_submit_it_once(cluster, done, table, ask, weights, undisturbed):
+def test_simultaneous_submissions(cluster, done, table, ask, weights, undisturbed):
     program = [sys.executable, "-m", "benchmarks.cli", "submit", *ask("pair", 1), "--seeds", "1"]
     both = [subprocess.Popen(program, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert sorted(each.communicate()[0][:16] for each in both) == ["0 jobs submitted", "2 jobs submitted"]
@@ -360,27 +325,25 @@ def test_two_who_submit_a_suite_at_the_same_moment_submit_it_once(cluster, done,
 
 @pytest.fixture
 def without_accounting(cluster):
-    """The cluster as one that was never given any, until the test ends."""
+    """The cluster without accounting, until the test ends."""
     file = cluster / "etc/slurm.conf"
-    whole = file.read_text()
+    text = file.read_text()
 
     local.stop(cluster, "slurmdbd")
-    file.write_text("".join(line for line in whole.splitlines(True) if not line.startswith("AccountingStorage")))
+    file.write_text("".join(line for line in text.splitlines(True) if not line.startswith("AccountingStorage")))
     local.start_control(cluster)
     yield
-    file.write_text(whole)
+    file.write_text(text)
     local.start_accounting(cluster)
     local.start_control(cluster)
 
 
 @pytest.mark.usefixtures("without_accounting")
-def test_a_cluster_without_accounting_is_enough_and_with_no_queue_either_records_still_tell(
-    cluster, submit, bench, status, done, until, ask, weights, undisturbed
-):
-    assert "accounting_storage/slurmdbd" not in _asked("scontrol", "show", "config")
+def test_no_accounting_and_no_queue(cluster, submit, bench, status, done, until, ask, weights, undisturbed):
+    assert "accounting_storage/slurmdbd" not in _run("scontrol", "show", "config")
     submit(*ask("slow", 1))
     done(1)
-    until(idle)  # a job whose end nobody is there to hear of is long in ending
+    until(idle)  # without a controller a job that is ending takes long
     local.stop(cluster, "slurmctld")
     try:
         assert "1 done" in status()
@@ -392,14 +355,12 @@ def test_a_cluster_without_accounting_is_enough_and_with_no_queue_either_records
         local.start_control(cluster)
 
 
-def test_what_waits_for_a_data_set_to_be_packed_reads_it_from_the_nodes_disk(
-    submit, bench, status, done, ask, tmp_path, monkeypatch
-):
+def test_packed_data_is_read_from_scratch(submit, bench, status, done, ask, tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     assert bench("data", "export", "walkers:tiny", "--layout", "mars", "--to", tmp_path / "mars").returncode == 0
     monkeypatch.setenv("BENCH_DATA", str(tmp_path))
     monkeypatch.setenv("BENCH_SITE", str(tmp_path / "site.toml"))
-    # As a container would, beside starting Python: it leaves a word that it did.
+    # In place of a container: starts Python, and writes down that it did.
     (tmp_path / "inside").write_text(
         f'#!/bin/sh\necho "$SLURM_JOB_ID" >> {tmp_path}/started\nexec {sys.executable} "$@"\n'
     )
@@ -408,7 +369,7 @@ def test_what_waits_for_a_data_set_to_be_packed_reads_it_from_the_nodes_disk(
     words = ask("slow", 1)
     words[words.index("walkers:tiny")] = "mars"
     submit(*words)
-    done(1, besides=1)
+    done(1, packed=1)
     assert "pack mars" in status()
     (pack,) = (tmp_path / "node").glob("afa-bench-*/mars-*/*.arrow")
     assert pack.stat().st_size > 10_000
@@ -417,21 +378,19 @@ def test_what_waits_for_a_data_set_to_be_packed_reads_it_from_the_nodes_disk(
     assert len((tmp_path / "started").read_text().split()) == 2
 
 
-def test_two_nodes_train_what_one_process_trains(submit, done, results, ask, weights, undisturbed):
+def test_two_nodes_train_like_one_process(submit, done, results, ask, weights, undisturbed):
     submit(*ask("slow", 1), "--nodes", 2)
     done(1)
     (record,) = load_records(results)
     assert record.environment.processes == 2
-    # Adam's first steps have one size whatever the gradient's, and make a step of the rounding of those that are next to
-    # nothing. Three steps of another batch, or of statistics of half of it, are another weight altogether.
+    # Adam's first steps have the same size for every gradient, so that rounding errors in tiny gradients change weights a
+    # little. Three steps with another batch, or with the statistics of half of it, would change them completely.
     two, one = (load(next(iter(found.values()))) for found in (weights(), undisturbed(1)))
     for name, weight in one.items():
         assert (two[name] - weight).float().norm() <= 1e-2 * weight.float().norm(), name
 
 
-def test_what_is_cancelled_goes_on_when_it_is_submitted_again(
-    submit, bench, status, done, until, results, ask, weights, undisturbed
-):
+def test_cancelled_run_resumes(submit, bench, status, done, until, results, ask, weights, undisturbed):
     submit(*ask("slow", 8))
     until(lambda: epochs_ended(results) >= 1 or _queue("%i %T"))
     assert "1 jobs cancelled" in bench("cancel", "slow").stdout

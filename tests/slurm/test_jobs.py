@@ -1,4 +1,4 @@
-"""Ledger, queue, resources and submissions, without a cluster: squeue and scancel are small programs of the test's own."""
+"""Ledger, queue, resources and submissions, without a cluster: the tests write their own squeue, sbatch and scancel."""
 
 import fcntl
 import json
@@ -19,13 +19,13 @@ from benchmarks.runs.exchange import exported_records
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.store import write_record
 from slurm import JobError, queue, resources
-from slurm.attempt import Attempt
-from slurm.ledger import Entry, Ledger
+from slurm.job_command import JobCommand
+from slurm.ledger import Ledger, LedgerEntry
 from slurm.snapshot import snapshot
-from slurm.submission import gpus_here, lanes_here, scripts
+from slurm.submission import available_gpus, local_slots, sbatch_scripts
 
 
-def test_what_waits_for_another_job_says_so_to_sbatch():
+def test_dependency_option():
     said = resources.Resources(sbatch=("exclusive",)).parameters("name", Path("folder"), ["12", "13_2"])[
         "additional_parameters"
     ]
@@ -33,11 +33,11 @@ def test_what_waits_for_another_job_says_so_to_sbatch():
     assert resources.Resources().parameters("name", Path("folder"))["additional_parameters"] == {"requeue": True}
 
 
-def entry(key: str, job: str = "1", cluster: str = "slurm") -> Entry:
-    return Entry(key, f"title of {key}", job, cluster, "batches/x", "2026-01-01")
+def entry(key: str, job: str = "1", cluster: str = "slurm") -> LedgerEntry:
+    return LedgerEntry(key, f"title of {key}", job, cluster, "batches/x", "2026-01-01")
 
 
-def test_the_ledger_keeps_the_last_event_and_survives_a_line_cut_off(tmp_path):
+def test_ledger_ignores_an_incomplete_line(tmp_path):
     ledger = Ledger(tmp_path)
     assert ledger.entries() == {}
     with ledger.lock():
@@ -48,7 +48,7 @@ def test_the_ledger_keeps_the_last_event_and_survives_a_line_cut_off(tmp_path):
     assert {key: each.job for key, each in ledger.entries().items()} == {"a": "7_3", "b": "2"}
 
 
-def test_the_logs_of_a_job_are_those_of_all_its_processes_and_of_no_other_job(tmp_path):
+def test_logs_of_one_job(tmp_path):
     ours = entry("a", "7_1")
     (tmp_path / ours.folder).mkdir(parents=True)
     for name in ("7_1_0_log.err", "7_1_0_log.out", "7_1_1_log.err", "7_11_0_log.err", "7_1_submitted.pkl"):
@@ -56,20 +56,20 @@ def test_the_logs_of_a_job_are_those_of_all_its_processes_and_of_no_other_job(tm
     assert [file.name for file in ours.logs(tmp_path)] == ["7_1_0_log.out", "7_1_0_log.err", "7_1_1_log.err"]
 
 
-def test_the_ledgers_lock_is_the_kernels(tmp_path):
+def test_ledger_lock(tmp_path):
     ledger = Ledger(tmp_path)
-    with ledger.lock(), open(ledger.place / "lock") as other, pytest.raises(BlockingIOError):
+    with ledger.lock(), open(ledger.folder / "lock") as other, pytest.raises(BlockingIOError):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with ledger.lock():
         pass
 
 
-def test_the_queue_tells_waiting_from_running_and_leaves_out_what_is_over(programs):
+def test_active_jobs(programs):
     programs(
         "squeue",
         "printf '7_0|RUNNING|1:02:03|None\\n7_1|PENDING|4:00:00|JobHeldUser\\n7_2|NODE_FAIL|0:00|NodeDown\\n9|PENDING|1|x\\n'",
     )
-    found = queue.live([entry("a", "7_0"), entry("b", "7_1"), entry("c", "7_2"), entry("d", "7_3")])
+    found = queue.active_jobs([entry("a", "7_0"), entry("b", "7_1"), entry("c", "7_2"), entry("d", "7_3")])
     assert found == {
         "7_0": ("running", "1:02:03", ""),
         "7_1": ("queued", "", "JobHeldUser"),
@@ -77,22 +77,22 @@ def test_the_queue_tells_waiting_from_running_and_leaves_out_what_is_over(progra
     }
 
 
-def test_the_states_of_slurm_that_are_not_over_are_asked_for_and_told_apart(programs, tmp_path):
+def test_squeue_is_asked_for_all_states(programs, tmp_path):
     programs("squeue", f'echo "$@" >{tmp_path}/asked; printf "1|COMPLETING|1|None\\n2|CONFIGURING|1|None\\n"')
-    assert queue.live([entry("a", "1"), entry("b", "2")]) == {"1": ("running", "1", ""), "2": ("queued", "", "")}
+    assert queue.active_jobs([entry("a", "1"), entry("b", "2")]) == {"1": ("running", "1", ""), "2": ("queued", "", "")}
     asked = (tmp_path / "asked").read_text().partition("--states=")[2].split()[0].split(",")
-    # What becomes of a job that is preempted, queued again, or whose node failed; squeue shows the first three by itself.
+    # The states of a job that is preempted, queued again, or whose node failed. By default squeue shows only the first three.
     assert {"PENDING", "RUNNING", "COMPLETING", "PREEMPTED", "REQUEUED", "NODE_FAIL"} <= set(asked)
     assert not {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY"} & set(asked)
 
 
-@pytest.mark.parametrize(("said", "longest"), [("MaxArraySize            = 101", 101), ("MaxArraySize = 0", 1)])
-def test_an_array_is_as_long_as_the_cluster_says(programs, said, longest):
-    programs("scontrol", f"printf 'MaxJobCount             = 10000\\n{said}\\n'")
-    assert queue.longest_array() == longest
+@pytest.mark.parametrize(("line", "longest"), [("MaxArraySize            = 101", 101), ("MaxArraySize = 0", 1)])
+def test_max_array_size(programs, line, longest):
+    programs("scontrol", f"printf 'MaxJobCount             = 10000\\n{line}\\n'")
+    assert queue.max_array_size() == longest
 
 
-def test_what_sbatch_refuses_costs_no_result(bench, programs, results, monkeypatch):
+def test_refused_submission_keeps_results(bench, programs, results, monkeypatch):
     one = ("--method", "mean", "--dataset", "walkers:tiny", "--set", "epochs=0")
     assert bench("run", *one).returncode == 0
     (file,) = results.glob("*/record.json")
@@ -110,7 +110,7 @@ def test_what_sbatch_refuses_costs_no_result(bench, programs, results, monkeypat
     assert bench("submit", *one, "--seeds", 1).stdout.startswith("1 jobs submitted")
     assert [each.name for each in results.iterdir()] == [".jobs"]
     assert "(epochs=0)" in bench("status").stdout
-    # What is refused later leaves the code of what waits, also where runs lie below the current folder.
+    # A later refusal keeps the code of the waiting job, also if BENCH_RESULTS is relative.
     monkeypatch.chdir(results.parent)
     monkeypatch.setenv("BENCH_RESULTS", results.name)
     programs("squeue", "echo '7|PENDING|0:00|Priority'")
@@ -119,7 +119,7 @@ def test_what_sbatch_refuses_costs_no_result(bench, programs, results, monkeypat
     assert len(list((results / ".jobs" / "code").iterdir())) == 1
 
 
-def test_what_packs_for_a_refused_submission_is_cancelled(bench, programs, results, tmp_path, monkeypatch):
+def test_refused_submission_cancels_packing(bench, programs, results, tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("BENCH_DATA", str(tmp_path))
     monkeypatch.setenv("BENCH_SITE", str(tmp_path / "site.toml"))
@@ -141,73 +141,73 @@ def test_what_packs_for_a_refused_submission_is_cancelled(bench, programs, resul
     assert not list((results / ".jobs" / "code").iterdir())
 
 
-def test_jobs_of_another_machine_are_not_over_for_all_that_is_known_here():
+def test_jobs_of_another_host():
     there = replace(entry("a", "123"), cluster="local", host="another")
-    assert queue.live([there]) == {
+    assert queue.active_jobs([there]) == {
         "123": ("queued", "", "on another: only that machine knows; `bench run` does it here")
     }
-    assert queue.live([replace(there, job="")]) == {}  # it was cancelled there
+    assert queue.active_jobs([replace(there, job="")]) == {}  # it was cancelled there
     with pytest.raises(JobError, match="runs on another"):
         queue.cancel([there])
 
 
-def test_a_queue_that_does_not_answer_says_so_in_one_line(programs):
+def test_queue_does_not_answer(programs):
     programs("squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
     with pytest.raises(JobError, match="squeue: slurm_load_jobs error: Unable to contact"):
-        queue.live([entry("a")])
+        queue.active_jobs([entry("a")])
 
 
-def test_a_program_that_may_not_be_run_is_not_found(tmp_path, monkeypatch):
+def test_program_without_permission(tmp_path, monkeypatch):
     for name in ("squeue", "nvidia-smi"):
         (tmp_path / name).touch()
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     with pytest.raises(JobError, match="squeue: not found"):
-        queue.live([entry("a")])
-    assert gpus_here() == []
+        queue.active_jobs([entry("a")])
+    assert available_gpus() == []
 
 
-def test_jobs_of_this_machine_are_told_by_their_processes_and_run_once_their_command_does(until):
+def test_local_jobs_are_found_by_process(until):
     sleeps = "import time; time.sleep(60)"
     starts = "import subprocess, sys; subprocess.run([sys.executable, '-c', {!r}]) # submitit"
-    waiting = starts.format(sleeps)  # for a lane: what submitit started has started nothing
+    waiting = starts.format(sleeps)  # for a slot: submitit has not started the command
     running = starts.format(starts.format(sleeps))
-    other = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {sleeps!r}])"  # the number was given away
+    other = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {sleeps!r}])"  # another process with a recycled id
     programs = [
         subprocess.Popen([sys.executable, "-c", text], start_new_session=True) for text in (waiting, running, other)
     ]
     asked = [entry(key, str(each.pid), "local") for key, each in zip("abc", programs, strict=True)]
     first, second, _ = (each.job for each in asked)
     try:
-        wanted = {first: ("queued", "", "no lane is free"), second: ("running", "", "")}
-        until(lambda: (found := queue.live(asked)) == wanted or found, 30)
+        wanted = {first: ("queued", "", "no slot is free"), second: ("running", "", "")}
+        until(lambda: (found := queue.active_jobs(asked)) == wanted or found, 30)
     finally:
         for each in programs:
             os.killpg(each.pid, signal.SIGKILL)
             each.wait()
-    assert queue.live(asked) == {}
+    assert queue.active_jobs(asked) == {}
 
 
 @pytest.mark.parametrize(
     ("time", "minutes"), [("90", 90), ("4:00:00", 240), ("0:00:30", 1), ("2-12:30:00", 3630), ("0:01:01", 2)]
 )
-def test_times(time, minutes):
+def test_time_limits(time, minutes):
     assert resources.Resources(time=time).minutes == minutes
 
 
 @pytest.mark.parametrize("time", ["4h", "", "1:00", "-5"])
-def test_what_is_no_time_is_refused(time):
+def test_invalid_time_limits(time):
     with pytest.raises(JobError, match="write H:MM:SS"):
         _ = resources.Resources(time=time).minutes
 
 
-def test_options_go_before_the_sites_file_and_mistakes_in_it_are_named(tmp_path, monkeypatch):
+def test_site_file(tmp_path, monkeypatch):
     file = tmp_path / "site.toml"
     monkeypatch.setenv("BENCH_SITE", str(file))
     file.write_text('partition = "gpu"\ncpus = 8\nsetup = ["module load x"]\n')
     made = resources.resolve({"partition": "long", "cpus": None, "sbatch": ()})
     assert (made.partition, made.cpus, made.setup) == ("long", 8, ("module load x",))
-    for text, said in [("gpu = 1", "unknown key 'gpu'"), ('cpus = "8"', "wrong kind"), ("cpus =", "not TOML")]:
+    for text, said in [("gpu = 1", "unknown key 'gpu'"), ('cpus = "8"', "wrong type"), ("cpus =", "not TOML")]:
         file.write_text(text)
         with pytest.raises(JobError, match=said):
             resources.resolve({})
@@ -216,17 +216,17 @@ def test_options_go_before_the_sites_file_and_mistakes_in_it_are_named(tmp_path,
         resources.resolve({})
 
 
-def test_the_example_of_a_site_is_one(monkeypatch):
+def test_site_example_is_valid(monkeypatch):
     monkeypatch.setenv("BENCH_SITE", str(Path(resources.__file__).parent / "site.example.toml"))
     assert resources.resolve({}).gpus == 1
 
 
-def test_the_words_of_sbatch():
+def test_sbatch_options():
     asked = resources.Resources(
         partition="gpu", account="lab", qos="long", constraint="h100", gpus=4, cpus=8, memory=64, nodes=2, time="1:30:00",
         max_parallel=8, sbatch=("reservation=x",), setup=("module load cuda",),
     )  # fmt: skip
-    (made,) = scripts(12, asked, "bench-table4")
+    (made,) = sbatch_scripts(12, asked, "bench-table4")
     lines = made.splitlines()
     for word in (
         "partition=gpu", "account=lab", "qos=long", "constraint=h100", "gpus-per-node=4", "ntasks-per-node=4", "nodes=2",
@@ -234,24 +234,24 @@ def test_the_words_of_sbatch():
         "signal=USR2@90",
     ):  # fmt: skip
         assert f"#SBATCH --{word}" in lines
-    assert "--kill-on-bad-exit=1" in lines[-1]  # else the other processes of a step wait for the one that failed
+    assert "--kill-on-bad-exit=1" in lines[-1]  # otherwise the other processes wait for the one that failed
     assert lines.index("module load cuda") < next(i for i, line in enumerate(lines) if line.startswith("srun"))
 
 
-def test_more_jobs_than_an_array_may_have_are_several_arrays(programs):
+def test_long_arrays_are_split(programs):
     programs("scontrol", 'echo "MaxArraySize            = 401"')
-    arrays = [re.findall(r"--array=(\S+)", made) for made in scripts(900, resources.Resources(), "bench")]
+    arrays = [re.findall(r"--array=(\S+)", made) for made in sbatch_scripts(900, resources.Resources(), "bench")]
     assert arrays == [["0-400%64"], ["0-400%64"], ["0-97%64"]]
 
 
-def test_a_container_starts_python_in_a_job():
+def test_python_in_a_container():
     asked = resources.Resources(python="apptainer exec --nv bench.sif python")
-    (made,) = scripts(1, asked, "bench")
+    (made,) = sbatch_scripts(1, asked, "bench")
     (last,) = (line for line in made.splitlines() if line.startswith("srun"))
     assert last.endswith(" apptainer exec --nv bench.sif python -u -m submitit.core._submit FOLDER")
 
 
-def test_a_snapshot_is_of_the_contents_and_made_once(tmp_path):
+def test_snapshot_is_named_by_contents(tmp_path):
     package = tmp_path / "thing"
     package.mkdir()
     (package / "a.py").write_text("x = 1")
@@ -264,34 +264,34 @@ def test_a_snapshot_is_of_the_contents_and_made_once(tmp_path):
     assert not list((tmp_path / "code").glob(".half-*"))
 
 
-def lanes(place, **asked) -> dict[str, dict[str, str]]:
-    return {file.name: besides for file, besides in lanes_here(place, resources.Resources(**asked)).items()}
+def slots(folder, **options) -> dict[str, dict[str, str]]:
+    return {file.name: environment for file, environment in local_slots(folder, resources.Resources(**options)).items()}
 
 
-def test_a_machine_has_a_lane_for_each_gpu_or_for_its_cores(tmp_path, programs, monkeypatch):
+def test_local_slots(tmp_path, programs, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     programs("nvidia-smi", "printf 'GPU 0: X (UUID: a)\nGPU 1: X (UUID: b)\n'")
-    assert lanes(tmp_path, gpus=1) == {"gpu0": {"CUDA_VISIBLE_DEVICES": "0"}, "gpu1": {"CUDA_VISIBLE_DEVICES": "1"}}
-    assert list(lanes(tmp_path, gpus=1, max_parallel=1)) == ["gpu0"]
+    assert slots(tmp_path, gpus=1) == {"gpu0": {"CUDA_VISIBLE_DEVICES": "0"}, "gpu1": {"CUDA_VISIBLE_DEVICES": "1"}}
+    assert list(slots(tmp_path, gpus=1, max_parallel=1)) == ["gpu0"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    assert lanes(tmp_path, gpus=1) == {"gpu3": {"CUDA_VISIBLE_DEVICES": "3"}}
+    assert slots(tmp_path, gpus=1) == {"gpu3": {"CUDA_VISIBLE_DEVICES": "3"}}
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
-    assert lanes(tmp_path, cpus=2) == {"cpu0": {}, "cpu1": {}, "cpu2": {}}
-    assert list(lanes(tmp_path, cpus=99)) == ["cpu0"]
+    assert slots(tmp_path, cpus=2) == {"cpu0": {}, "cpu1": {}, "cpu2": {}}
+    assert list(slots(tmp_path, cpus=99)) == ["cpu0"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(JobError, match="no GPU here"):
-        lanes(tmp_path, gpus=1)
+        slots(tmp_path, gpus=1)
     with pytest.raises(JobError, match="torchrun"):
-        lanes(tmp_path, gpus=2)
+        slots(tmp_path, gpus=2)
     with pytest.raises(JobError, match="torchrun"):
-        lanes(tmp_path, nodes=2)
+        slots(tmp_path, nodes=2)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
-def test_two_users_of_a_group_submit_and_run_in_one_folder():
+def test_two_users_share_a_folder():
     (record, *_) = exported_records(Path(__file__).parents[2] / "results" / "measured" / "controls.parquet")
     group = 54321
-    pd.DataFrame().to_parquet()  # loads what those users may not be allowed to read
+    pd.DataFrame().to_parquet()  # imports modules that those users may not be allowed to read
 
     def use(place: Path, user: int) -> None:
         os.setgroups([group])
@@ -301,14 +301,14 @@ def test_two_users_of_a_group_submit_and_run_in_one_folder():
         ledger, run = Ledger(place), RunFolder(place / "run")
         with ledger.lock():
             ledger.add([entry(str(user))])
-            snapshot([], {"note": ""}, ledger.place / "code")
-        Attempt(("true",), {}, lanes_here(ledger.place, resources.Resources(max_parallel=1)))()
+            snapshot([], {"note": ""}, ledger.folder / "code")
+        JobCommand(("true",), {}, local_slots(ledger.folder, resources.Resources(max_parallel=1)))()
         with run.lock():
             run.clear()
             run.curves.open("a").close()
             write_record(run, replace(record, name=f"by-{user}"), pd.DataFrame({"query": [user]}))
 
-    with tempfile.TemporaryDirectory() as folder:  # others may enter it, unlike pytest's
+    with tempfile.TemporaryDirectory() as folder:  # unlike pytest's folders, others may enter it
         place = Path(folder)
         os.chown(place, -1, group)
         place.chmod(0o2775)

@@ -1,4 +1,4 @@
-"""`bench submit --local` and the verbs on jobs, on this machine's own processes."""
+"""`bench submit --local`, and the other verbs on jobs, with processes of this machine."""
 
 import json
 import os
@@ -20,8 +20,8 @@ TINY = ("--dataset", "walkers:tiny", "--quick", "--set", "epochs=1")
 
 
 @pytest.fixture
-def group_place(results) -> Iterator[Path]:
-    """The results' folder as a group shares it: what is made in it is the group's, who may write it too."""
+def group_folder(results) -> Iterator[Path]:
+    """The results folder as a group shares it: new files belong to the group, which may write to them."""
     results.mkdir()
     results.chmod(0o2770)
     mask = os.umask(0o007)
@@ -34,8 +34,8 @@ def words(answer: subprocess.CompletedProcess) -> str:
     return answer.stdout
 
 
-def test_from_submit_to_table_and_what_fails_is_told_and_tried_again(bench, until, group_place, tmp_path):
-    results = group_place
+def test_submit_fail_retry_table_clean(bench, until, group_folder, tmp_path):
+    results = group_folder
     plugin = tmp_path / "shy.py"
     plugin.write_text(f'''
 import pathlib
@@ -46,7 +46,7 @@ from baselines.interface.registry import register
 
 @register("shy")
 class Shy(Mean, Baseline):
-    """Mean, once it is allowed."""
+    """Mean, but it fails until it is allowed to run."""
     def forward(self, clips):
         if not pathlib.Path({str(tmp_path)!r}, "allowed").exists():
             raise UserError("shy: not allowed yet")
@@ -71,7 +71,7 @@ class Shy(Mean, Baseline):
     (tmp_path / "allowed").touch()
     assert "1 jobs submitted" in words(bench("retry", "--method", "shy", *ask, "--local"))
     text = plugin.read_text()
-    plugin.write_text("an edit that is half done")  # the job runs what was submitted
+    plugin.write_text("an edit that is half done")  # the job runs the submitted code
     until(lambda: "2 done" in (said := words(bench("status"))) or said, 120)
     plugin.write_text(text)
     assert len(list((results / ".jobs" / "batches").iterdir())) == 3  # old logs are kept
@@ -79,7 +79,7 @@ class Shy(Mean, Baseline):
     assert "walkers:tiny,mean,1," in table
     assert "walkers:tiny,shy,1," in table
 
-    # What has run tells how long the next will take.
+    # Finished runs tell how long the next ones will take.
     two = ("submit", "--method", "mean", *TINY, "--seeds", 2, "--dry-run")
     told = r"\n1 jobs, about \d+ s one after the other, by recorded frames/s; left alone: 1 done\n"
     assert re.search(told, words(bench(*two)))
@@ -90,7 +90,7 @@ class Shy(Mean, Baseline):
     assert re.search(r", about \d+ s one after the other, \d+\.\d GPU hours, by", words(bench(*two, "--gpus", 2)))
     assert "#SBATCH --gpus-per-node=2" in dry
 
-    # The code that ran is the copy that was submitted, and the record names where it came from.
+    # The job ran the submitted copy of the code, and the record names its commit.
     (copy,) = (results / ".jobs" / "code").iterdir()
     commit = Git(**json.loads((copy / "commit.json").read_text()))
     assert [record.environment.git for record in load_records(results)] == [commit, commit]
@@ -107,7 +107,7 @@ class Shy(Mean, Baseline):
     } <= {file.name for file in made}
     assert [file for file in made if not file.stat().st_mode & stat.S_IWGRP] == []
     assert [file for file in made if file.stat().st_gid != results.stat().st_gid] == []
-    # What a killed process leaves behind is cleaned away, and nothing else, and not before it was said.
+    # `bench clean` removes what a killed process left behind and nothing else, and only with --yes.
     (done, _) = [folder.path for folder, _ in started_experiments(results)]
     halves = [done / ".model.safetensors.4711", done / "checkpoint.pth"]
     for half in halves:
@@ -132,7 +132,7 @@ class Shy(Mean, Baseline):
     assert "2 done" in status()
 
 
-def test_two_submissions_at_the_same_moment_make_one_job_each(bench, until, results):
+def test_simultaneous_local_submissions(bench, until, results):
     ask = ["submit", "--method", "mean", *TINY, "--seeds", "2", "--local", "--max-parallel", "1"]
     both = [
         subprocess.Popen([sys.executable, "-m", "benchmarks.cli", *ask], stdout=subprocess.PIPE, text=True)
@@ -145,7 +145,7 @@ def test_two_submissions_at_the_same_moment_make_one_job_each(bench, until, resu
     until(lambda: ("queued" not in (said := words(bench("status"))) and "running" not in said) or said, 60)
 
 
-def test_mistakes_are_one_line(bench):
+def test_cluster_user_errors(bench):
     for ask, said in (
         (("submit",), "name a SUITE"),
         (("submit", "--method", "mean"), "add --dataset"),

@@ -1,4 +1,4 @@
-"""MARS (Zheng et al., ECCV 2016), by the lists and tables in its `info` folder."""
+"""MARS (Zheng et al., ECCV 2016), from the lists and tables in its `info` folder."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from baselines.interface.registry import register
-from benchmarks.data.dataset import Dataset, Fault, matlab, require, sound
+from benchmarks.data.dataset import Dataset, Fault, make_table_or_raise, read_matlab, require_parts
 from benchmarks.data.table import JUNK
 
 INFO = (
@@ -29,8 +29,8 @@ class Mars(Dataset):
     tables = INFO
     layout = "bbox_train/, bbox_test/ and info/ (train_name.txt, test_name.txt, tracks_*_info.mat, query_IDX.mat)"
     source = "the authors' project page and their MARS-evaluation repository"
-    # As counted from the files. The paper's Table 1 has 20,715 sequences, and 1,261 identities with the labels of junk
-    # and distractors. Distractors here: 3,248 tracklets of pid 0 and 16 of people whom no query shows.
+    # As counted from the files. The paper's Table 1 has 20,715 sequences, and 1,261 identities because it counts the labels of
+    # junk and distractors. Distractors here: 3,248 tracklets of pid 0 and 16 of people without a query.
     test_identities = 634
     published: ClassVar[dict[str, dict[str, int]]] = {
         "train": {"identities": 625, "tracklets": 8298, "cameras": 6, "frames": 509_914, "shortest": 5, "longest": 900},
@@ -47,14 +47,14 @@ class Mars(Dataset):
         },
     }
 
-    # No `frame_name`: the lists name every frame, so that one which is gone is found by its name.
+    # No `frame_name`: the lists name every frame, so that a missing one is found by its name.
 
     def read(self, root: Path, split: int) -> pd.DataFrame:  # noqa: ARG002 - MARS has one split
-        require(root, ["bbox_train", "bbox_test", *INFO], self)
+        require_parts(root, ["bbox_train", "bbox_test", *INFO], self)
         files = [root / part for part in INFO]
         train_names, test_names = (file.read_text(encoding="utf-8").split() for file in files[:2])
-        train, test = matlab(files[2], "track_train_info"), matlab(files[3], "track_test_info")
-        query = matlab(files[4], "query_IDX").ravel()
+        train, test = read_matlab(files[2], "track_train_info"), read_matlab(files[3], "track_test_info")
+        query = read_matlab(files[4], "query_IDX").ravel()
         return mars_table(train_names, test_names, train, test, query, root / "info")
 
 
@@ -69,37 +69,37 @@ def mars_table(
     """The table of tracklets from the contents of MARS's `info` folder.
 
     Args:
-        train_names, test_names: every frame's file name, as train_name.txt and test_name.txt list them.
-        train, test: (N, 4), a tracklet a row: first and last frame (1-based, inclusive, into the names), pid, camid.
-        query: 1-based rows of `test` that are queries; its other rows, junk (pid -1) among them, are the gallery.
-        source: the folder that these come from, for error messages.
+        train_names, test_names: every frame's file name, from train_name.txt and test_name.txt.
+        train, test: (N, 4), one tracklet per row: first and last frame (1-based and inclusive, in the names), pid, camid.
+        query: the rows of `test` (from 1) that are queries. Its other rows, including junk (pid -1), are the gallery.
+        source: the folder of these files, for error messages.
 
     Raises:
-        StructureError: names and rows do not belong together.
+        StructureError: names and rows do not match.
     """
-    here = (query >= 1) & (query <= len(test))
+    in_range = (query >= 1) & (query <= len(test))
     faults: list[Fault] = [
         (source / "query_IDX.mat", f"row {row} is not one of the {len(test)} in tracks_test_info.mat")
-        for row in query[~here]
+        for row in query[~in_range]
     ]
     subsets = ["gallery"] * len(test)
-    for row in query[here]:
+    for row in query[in_range]:
         subsets[row - 1] = "query"
     rows = _tracklets("train", ["train"] * len(train), train_names, train, source, faults)
     rows += _tracklets("test", subsets, test_names, test, source, faults)
-    return sound(rows, faults)
+    return make_table_or_raise(rows, faults)
 
 
 def _tracklets(
     half: str, subsets: list[str], names: list[str], info: np.ndarray, source: Path, faults: list[Fault]
 ) -> list[tuple[str, int, int, str, list[str]]]:
-    """A row of the table for each row of `info`; frames in the order of their numbers, whatever that of `names`."""
+    """A row of the table for each row of `info`, with the frames sorted by their numbers."""
     file = source / f"{half}_name.txt"
     if info[:, 1].max() != len(names):
         problem = f"{len(names)} names, but tracks_{half}_info.mat goes to {info[:, 1].max()}"
         faults.append((file, f"{problem}; take both from the same release"))
         return []
-    found = []
+    rows = []
     for subset, (first, last, pid, camid) in zip(subsets, info.tolist(), strict=True):
         frames = names[first - 1 : last]
         folder = "00-1" if pid == JUNK else f"{pid:04d}"
@@ -110,8 +110,8 @@ def _tracklets(
             faults.append((file, f"{problem}, as tracks_{half}_info.mat says; take both from the same release"))
             continue
         paths = [f"bbox_{half}/{folder}/{frame}" for frame in sorted(frames, key=_frame_number)]
-        found.append((subset, pid, camid, tracklet, paths))
-    return found
+        rows.append((subset, pid, camid, tracklet, paths))
+    return rows
 
 
 def _frame_number(name: str) -> int:

@@ -1,4 +1,4 @@
-"""PRID-2011, multi-shot (Hirzer et al., SCIA 2011), with the ten splits of 178 people that the field uses."""
+"""PRID-2011, multi-shot (Hirzer et al., SCIA 2011), with the usual ten splits of 178 people."""
 
 import json
 import re
@@ -7,14 +7,14 @@ from typing import ClassVar
 
 from baselines.interface.errors import UserError
 from baselines.interface.registry import register
-from benchmarks.data.dataset import Dataset, TwoCameras, halves
+from benchmarks.data.dataset import TwoCameraDataset, two_camera_counts
 
 CAMERAS = ("prid_2011/multi_shot/cam_a", "prid_2011/multi_shot/cam_b")
 SPLITS = "splits_prid2011.json"
 
 
 @register("prid2011")
-class Prid2011(TwoCameras, Dataset):
+class Prid2011(TwoCameraDataset):
     """178 people on a street, one tracklet in each of 2 cameras, 10 splits of 89/89."""
 
     recipe = "prid2011"
@@ -26,11 +26,11 @@ class Prid2011(TwoCameras, Dataset):
     frame_name = re.compile(r"(?P<frame>\d+)\.\w+")
     frame_example = "0001.png"
     test_identities = 89
-    published: ClassVar[dict[str, dict[str, int]]] = halves(89)
+    published: ClassVar[dict[str, dict[str, int]]] = two_camera_counts(89)
 
     def persons(self, root: Path, split: int) -> tuple[list[str], list[str]]:
         try:
-            chosen = json.loads((root / SPLITS).read_text(encoding="utf-8"))[split]
-            return list(chosen["train"]), list(chosen["test"])
+            names = json.loads((root / SPLITS).read_text(encoding="utf-8"))[split]
+            return list(names["train"]), list(names["test"])
         except (ValueError, LookupError, TypeError) as error:
             raise UserError(f"{root / SPLITS}: split {split} is not {{train, test}} ({error!r})") from error

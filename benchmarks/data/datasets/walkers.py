@@ -1,6 +1,6 @@
-"""`walkers`: drawn video of walking people in which it is known what tells them apart.
+"""`walkers`: drawn video of walking people, of whom it is known what tells them apart.
 
-Everything that is drawn follows from a name: each generator is seeded by the sha256 of the parts that it depends on, so any
+The name decides everything that is drawn. Each random generator is seeded by the sha256 of what it depends on, so that any
 tracklet can be drawn alone, in any order and by any process, with the same bytes.
 """
 
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -21,29 +21,35 @@ from numpy.typing import NDArray
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest, register
 from benchmarks.data import puppets
-from benchmarks.data.dataset import Dataset, require
+from benchmarks.data.drawn import DrawnDataset
 from benchmarks.data.puppets import Floats, Look
-from benchmarks.data.table import JUNK, check, make_table
+from benchmarks.data.table import JUNK, make_table
 
-TABLE = "table.parquet"
 DISTRACTOR = 0
-KINDS = ("walkers", "walkers-appearance", "walkers-gait")
-# Cycles a frame: 8 frames hold about a cycle or more, so that a set of poses does not tell the frequency, and stay below
+# Cycles per frame. 8 frames hold about one cycle or more, so that a set of poses does not reveal the frequency, which stays below
 # the Nyquist frequency, 0.5.
 SLOWEST, FASTEST = 0.1, 0.45
 
 
 class Size(NamedTuple):
-    """How much there is. Means are over tracklets; `again` is how many further tracklets a camera has of a person."""
+    """How much is drawn. Means are over tracklets.
+
+    train, test: persons.
+    cameras: cameras; seen: the mean number of them that see a person, at least 2.
+    train_again, test_again: the mean number of further tracklets of a person in a camera.
+    frames: the mean length; spread: the standard deviation of its logarithm.
+    distractors, junk: tracklets.
+    height, width: pixels.
+    """
 
     train: int
     test: int
     cameras: int
-    seen: float  # mean number of cameras that see a person, at least 2
+    seen: float
     train_again: float
     test_again: float
     frames: float
-    spread: float  # of the lengths: standard deviation of their logarithm
+    spread: float
     distractors: int
     junk: int
     height: int
@@ -57,65 +63,69 @@ SIZES = {
 }
 
 
+@register("walkers", "walkers-appearance", "walkers-gait")
 @dataclass(frozen=True)
-class World:
-    """What is drawn: the kind says where identity lies, the number which cameras, clothes and people there are."""
+class Walkers(DrawnDataset):
+    """Drawn people seen by several cameras; identity lies in appearance, in gait, or in both.
+
+    `walkers`: drawn people, half of whom have a look-alike with another gait. `walkers-appearance`: drawn people with a look
+    of their own, whose gait changes in every tracklet. `walkers-gait`: drawn people who all look alike and differ in gait.
+
+    Longer names:
+        walkers@WORLD: walkers@2 has other cameras, clothes and people than walkers, which is world 1
+        walkers:SIZE: walkers:tiny for tests, walkers:demo (the default), walkers:mars with as many people as MARS
+        walkers:HEIGHTxWIDTH: walkers:256x128, walkers@2:tiny-128x64: the same people in other numbers of pixels
+
+    Attributes:
+        kind: one of the registered names; it decides where identity lies.
+        world: which cameras, clothes and people there are, from 1.
+        size: a key of SIZES.
+        pixels: height and width, where they differ from the size's own.
+    """
+
+    protocols = ("official", "standard", "full")
 
     kind: str = "walkers"
     world: int = 1
     size: str = "demo"
-    pixels: tuple[int, int] | None = None  # height and width, where they are not the size's own
+    pixels: tuple[int, int] | None = None
 
-    def __str__(self) -> str:
-        """The shortest of its names."""
+    @classmethod
+    def from_name(cls, name: str) -> Self:
+        """The data set of a name `KIND[@WORLD][:SIZE]`. SIZE is a key of SIZES, HEIGHTxWIDTH, or both joined by `-`.
+
+        Raises:
+            UserError: no such size (with the closest one), or a world that is not a number.
+        """
+        kind, world, size = re.fullmatch(r"([^@:]*)(?:@([^:]*))?(?::(.*))?", name, re.DOTALL).groups()  # type: ignore[union-attr]
+        size = "demo" if size is None else size
+        parts = re.fullmatch(r"(?=\w)([a-z]+)?(?:(?:^|-)([1-9]\d{1,3})x([1-9]\d{1,3}))?", size)
+        amount = (parts[1] or "demo") if parts else size
+        if parts is None or amount not in SIZES:
+            raise UserError(f"no size {size!r} in {name!r}; {nearest(amount, list(SIZES))} or pixels: {kind}:256x128")
+        if world is not None and not re.fullmatch(r"[1-9][0-9]{0,8}", world):
+            raise UserError(f"no world {world!r} in {name!r}; worlds are numbered from 1: {kind}@2")
+        return cls(kind, int(world or 1), amount, (int(parts[2]), int(parts[3])) if parts[2] else None)
+
+    @property
+    def name(self) -> str:
         size = [self.size] if self.size != "demo" else []
         if self.pixels:
             size.append(f"{self.pixels[0]}x{self.pixels[1]}")
         return f"{self.kind}{f'@{self.world}' if self.world != 1 else ''}{':' if size else ''}{'-'.join(size)}"
 
+    @property
+    def source_files(self) -> tuple[Path, ...]:
+        return (*super().source_files, Path(puppets.__file__))
 
-def parse(name: str) -> World:
-    """The world of a name `KIND[@WORLD][:SIZE]`; SIZE is one of SIZES, HEIGHTxWIDTH in pixels, or both with a `-` between.
+    def another_world(self) -> Self:
+        return replace(self, world=self.world + 1)
 
-    Raises:
-        UserError: no such kind or size (the nearest right name is given), or a world that is not a number.
-    """
-    kind, world, size = re.fullmatch(r"([^@:]*)(?:@([^:]*))?(?::(.*))?", name, re.DOTALL).groups()  # type: ignore[union-attr]
-    if kind not in KINDS:
-        raise UserError(f"no walkers of the kind {kind!r} in {name!r}; {nearest(kind, list(KINDS))}")
-    size = "demo" if size is None else size
-    parts = re.fullmatch(r"(?=\w)([a-z]+)?(?:(?:^|-)([1-9]\d{1,3})x([1-9]\d{1,3}))?", size)
-    amount = (parts[1] or "demo") if parts else size
-    if parts is None or amount not in SIZES:
-        raise UserError(f"no size {size!r} in {name!r}; {nearest(amount, list(SIZES))} or pixels: {kind}:256x128")
-    if world is not None and not re.fullmatch(r"[1-9][0-9]{0,8}", world):
-        raise UserError(f"no world {world!r} in {name!r}; worlds are numbered from 1: {kind}@2")
-    return World(kind, int(world or 1), amount, (int(parts[2]), int(parts[3])) if parts[2] else None)
+    def tracklets(self) -> pd.DataFrame:
+        return _table(self.world, self.size)
 
-
-def another(name: str) -> str:
-    """The next world of the same kind and size: other cameras, clothes and people."""
-    world = parse(name)
-    return str(replace(world, world=world.world + 1))
-
-
-@register("walkers", "walkers-appearance", "walkers-gait")
-class Walkers(Dataset):
-    """Drawn people seen by several cameras; identity lies in appearance, in gait, or in both.
-
-    `walkers`: half of the persons have a look-alike, whose gait differs. `walkers-appearance`: each has a look, and the
-    gait is drawn anew for each tracklet. `walkers-gait`: all look alike, and the gaits differ.
-    """
-
-    protocols = ("official", "standard", "full")
-    recipe = "small"
-    folder = "walkers"
-    layout = f"{TABLE} and the frames drawn for it"
-    source = "drawn by this program"
-
-    def read(self, root: Path, split: int) -> pd.DataFrame:  # noqa: ARG002 - there is one split
-        require(root, [TABLE], self)
-        return check(pd.read_parquet(root / TABLE), str(root / TABLE))
+    def draw(self, tracklet: Any) -> Iterator[bytes]:
+        return _draw(self, tracklet.pid, tracklet.camid, tracklet.tracklet, len(tracklet.frames))
 
 
 # The table ------------------------------------------------------------------------------------------------------------
@@ -126,13 +136,13 @@ def _random(*parts: object) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(int.from_bytes(seed[:16])))
 
 
-def table(world: World) -> pd.DataFrame:
-    """The checked table of tracklets (see `table.make_table`), without drawing; frame names are those of MARS.
+def _table(world: int, size_name: str) -> pd.DataFrame:
+    """The table of tracklets, with frame names as in MARS.
 
-    Persons, distractors and junk stand as in MARS: a query is one tracklet of a person and a camera, all others are the
-    gallery's; distractors (pid 0) and junk (pid -1) stand only there.
+    Subsets are also as in MARS: one tracklet of each test person and camera is a query, all others are in the gallery, and only
+    there are distractors (pid 0) and junk (pid -1).
     """
-    size = SIZES[world.size]
+    size = SIZES[size_name]
     rows: dict[str, list[tuple[str, int, int, str, list[str]]]] = {"train": [], "query": [], "gallery": []}
 
     def add(subset: str, pid: int, camid: int, number: int, random: np.random.Generator) -> None:
@@ -143,67 +153,66 @@ def table(world: World) -> pd.DataFrame:
         rows[subset].append((subset, pid, camid, tracklet, [f"{tracklet}F{n:03d}.jpg" for n in range(1, length + 1)]))
 
     for pid, count in ((JUNK, size.junk), (DISTRACTOR, size.distractors)):
-        random = _random(world.world, world.size, "table", pid)
+        random = _random(world, size_name, "table", pid)
         for number in range(1, count + 1):
             add("gallery", pid, int(random.integers(1, size.cameras + 1)), number, random)
     for pid in range(1, size.train + size.test + 1):
         training = pid <= size.train
-        random = _random(world.world, world.size, "table", pid)
+        random = _random(world, size_name, "table", pid)
         seen = 2 + random.binomial(size.cameras - 2, (size.seen - 2) / (size.cameras - 2))
         for camid in sorted(1 + random.permutation(size.cameras)[:seen]):
             for number in range(1, 2 + random.poisson(size.train_again if training else size.test_again)):
                 add("train" if training else "query" if number == 1 else "gallery", pid, int(camid), number, random)
-    return check(make_table(row for subset in rows.values() for row in subset), str(world))
+    return make_table(row for subset in rows.values() for row in subset)
 
 
 # What tells people apart ----------------------------------------------------------------------------------------------
 
 
-def frequencies(world: World, pid: int, tracklet: str) -> Floats:
-    """Cycles a frame of each of `puppets.CUES`, (4,): the person's own or, where gait tells nothing, the tracklet's."""
-    person = pid > 0 and world.kind != "walkers-appearance"
-    return _random(world.world, "gait", pid if person else tracklet).uniform(SLOWEST, FASTEST, len(puppets.CUES))
+def frequencies(dataset: Walkers, pid: int, tracklet: str) -> Floats:
+    """Cycles per frame of each of `puppets.CUES`, (4,): the person's own or, where gait says nothing, the tracklet's."""
+    person = pid > 0 and dataset.kind != "walkers-appearance"
+    return _random(dataset.world, "gait", pid if person else tracklet).uniform(SLOWEST, FASTEST, len(puppets.CUES))
 
 
-def look(world: World, pid: int, tracklet: str) -> Look:
-    """What a person wears in a tracklet: one look for all (`walkers-gait`), a person's own, or that of two."""
-    if world.kind == "walkers-gait":
+def look(dataset: Walkers, pid: int, tracklet: str) -> Look:
+    """What a person wears in a tracklet: the same for all (`walkers-gait`), the person's own, or shared by two."""
+    if dataset.kind == "walkers-gait":
         return puppets.UNIFORM
     if pid <= 0:
-        return puppets.dress(_random(world.world, "look", tracklet))
-    if world.kind == "walkers-appearance":
-        return puppets.dress(_random(world.world, "look", pid))
-    train = SIZES[world.size].train
-    subset, place = ("train", pid - 1) if pid <= train else ("test", pid - train - 1)
-    outfit = place - 1 if place % 4 == 1 else place  # of four persons the first two look alike
-    return puppets.dress(_random(world.world, "outfit", subset, outfit))
+        return puppets.dress(_random(dataset.world, "look", tracklet))
+    if dataset.kind == "walkers-appearance":
+        return puppets.dress(_random(dataset.world, "look", pid))
+    train = SIZES[dataset.size].train
+    subset, position = ("train", pid - 1) if pid <= train else ("test", pid - train - 1)
+    outfit = position - 1 if position % 4 == 1 else position  # of four persons the first two look alike
+    return puppets.dress(_random(dataset.world, "outfit", subset, outfit))
 
 
 # What does not: cameras and tracklets ---------------------------------------------------------------------------------
 
-DIRECTIONS = np.radians(
-    [85, 40, 145, 65, 20, 115]
-)  # of walking, in the view of cameras 1, 2, ...: side, oblique, frontal
+# Of walking, as seen by cameras 1, 2, ...: from the side, oblique, frontal.
+DIRECTIONS = np.radians([85, 40, 145, 65, 20, 115])
 NOISE = 32  # how far the grain may be shifted, in pixels
 
 
 class Camera(NamedTuple):
-    """What a camera does to every picture, and what it sees behind people."""
+    """What a camera does to every image, and its background."""
 
     azimuth: float
     elevation: float
     colour: Floats  # (3, 3): cast and saturation
     offset: float
     blur: float  # standard deviation in image heights
-    scale: float  # height of the picture it takes, in image heights
+    scale: float  # resolution of the camera: its height over that of the image
     quality: int
-    scene: NDArray[np.uint8]  # repeats to the right
+    scene: NDArray[np.uint8]  # the background, which repeats to the right
     grain: NDArray[np.int16]
 
 
 @functools.lru_cache(maxsize=16)
 def camera(world: int, camid: int, height: int, width: int, laboratory: bool) -> Camera:
-    """The camera of a world, for pictures of that size, in the street or before the plain walls of a laboratory."""
+    """A camera of a world, for images of that size, in the street or in a laboratory with plain walls."""
     random = _random(world, "camera", camid)
     azimuth = DIRECTIONS[(camid - 1) % len(DIRECTIONS)] + random.normal(0, 0.12)
     saturation = random.uniform(0.55, 1.1)
@@ -228,7 +237,7 @@ def camera(world: int, camid: int, height: int, width: int, laboratory: bool) ->
 
 
 def _scene(random: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
-    """What lies behind people: wall and ground with things before them, (1.5 height, 6 height + width, 3)."""
+    """The background: wall and ground with objects, (1.5 height, 6 height + width, 3)."""
     tall, wide = 3 * height // 2, 6 * height
     image = np.empty((tall, wide, 3), np.uint8)
 
@@ -258,22 +267,22 @@ def _scene(random: np.random.Generator, height: int, width: int) -> NDArray[np.u
     return np.concatenate([image, image[:, :width]], 1)
 
 
-def _draw(world: World, pid: int, camid: int, tracklet: str, length: int) -> Iterator[bytes]:
+def _draw(dataset: Walkers, pid: int, camid: int, tracklet: str, length: int) -> Iterator[bytes]:
     """The frames of one tracklet as JPEG."""
-    height, width = world.pixels or SIZES[world.size][-2:]
-    laboratory = world.kind == "walkers-gait"
-    eye = camera(world.world, camid, height, width, laboratory)
-    random = _random(world.world, world.kind, "tracklet", tracklet)
+    height, width = dataset.pixels or SIZES[dataset.size][-2:]
+    laboratory = dataset.kind == "walkers-gait"
+    eye = camera(dataset.world, camid, height, width, laboratory)
+    random = _random(dataset.world, dataset.kind, "tracklet", tracklet)
     time = np.arange(length)[:, None]
 
-    # The person: where each oscillation starts is the tracklet's own, or a set of poses would tell the person.
+    # The person. Where each oscillation starts is drawn for the tracklet, or a set of poses would reveal the person.
     other_way = np.pi * (random.random() < 0.25)
     azimuth = eye.azimuth + random.normal(0, 0.1) + other_way
     starts = random.uniform(0, 2 * np.pi, len(puppets.CUES))
-    phases = starts + 2 * np.pi * frequencies(world, pid, tracklet) * time
-    body = puppets.outlines(look(world, pid, tracklet), phases, azimuth, eye.elevation)
+    phases = starts + 2 * np.pi * frequencies(dataset, pid, tracklet) * time
+    body = puppets.outlines(look(dataset, pid, tracklet), phases, azimuth, eye.elevation)
 
-    # The box: off for the whole tracklet, and trembling; junk is a detection gone wrong.
+    # The box: a constant offset and jitter. Junk is a failed detection.
     off = random.normal(0, [0.02, 0.025]) if pid != JUNK else random.choice([-1, 1], 2) * random.uniform(0.15, 0.4, 2)
     zoom = 0.9 * np.exp(random.normal(0, 0.04))
     feet = np.array([0.5 * width / height, 0.5 + 0.51 * zoom]) + off + random.normal(0, 0.002, (length, 2))
@@ -289,7 +298,7 @@ def _draw(world: World, pid: int, camid: int, tracklet: str, length: int) -> Ite
         path = np.concatenate([heading * speed * (time - meeting), np.full((length, 1), random.uniform(0.02, 0.2))], 1)
         walkers.append(_place(passing, 1.05 * zoom, feet + path, height))
 
-    # The background goes by as the person walks; how fast says nothing of the person.
+    # The background moves as the person walks, at a speed that says nothing about the person.
     wide = eye.scene.shape[1] - width
     left = random.uniform(0, wide) + height * (np.sin(azimuth) * random.uniform(0.005, 0.02) * time[:, 0] - feet[:, 0])
     top = np.clip(height * (1.26 - feet[:, 1]), 0, height // 2)
@@ -315,27 +324,8 @@ def _draw(world: World, pid: int, camid: int, tracklet: str, length: int) -> Ite
 def _place(
     body: tuple[Floats, Floats], zoom: float, feet: Floats, height: int
 ) -> tuple[NDArray[np.int32], list[list[list[float]]], list[bool]]:
-    """A walker in the pixels of the box: polygons, colours, and the frames in which any of it may be seen."""
+    """A walker in pixels of the box: polygons, colours, and whether any part may be visible in each frame."""
     points, colours = body
     pixels = height * (zoom * points + feet[:, None, None])
     visible = (pixels[..., 0].max((1, 2)) > 0) & (pixels[..., 0].min((1, 2)) < height)
-    return puppets.fixed(pixels), colours.tolist(), visible.tolist()
-
-
-def frames(world: World, part: tuple[int, int] = (0, 1)) -> Iterator[tuple[str, bytes]]:
-    """Names and JPEG bytes of all frames in the table's order, drawn one tracklet at a time.
-
-    Args:
-        world: from `parse`.
-        part: (k, n) draws the k-th (from 0) of n consecutive shares; the shares one after the other are the whole.
-    """
-    k, n = part
-    rows = table(world)
-    share = rows.iloc[k * len(rows) // n : (k + 1) * len(rows) // n]
-    for row in share.itertuples(index=False):
-        yield from tracklet_frames(world, row)
-
-
-def tracklet_frames(world: World, row: Any) -> Iterator[tuple[str, bytes]]:
-    """Names and JPEG bytes of the frames of one tracklet, a row of `table(world)`."""
-    return zip(row.frames, _draw(world, row.pid, row.camid, row.tracklet, len(row.frames)), strict=True)
+    return puppets.fixed_point(pixels), colours.tolist(), visible.tolist()

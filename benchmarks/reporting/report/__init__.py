@@ -14,7 +14,7 @@ from benchmarks.atomic import write_atomically
 from benchmarks.reporting import drawing, gallery
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.runs.staleness import stale_reasons
-from benchmarks.scheduling.states import Look
+from benchmarks.scheduling.states import FindStates
 
 from . import contents, pages
 from .html import ASSETS
@@ -25,14 +25,14 @@ def write(
     runs: Sequence[FinishedRun],
     to: Path,
     digests: dict[str, set[str]] | None,
-    look: Look,
+    find_states: FindStates,
     progress: Callable[[int, int], None],
 ) -> Path:
     """Write the site to the folder `to`, over an earlier report; returns the page to open.
 
     Args:
         digests: of the data on this machine, as `stale_reasons` takes them; None: no run is marked as stale.
-        look: gives the states of planned experiments, for the tables of suites.
+        find_states: gives the states of planned experiments, for the tables of suites.
         progress: called with (done, total) pages of runs.
     """
     for part in ("runs", "figures"):
@@ -55,7 +55,7 @@ def write(
             current += [] if reasons else [run]
             _write(to / "runs" / f"{run.name}.html", run_page(run, strips, reasons))
             progress(done, len(runs))
-        sections = [*contents.suite_tables(runs, look), *contents.result_tables(runs, digests)]
+        sections = [*contents.suite_tables(runs, find_states), *contents.result_tables(runs, digests)]
         _write(to / "tables.html", pages.all_tables(sections))
         _write(to / "figures.html", pages.all_figures(drawn))
         for name, text in pages.all_runs(runs).items():

@@ -11,8 +11,8 @@ from itertools import chain, count
 import pandas as pd
 
 from baselines.interface.errors import UserError
-from benchmarks.data.loading import definition, known_digests
-from benchmarks.experiments.experiment import Experiment
+from benchmarks.data.loading import find_dataset, known_digests
+from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import recipe_names
 from benchmarks.reporting import figures, suite_table
@@ -22,9 +22,9 @@ from benchmarks.reporting.provenance import COSTS, cost_cells
 from benchmarks.reporting.table import COLUMNS, Table, best, cell, mean, tables
 from benchmarks.reporting.verdict import JudgedClaim, judge
 from benchmarks.runs.finished import FinishedRun
-from benchmarks.scheduling.states import Look
+from benchmarks.scheduling.states import FindStates
 from benchmarks.suites import SUITES, controls
-from benchmarks.suites.suite import Choice, Place, Row, Suite, of_row, places, rows_at
+from benchmarks.suites.suite import Choice, Row, Suite, dataset_pairs, experiments_of_row, rows_for
 
 from .html import el
 
@@ -46,7 +46,7 @@ class Section:
     notes: list[str] = field(default_factory=list)
 
 
-def suite_tables(runs: Sequence[FinishedRun], look: Look) -> list[Section]:
+def suite_tables(runs: Sequence[FinishedRun], find_states: FindStates) -> list[Section]:
     """The tables of every suite of which at least half of the rows have run: for each pair of data sets and protocol.
 
     The paper's come first, then those with most rows. A single row of ours beside figures of another data set is left out.
@@ -63,21 +63,21 @@ def suite_tables(runs: Sequence[FinishedRun], look: Look) -> list[Section]:
             shown: set[str] = set()
             for choice in choices[pair]:
                 rows = _requests(suite, pair, choice)
-                single = len(rows) == 1 and pair not in suite.places(suite.datasets)
+                single = len(rows) == 1 and pair not in suite.pairs(suite.datasets)
                 finished_rows = sum(not row.isdisjoint(finished) for row in rows)
                 if rows and not single and 2 * finished_rows >= len(rows) and shown.isdisjoint(rows[0]):
                     shown |= rows[0]
-                    made += _suite_sections(name, pair, choice, look)
+                    made += _suite_sections(name, pair, choice, find_states)
     return [*made, *_dataset_sections(pairs)]
 
 
-def _requests(suite: Suite, pair: Place, choice: Choice) -> list[set[str]]:
+def _requests(suite: Suite, pair: DatasetPair, choice: Choice) -> list[set[str]]:
     """The request hashes of each row of a suite on a pair of data sets; empty where the suite is not measured."""
-    rows = rows_at(suite, pair, choice) if pair in places(suite, choice) else []
-    return [{each.experiment.request_hash for each in of_row(row, pair, choice)} for row in rows]
+    rows = rows_for(suite, pair, choice) if pair in dataset_pairs(suite, choice) else []
+    return [{each.experiment.request_hash for each in experiments_of_row(row, pair, choice)} for row in rows]
 
 
-def _choices(pair: Place, experiments: Sequence[Experiment]) -> list[Choice]:
+def _choices(pair: DatasetPair, experiments: Sequence[Experiment]) -> list[Choice]:
     """The options with which a suite may have been run: its data set's recipe, --quick, and each recipe of ours in use."""
     seeds: dict[str, set[int]] = {}
     for each in experiments:
@@ -98,9 +98,9 @@ def _rows(suite: Suite) -> Sequence[Row]:
 
 
 def _is_known(dataset: str) -> bool:
-    """Whether a data set has a definition here; that of a plug-in or an imported video may be missing."""
+    """Whether a data set has a find_dataset here; that of a plug-in or an imported video may be missing."""
     try:
-        definition(dataset)
+        find_dataset(dataset)
     except UserError:
         return False
     return True
@@ -118,13 +118,13 @@ def _dataset_sections(pairs: Sequence[tuple[str, str]]) -> list[Section]:
     return [Section("table1", frame, [note for grid in grids for note in grid.notes])]
 
 
-def _suite_sections(name: str, pair: Place, choice: Choice, look: Look) -> list[Section]:
+def _suite_sections(name: str, pair: DatasetPair, choice: Choice, find_states: FindStates) -> list[Section]:
     """One for each protocol; a single one if the suite's rows have protocols of their own."""
     suite = SUITES.get(name)()
     own = all(row.protocol for row in suite.rows(pair[0]))
     made = []
-    for protocol in [None] if own else definition(pair[1]).protocols:
-        measured = suite_table.measured_rows(suite, choice, pair, look, protocol)
+    for protocol in [None] if own else find_dataset(pair[1]).protocols:
+        measured = suite_table.measured_rows(suite, choice, pair, find_states, protocol)
         if any(row.runs for row in measured) and not any(chain(*(row.values.values() for row in measured))):
             continue  # none of the finished runs has this protocol
         grid = suite_table.grid(suite, pair, measured)
@@ -132,7 +132,9 @@ def _suite_sections(name: str, pair: Place, choice: Choice, look: Look) -> list[
         for number, (row, cells) in enumerate(zip(measured, grid.rows, strict=True)):
             shown = [el("b", text) if (number, column) in grid.bold else text for column, text in enumerate(cells)]
             rows.append([grid.title, baseline(row.row.method) if row.row else "", row.view[0], *shown])
-        title = ", ".join(filter(None, (f"{name} on {grid.title}", choice.said, "" if own else f"protocol {protocol}")))
+        title = ", ".join(
+            filter(None, (f"{name} on {grid.title}", choice.description, "" if own else f"protocol {protocol}"))
+        )
         frame = pd.DataFrame(rows, columns=[*FILTERS, *unique_names(grid.head)])
         made.append(Section(title, frame, [SUITES.entries[name].summary, *grid.notes]))
     return made

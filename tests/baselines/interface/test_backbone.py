@@ -11,6 +11,7 @@ from baselines import BASELINES
 from baselines.backbones import BACKBONES
 from baselines.backbones.build import build_backbone
 from baselines.interface import Clips, TemporalLayer, UserError
+from baselines.interface.plugins import add_plugin
 
 PLUGIN = Path(__file__).parents[2] / "plugins" / "vit.py"
 IMAGES = ["small", "resnet18", "resnet50", "mobilenet_v2"]
@@ -19,7 +20,7 @@ IMAGES = ["small", "resnet18", "resnet50", "mobilenet_v2"]
 @pytest.fixture
 def vit(monkeypatch):
     monkeypatch.setattr(BACKBONES, "entries", dict(BACKBONES.entries))
-    BACKBONES.add_file(PLUGIN)
+    add_plugin(PLUGIN, [BACKBONES])
     return "tiny-vit"
 
 

@@ -1,132 +1,120 @@
-"""Names from source files: listed without imports, refused when taken, answered with the nearest right one."""
+"""The registry: lists names from source files without importing them, and refuses bad or taken names."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from baselines import BASELINES
-from baselines.interface.errors import UserError
-from baselines.interface.registry import Registry, import_plugin, nearest, plugin_at_fault
+from baselines.interface import UserError
+from baselines.interface.registry import Registry, nearest, register
 
-PLUGIN = '''
-from baselines.interface.registry import register
-from baselines.interface.baseline import Baseline
+SOURCE = '''
+from baselines.interface import Baseline, register
 
 @register("first", "second")
 class Thing(Baseline):
     """What it does.
 
-    More of it.
+    `second`: the same, at 0.5 of
+    the width. `third`: none.
+
+    Longer names:
+        first@SIZE: of another size,
+            in pixels
+        first:KIND: of another kind
+
+    Attributes:
+        depth: no part of a name.
     """
-    def forward(self, clips): ...
 '''
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Registry:
-    (tmp_path / "package").mkdir()
-    return Registry("baseline", tmp_path / "package", "package", base="Baseline")
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """`folder(**sources)`: a registry over a package with these modules."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def make(**sources: str) -> Registry:
+        (tmp_path / "package").mkdir()
+        for name, source in sources.items():
+            (tmp_path / "package" / f"{name}.py").write_text(source)
+        return Registry("baseline", tmp_path / "package", "package", "baselines.interface.baseline:Baseline")
+
+    yield make
+    for name in [name for name in sys.modules if name.partition(".")[0] == "package"]:
+        del sys.modules[name]
 
 
-def test_a_file_is_read_and_not_run(registry, tmp_path):
-    file = tmp_path / "loud.py"
-    file.write_text(PLUGIN + "\nraise RuntimeError('imported')\n")
-    assert [entry.name for entry in registry.add_file(file)] == ["first", "second"]
-    assert registry.entries["second"].summary == "What it does."
-    for _ in range(2):  # the second time too, and not a half-made module
+def test_listing_imports_nothing(folder):
+    registry = folder(loud=SOURCE + "\nraise RuntimeError('imported')\n")
+    assert registry.names() == ["first", "second"]
+    for _ in range(2):  # a failed import leaves no half of a module behind
         with pytest.raises(RuntimeError, match="imported"):
             registry.get("first")
 
 
-def test_an_entry_is_the_class_that_carries_its_name(registry, tmp_path):
-    file = tmp_path / "good.py"
-    file.write_text(PLUGIN)
-    registry.add_file(file)
-    assert registry.get("second").__name__ == "Thing"
-    assert registry.get("second").names == ("first", "second")
+def test_get_returns_the_registered_class(folder):
+    thing = folder(good=SOURCE).get("second")
+    assert thing.__name__ == "Thing"
+    assert thing.registered_names == ("first", "second")
 
 
-def test_every_name_of_ours_loads_the_class_that_registers_it():
+def test_every_baseline_loads():
     for name in BASELINES.names():
-        assert name in BASELINES.get(name).names
+        assert name in BASELINES.get(name).registered_names
 
 
-def test_a_wrong_name_is_answered_with_the_nearest_right_one():
+def test_summary_is_per_name(folder):
+    entries = folder(good=SOURCE).entries
+    assert entries["first"].summary == "What it does."
+    assert entries["second"].summary == "the same, at 0.5 of the width"
+
+
+def test_longer_names(folder):
+    entry = folder(good=SOURCE).entry("first")
+    assert entry.longer_names == {"first@SIZE": "of another size, in pixels", "first:KIND": "of another kind"}
+    assert BASELINES.entry("mean").longer_names == {}
+
+
+def test_class_outside_the_base_is_refused(folder):
+    registry = folder(odd=SOURCE.replace("(Baseline)", ""))
+    with pytest.raises(UserError, match=r"odd\.py: class Thing is registered as the baseline 'first' but is not a sub"):
+        registry.get("first")
+
+
+def test_unknown_name_suggests_the_closest():
     with pytest.raises(UserError, match="no baseline 'quan'; did you mean 'qan'"):
         BASELINES.get("quan")
 
 
-def test_a_taken_name_is_refused_and_both_files_are_named(registry, tmp_path):
-    for name in ("one.py", "two.py"):
-        (tmp_path / name).write_text(PLUGIN)
-    registry.add_file(tmp_path / "one.py")
-    with pytest.raises(UserError, match=r"two\.py: baseline 'first' is taken by .*one\.py"):
-        registry.add_file(tmp_path / "two.py")
-
-
-def test_two_classes_of_one_file_cannot_share_a_name(registry, tmp_path):
-    (tmp_path / "one.py").write_text(PLUGIN + PLUGIN.replace("Thing", "Other"))
-    with pytest.raises(UserError, match=r"one\.py: baseline 'first' is taken"):
-        registry.add_file(tmp_path / "one.py")
-
-
-def test_plugins_of_one_file_name_in_two_folders_are_two(registry, tmp_path):
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "mine.py").write_text(PLUGIN.replace('"first", "second"', f'"{folder}"'))
-        registry.add_file(tmp_path / folder / "mine.py")
-    assert registry.get("a").names == ("a",)
-    assert registry.get("b").names == ("b",)
-
-
-@pytest.mark.parametrize("name", ["b8+afa", "two words", "x@2", "x:tiny", "", "-x", "a/b", "a\\n"])
-def test_a_name_that_could_not_be_typed_as_a_method_is_refused(registry, tmp_path, name):
-    file = tmp_path / "named.py"
-    file.write_text(PLUGIN.replace('"first", "second"', f'"{name}"'))
-    with pytest.raises(UserError, match=r"named\.py: baseline .*: a name is made of"):
-        registry.add_file(file)
-    assert not registry.entries
-
-
-def test_each_of_several_names_may_have_a_sentence_of_its_own(registry, tmp_path):
-    file = tmp_path / "many.py"
-    file.write_text(PLUGIN.replace("More of it.", "`second`: the same, at 0.5 of\n    the width. `third`: none."))
-    registry.add_file(file)
-    assert registry.entries["first"].summary == "What it does."
-    assert registry.entries["second"].summary == "the same, at 0.5 of the width"
-
-
-def test_the_plugin_at_fault_is_the_one_whose_code_raised_or_whose_class_is_spoken_of(registry, tmp_path):
-    file = tmp_path / "faulty.py"
-    file.write_text("class Abstract:\n    def go(self):\n        return [][0]\n")
-    kind = import_plugin(file).Abstract
-    with pytest.raises(IndexError) as caught:
-        kind().go()
-    assert plugin_at_fault(caught.value) == f"{file}, line 3"
-    with pytest.raises(TypeError) as caught:
-        kind(1)
-    assert plugin_at_fault(caught.value) == f"{file}, class Abstract"
-    assert plugin_at_fault(ValueError("Abstractly wrong")) is None
-
-
-def test_names_far_from_any_are_answered_with_all():
+def test_suggestion_lists_all_when_none_is_close():
     assert nearest("smal", ["tiny", "demo", "mars"]) == "known: tiny, demo, mars"
     assert nearest("x", []) == "known: none"
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("def (", "line 1"),
-        ("a = '\0'", "null bytes"),
-        ("\udcff", "not a Python file"),
-        (PLUGIN.replace('"first"', "NAME"), "line 5: the names in @register must be written out"),
-        (None, "No such file"),
-    ],
-)
-def test_an_unreadable_plugin_is_one_line_that_names_the_file(registry, tmp_path, text, message):
-    file = tmp_path / "bad.py"
-    if text is not None:
-        file.write_text(text, errors="surrogateescape")
-    with pytest.raises(UserError, match=rf"bad\.py.*{message}"):
-        registry.add_file(file)
+def test_taken_name_is_refused(folder):
+    with pytest.raises(UserError, match=r"two\.py: baseline 'first' is taken by .*one\.py; register another name"):
+        folder(one=SOURCE, two=SOURCE)
+
+
+def test_two_classes_cannot_share_a_name(folder):
+    with pytest.raises(UserError, match=r"one\.py: baseline 'first' is taken"):
+        folder(one=SOURCE + SOURCE.replace("Thing", "Other"))
+
+
+@pytest.mark.parametrize("name", ["b8+afa", "two words", "x@2", "x:tiny", "", "-x", "a/b", "a\\n"])
+def test_bad_name_is_refused(folder, name):
+    with pytest.raises(UserError, match=r"named\.py: baseline .*: a name begins with"):
+        folder(named=SOURCE.replace('"first", "second"', f'"{name}"'))
+
+
+def test_names_must_be_literals(folder):
+    with pytest.raises(UserError, match=r"bad\.py, line 4: write the names in @register as string literals"):
+        folder(bad=SOURCE.replace('"first"', "NAME"))
+
+
+@pytest.mark.parametrize("names", [(), (1,)])
+def test_register_takes_strings(names):
+    with pytest.raises(TypeError, match="one or more names"):
+        register(*names)

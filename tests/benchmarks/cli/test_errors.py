@@ -1,4 +1,4 @@
-"""One line for each thing that a user can get wrong."""
+"""Each error that a user can make is reported in one line."""
 
 import pytest
 
@@ -6,7 +6,7 @@ IMPORT = ("data", "import", "--video", "gone.avi", "--tracks", "gone.txt", "--id
 
 
 @pytest.mark.parametrize("place", ["/proc", "/proc/below/it", "file", "file/below"])
-def test_doctor_fails_where_a_folder_cannot_be_written_to(bench, tmp_path, monkeypatch, place):
+def test_doctor_unwritable_folder(bench, tmp_path, monkeypatch, place):
     (tmp_path / "file").touch()
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / place))
     answer = bench("doctor")
@@ -51,16 +51,16 @@ def test_doctor_fails_where_a_folder_cannot_be_written_to(bench, tmp_path, monke
         (("table", "--from", "gone.parquet"), "gone.parquet: no such file"),
         (("score", "--query", "gone.npz", "--gallery", "gone.npz"), "gone.npz: no such file"),
         (("table",), "no finished runs"),
-        (("table", "--root", "/tmp"), "--root: chooses among a suite's experiments"),
+        (("table", "--root", "/tmp"), "--root: selects experiments of a suite"),
         (("run", "--method", "mean", "--dataset", "walkers:tiny", "--test", "wakers"), "did you mean 'walkers'"),
         (("run", "--method", "mean", "--dataset", "walkers:tiny", "--set", "height=100000"), "height"),
         (("list", "--plugin", "gone.py"), "gone.py"),
         ((*IMPORT, "mars"), "--name mars: taken"),
-        ((*IMPORT, "walkers2"), "--name walkers2: taken"),  # of the drawn ones, as all that begins so
+        ((*IMPORT, "walkers@2"), "--name walkers@2: taken, or not made of"),
         ((*IMPORT, "mars2"), "gone.txt"),
     ],
 )
-def test_a_users_error_is_one_line_and_status_2(bench, words, message):
+def test_user_errors_are_one_line(bench, words, message):
     answer = bench(*words)
     assert answer.status == 2
     line = answer.err.splitlines()[-1]
@@ -69,7 +69,7 @@ def test_a_users_error_is_one_line_and_status_2(bench, words, message):
     assert "Traceback" not in answer.err
 
 
-def test_debug_shows_the_traceback_too(bench):
+def test_debug_shows_traceback(bench):
     answer = bench("show", "nothing", "--debug")
     assert answer.status == 2
     assert "Traceback" in answer.err
@@ -77,7 +77,7 @@ def test_debug_shows_the_traceback_too(bench):
 
 
 @pytest.mark.parametrize("variable", ["BENCH_RESULTS", "BENCH_CACHE"])
-def test_a_folder_that_cannot_be_is_named_with_the_variable_that_says_so(bench, tmp_path, monkeypatch, variable):
+def test_bad_folder_names_its_variable(bench, tmp_path, monkeypatch, variable):
     (tmp_path / "file").touch()
     monkeypatch.setenv(variable, str(tmp_path / "file"))
     answer = bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--epochs", "0")

@@ -1,4 +1,4 @@
-"""Baselines and data sets from outside the tree, and what their faults come to."""
+"""Plug-in files with baselines and data sets, and the error messages for their faults."""
 
 from dataclasses import replace
 
@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks.data import DATASETS
+from benchmarks.paths import cache_dir
 from benchmarks.runs.record import record_to_json
 
 PLUGIN = '''
@@ -38,7 +40,7 @@ class TwoPeople(Dataset):
 '''
 
 
-def test_a_plugin_adds_a_baseline_and_a_data_set(bench, tmp_path, monkeypatch):
+def test_plugin_adds_a_baseline_and_a_data_set(bench, tmp_path, monkeypatch):
     plugin = tmp_path / "mine.py"
     plugin.write_text(PLUGIN)
     for i in range(4):
@@ -59,7 +61,7 @@ def test_a_plugin_adds_a_baseline_and_a_data_set(bench, tmp_path, monkeypatch):
         (('("standard",)', '("standrad",)'), "no protocol 'standrad'; did you mean 'standard'"),
     ],
 )
-def test_a_data_set_that_cannot_be_evaluated_is_not_trained_on(bench, tmp_path, monkeypatch, results, change, message):
+def test_data_set_that_cannot_be_evaluated(bench, tmp_path, monkeypatch, results, change, message):
     (tmp_path / "mine.py").write_text(PLUGIN.replace(*change))
     for i in range(4):
         cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((16, 8, 3), 60 * i, np.uint8))
@@ -110,7 +112,7 @@ FORWARD = "def forward(self, clips):\n        "
         ),
     ],
 )
-def test_a_fault_in_a_plugin_is_one_line_that_names_file_and_place(bench, tmp_path, imports, body, message):
+def test_fault_names_file_and_line(bench, tmp_path, imports, body, message):
     plugin = tmp_path / "faulty.py"
     plugin.write_text(FAULTY.format(imports=imports, body=body))
     answer = bench("run", "--plugin", plugin, "--method", "faulty", "--dataset", "walkers:tiny", "--set", "epochs=1")
@@ -119,7 +121,7 @@ def test_a_fault_in_a_plugin_is_one_line_that_names_file_and_place(bench, tmp_pa
     assert "Traceback" not in answer.err
 
 
-def test_a_plugin_that_cannot_be_imported_is_refused_before_anything_is_queued(bench, tmp_path):
+def test_broken_plugin_is_not_submitted(bench, tmp_path):
     plugin = tmp_path / "faulty.py"
     plugin.write_text("import no_such_module\n" + FAULTY.format(imports="", body=FORWARD + "..."))
     words = ("--plugin", plugin, "--method", "faulty", "--dataset", "walkers:tiny")
@@ -128,16 +130,16 @@ def test_a_plugin_that_cannot_be_imported_is_refused_before_anything_is_queued(b
     assert f"{plugin}, line 1: ModuleNotFoundError" in answer.err
 
 
-def test_a_plugin_that_registers_nothing_says_why(bench, tmp_path):
+def test_plugin_that_registers_nothing(bench, tmp_path):
     (tmp_path / "broken.py").write_text("import no_such_module\n")
     assert "broken.py, line 1: ModuleNotFoundError" in bench("list", "--plugin", tmp_path / "broken.py").err
     (tmp_path / "empty.py").write_text("")
     answer = bench("list", "--plugin", tmp_path / "empty.py")
     assert answer.status == 2
-    assert "registers no baseline, data set or suite" in answer.err
+    assert "registers no baseline, matcher, backbone, data set or suite" in answer.err
 
 
-def test_a_run_of_a_plugin_that_is_not_loaded_says_what_to_load(bench, finished):
+def test_run_of_a_missing_plugin(bench, finished):
     folder, record = finished
     elsewhere = replace(record, experiment=replace(record.experiment, method="absent+afa"))
     folder.record.write_text(record_to_json(elsewhere))
@@ -154,10 +156,10 @@ def test_a_run_of_a_plugin_that_is_not_loaded_says_what_to_load(bench, finished)
     (folder.path.parent / "another").mkdir()
     (folder.path.parent / "another" / "record.json").write_text(record_to_json(again))
     assert bench("table").err.count(hint) == 1  # of both: 2 runs
-    assert "whether 2 runs are current cannot be said: baseline 'absent'" in bench("table").err
+    assert "cannot check whether 2 runs are current: baseline 'absent'" in bench("table").err
 
 
-def test_a_damaged_frame_is_one_line_also_from_a_worker(bench, tmp_path):
+def test_damaged_frame_in_a_worker(bench, tmp_path):
     plugin = tmp_path / "damaged.py"
     plugin.write_text(PLUGIN.replace("two-people", "damaged"))
     for i in range(4):
@@ -169,3 +171,116 @@ def test_a_damaged_frame_is_one_line_also_from_a_worker(bench, tmp_path):
         assert answer.status == 2
         assert answer.err.splitlines()[-1].startswith("bench: 2.png: not a readable image")
         assert "Traceback" not in answer.err
+
+
+RECTANGLES = '''
+from dataclasses import dataclass, replace
+import cv2
+import numpy as np
+from baselines.interface import UserError, register
+from benchmarks.data.drawn import DrawnDataset
+from benchmarks.data.table import make_table
+
+@register("rectangles")
+@dataclass(frozen=True)
+class Rectangles(DrawnDataset):
+    """Six people as coloured rectangles, seen by two cameras.
+
+    Longer names:
+        rectangles@WORLD: other colours
+    """
+
+    protocols = ("standard",)
+    world: int = 1
+
+    @classmethod
+    def from_name(cls, name):
+        world = name.partition("@")[2] or "1"
+        if not world.isdigit():
+            raise UserError(f"no world {world!r} in {name!r}; worlds are numbers")
+        return cls(int(world))
+
+    @property
+    def name(self):
+        return "rectangles" if self.world == 1 else f"rectangles@{self.world}"
+
+    def another_world(self):
+        return replace(self, world=self.world + 1)
+
+    def tracklets(self):
+        def row(subset, pid, camid):
+            return subset, pid, camid, f"{pid}C{camid}", [f"{pid}C{camid}F{n}.png" for n in range(4)]
+
+        subsets = {1: "query", 2: "gallery"}
+        return make_table(row("train" if pid < 3 else subsets[c], pid, c) for pid in range(6) for c in (1, 2))
+
+    def draw(self, tracklet):
+        colour = np.random.default_rng([self.world, tracklet.pid]).integers(0, 256, 3)
+        for n in range(len(tracklet.frames)):
+            image = np.full((32, 16, 3), 40 * tracklet.camid, np.uint8)
+            image[4 + n : 20 + n, 4:12] = colour
+            yield cv2.imencode(".png", image)[1].tobytes()
+'''
+
+
+@pytest.fixture
+def rectangles(tmp_path):
+    file = tmp_path / "rectangles.py"
+    file.write_text(RECTANGLES)
+    return file
+
+
+def test_generator_is_one_file(bench, rectangles):
+    listed = bench("list", "--plugin", rectangles).out
+    assert "  rectangles           Six people as coloured rectangles, seen by two cameras." in listed
+    assert "  rectangles@WORLD     other colours" in listed
+    words = ("run", "--method", "mean", "--plugin", rectangles, "--recipe", "small", "--set", "epochs=1")
+    answer = bench(*words, "--dataset", "rectangles@01")
+    assert answer.status == 0, answer.err
+    assert "rectangles-mean-seed0-" in answer.out  # under its shortest name
+    assert "stale" not in bench("table", "--plugin", rectangles).out
+    verified = bench("data", "verify", "rectangles", "--plugin", rectangles)
+    assert verified.out.splitlines()[-1] == "rectangles: every frame reads"
+
+
+def test_generator_is_paired_with_its_other_world(bench, rectangles):
+    words = ("suite", "run", "table5", "--dataset", "rectangles", "--plugin", rectangles, "--seeds", 1)
+    answer = bench(*words, "--recipe", "small", "--set", "epochs=0")
+    assert answer.status == 0, answer.err
+    assert "6 of 6 done" in answer.out
+    names = [line for line in bench("table", "--plugin", rectangles).out.splitlines() if " to " in line]
+    assert any("rectangles to rectangles@2" in line for line in names)
+    assert any("rectangles@2 to rectangles" in line for line in names)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--dataset", "rectangles@x"), "no world 'x' in 'rectangles@x'"),
+        (("--dataset", "rectangle"), "no data set 'rectangle'; did you mean 'rectangles'"),
+        (("--dataset", "mars@2"), "no data set 'mars@2'; only drawn data sets take '@' and ':'"),
+        (("--dataset", "rectangles", "--root", "/tmp"), "--root /tmp: rectangles is drawn or imported"),
+        (("--dataset", "rectangles", "--split", "1"), "--split 1: rectangles has the splits 0 to 0"),
+    ],
+)
+def test_wrong_name_of_a_generator(bench, rectangles, words, message):
+    answer = bench("run", "--method", "mean", "--plugin", rectangles, *words)
+    assert answer.status == 2
+    assert message in answer.err.splitlines()[-1]
+
+
+def test_changed_generator_draws_again(bench, rectangles):
+    words = ("data", "stats", "rectangles", "--plugin")
+    before = bench(*words, rectangles).out.splitlines()[-1]
+    other = rectangles.with_name("other.py")
+    other.write_text(RECTANGLES.replace("40 * tracklet.camid", "50 * tracklet.camid"))
+    del DATASETS.entries["rectangles"]
+    assert bench(*words, other).out.splitlines()[-1] != before
+
+
+def test_interrupted_drawing_leaves_nothing(bench, rectangles):
+    rectangles.write_text(RECTANGLES.replace("yield cv2", "1 / (5 - tracklet.pid)\n            yield cv2"))
+    answer = bench("data", "stats", "rectangles", "--plugin", rectangles)
+    assert answer.status == 2
+    assert f"{rectangles}, line 47: ZeroDivisionError" in answer.err
+    assert list((cache_dir() / "drawn").glob("*rectangles-*.half")) == []

@@ -1,4 +1,4 @@
-"""RAFT from a file: sizes and scales, batches, which model a file holds, and what follows from the file's digest."""
+"""RAFT from a file: frame sizes, batches, which network a file holds, and its digest."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from benchmarks.experiments.settings import resolve
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Randomly initialised networks of both sizes, and a file of neither."""
+    """Randomly initialised networks of both sizes, and a file with other weights."""
     folder = tmp_path_factory.mktemp("raft")
     made = SimpleNamespace(small=folder / "small.pth", large=folder / "large.pth", other=folder / "other.pth")
     for name in ("small", "large"):
@@ -29,7 +29,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture
 def constant(monkeypatch):
-    """A network that sees everything move 8 to the right and 4 up; `seen` are the shapes of its batches."""
+    """A network for which everything moves 8 to the right and 4 up. It returns the shapes of its batches."""
     seen = []
 
     def model(first, second):
@@ -49,8 +49,8 @@ def frames(count: int, height: int, width: int) -> np.ndarray:
     ("size", "larger"),
     [((64, 32), (256, 128)), ((256, 128), (256, 128)), ((150, 90), (216, 128)), ((20, 40), (128, 256))],
 )
-def test_small_frames_are_made_larger_and_their_flow_smaller_again(constant, files, size, larger):
-    found = raft.between_pairs(frames(2, *size), str(files.small))
+def test_small_frames_are_enlarged(constant, files, size, larger):
+    found = raft.raft_flow(frames(2, *size), str(files.small))
     assert constant == [(1, 3, *larger)]
     assert found.shape == (1, *size, 2)
     np.testing.assert_allclose(found[..., 0], 8 * size[1] / larger[1], rtol=1e-6)
@@ -58,7 +58,7 @@ def test_small_frames_are_made_larger_and_their_flow_smaller_again(constant, fil
 
 
 @pytest.mark.parametrize("name", ["small", "large"])
-def test_the_file_decides_which_network_and_it_sees_what_torchvision_wants(files, name):
+def test_file_decides_the_network(files, name):
     file = getattr(files, name)
     model = getattr(torchvision_flow, f"raft_{name}")(weights=None).eval()
     model.load_state_dict(torch.load(file, weights_only=True))
@@ -67,17 +67,17 @@ def test_the_file_decides_which_network_and_it_sees_what_torchvision_wants(files
     pair = preset(*(torch.from_numpy(image).permute(2, 0, 1)[None] for image in images))
     with torch.inference_mode():
         expected = model(*pair)[-1][0].permute(1, 2, 0).numpy()
-    np.testing.assert_allclose(raft.between_pairs(images, str(file))[0], expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(raft.raft_flow(images, str(file))[0], expected, rtol=1e-3, atol=1e-3)
 
 
 def test_batches_of_pairs_change_nothing(files, monkeypatch):
     images = frames(4, 128, 128)
-    together = raft.between_pairs(images, str(files.small))
+    together = raft.raft_flow(images, str(files.small))
     monkeypatch.setattr(raft, "PAIRS", 2)
-    np.testing.assert_allclose(raft.between_pairs(images, str(files.small)), together, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(raft.raft_flow(images, str(files.small)), together, rtol=1e-3, atol=1e-3)
 
 
-def test_the_cache_keeps_the_flow_of_each_file_apart_by_its_bytes(constant, files, tmp_path):
+def test_cache_distinguishes_weights(constant, files, tmp_path):
     data = load("walkers-gait@8:tiny")
     data = replace(data, table=data.table.head(2))
     settings = resolve("control", "flow")
@@ -96,7 +96,7 @@ def test_the_cache_keeps_the_flow_of_each_file_apart_by_its_bytes(constant, file
     torch.testing.assert_close(kept[:, 1], torch.full((3, 32, 16), -0.5), atol=0.05, rtol=0)
 
 
-def test_the_digest_of_the_file_is_part_of_a_run_that_uses_flow_and_of_no_other(files):
+def test_weights_are_part_of_flow_runs_only(files):
     def name(method, file):
         changes = ["flow=raft", f"flow_weights={file}"]
         options = {"recipe": "control", "seed": 0, "split": 0, "root": None, "report": lambda *_: None}
@@ -114,14 +114,14 @@ def test_the_digest_of_the_file_is_part_of_a_run_that_uses_flow_and_of_no_other(
         ("other", "is neither raft_small"),
     ],
 )
-def test_weights_that_lack_or_are_of_something_else_are_named_with_what_to_get(files, weights, message):
+def test_wrong_weights_say_what_to_get(files, weights, message):
     with pytest.raises(UserError, match=message) as caught:
-        raft.between_pairs(frames(2, 128, 128), str(getattr(files, weights, weights)))
+        raft.raft_flow(frames(2, 128, 128), str(getattr(files, weights, weights)))
     assert "raft_large_C_T_SKHT_V2-ff5fadd5.pth" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_in_torchvisions_cache_is_found_by_its_name(files, monkeypatch, tmp_path):
+def test_weights_in_the_torchvision_cache(files, monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "small.pth").write_bytes(files.small.read_bytes())

@@ -1,4 +1,4 @@
-"""A data set written in an original's layout holds what it held, as our readers find it and as the originals say it."""
+"""An exported data set equals its source, for our readers and by the conventions of the original."""
 
 import json
 import math
@@ -46,7 +46,7 @@ def roots(walkers, tmp_path_factory):
 
 
 def views(data, subsets=("train", "query", "gallery")):
-    """How often there is each tracklet: subset, person, camera, and the bytes of its frames in their order."""
+    """The number of each tracklet: subset, person, camera, and the bytes of its frames in order."""
     rows = data.table[data.table.subset.isin(subsets)].itertuples()
     return Counter((r.subset, r.pid, r.camid, tuple(bytes(data.store.read(name)) for name in r.frames)) for r in rows)
 
@@ -60,14 +60,14 @@ def folders_in(folder):
 
 
 @pytest.mark.parametrize("layout", NAMES)
-def test_every_file_is_named_as_in_the_original(roots, layout):
+def test_files_are_named_as_the_original(roots, layout):
     found = files(roots[layout])
     assert [name for name in found if not re.fullmatch(NAMES[layout], name)] == []
     frames = [name for frames in load(layout, root=roots[layout]).table.frames for name in frames]
     assert set(frames) <= set(found)
 
 
-def test_mars_holds_all_that_was_there(walkers, roots):
+def test_mars_keeps_everything(walkers, roots):
     there = load("mars", root=roots["mars"])
     assert views(there) == views(walkers)
     counts = statistics(there.table)
@@ -76,15 +76,15 @@ def test_mars_holds_all_that_was_there(walkers, roots):
     assert counts["gallery"]["distractors"] > 0
 
 
-def test_dukev_holds_all_but_the_junk(walkers, roots):
+def test_dukev_keeps_all_but_junk(walkers, roots):
     there = load("dukev", root=roots["dukev"])
     assert views(there) == views(replace(walkers, table=walkers.table[walkers.table.pid >= 0]))
     assert statistics(there.table)["gallery"]["distractors"] == statistics(walkers.table)["gallery"]["distractors"] > 0
-    # A query and a gallery tracklet of one person, camera and length are not taken for the same one.
-    assert "already holds 0 of" in there.definition.notes(there.table)[0]
+    # A query and a gallery tracklet of the same person, camera and length are told apart.
+    assert "already holds 0 of" in there.dataset.notes(there.table)[0]
 
 
-def test_the_tables_of_mars_are_those_of_its_evaluation_code(walkers, roots):
+def test_mars_tables_suit_its_evaluation_code(walkers, roots):
     info = roots["mars"] / "info"
     for half in ("train", "test"):
         names = (info / f"{half}_name.txt").read_text().split()
@@ -112,7 +112,7 @@ def test_the_tables_of_mars_are_those_of_its_evaluation_code(walkers, roots):
 
 
 def pairs(walkers):
-    """By brute force: the two cameras that see most persons of the training and the queries, and these persons."""
+    """By brute force: the two cameras that share most persons, without distractors, and these persons."""
     people = walkers.table[walkers.table.pid > 0]
     seen = people.groupby("camid").pid.agg(set)
     return max(
@@ -121,7 +121,7 @@ def pairs(walkers):
 
 
 @pytest.mark.parametrize("layout", ["ilidsvid", "prid2011"])
-def test_two_camera_layouts_hold_the_longest_tracklet_of_each_person_in_two_cameras(walkers, roots, layout):
+def test_two_cameras_get_the_longest_tracklets(walkers, roots, layout):
     cameras, persons = pairs(walkers)
     source = walkers.table
     tests = set()
@@ -135,14 +135,14 @@ def test_two_camera_layouts_hold_the_longest_tracklet_of_each_person_in_two_came
         assert len(subsets["query"]) == len(persons) // 2
         assert not there.table.duplicated(["pid", "camid"]).any()
         tests.add(frozenset(subsets["query"].pid))
-    assert len(tests) > 5  # ten draws, of which two may agree
+    assert len(tests) > 5  # ten random splits, of which two may agree
     for row in there.table.itertuples():
         candidates = source[(source.pid == row.pid) & (source.camid == cameras[row.camid - 1])]
         longest = candidates.frames[candidates.frames.map(len).idxmax()]
         assert [there.store.read(name) for name in row.frames] == [bytes(walkers.store.read(name)) for name in longest]
 
 
-def test_the_splits_of_ilidsvid_are_places_in_the_sorted_folders(roots):
+def test_ilidsvid_splits_index_sorted_folders(roots):
     root = roots["ilidsvid"]
     places = scipy.io.loadmat(root / ILIDS_SPLITS)["ls_set"]
     folders = folders_in(root / "i-LIDS-VID/sequences/cam1")
@@ -155,7 +155,7 @@ def test_the_splits_of_ilidsvid_are_places_in_the_sorted_folders(roots):
         assert set(table.pid[table.subset == "query"]) == test
 
 
-def test_the_splits_of_prid2011_name_every_folder_once(roots):
+def test_prid2011_splits_name_every_folder_once(roots):
     splits = json.loads((roots["prid2011"] / "splits_prid2011.json").read_text())
     folders = folders_in(roots["prid2011"] / "prid_2011/multi_shot/cam_a")
     assert len(splits) == 10
@@ -166,18 +166,18 @@ def test_the_splits_of_prid2011_name_every_folder_once(roots):
 
 
 @pytest.mark.parametrize("layout", NAMES)
-def test_an_export_is_the_same_again(walkers, roots, layout, tmp_path):
-    (tmp_path / "again").mkdir()  # an empty folder will do
+def test_export_is_reproducible(walkers, roots, layout, tmp_path):
+    (tmp_path / "again").mkdir()  # an empty folder is accepted
     steps = []
     export(walkers, layout, tmp_path / "again", lambda done, total: steps.append((done, total)))
     assert files(tmp_path / "again") == files(roots[layout])
-    for split in (0, load(layout, root=roots[layout]).definition.splits - 1):
+    for split in (0, load(layout, root=roots[layout]).dataset.splits - 1):
         assert load(layout, split, tmp_path / "again").digest == load(layout, split, roots[layout]).digest
     images = sum(name.endswith((".jpg", ".png")) for name in files(roots[layout]))
     assert steps == [(n, images) for n in range(1, images + 1)]
 
 
-def test_an_export_that_fails_leaves_nothing(walkers, tmp_path):
+def test_failed_export_leaves_nothing(walkers, tmp_path):
     class Failing:
         def read(self, name):
             if name == walkers.table.frames.iloc[-1][-1]:
@@ -189,7 +189,7 @@ def test_an_export_that_fails_leaves_nothing(walkers, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_holds_something_is_left_as_it_is(walkers, tmp_path):
+def test_folder_with_files_is_refused(walkers, tmp_path):
     (tmp_path / "mine").write_text("mine")
     for place in (tmp_path, tmp_path / "mine"):
         with pytest.raises(UserError, match=f"--to {place}: exists and is not an empty folder"):
@@ -198,13 +198,13 @@ def test_a_folder_that_holds_something_is_left_as_it_is(walkers, tmp_path):
     assert (tmp_path / "mine").read_text() == "mine"
 
 
-def test_an_unknown_layout_is_answered_with_the_nearest(walkers, tmp_path):
+def test_unknown_layout_suggests_the_closest(walkers, tmp_path):
     with pytest.raises(UserError, match="--layout prid: no such layout; did you mean 'prid2011'"):
         export(walkers, "prid", tmp_path / "out")
 
 
 @pytest.mark.parametrize("layout", ["ilidsvid", "prid2011"])
-def test_the_two_cameras_are_those_that_see_most_persons_together(walkers, tmp_path, layout):
+def test_two_cameras_share_most_persons(walkers, tmp_path, layout):
     seen = {1: (1, 2, 5), 2: (1, 2, 5), 3: (2, 5), 4: (2, 5), 6: (1, 2)}
     rows = [("train", pid, camid, f"{pid}C{camid}", [f"{pid}C{camid}"]) for pid in seen for camid in seen[pid]]
 
@@ -230,7 +230,7 @@ def test_the_two_cameras_are_those_that_see_most_persons_together(walkers, tmp_p
         ("prid2011", {"camid": 3}, "3 persons are seen by the same two cameras"),
     ],
 )
-def test_a_data_set_that_does_not_fit_is_refused_before_anything_is_written(walkers, tmp_path, layout, change, message):
+def test_data_set_that_does_not_fit_is_refused(walkers, tmp_path, layout, change, message):
     rows = [(pid, camid, ["a"]) for pid in (1, 2, 3, 4) for camid in (1, 2)]
     rows[-1] = (change.get("pid", 4), change.get("camid", 2), change.get("frames", ["a"]))
     if "pid" in change:
@@ -241,7 +241,7 @@ def test_a_data_set_that_does_not_fit_is_refused_before_anything_is_written(walk
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_verb_prints_how_to_go_on_and_refuses_in_one_line(bench, tmp_path):
+def test_command_prints_the_next_command(bench, tmp_path):
     words = ("data", "export", "walkers:tiny", "--to", tmp_path / "out dir", "--layout")
     answer = bench(*words, "prid2011")
     assert answer.status == 0, answer.err
@@ -254,7 +254,7 @@ def test_the_verb_prints_how_to_go_on_and_refuses_in_one_line(bench, tmp_path):
         assert refused.err.splitlines()[-1].startswith(f"bench: --{'to' if layout == 'prid2011' else 'layout'} ")
 
 
-def test_every_baseline_trains_and_evaluates_on_every_layout(walkers, results, tmp_path):
+def test_every_baseline_runs_on_every_layout(walkers, results, tmp_path):
     short = replace(walkers, table=walkers.table.assign(frames=[frames[:3] for frames in walkers.table.frames]))
     changes = [
         "backbone=small",
@@ -266,7 +266,7 @@ def test_every_baseline_trains_and_evaluates_on_every_layout(walkers, results, t
         "clips=2",
         "threads=1",
     ]
-    # Not those of plug-ins, which other tests may have entered.
+    # Without plug-ins, which other tests may have registered.
     baselines = [name for name in BASELINES.names() if BASELINES.entries[name].module.startswith("baselines.")]
 
     def report(*_, **__):

@@ -1,4 +1,4 @@
-"""Packed and unpacked frames read alike; decoding gives RGB of the size asked for, or says which frame is bad."""
+"""Packed frames equal unpacked ones. Decoding gives RGB of the requested size, or names the bad frame."""
 
 import pickle
 
@@ -27,10 +27,9 @@ def decoded(data: bytes, height: int, width: int) -> np.ndarray:
     return place
 
 
-def test_a_pack_gives_back_every_byte_also_in_another_process(tmp_path):
-    frames = {
-        f"{i % 5}/é{i}.jpg": bytes([i % 256]) * (i % 7 + 1) for i in range(3000)
-    }  # in no order, of several lengths
+def test_pack_round_trip(tmp_path):
+    # In no order, of several lengths.
+    frames = {f"{i % 5}/é{i}.jpg": bytes([i % 256]) * (i % 7 + 1) for i in range(3000)}
     write_pack(tmp_path / "1.arrow", list(frames.items())[:2000])
     write_pack(tmp_path / "2.arrow", list(frames.items())[2000:])
     store = pickle.loads(pickle.dumps(PackedStore(tmp_path / "1.arrow", tmp_path / "2.arrow")))
@@ -38,7 +37,7 @@ def test_a_pack_gives_back_every_byte_also_in_another_process(tmp_path):
     assert store.sizes(["1/é6.jpg", "absent", "1/é6.jp", "1/é6.jpg.too-long-a-name-for-it", "9"]) == {"1/é6.jpg": 7}
 
 
-def test_a_pack_is_there_whole_or_not_at_all(tmp_path):
+def test_interrupted_pack_leaves_nothing(tmp_path):
     def broken():
         yield "a", b"1"
         raise RuntimeError("stopped")
@@ -48,7 +47,7 @@ def test_a_pack_is_there_whole_or_not_at_all(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_frame_is_named(tmp_path):
+def test_missing_frame_is_named(tmp_path):
     write_pack(tmp_path / PACK, [("a", b"1")])
     for store in (FolderStore(tmp_path), PackedStore(tmp_path / PACK)):
         with pytest.raises(UserError, match=r"gone\.jpg"):
@@ -64,7 +63,7 @@ def test_decoding_agrees_with_pillow(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("size", [(20, 10), (80, 40), (64, 32)])
-def test_resizing_keeps_the_picture(size):
+def test_resizing_keeps_the_image(size):
     ours = decoded(encoded(".png"), *size).astype(float)
     reference = np.asarray(Image.fromarray(picture()).resize(size[::-1], Image.Resampling.BILINEAR)).astype(float)
     assert ours.shape == (*size, 3)
@@ -73,6 +72,6 @@ def test_resizing_keeps_the_picture(size):
 
 @pytest.mark.parametrize("size", [(40, 20), (8, 8)])
 @pytest.mark.parametrize("data", [b"", b"text", b"\xff\xd8\xff\xe0half", encoded(".jpg")[:300]])
-def test_a_damaged_frame_is_named(data, size):
+def test_damaged_frame_is_named(data, size):
     with pytest.raises(UserError, match=r"f\.jpg: not a readable image"):
         decoded(data, *size)

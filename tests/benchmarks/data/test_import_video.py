@@ -23,8 +23,8 @@ LENGTHS = {1: 40, 2: 25, 3: 24, 4: 3, 5: 10}
 
 
 def box(track, frame):
-    """Left, top, width, height: 24 x 32, jumping by more than its width from frame to frame, so that the crop of a
-    neighbouring frame would show grey."""
+    """Left, top, width, height: 24 x 32. It moves by more than its width per frame, so that a crop from another frame would show
+    grey."""
     return 24 + 48 * (frame % 5), 4 + 46 * (track - 1), 24, 32
 
 
@@ -48,7 +48,7 @@ def video(tmp_path_factory):
 
 @pytest.fixture
 def bring(video, tmp_path):
-    """`bring(**changes)` imports the video into tmp_path/made; `rows` and `people` replace the two text files."""
+    """`bring(**changes)` imports the video into tmp_path/made. `rows` and `people` replace the two text files."""
     every = [row(track, frame) for track, length in LENGTHS.items() for frame in range(1, length + 1)]
 
     def call(rows=every, people=PEOPLE, to="made", name="walk", **options):
@@ -66,7 +66,7 @@ def crop(folder, name):
     return cv2.imdecode(np.frombuffer(PackedStore(folder / "frames.arrow").read(name), np.uint8), cv2.IMREAD_COLOR)
 
 
-def test_every_crop_shows_its_own_track_at_its_own_time(bring, tmp_path):
+def test_crops_show_the_right_track(bring, tmp_path):
     table = bring()
     store = PackedStore(tmp_path / "made/frames.arrow")
     for tracklet in table.itertuples():
@@ -78,23 +78,23 @@ def test_every_crop_shows_its_own_track_at_its_own_time(bring, tmp_path):
         assert tracklet.pid == PEOPLE[tracklet.camid]
 
 
-def test_tracks_are_cut_at_n_and_a_short_rest_joins_the_one_before(bring):
+def test_tracks_are_cut_into_tracklets(bring):
     table = bring()
     lengths = {
         track: [len(frames) for frames in part.sort_values("tracklet").frames] for track, part in table.groupby("camid")
     }
-    # 25 leaves half of 10, which stands alone; 24 leaves less; 3 is a track too short for anything else
+    # 25 leaves half of 10, a tracklet of its own; 24 leaves less; 3 is too short to be cut
     assert lengths == {1: [10, 10, 10, 10], 2: [10, 10, 5], 3: [10, 14], 4: [3], 5: [10]}
     numbers = [int(name[-7:-4]) for frames in table[table.camid == 1].sort_values("tracklet").frames for name in frames]
     assert numbers == list(range(1, 41))
 
 
-def test_the_order_of_rows_in_the_file_does_not_matter(bring):
+def test_row_order_does_not_matter(bring):
     rows = [row(track, frame) for frame in range(1, 21) for track in (1, 2, 3)]
     assert bring(rows, to="a").equals(bring(rows[::-1], to="b"))
 
 
-def test_persons_are_split_and_each_view_of_a_test_person_asks_once(bring):
+def test_each_test_track_has_one_query(bring):
     for name in "abcd":
         table = bring(name=name, to=name, train_share=0.34)  # one of three persons: the one with a single track
         assert set(table.pid[table.subset == "train"]) == {30}
@@ -103,7 +103,7 @@ def test_persons_are_split_and_each_view_of_a_test_person_asks_once(bring):
     assert set(table.pid[table.subset == "gallery"]) == {10, 20}
 
 
-def test_a_test_person_with_one_view_is_a_distractor(bring):
+def test_person_with_one_track_is_a_distractor(bring):
     people = {1: 10, 2: 10, 3: 20, 4: 30, 5: 40}
     table = bring(people=people, train_share=0.25)  # of the three with one view, one is for training
     counts = statistics(table)
@@ -113,7 +113,7 @@ def test_a_test_person_with_one_view_is_a_distractor(bring):
     assert counts["gallery"]["distractors"] == len(table[(table.subset == "gallery") & (table.pid != 10)])
 
 
-def test_the_persons_and_not_the_name_decide_who_is_for_training(bring):
+def test_name_does_not_change_the_split(bring):
     def training(name, to, first=10, second=20):
         table = bring(people={1: first, 2: first, 3: second, 4: second}, name=name, to=to)
         chosen = set(table.pid[table.subset == "train"])
@@ -123,10 +123,10 @@ def test_the_persons_and_not_the_name_decide_who_is_for_training(bring):
     names = [training(f"name{number}", f"made{number}") for number in range(8)]
     assert names == [names[0]] * 8
     others = [training("name", f"other{number}", number, number + 1) == {number} for number in range(8)]
-    assert set(others) == {True, False}  # drawn, and not simply the lower number
+    assert set(others) == {True, False}  # random, and not always the lower number
 
 
-def test_boxes_are_cut_at_the_pictures_edge_and_left_out_beyond_it(bring, tmp_path):
+def test_boxes_are_clipped(bring, tmp_path):
     rows = ["1,1,-10,-20,30,50,1", "2,1,310,200,30,50,1", "1,2,10.4,10.6,20.4,20,1", "1,3,0,0,9,9,1"]
     rows += ["3,1,-50,0,30,30,1", "4,1,0,240,30,30,1"]
     table = bring(rows, people={1: 1, 2: 1, 3: 2})
@@ -136,13 +136,13 @@ def test_boxes_are_cut_at_the_pictures_edge_and_left_out_beyond_it(bring, tmp_pa
     assert json.loads((tmp_path / "made/import.json").read_text())["boxes_outside_the_picture"] == 2
 
 
-def test_a_margin_widens_every_side(bring, tmp_path):
+def test_margin_widens_every_side(bring, tmp_path):
     table = bring(margin=0.25)
     inside = next(name for name in table[table.camid == 3].frames.iloc[0])
     assert crop(tmp_path / "made", inside).shape == (48, 36, 3)
 
 
-def test_a_crop_that_is_much_larger_than_recipes_want_is_made_smaller_and_shows_the_same(bring, tmp_path):
+def test_large_crops_are_shrunk(bring, tmp_path):
     file, (left, right) = tmp_path / "large.avi", ((0, 0, 255), (255, 0, 0))
     writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 10, (1024, 1100))
     for _ in range(3):
@@ -163,12 +163,12 @@ def test_a_crop_that_is_much_larger_than_recipes_want_is_made_smaller_and_shows_
     assert np.abs(crops[1][:, 160:224].mean((0, 1)) - right).max() < 8
 
 
-def test_rows_of_confidence_0_are_ignored(bring):
+def test_confidence_0_is_ignored(bring):
     rows = [row(track, frame, conf="0" if frame == 2 else "0.5") for track in (1, 2, 3) for frame in (1, 2, 3)]
     assert {name[-7:-4] for frames in bring(rows).frames for name in frames} == {"001", "003"}
 
 
-def test_tracks_without_an_identity_are_left_out_and_counted(bring, tmp_path):
+def test_unnamed_tracks_are_left_out(bring, tmp_path):
     table = bring(people={1: 10, 2: 10, 5: 30, 77: 30})
     assert set(table.camid) == {1, 2, 5}
     made_from = json.loads((tmp_path / "made/import.json").read_text())
@@ -178,7 +178,7 @@ def test_tracks_without_an_identity_are_left_out_and_counted(bring, tmp_path):
         bring(people={77: 1}, to="other")
 
 
-def test_what_is_written_names_files_and_no_places(bring, tmp_path):
+def test_note_names_files_without_folders(bring, tmp_path):
     table = bring()
     folder = tmp_path / "made"
     assert sorted(file.name for file in folder.iterdir()) == ["frames.arrow", "import.json", "table.parquet"]
@@ -189,13 +189,13 @@ def test_what_is_written_names_files_and_no_places(bring, tmp_path):
     assert set(PackedStore(folder / "frames.arrow").sizes(names)) == names
 
 
-def test_progress_counts_frames_up_to_the_last_box(bring):
+def test_progress_counts_frames(bring):
     seen = []
     bring([row(track, frame) for track in (1, 2, 3) for frame in (3, 12)], progress=lambda *step: seen.append(step))
     assert seen == [(done, 12) for done in range(1, 13)]
 
 
-def test_boxes_beyond_the_end_of_the_video_leave_nothing_behind(bring, tmp_path):
+def test_boxes_after_the_video_are_refused(bring, tmp_path):
     rows = [row(track, frame) for track in (1, 2, 3) for frame in (1, 41)]
     with pytest.raises(UserError, match=r"tracks\.txt: has boxes up to frame 41, but .*walk\.avi ends after frame 40"):
         bring(rows)
@@ -215,7 +215,7 @@ def test_boxes_beyond_the_end_of_the_video_leave_nothing_behind(bring, tmp_path)
         ("1,1,1,1,5,5,1", "a second box of track 1 in frame 1"),
     ],
 )
-def test_a_malformed_row_is_named_by_its_line(bring, bad, problem):
+def test_malformed_row_is_named(bring, bad, problem):
     with pytest.raises(UserError, match=rf"tracks\.txt, line 3: {problem}"):
         bring([row(1, 1), "", bad])
 
@@ -226,28 +226,28 @@ def test_a_malformed_row_is_named_by_its_line(bring, bad, problem):
         ("1,10\n2", "line 3: expected two whole numbers"),
         ("1,10\n2,anna", "line 3: expected two whole numbers"),
         ("1,-1", "line 2: identity -1"),
-        ("1,10\n1,20", "line 3: track 1 is person 10 further up"),
+        ("1,10\n1,20", "line 3: track 1 is person 10 in an earlier line"),
     ],
 )
-def test_a_malformed_identity_is_named_by_its_line(bring, people, problem):
+def test_malformed_identity_is_named(bring, people, problem):
     with pytest.raises(UserError, match=rf"people\.csv, {problem}"):
         bring(people=people)
 
 
-def test_another_header_is_refused(bring, tmp_path, video):
+def test_wrong_header_is_refused(bring, tmp_path, video):
     bring()
     (tmp_path / "people.csv").write_text("1,10\n2,10\n")
     with pytest.raises(UserError, match="line 1: the header must be track_id,identity"):
         import_video(video, tmp_path / "tracks.txt", tmp_path / "people.csv", "walk", tmp_path / "other")
 
 
-def test_files_that_are_not_what_they_should_be_are_named(bring, tmp_path, video):
+def test_unreadable_files_are_named(bring, tmp_path, video):
     with pytest.raises(UserError, match=r"gone\.avi: no such file"):
         bring(video=tmp_path / "gone.avi")
     (tmp_path / "noise.avi").write_bytes(bytes(1000))
     with pytest.raises(UserError, match=r"noise\.avi: not a video"):
         bring(video=tmp_path / "noise.avi")
-    for name in ("boxes.txt", "boxes.nfo", "boxes.avi"):  # FFmpeg would film text as it scrolls over a terminal
+    for name in ("boxes.txt", "boxes.nfo", "boxes.avi"):  # FFmpeg would decode text as a video of a terminal
         (tmp_path / name).write_text((tmp_path / "tracks.txt").read_text())
         with pytest.raises(UserError, match=rf"{name}: not a video"):
             bring(video=tmp_path / name, to="none")
@@ -257,7 +257,7 @@ def test_files_that_are_not_what_they_should_be_are_named(bring, tmp_path, video
         import_video(video, tmp_path / "gone.txt", tmp_path / "people.csv", "walk", tmp_path / "made")
 
 
-def test_people_seen_once_only_cannot_be_found_again(bring):
+def test_too_few_tracks_are_refused(bring):
     with pytest.raises(UserError, match="5 persons in at most 1 tracks each"):
         bring(people={track: track for track in COLOURS})
     with pytest.raises(UserError, match="1 persons in at most 5 tracks each"):
@@ -265,18 +265,24 @@ def test_people_seen_once_only_cannot_be_found_again(bring):
 
 
 @pytest.mark.parametrize("option", [{"tracklet_frames": 0}, {"train_share": 0}, {"train_share": 1}, {"margin": -0.1}])
-def test_settings_out_of_range_are_refused(bring, option):
+def test_option_out_of_range_is_refused(bring, option):
     with pytest.raises(UserError, match=f"--{next(iter(option)).replace('_', '-')}"):
         bring(**option)
 
 
-def test_an_existing_data_set_is_not_overwritten(bring):
+@pytest.mark.parametrize("name", ["mars", "walkers", "walk@2", "walk:tiny", "-walk", "", "a b"])
+def test_taken_or_bad_name_is_refused(bring, name):
+    with pytest.raises(UserError, match=f"--name {name}: taken, or not made of"):
+        bring(name=name)
+
+
+def test_existing_data_set_is_kept(bring):
     bring()
     with pytest.raises(UserError, match="made: exists already"):
         bring()
 
 
-def test_pets2009_gives_its_ten_people_in_nineteen_tracks(shared, tmp_path):
+def test_pets2009(shared, tmp_path):
     pets = shared("pets2009")
     files = pets / "vtest.avi", pets / "gt.txt", pets / "identities.csv"
     table = import_video(*files, "pets2009", tmp_path / "pets2009")

@@ -1,4 +1,4 @@
-"""An index of a real data set is used while nothing has changed, and never after."""
+"""The index of a real data set is used until something changes."""
 
 import hashlib
 import json
@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from baselines.interface.errors import UserError
-from benchmarks.data.loading import load
+from benchmarks.data import IMPORT_NOTE, imported_folder, is_known
+from benchmarks.data.frame_stores import PACK, write_pack
+from benchmarks.data.loading import full_name, is_drawn, is_packed, known_digests, load, why_unavailable
+from benchmarks.data.table import TABLE, make_table
 from benchmarks.paths import cache_dir
 
 
@@ -36,21 +39,21 @@ def training_pids(root):
     return sorted(set(table.pid[table.subset == "train"]))
 
 
-def test_an_unchanged_root_is_read_once_and_gives_the_same_table(root, monkeypatch):
+def test_unchanged_root_is_read_once(root, monkeypatch):
     first = load("prid2011", root=root)
-    monkeypatch.setattr("benchmarks.data.prid2011.Prid2011.read", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("benchmarks.data.datasets.prid2011.Prid2011.read", lambda *_: pytest.fail("read again"))
     again = load("prid2011", root=root)
     assert again.digest == first.digest
     assert again.table.to_dict("records") == first.table.to_dict("records")
 
 
-def test_a_changed_split_file_is_noticed_although_no_folder_changed(root):
+def test_changed_split_file_is_noticed(root):
     assert training_pids(root) == [1, 2]
     write_splits(root, train=[3, 4], test=[1, 2])
     assert training_pids(root) == [3, 4]
 
 
-def test_an_added_frame_is_noticed(root):
+def test_added_frame_is_noticed(root):
     before = load("prid2011", root=root).digest
     folder = root / "prid_2011/multi_shot/cam_a/person_0001"
     (folder / "0003.png").write_bytes((folder / "0001.png").read_bytes())
@@ -59,18 +62,18 @@ def test_an_added_frame_is_noticed(root):
     assert after.table.frames.map(len).max() == 3
 
 
-def test_the_digest_does_not_depend_on_where_the_root_lies(root, tmp_path_factory):
+def test_digest_is_independent_of_the_root(root, tmp_path_factory):
     other = tmp_path_factory.mktemp("copy")
     shutil.copytree(root, other, dirs_exist_ok=True)
     assert load("prid2011", root=other).digest == load("prid2011", root=root).digest
 
 
-def test_a_split_beyond_the_last_is_refused(root):
+def test_unknown_split_is_refused(root):
     with pytest.raises(UserError, match="--split 10: prid2011 has the splits 0 to 9"):
         load("prid2011", split=10, root=root)
 
 
-def test_a_damaged_index_is_made_again(root):
+def test_damaged_index_is_made_again(root):
     before = load("prid2011", root=root)
     (index,) = (cache_dir() / "index").glob(
         f"prid2011-0-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}-*.parquet"
@@ -80,7 +83,7 @@ def test_a_damaged_index_is_made_again(root):
     assert index.stat().st_size > 100
 
 
-def test_damaged_files_of_drawn_data_are_named_and_a_lost_digest_is_computed_anew(tmp_path, monkeypatch):
+def test_damaged_drawn_files_are_named(tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
     before = load("walkers:tiny")
     (before.root / "data.json").write_text("{")
@@ -92,3 +95,30 @@ def test_damaged_files_of_drawn_data_are_named_and_a_lost_digest_is_computed_ane
             load("walkers:tiny")
         (before.root / name).write_bytes(content)
     assert load("walkers:tiny").digest == before.digest
+
+
+def test_imported_video_is_loaded_by_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    folder = imported_folder("mine")
+    rows = [("train", 1, 1, "a", ["a/1.jpg"]), ("query", 2, 1, "b", ["b/1.jpg"]), ("gallery", 2, 2, "c", ["c/1.jpg"])]
+    write_pack(folder / PACK, [(frames[0], bytes([pid])) for _, pid, _, _, frames in rows])
+    make_table(rows).to_parquet(folder / TABLE)
+    assert not is_known("mine")  # the note comes last
+    (folder / IMPORT_NOTE).write_text("{}")
+    assert is_known("mine")
+    assert known_digests("mine", 0) == set()
+    loaded = load("mine")
+    assert loaded.table.to_dict("records") == make_table(rows).to_dict("records")
+    assert known_digests("mine", 0) == {loaded.digest}
+    assert (full_name("mine"), is_drawn("mine"), is_packed("mine")) == ("mine", False, True)
+    with pytest.raises(UserError, match="--root"):
+        load("mine", root=tmp_path)
+
+
+def test_unknown_data_set(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    for name in ("marss", "walkers:huge", "mars:tiny"):
+        with pytest.raises(UserError, match=r"no (data set|size)"):
+            load(name)
+        assert why_unavailable(name)
+        assert (known_digests(name, 0), is_drawn(name), is_packed(name)) == (set(), False, False)

@@ -1,4 +1,4 @@
-"""A pack holds what the folders hold, byte for byte, survives an interruption, and is copied to a node's disk whole."""
+"""A pack equals the folders byte for byte, survives an interruption, and is copied to a node's disk completely."""
 
 import shutil
 
@@ -17,13 +17,13 @@ def place(tmp_path_factory):
     return folder
 
 
-def frames(data: loading.Data) -> dict[str, bytes]:
+def frames(data: loading.LoadedDataset) -> dict[str, bytes]:
     return {name: bytes(data.store.read(name)) for names in data.table.frames for name in names}
 
 
-def test_a_packed_data_set_is_the_same_data_set(place, monkeypatch, tmp_path):
+def test_packing_changes_no_byte(place, monkeypatch, tmp_path):
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
-    monkeypatch.setattr(packing, "PART", 100)
+    monkeypatch.setattr(packing, "FRAMES_PER_PART", 100)
     plain = loading.load("mars", root=place)
     assert isinstance(plain.store, FolderStore)
     loading.pack("mars", place)
@@ -34,9 +34,9 @@ def test_a_packed_data_set_is_the_same_data_set(place, monkeypatch, tmp_path):
     assert frames(packed) == frames(plain)
 
 
-def test_packing_that_was_stopped_goes_on_and_half_a_pack_is_not_used(place, monkeypatch, tmp_path):
+def test_interrupted_packing_continues(place, monkeypatch, tmp_path):
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
-    monkeypatch.setattr(packing, "PART", 100)
+    monkeypatch.setattr(packing, "FRAMES_PER_PART", 100)
     read, count = FolderStore.read, []
 
     def stops(self, name):
@@ -52,10 +52,10 @@ def test_packing_that_was_stopped_goes_on_and_half_a_pack_is_not_used(place, mon
     before = len(count)
     loading.pack("mars", place)
     total = sum(map(len, loading.load("mars", root=place).table.frames))
-    assert len(count) - before == total - 100  # the part that was whole is not read again
+    assert len(count) - before == total - 100  # the part that was complete is not read again
 
 
-def test_a_pack_of_other_data_is_not_used(place, monkeypatch, tmp_path):
+def test_pack_of_other_data_is_not_used(place, monkeypatch, tmp_path):
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     copy = tmp_path / "mars"
     shutil.copytree(place, copy)
@@ -67,7 +67,7 @@ def test_a_pack_of_other_data_is_not_used(place, monkeypatch, tmp_path):
     assert isinstance(loading.load("mars", root=copy).store, FolderStore)
 
 
-def test_a_node_reads_from_its_own_disk(place, monkeypatch, tmp_path):
+def test_node_reads_from_its_own_disk(place, monkeypatch, tmp_path):
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "shared"))
     folder = loading.pack("mars", place)
     monkeypatch.setenv("NODE", str(tmp_path / "node"))
@@ -78,12 +78,12 @@ def test_a_node_reads_from_its_own_disk(place, monkeypatch, tmp_path):
     assert len(frames(data)) == sum(map(len, data.table.frames))
 
 
-def test_what_is_drawn_is_packed_as_it_is():
-    with pytest.raises(UserError, match="packed as it is"):
+def test_drawn_data_come_packed():
+    with pytest.raises(UserError, match="already packed"):
         loading.pack("walkers:tiny")
 
 
-def test_a_pack_whose_note_is_damaged_is_not_used_and_written_again(place, monkeypatch, tmp_path):
+def test_damaged_pack_is_written_again(place, monkeypatch, tmp_path):
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
     folder = loading.pack("mars", place)
     (folder / packing.NOTE).write_text('{"dig')

@@ -1,4 +1,4 @@
-"""A table that was written and read has the frames that it had, and gives them as a list would."""
+"""Frame names read from a file equal those that were written, and behave like a list."""
 
 import pickle
 
@@ -16,7 +16,7 @@ def read(tmp_path):
     return list(read_table(tmp_path / "table.parquet").frames)
 
 
-def test_frames_are_those_that_were_written(read):
+def test_frames_survive_a_file(read):
     assert read == FRAMES
     assert read[0] != FRAMES[2]
     assert [list(frames) for frames in read] == FRAMES
@@ -24,7 +24,7 @@ def test_frames_are_those_that_were_written(read):
     assert pickle.loads(pickle.dumps(read)) == FRAMES
 
 
-def test_many_tracklets_are_pickled_with_each_name_once(tmp_path):
+def test_names_are_pickled_once(tmp_path):
     rows = [("train", pid, 1, str(pid), [f"{pid:04d}/{n:04d}.jpg" for n in range(50)]) for pid in range(100)]
     make_table(rows).to_parquet(tmp_path / "table.parquet")
     names = sum(len(name) for *_, frames in rows for name in frames)
@@ -34,11 +34,11 @@ def test_many_tracklets_are_pickled_with_each_name_once(tmp_path):
 @pytest.mark.parametrize(
     "at", [0, 2, -1, -3, slice(1, None), slice(0, 2), slice(None, None, -1), slice(2, 9), slice(3, 3)]
 )
-def test_frames_are_taken_as_from_a_list(read, at):
+def test_frame_names_index_like_a_list(read, at):
     assert read[2][at] == FRAMES[2][at]
 
 
 @pytest.mark.parametrize("at", [3, -4])
-def test_there_is_no_frame_beyond_the_tracklet_although_the_next_one_has_it(read, at):
+def test_index_beyond_the_tracklet(read, at):
     with pytest.raises(IndexError):
         read[0][at]

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.data.dataset import Dataset
 from benchmarks.data.frame_stores import FolderStore, PackedStore, write_pack
-from benchmarks.data.loading import Data
+from benchmarks.data.loading import LoadedDataset
 from benchmarks.data.table import make_table
 from benchmarks.data.verify import verify
 
@@ -35,7 +35,7 @@ def root(tmp_path):
 
 
 def data(root, dataset, store=None):
-    return Data("small", 0, dataset.read(root, 0), store or FolderStore(root), "", dataset, root)
+    return LoadedDataset("small", 0, dataset.read(root, 0), store or FolderStore(root), "", dataset, root)
 
 
 def found(root, dataset=None, store=None, **options):
@@ -48,14 +48,14 @@ def cut(file, share):
     file.write_bytes(data[: int(len(data) * share)])
 
 
-def test_a_whole_data_set_has_no_findings(root):
+def test_complete_data_set_has_no_findings(root):
     assert found(root) == []
 
 
-def test_one_pass_finds_every_bad_frame_of_every_kind(root):
+def test_every_kind_of_bad_frame_is_found(root):
     (root / "a/1.jpg").unlink()
     cut(root / "a/2.jpg", 0)
-    cut(root / "a/3.jpg", 0.9)  # most of the picture is there: decoders that forgive would pass it
+    cut(root / "a/3.jpg", 0.9)  # most of the image exists: a lenient decoder would accept it
     cut(root / "b/1.png", 0.9)
     (root / "b/2.png").write_text("<html>404</html>")
     assert found(root) == [
@@ -68,26 +68,26 @@ def test_one_pass_finds_every_bad_frame_of_every_kind(root):
 
 
 @pytest.mark.parametrize("tail", [b"", bytes(1000), b"\xff\xd9"], ids=["cut", "zeros", "cut and closed"])
-def test_a_picture_whose_second_half_is_lost_is_unreadable(root, tail):
+def test_half_an_image_is_unreadable(root, tail):
     file = root / "a/1.jpg"
     data = file.read_bytes()
     file.write_bytes(data[: len(data) // 2] + tail)
     assert found(root) == [("unreadable", "a/1.jpg")]
 
 
-def test_bytes_after_the_end_of_a_picture_do_no_harm(root):
+def test_trailing_bytes_are_accepted(root):
     file = root / "a/1.jpg"
     file.write_bytes(file.read_bytes() + bytes(10))
     assert found(root) == []
 
 
-def test_a_folder_in_a_frames_place_is_unreadable_and_not_missing(root):
+def test_folder_in_place_of_a_frame(root):
     (root / "a/1.jpg").unlink()
     (root / "a/1.jpg").mkdir()
     assert found(root) == [("unreadable", "a/1.jpg")]
 
 
-def test_counts_are_compared_with_the_published_ones(root):
+def test_counts_differ_from_published(root):
     class Larger(Small):
         published = {"train": {"identities": 1, "tracklets": 8298}, "query": {"frames": 3}}  # noqa: RUF012
 
@@ -97,7 +97,7 @@ def test_counts_are_compared_with_the_published_ones(root):
     ]
 
 
-def test_packed_frames_are_verified_as_files_are(root, tmp_path):
+def test_packed_frames_are_verified(root, tmp_path):
     good = (root / "a/1.jpg").read_bytes()
     write_pack(tmp_path / "frames.arrow", [("a/1.jpg", good), ("a/2.jpg", b""), ("a/3.jpg", good[:-30])])
     assert found(root, store=PackedStore(tmp_path / "frames.arrow")) == [
@@ -141,14 +141,14 @@ def prid(tmp_path):
 
 
 def verified(bench, root):
-    """The exit status of `bench data verify`, and its findings other than those of counts, by their place."""
+    """The exit status of `bench data verify`, and its findings by path, without those of counts."""
     answer = bench("data", "verify", "prid2011", "--root", root)
     lines = [line for line in answer.out.splitlines() if line.startswith(f"{root}/")]
     place = f"{root}/prid_2011/multi_shot/"
     return answer.status, dict(line.removeprefix(place).split(": ", 1) for line in lines)
 
 
-def test_every_fault_of_the_structure_is_listed_and_what_is_sound_is_checked_further(bench, prid):
+def test_all_structure_faults_are_listed(bench, prid):
     cameras = prid / "prid_2011/multi_shot"
     shutil.rmtree(cameras / "cam_b/person_0001")
     for frame in (cameras / "cam_a/person_0002").iterdir():
@@ -172,7 +172,7 @@ def test_every_fault_of_the_structure_is_listed_and_what_is_sound_is_checked_fur
     assert findings["cam_b/person_0004"].endswith("lacks the frames with the numbers 2")
 
 
-def test_a_run_on_faulty_data_is_refused_in_one_line(bench, prid):
+def test_run_on_faulty_data_is_refused(bench, prid):
     for person in (1, 3):
         shutil.rmtree(prid / f"prid_2011/multi_shot/cam_b/person_{person:04d}")
     answer = bench("run", "--method", "mean", "--dataset", "prid2011", "--root", prid)
@@ -182,13 +182,13 @@ def test_a_run_on_faulty_data_is_refused_in_one_line(bench, prid):
     assert "1 more: `bench data verify` lists them" in line
 
 
-def test_gaps_name_the_tracklet_and_each_missing_number(bench, prid):
+def test_gaps_in_frame_numbers(bench, prid):
     folder = prid / "prid_2011/multi_shot/cam_b/person_0004"
     for number in (20, 5, 11, 9):
         shutil.copy(folder / "0001.png", folder / f"{number:04d}.png")
     shutil.rmtree(prid / "prid_2011/multi_shot/cam_a/person_0002")
     shutil.copytree(folder, prid / "prid_2011/multi_shot/cam_a/person_0002")
-    (prid / "prid_2011/multi_shot/cam_a/person_0001/0001.png").unlink()  # a tracklet may begin anywhere
+    (prid / "prid_2011/multi_shot/cam_a/person_0001/0001.png").unlink()  # a tracklet may start anywhere
     _, findings = verified(bench, prid)
     gaps = "lacks the frames with the numbers 6 to 8, 10, 12 to 19"
     assert findings == {
@@ -202,13 +202,13 @@ def test_names_without_numbers_have_no_gaps(root):
     assert found(root) == [("missing", "a/2.jpg")]
 
 
-def test_only_what_was_published_is_called_as_published(bench, prid, monkeypatch):
+def test_conclusion(bench, prid, monkeypatch):
     drawn = bench("data", "verify", "walkers:tiny")
     assert drawn.status == 0
     assert drawn.out.splitlines()[-1] == "walkers:tiny: every frame reads"
     assert bench("data", "verify", "prid2011", "--root", prid).out.splitlines()[-1] == "prid2011: 6 findings"
     monkeypatch.setattr(
-        "benchmarks.data.prid2011.Prid2011.published", {"train": {"identities": 2}, "query": {"tracklets": 2}}
+        "benchmarks.data.datasets.prid2011.Prid2011.published", {"train": {"identities": 2}, "query": {"tracklets": 2}}
     )
     whole = bench("data", "verify", "prid2011", "--root", prid)
     assert whole.status == 0

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines import BASELINES
+from baselines.interface.plugins import add_plugin
 from benchmarks import launch
 from benchmarks.clips.sampling import share
 from benchmarks.clips.training_batches import TrainingBatches
@@ -132,12 +133,13 @@ def talk() -> dict[str, object]:
         "value": distributed.from_leader(lambda: distributed.rank()),
         "one": distributed.anywhere(distributed.rank() == distributed.world() - 1),
         "none": distributed.anywhere(False),
+        "all": distributed.from_all(f"item {distributed.rank()}"),
     }
 
 
 def main(place: Path) -> None:
     torch.set_num_threads(1)
-    BASELINES.add_file(PLUGIN)
+    add_plugin(PLUGIN, [BASELINES])
     with launch.process_group():
         made = {method: train(method, STEPS) for method in METHODS}
         made["per frame"] = train("mean+afa", 1, "granularity=frame", "sigma=0.5")
@@ -206,7 +208,8 @@ def test_batch_normalisation_over_uneven_shares_is_that_of_the_whole_batch(saved
 
 def test_what_the_first_process_makes_or_refuses_holds_for_all(saved):
     for each in saved[1:]:
-        assert each["talk"] == {"refusal": "refused by 0", "value": 0, "one": True, "none": False}
+        assert each["talk"] == {"refusal": "refused by 0", "value": 0, "one": True, "none": False,
+                                "all": ["item 0", "item 1"]}  # fmt: skip
 
 
 @pytest.mark.parametrize("world", [2, 3, 4])

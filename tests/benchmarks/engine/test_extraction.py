@@ -8,6 +8,7 @@ import torch
 
 from baselines import BASELINES
 from baselines.interface import Clips
+from baselines.interface.plugins import add_plugin
 from benchmarks.clips.reading import read_frames
 from benchmarks.clips.subsets import test_tracklets as split_tracklets
 from benchmarks.clips.tracklet_chunks import TrackletChunks
@@ -22,7 +23,7 @@ PLUGIN = Path(__file__).parents[2] / "plugins" / "stripes.py"
 @pytest.fixture
 def stripes(monkeypatch):
     monkeypatch.setattr(BASELINES, "entries", dict(BASELINES.entries))
-    BASELINES.add_file(PLUGIN)
+    add_plugin(PLUGIN, [BASELINES])
 
 
 def built(method: str, *changes: str) -> tuple[ReidModel, dict]:

@@ -151,9 +151,9 @@ def test_workers_end_with_the_block_that_they_work_for():
     program = """
 from torch import arange
 from torch.utils.data import TensorDataset
-from benchmarks.clips.workers import ahead
+from benchmarks.clips.workers import prefetched
 def fail():
-    with ahead(TensorDataset(arange(100)), 2) as items:
+    with prefetched(TensorDataset(arange(100)), 2) as items:
         held = items
         raise ValueError(next(items))
 try:

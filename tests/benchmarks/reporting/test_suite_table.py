@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.data.loading import definition
+from benchmarks.data.loading import find_dataset
 from benchmarks.reporting.dataset_table import count_as_table1, dataset_grids
 from benchmarks.reporting.suite_table import grids
 from benchmarks.runs.record import Cost, Metrics, Phase
@@ -215,7 +215,7 @@ def test_table1_counts_no_distractors():
         assert rows[what]["published"] == rows[what]["paper"], what
     people = [("train", 1), ("query", 2), ("gallery", 2), ("gallery", 3), ("gallery", 0)]
     table = pd.DataFrame([{"subset": part, "pid": pid, "camid": 1, "frames": ["a"]} for part, pid in people])
-    assert [count_as_table1(table, definition(name))["test_identities"] for name in ("dukev", "mars")] == [1, 2]
+    assert [count_as_table1(table, find_dataset(name))["test_identities"] for name in ("dukev", "mars")] == [1, 2]
 
 
 def test_table2_has_published_systems():

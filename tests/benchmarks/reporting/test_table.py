@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks.experiments.code_digest import code_digest
-from benchmarks.maintenance import render_documents
 from benchmarks.reporting.table import page, tables
 from benchmarks.runs.exchange import export_runs, exported_records
 from benchmarks.runs.folder import RunFolder
@@ -177,20 +176,6 @@ def test_many_seeds_are_a_range(record):
     assert "seeds 0, 1, 2;" in seeds(0, 1, 2)
     assert "seeds 0 to 9;" in seeds(*range(10))
     assert "seeds 0, 1, 2, 4;" in seeds(0, 1, 2, 4)
-
-
-def test_documents_are_rendered_from_records():
-    found = 0
-    drawn = {file: file.read_bytes() for file in (HOUSE / "results" / "figures").iterdir()}
-    for file in [HOUSE / "README.md", *(HOUSE / "docs").glob("*.md")]:
-        text = file.read_text()
-        found += len(render_documents.BLOCK.findall(text))
-        assert render_documents.rendered(text, HOUSE) == text, (
-            f"python -m benchmarks.maintenance.render_documents {file.name}"
-        )
-    assert found
-    assert drawn
-    assert {file: file.read_bytes() for file in (HOUSE / "results" / "figures").iterdir()} == drawn
 
 
 def test_export_gives_back_the_records(tmp_path, bench, results):

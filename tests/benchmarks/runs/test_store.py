@@ -11,10 +11,11 @@ import pytest
 from baselines.interface.errors import UserError
 from benchmarks.experiments.experiment import EXTERNAL, Experiment
 from benchmarks.runs.exchange import RECORDS, export_runs, exported_records, merge_file
+from benchmarks.runs.find import find_run
 from benchmarks.runs.finished import FinishedRun, finished_runs
 from benchmarks.runs.folder import RunFolder, temporarily_removed
 from benchmarks.runs.record import Metrics, record_to_json
-from benchmarks.runs.store import find_run, load_records, read_record, write_record
+from benchmarks.runs.store import load_records, read_record, write_record
 from benchmarks.runs.unfinished import start_run, starting_code, unfinished_runs
 
 QUERIES = pd.DataFrame(

@@ -1,22 +1,22 @@
-"""States of experiments that were submitted: records first, the queue second."""
+"""The state of submitted experiments: records first, then the queue."""
 
 import pytest
 
-from benchmarks.scheduling.queue import with_queue
+from benchmarks.scheduling.queue import correct_by_queue
 from benchmarks.scheduling.states import State
-from slurm.ledger import Entry
-from slurm.queue import Live
+from slurm.ledger import LedgerEntry
+from slurm.queue import ActiveJob
 
-ENTRY = Entry("key", "title", "7_1", "slurm", "batches/x", "2026-01-01")
+ENTRY = LedgerEntry("key", "title", "7_1", "slurm", "batches/x", "2026-01-01")
 STOPPED = State("stopped", "epoch 3 of 9")
-RUNNING, PENDING = {"7_1": Live("running", "0:59:00")}, {"7_1": Live("queued", why="Priority")}
+RUNNING, PENDING = {"7_1": ActiveJob("running", "0:59:00")}, {"7_1": ActiveJob("queued", reason="Priority")}
 
 
 @pytest.mark.parametrize(
     ("by_records", "queue", "expected"),
     [
         (State("not run"), PENDING, State("queued", "Priority")),
-        (State("not run"), RUNNING, State("running", "its job has begun")),
+        (State("not run"), RUNNING, State("running", "the job has started")),
         (STOPPED, PENDING, State("preempted", "epoch 3 of 9; Priority")),
         (STOPPED, RUNNING, State("running", "epoch 3 of 9")),
         (State("failed", "bad data"), PENDING, State("queued", "Priority")),  # it was tried again
@@ -29,11 +29,11 @@ RUNNING, PENDING = {"7_1": Live("running", "0:59:00")}, {"7_1": Live("queued", w
         (STOPPED, None, State("stopped", "epoch 3 of 9; the queue does not answer")),
         (State("stale", "made by other code"), {}, State("stale", "made by other code")),
         (State("stale", "made by other code"), PENDING, State("queued", "Priority")),
-        (STOPPED, {}, State("failed", "its job ended without a word")),
+        (STOPPED, {}, State("failed", "the job ended without an error message")),
     ],
 )
-def test_records_go_before_the_queue(by_records, queue, expected, tmp_path):
-    assert with_queue(by_records, ENTRY, queue, tmp_path) == expected
+def test_records_precede_the_queue(by_records, queue, expected, tmp_path):
+    assert correct_by_queue(by_records, ENTRY, queue, tmp_path) == expected
 
 
 REPORT = "submitit ERROR (now) - Submitted job triggered an exception\nTraceback\nRuntimeError: exit status 2\n"
@@ -50,19 +50,19 @@ REPORT = "submitit ERROR (now) - Submitted job triggered an exception\nTraceback
         ("", "of the other file"),
     ],
 )
-def test_a_job_that_is_over_without_a_record_failed_with_the_last_thing_that_was_said(complained, expected, tmp_path):
+def test_failed_job_shows_its_last_error(complained, expected, tmp_path):
     folder = tmp_path / ENTRY.folder
     folder.mkdir(parents=True)
     (folder / "7_1_0_log.err").write_text(complained)
     (folder / "7_1_0_log.out").write_text("of the other file\n")
-    assert with_queue(State("not run"), ENTRY, {}, tmp_path) == State("failed", expected)
+    assert correct_by_queue(State("not run"), ENTRY, {}, tmp_path) == State("failed", expected)
 
 
-def test_of_several_processes_the_one_that_was_killed_is_the_reason(tmp_path):
+def test_killed_process_is_the_reason(tmp_path):
     folder = tmp_path / ENTRY.folder
     folder.mkdir(parents=True)
     (folder / "7_1_0_log.err").write_text("srun: error: n1: task 0: Killed\nended by SIGKILL 3 times\n")
     (folder / "7_1_1_log.err").write_text("RuntimeError: Connection closed by peer\n")
-    lost = State("failed", "RuntimeError: Connection closed by peer")  # what another one wrote down of it
+    lost = State("failed", "RuntimeError: Connection closed by peer")  # what another process reported of it
     for by_records in (State("not run"), lost):
-        assert with_queue(by_records, ENTRY, {}, tmp_path) == State("failed", "ended by SIGKILL 3 times")
+        assert correct_by_queue(by_records, ENTRY, {}, tmp_path) == State("failed", "ended by SIGKILL 3 times")

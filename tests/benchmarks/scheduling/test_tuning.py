@@ -1,4 +1,4 @@
-"""Tuning looks at training identities alone, begins with the recipe as it is, goes on where it stopped, and is on record."""
+"""Tuning uses only training identities, starts with the unchanged recipe, resumes, and writes down what it did."""
 
 import re
 import tomllib
@@ -33,7 +33,7 @@ def asked(method="mean", seed=0, changes=(), recipe="small"):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Trials in no time, better the nearer lr is to 3e-3; `.stop` is the number of the run that is interrupted."""
+    """Trials that take no time; the best lr is 3e-3. The run with the number `.stop` is interrupted."""
 
     class Quick:
         stop = -1
@@ -57,7 +57,7 @@ def quick(monkeypatch):
     return made
 
 
-def test_a_trial_sees_training_identities_alone(results, monkeypatch):
+def test_trials_use_training_identities_only(results, monkeypatch):
     looked_at = []
 
     def watched(model, tracklets, *args, **kwargs):
@@ -74,23 +74,23 @@ def test_a_trial_sees_training_identities_alone(results, monkeypatch):
     found = load_records(folder)
     assert {row.protocol for record in found for row in record.metrics} == {"validation"}
     assert all(0 < each.score <= 1 for each in tried)
-    assert load_records(results) == []  # a trial is no result
+    assert load_records(results) == []  # trials are not listed as results
 
 
-def test_the_first_trial_is_the_recipe_and_the_others_stay_within_the_bounds(results, quick):
+def test_trials_stay_within_bounds(results, quick):
     experiment, settings, data = asked("lstm", recipe="control")
     tried, _ = tuning.tune(experiment, settings, data, 40, results, HOW)
     assert tried[0].values == {"lr": 1e-3, "clip_frames": 8, "sampling": "consecutive", "spacing": 1}
     assert tuning.best(tried).score >= tried[0].score
-    assert len({each.values["lr"] for each in tried}) > 30  # three digits of it: two may be alike
+    assert len({each.values["lr"] for each in tried}) > 30  # rounded to three digits, so that two may be equal
     for each in tried:
         assert 1e-4 <= each.values["lr"] <= 1e-2
         assert each.values["clip_frames"] in (4, 8, 16)
         assert ("spacing" in each.values) == (each.values["sampling"] == "consecutive")
-    assert {each.score == 0 for each in tried if each.values["lr"] > 5e-3} == {True}  # its loss ran away
+    assert {each.score == 0 for each in tried if each.values["lr"] > 5e-3} == {True}  # the loss diverged
 
 
-def test_what_is_tried_follows_from_the_seed(results, quick):
+def test_search_is_deterministic(results, quick):
     once, again, other = (
         [each.values for each in tuning.tune(*asked(seed=seed), 5, results / place, HOW)[0]]
         for seed, place in ((0, "a"), (0, "b"), (1, "c"))
@@ -99,7 +99,7 @@ def test_what_is_tried_follows_from_the_seed(results, quick):
     assert once[1:] != other[1:]
 
 
-def test_a_search_goes_on_as_it_would_have_gone(results, quick):
+def test_interrupted_search_resumes(results, quick):
     whole = tuning.tune(*asked(), 13, results / "whole", HOW)[0]
     for stop in (0, 4, 11):
         quick.seen, quick.stop = [], stop
@@ -112,19 +112,19 @@ def test_a_search_goes_on_as_it_would_have_gone(results, quick):
         assert quick.seen[0] == interrupted  # its folder has the checkpoint
         assert len(quick.seen) == 13 - stop
     quick.seen = []
-    assert tuning.tune(*asked(), 5, results / "whole", HOW)[0] == whole[:5]  # as if only five had been asked for
+    assert tuning.tune(*asked(), 5, results / "whole", HOW)[0] == whole[:5]  # the same as a search of five trials
     assert quick.seen == []
 
 
-def test_what_cannot_be_tuned_is_said(results):
+def test_tune_rejects_impossible_settings(results):
     for change, message in (("holdout=0.1", "fewer than 2 identities"), ("epochs=0", "nothing to search")):
         with pytest.raises(UserError, match=message):
             tuning.tune(*asked(changes=[change]), 2, results, HOW)
 
 
-def test_the_recipe_written_is_the_chosen_trial_and_leaves_the_parts_to_the_methods_name(tmp_path):
+def test_written_recipe(tmp_path):
     settings = resolve("small", "mean", [*CHANGES, "weight_decay=0.5"])
-    tried = [tuning.Tried({"lr": 1e-3}, 0.25), tuning.Tried({"lr": 2.5e-5, "clip_frames": 4}, 0.5)]
+    tried = [tuning.Trial({"lr": 1e-3}, 0.25), tuning.Trial({"lr": 2.5e-5, "clip_frames": 4}, 0.5)]
     tuning.write_recipe(tmp_path / "mine.toml", "small", settings, tried)
     for method in ("mean", "mean+afa"):
         found = resolve(str(tmp_path / "mine.toml"), method)
@@ -133,7 +133,7 @@ def test_the_recipe_written_is_the_chosen_trial_and_leaves_the_parts_to_the_meth
     assert "2 trials: mAP 50.0" in (tmp_path / "mine.toml").read_text().splitlines()[0]
 
 
-def test_from_the_search_to_the_table(bench, results):
+def test_tune_run_and_table(bench, results):
     words = [word for change in CHANGES for word in ("--set", change)]
     answer = bench("tune", "--method", "mean+afa", "--dataset", "walkers:tiny", "--trials", 2, *words)
     assert answer.status == 0
@@ -150,7 +150,7 @@ def test_from_the_search_to_the_table(bench, results):
     assert f"mean+afa (tuned): clip_frames={settings['clip_frames']}, lr={settings['lr']}" in table
 
 
-def test_several_methods_are_searched_for_alike_into_a_folder_of_recipes(bench, results, tmp_path):
+def test_tune_several_methods(bench, results, tmp_path):
     words = [word for change in CHANGES for word in ("--set", change)]
     asked = ("tune", "--dataset", "walkers:tiny", "--trials", 1, *words)
     answer = bench(*asked, "--method", "mean", "--method", "lstm", "--to", tmp_path / "tuned")

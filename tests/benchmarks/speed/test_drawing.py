@@ -2,16 +2,15 @@
 
 import pytest
 
-from benchmarks.data.datasets import walkers
-from benchmarks.speed.drawing import draw_within
+from benchmarks.speed.drawing import draw_within, drawn_dataset
 
 
 @pytest.mark.parametrize(("seconds", "part"), [(0, 2), (3600, None)])
 def test_tracklets_are_drawn_as_the_time_allows(tmp_path, seconds, part):
-    world = walkers.parse("walkers:tiny")
-    whole = walkers.table(world)
+    dataset = drawn_dataset("walkers:tiny")
+    whole = dataset.tracklets()
     drawn = draw_within(seconds, "walkers:tiny", tmp_path, processes=2)
     assert len(drawn.table) == (part or len(whole))  # without any time, one a process
     assert set(drawn.table.tracklet) <= set(whole.tracklet)
     for row in drawn.table.itertuples():
-        assert {name: bytes(drawn.store.read(name)) for name in row.frames} == dict(walkers.tracklet_frames(world, row))
+        assert {name: bytes(drawn.store.read(name)) for name in row.frames} == dict(dataset.named_frames(row))

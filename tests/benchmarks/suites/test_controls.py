@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.data import JUNK
-from benchmarks.data.datasets import walkers
+from benchmarks.data.datasets.walkers import Walkers
 from benchmarks.runs.exchange import exported_records
 from benchmarks.runs.record import Metrics
 from benchmarks.suites import controls
@@ -56,7 +56,7 @@ def test_missing_controls_are_named(record, good):
 
 
 def test_chance_is_a_random_ranking():
-    table = walkers.table(walkers.parse(DATASET))
+    table = Walkers.from_name(DATASET).tracklets()
     queries = table[table.subset == "query"]
     gallery = pd.concat([table[(table.subset == "gallery") & (table.pid != JUNK)], queries])
     draw, hits = np.random.default_rng(0), []

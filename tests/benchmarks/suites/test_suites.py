@@ -1,4 +1,4 @@
-"""Suites: what they list, where each experiment stands, and that running one goes on after anything."""
+"""Suites: the experiments they list, the states of these, and running a suite despite failures."""
 
 import json
 import re
@@ -18,12 +18,12 @@ from benchmarks.runs import staleness
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.record import Phase
 from benchmarks.runs.unfinished import UnfinishedRun, note_early_failure, start_run, unfinished_runs
-from benchmarks.scheduling.estimate import seconds, spelled
-from benchmarks.scheduling.states import known_states, states
+from benchmarks.scheduling.estimate import estimate_seconds, format_duration
+from benchmarks.scheduling.states import states_by_request, states_of
 from benchmarks.suites import SUITES
-from benchmarks.suites.ablations import CHOICES, ONLY
+from benchmarks.suites.ablations import BACKBONES_WITH, CHOICES
 from benchmarks.suites.suite import Choice, Single, experiments
-from slurm.ledger import Entry, Ledger
+from slurm.ledger import Ledger, LedgerEntry
 
 TINY = ("--dataset", "walkers:tiny", "--set", "epochs=1")
 
@@ -32,7 +32,7 @@ def planned(name, **choice):
     return list(experiments(SUITES.get(name)(), Choice(**choice)))
 
 
-def test_every_suite_serves_for_walkers():
+def test_every_suite_runs_on_walkers():
     for name in SUITES.names():
         for each in planned(name, datasets=("walkers",), seeds=1):
             assert each.experiment.dataset.startswith("walkers")
@@ -40,14 +40,14 @@ def test_every_suite_serves_for_walkers():
 
 
 @pytest.mark.parametrize("name", ["table2", "table3", "table4", "table5"])
-def test_rows_of_the_papers_tables_are_spelled_as_the_paper_spells_them(name):
+def test_row_labels_are_the_papers(name):
     suite = SUITES.get(name)()
     printed = read(suite.paper)
     for dataset in suite.datasets:
         assert {row.label for row in suite.rows(dataset)} <= set(printed.method[printed.train == dataset])
 
 
-def test_table4_has_the_papers_seven_rows_and_trains_the_one_that_stands_twice_once():
+def test_table4():
     suite = SUITES.get("table4")()
     assert len(suite.rows("mars")) == 7
     found = planned("table4", datasets=("mars",), seeds=1)
@@ -59,7 +59,7 @@ def test_table4_has_the_papers_seven_rows_and_trains_the_one_that_stands_twice_o
     assert asked["ResNet-50"]["height"] == 256
 
 
-def test_ilidsvid_is_measured_over_ten_splits_and_with_flow_in_table2_alone():
+def test_table2_uses_flow_for_ilidsvid_only():
     found = planned("table2", seeds=2)
     ilids = [each.experiment for each in found if each.experiment.dataset == "ilidsvid"]
     assert len(ilids) == 20
@@ -68,7 +68,7 @@ def test_ilidsvid_is_measured_over_ten_splits_and_with_flow_in_table2_alone():
     assert {each.experiment.method for each in found if each.experiment.dataset == "mars"} == {"mean+afa"}
 
 
-def test_table5_goes_both_ways_and_between_two_worlds_of_walkers():
+def test_table5_goes_both_ways():
     places = {(each.experiment.dataset, each.experiment.test) for each in planned("table5", seeds=1)}
     assert places == {("mars", "dukev"), ("dukev", "mars")}
     drawn = planned("table5", datasets=("walkers:tiny",), seeds=1)
@@ -78,7 +78,7 @@ def test_table5_goes_both_ways_and_between_two_worlds_of_walkers():
     }
 
 
-def test_the_plain_noiseless_and_the_full_method_are_among_the_factors():
+def test_factors():
     settings = [each.experiment.settings for each in planned("factors", datasets=("walkers",), seeds=1)]
     asked = {(each["classification"], each["sigma"], each["lambda"]) for each in settings}
     assert len(asked) == 8
@@ -92,19 +92,23 @@ def _any_code(monkeypatch):
 
 
 @pytest.mark.usefixtures("_any_code")
-def test_a_state_says_where_an_experiment_stands_and_why(make_record):
+def test_states(make_record):
     one, two, three, four, five, six = (each for each in planned("table4", datasets=("walkers",), seeds=1))
     here = {"walkers/0": {"today"}}
 
     def measured(each, data, code="this"):
-        return make_record(experiment=replace(each.experiment, data=data, test_data=data, weights="w"), code=code)
+        return make_record(
+            experiment=replace(each.experiment, data=data, test_data=data, weights="w"), code=code, phases={}
+        )
 
     found = [measured(one, "today"), measured(two, "yesterday"), measured(three, "today", "other")]
     begun = [
         UnfinishedRun(RunFolder(None), four.experiment, "failed", "out of memory"),
         UnfinishedRun(RunFolder(None), five.experiment, "running", "epoch 3 of 40"),
     ]
-    words = [str(state) for state in states([one, two, three, four, five, six], known_states(found, begun, here), {})]
+    words = [
+        str(state) for state in states_of([one, two, three, four, five, six], states_by_request(found, begun, here), {})
+    ]
     assert words == [
         "done",
         "stale: other data: walkers",
@@ -114,11 +118,11 @@ def test_a_state_says_where_an_experiment_stands_and_why(make_record):
         "not run",
     ]
     again = [*found, measured(two, "today")]
-    assert [state.word for state in states([two], known_states(again, [], here), {})] == ["done"]
-    assert str(states([six], {}, {"walkers": "no folder"})[0]) == "data set absent: no folder"
+    assert [state.name for state in states_of([two], states_by_request(again, [], here), {})] == ["done"]
+    assert str(states_of([six], {}, {"walkers": "no folder"})[0]) == "data set absent: no folder"
 
 
-def test_the_time_left_follows_from_recorded_frames_a_second(make_record):
+def test_time_left_from_recorded_speed(make_record):
     mean, qan = planned("table4", datasets=("walkers",), seeds=1)[:2]
     settings = {**mean.experiment.settings, "epochs": 10, "clip_frames": 5}
     ran = make_record(
@@ -127,14 +131,14 @@ def test_the_time_left_follows_from_recorded_frames_a_second(make_record):
         phases={"train": Phase(10, 1000, 100), "extract": Phase(2, 300, 150)},
     )
     # 40 epochs of 20 clips of 7 frames = 5,600 frames: 56 s, and 2 s of extraction
-    assert seconds(mean.experiment, [ran]) == pytest.approx(58)
-    assert seconds(qan.experiment, [ran]) == pytest.approx(58)  # another baseline on the same backbone
+    assert estimate_seconds(mean.experiment, [ran]) == pytest.approx(58)
+    assert estimate_seconds(qan.experiment, [ran]) == pytest.approx(58)  # another baseline on the same backbone
     bigger = replace(mean.experiment, settings={**mean.experiment.settings, "backbone": "resnet50"})
-    assert seconds(bigger, [ran]) is None
-    assert [spelled(each) for each in (45, 750, 12_000, 190_000)] == ["45 s", "12 min", "3 h 20 min", "2 d 4 h"]
+    assert estimate_seconds(bigger, [ran]) is None
+    assert [format_duration(each) for each in (45, 750, 12_000, 190_000)] == ["45 s", "12 min", "3 h 20 min", "2 d 4 h"]
 
 
-def test_a_run_under_way_says_what_it_still_takes_by_runs_like_it(make_record):
+def test_time_left_of_a_running_experiment(make_record):
     each, like = planned("table4", datasets=("walkers",), seeds=2)[::6]
     settings = each.experiment.settings
     frames = (
@@ -143,15 +147,15 @@ def test_a_run_under_way_says_what_it_still_takes_by_runs_like_it(make_record):
     phases = {"train": Phase(1.0, frames, 50 * settings["clip_frames"]), "extract": Phase(1.0, 0, 1.0)}
     done = make_record(experiment=like.experiment, phases=phases)
     begun = UnfinishedRun(RunFolder(None), each.experiment, "running", "epoch 10 of 40", 10 / 40)
-    (state,) = states([each], known_states([done], [begun], {}), {})
+    (state,) = states_of([each], states_by_request([done], [begun], {}), {})
     assert state.detail == "epoch 10 of 40, about 60 s left"
-    (alone,) = states([each], known_states([], [begun], {}), {})
+    (alone,) = states_of([each], states_by_request([], [begun], {}), {})
     assert alone.detail == "epoch 10 of 40"
-    (by_itself,) = states([each], known_states([], [begun._replace(left=60.0)], {}), {})
+    (by_itself,) = states_of([each], states_by_request([], [begun._replace(left=60.0)], {}), {})
     assert by_itself.detail == "epoch 10 of 40, about 60 s left"
 
 
-def test_the_first_run_of_its_kind_is_judged_by_its_own_last_epoch(results):
+def test_time_left_from_the_last_epoch(results):
     (each,) = planned("fig3b", datasets=("walkers:tiny",), seeds=1)[:1]
     folder = RunFolder(results / each.experiment.name)
     folder.path.mkdir(parents=True)
@@ -165,7 +169,7 @@ def test_the_first_run_of_its_kind_is_judged_by_its_own_last_epoch(results):
         assert found.left == left
 
 
-def test_a_suite_runs_what_is_missing_and_nothing_else(bench, results):
+def test_suite_runs_only_what_is_missing(bench, results):
     first = bench("suite", "run", "--seeds", 1, "fig3b", *TINY)
     assert first.status == 0, first.err
     assert "fig3b: 6 of 6 done (0 of them before), 0 failed, 0 skipped" in first.out
@@ -177,7 +181,7 @@ def test_a_suite_runs_what_is_missing_and_nothing_else(bench, results):
     assert {file: file.stat().st_mtime_ns for file in results.glob("*/record.json")} == written
 
 
-def test_a_plan_by_records_of_a_gpu_counts_gpu_hours(bench, results):
+def test_plan_counts_gpu_hours(bench, results):
     assert bench("run", "--method", "mean+afa", *TINY).status == 0
     assert "GPU" not in bench("plan", "fig3b", *TINY, "--seeds", 1).out
     (file,) = results.glob("*/record.json")
@@ -191,7 +195,7 @@ def test_a_plan_by_records_of_a_gpu_counts_gpu_hours(bench, results):
     assert float(found[1]) == pytest.approx(hours, rel=0.01)
 
 
-def test_a_folder_of_recipes_gives_each_method_its_own(tmp_path):
+def test_folder_of_recipes(tmp_path):
     for number, name in enumerate(("mean", "qan", "lstm", "cnn3d", "qan+afa"), 1):
         (tmp_path / f"{name}.toml").write_text(f'extends = "small"\nlr = {number}e-4\n')
 
@@ -208,7 +212,7 @@ def test_a_folder_of_recipes_gives_each_method_its_own(tmp_path):
     assert rates(SUITES.get("families")())[:4] == [1e-4, 2e-4, 3e-4, 4e-4]
 
 
-def test_a_folder_that_is_called_like_a_recipe_is_not_taken_for_one(tmp_path, monkeypatch):
+def test_folder_named_like_a_recipe(tmp_path, monkeypatch):
     for name in ("small", "mars"):
         (tmp_path / name).mkdir()
     usual = [each.arguments for each in experiments(Single("mean"), Choice(("mars",), 1))]
@@ -218,23 +222,23 @@ def test_a_folder_that_is_called_like_a_recipe_is_not_taken_for_one(tmp_path, mo
     assert len(planned("table4", datasets=("walkers",), seeds=1, recipe="small")) == 6
 
 
-def test_a_failure_before_a_run_had_its_folder_is_forgotten_once_it_begins(results):
+def test_early_failure_is_dropped_when_the_run_begins(results):
     (each,) = planned("table3", seeds=1)
     note_early_failure(results, each.experiment, "no such weights")
-    assert known_states([], unfinished_runs(results), {})[each.experiment.request_hash].word == "failed"
+    assert states_by_request([], unfinished_runs(results), {})[each.experiment.request_hash].name == "failed"
     begun = replace(each.experiment, data="d")
     start_run(RunFolder(results / begun.name), begun, "code")
     assert [found.state for found in unfinished_runs(results)] == ["stopped"]
 
 
-def test_a_suite_that_trains_nothing_says_so(bench):
+def test_suite_that_trains_nothing(bench):
     for verb in ("show", "run"):
         answer = bench("suite", verb, "table1")
         assert (answer.status, answer.out) == (2, "")
         assert "trains nothing" in answer.err
 
 
-def test_a_suite_is_exported_and_tabulated_from_the_file(bench, results, tmp_path):
+def test_export_and_table_from_the_file(bench, results, tmp_path):
     assert bench("suite", "export", "fig3b", tmp_path / "none.parquet", *TINY, "--seeds", 1).status == 2
     bench("suite", "run", "fig3b", *TINY, "--seeds", 1)
     bench("run", "--method", "max", "--dataset", "walkers:tiny", "--epochs", 0)
@@ -245,7 +249,7 @@ def test_a_suite_is_exported_and_tabulated_from_the_file(bench, results, tmp_pat
     assert "undecided" in bench("verdict", "--from", file, "--from", file).out
 
 
-def test_a_suite_goes_on_after_a_failed_run_and_a_plugin_adds_one(bench, results, tmp_path):
+def test_suite_continues_after_a_failure(bench, results, tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(
         "from baselines.interface.registry import register\n"
@@ -263,7 +267,7 @@ def test_a_suite_goes_on_after_a_failed_run_and_a_plugin_adds_one(bench, results
     assert "failed: walkers:tiny: bad (mean), seed 0: " in answer.out
     assert "nowhere.pth" in answer.out
     assert len(list(results.glob("*/record.json"))) == 1
-    # It failed before it knew its weights, and so what it is; that is remembered, and it is tried again.
+    # It failed before its weights and thus its name were known. The failure is remembered, and the run is tried again.
     asked = ("mine", *TINY, "--seeds", 1, "--plugin", file)
     assert re.search(r"failed: .*nowhere\.pth", bench("plan", *asked).out)
     assert re.search(r"bad \(mean\) +0/1 +failed", bench("table", *asked).out)
@@ -272,19 +276,19 @@ def test_a_suite_goes_on_after_a_failed_run_and_a_plugin_adds_one(bench, results
     assert len(list(results.iterdir())) == 2
 
 
-# Settings of which docs/paper-notes.md speaks and `choices` does not try, and why.
+# Settings in docs/paper-notes.md that `choices` does not try, with the reason.
 ELSEWHERE = {
-    **dict.fromkeys(("target", "shuffle"), "suites of their own: matrix, controls"),
-    **dict.fromkeys(("flow", "flow_weights"), "of the flow baselines alone"),
-    "dropout": "of the recurrent baselines alone",
-    "statistics_shares": "of several processes alone",
+    **dict.fromkeys(("target", "shuffle"), "in other suites: matrix, controls"),
+    **dict.fromkeys(("flow", "flow_weights"), "flow baselines only"),
+    "dropout": "recurrent baselines only",
+    "statistics_shares": "several processes only",
     **dict.fromkeys(("height", "width", "weights", "backbone", "clip_frames"), "another network, or the data set's"),
     **dict.fromkeys(("epochs", "lr", "lr_step", "lr_gamma"), "printed in the paper; the search of `bench tune`"),
-    **dict.fromkeys(("holdout", "tuning_trials", "precision", "threads"), "how, and not what, is run"),
+    **dict.fromkeys(("holdout", "tuning_trials", "precision", "threads"), "how a run is carried out, not what it is"),
 }
 
 
-def test_every_open_setting_of_the_notes_is_tried_by_choices():
+def test_choices_cover_the_notes():
     notes = (Path(__file__).parents[3] / "docs" / "paper-notes.md").read_text()
     named = {key for said in re.findall(r"\*Setting:\*([^;.]*)", notes) for key in re.findall(r"`(\w+)`", said)} & set(
         KEYS
@@ -292,26 +296,26 @@ def test_every_open_setting_of_the_notes_is_tried_by_choices():
     tried = {change.partition("=")[0] for changes in CHOICES for change in changes}
     assert named - tried == set(ELSEWHERE) & named
     assert not tried & set(ELSEWHERE)
-    # None says what is chosen already, and drawn data's backbone lacks a choice that ResNets have.
+    # None repeats the chosen value, and the backbone of drawn data lacks a setting of ResNets.
     assert len(planned("choices", seeds=1)) == len(CHOICES) + 1
-    assert len(planned("choices", datasets=("walkers",), seeds=1)) == len(CHOICES) + 1 - len(ONLY)
-    assert sorted(ONLY["last_stride=2",]) == strided()
+    assert len(planned("choices", datasets=("walkers",), seeds=1)) == len(CHOICES) + 1 - len(BACKBONES_WITH)
+    assert sorted(BACKBONES_WITH["last_stride=2",]) == strided()
 
 
 @pytest.mark.parametrize("choice", [{}, {"datasets": ("walkers",)}, {"quick": True}])
-def test_every_network_of_choices_can_be_built(choice):
+def test_choices_can_be_built(choice):
     asked = [each.experiment.settings for each in planned("choices", seeds=1, **choice)]
     for backbone, last_stride in {(settings["backbone"], settings["last_stride"]) for settings in asked}:
         build_backbone(backbone, "none", last_stride)
 
 
-def test_what_was_submitted_is_left_to_its_job(bench, results):
+def test_submitted_experiments_are_left_alone(bench, results):
     these = planned("fig3b", datasets=("walkers:tiny",), seeds=1, changes=("epochs=1",))
     asked = [each.experiment.request_hash for each in these]
     ledger = Ledger(results)
     with ledger.lock():
         ledger.add(
-            Entry(key, key, str(job), "local", "batches/x", "2026-01-01", "far") for job, key in enumerate(asked)
+            LedgerEntry(key, key, str(job), "local", "batches/x", "2026-01-01", "far") for job, key in enumerate(asked)
         )
     answer = bench("suite", "run", "fig3b", *TINY, "--seeds", 1)
     assert "0 of 6 done (0 of them before), 0 failed, 6 skipped" in answer.out
@@ -320,7 +324,7 @@ def test_what_was_submitted_is_left_to_its_job(bench, results):
     assert "queued: on far" in bench("plan", "fig3b", *TINY, "--seeds", 1).out
 
 
-def test_a_data_set_that_is_absent_is_skipped_with_the_reason(bench):
+def test_missing_data_set_is_skipped(bench):
     answer = bench("suite", "run", "table3", "--seeds", 1)
     assert answer.status == 1
     assert "1 skipped" in answer.out
@@ -330,7 +334,7 @@ def test_a_data_set_that_is_absent_is_skipped_with_the_reason(bench):
     assert plan.count("data set absent\n") == 2
 
 
-def test_a_suite_that_is_stopped_says_so_and_goes_on(results):
+def test_stopped_suite(results):
     command = [sys.executable, "-m", "benchmarks.cli", "suite", "run", "table4", *TINY[:2], "--set", "epochs=200"]
     with subprocess.Popen(
         [*command, "--seeds", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -30,7 +30,7 @@ def root(tmp_path, request):
     return tmp_path
 
 
-def test_folders_become_tracklets_in_the_order_of_time(root):
+def test_folders_become_tracklets(root):
     table = check(DukeV().read(root, 0), "dukev")
     assert [(r.subset, r.pid, r.camid, r.tracklet, len(r.frames)) for r in table.itertuples()] == [
         ("train", 7, 6, "0007/0003", 3),
@@ -43,31 +43,31 @@ def test_folders_become_tracklets_in_the_order_of_time(root):
     assert [name.partition("F")[2][:4] for name in table.frames[0]] == ["0001", "0007", "0099"]
 
 
-def test_notes_say_how_many_queries_the_gallery_already_holds(root):
+def test_notes_count_queries_in_the_gallery(root):
     assert "1 of the 1 queries" in DukeV().notes(DukeV().read(root, 0))[0]
     tracklet(root, "query/1500/0201", 1, [2])  # the person and camera are in the gallery, the frames are not
     assert "1 of the 2 queries" in DukeV().notes(DukeV().read(root, 0))[0]
 
 
-def test_frames_of_two_cameras_in_one_tracklet_are_refused(root):
+def test_tracklet_of_two_cameras_is_refused(root):
     (root / "train/0007/0003/0007C5F0100X00001.jpg").touch()
     with pytest.raises(UserError, match=r"0003: .* of one camera, this one holds \[5, 6\]"):
         DukeV().read(root, 0)
 
 
-def test_a_foreign_name_is_refused(root):
+def test_unknown_frame_name_is_refused(root):
     (root / "train/0007/0003/frame1.jpg").touch()
     with pytest.raises(UserError, match=r"frame1\.jpg: not named as"):
         DukeV().read(root, 0)
 
 
-def test_an_empty_tracklet_is_named(root):
+def test_empty_tracklet_is_refused(root):
     (root / "gallery/1500/0300").mkdir()
     with pytest.raises(UserError, match="1500/0300: holds no frames"):
         DukeV().read(root, 0)
 
 
-def test_every_fault_is_found_and_what_is_sound_is_read(root):
+def test_all_faults_are_collected(root):
     (root / "query").rename(root / "elsewhere")
     (root / "train/0008").mkdir()
     (root / "train/people").mkdir()
@@ -88,18 +88,18 @@ def test_every_fault_is_found_and_what_is_sound_is_read(root):
     assert len(refused.value.table.frames[0]) == 3
 
 
-def test_a_frame_is_numbered_by_f_and_not_by_its_place_in_the_video():
+def test_frames_are_numbered_by_f():
     names = ["0001_C6_F0099_X30823.jpg", "0001C6F0099X30823.jpg"]
     assert [int(DukeV.frame_name.fullmatch(name)["frame"]) for name in names] == [99, 99]
 
 
-def test_a_missing_folder_is_named_and_no_download_is_offered(root):
+def test_missing_folder_offers_no_download(root):
     (root / "query").rename(root / "elsewhere")
     with pytest.raises(UserError, match=r"query: not found; .*<pid>/<tracklet>.*withdrawn by its authors in 2019"):
         DukeV().read(root, 0)
 
 
-def test_folders_that_cannot_be_read_are_findings_beside_the_others(root, monkeypatch):
+def test_unreadable_folders_are_faults(root, monkeypatch):
     listed = os.scandir
 
     def scandir(folder):

@@ -30,7 +30,7 @@ def root(tmp_path):
     return write(tmp_path, [2, 5, 30, 319], [[1, 2, 3, 4], [4, 1, 3, 2]])
 
 
-def test_a_split_names_places_in_the_sorted_folders_and_its_first_half_is_for_test(root):
+def test_first_half_of_a_split_is_for_test(root):
     table = check(ILidsVid().read(root, 1), "ilidsvid")  # places 4 and 1 are persons 319 and 2
     rows = {(r.subset, r.pid, r.camid) for r in table.itertuples()}
     assert rows == {
@@ -42,13 +42,13 @@ def test_a_split_names_places_in_the_sorted_folders_and_its_first_half_is_for_te
     assert set(first.pid[first.subset == "query"]) == {2, 5}
 
 
-def test_frames_are_in_the_order_of_time(root):
+def test_frames_are_in_time_order(root):
     frames = ILidsVid().read(root, 0).frames[0]
     assert [name[-9:] for name in frames] == ["00009.png", "00317.png", "01200.png"]
     assert all((root / name).is_file() for name in frames)
 
 
-def test_a_missing_person_is_refused_rather_than_shifting_the_split(root):
+def test_missing_person_is_refused(root):
     for camera in (1, 2):
         shutil.rmtree(root / f"i-LIDS-VID/sequences/cam{camera}/person005")
     with pytest.raises(UserError, match=r"split 0 orders 4 persons, .*cam2 hold 3"):
@@ -56,7 +56,7 @@ def test_a_missing_person_is_refused_rather_than_shifting_the_split(root):
 
 
 @pytest.mark.parametrize("camera", [1, 2])
-def test_a_person_missing_in_one_camera_shifts_no_other(root, camera):
+def test_missing_person_shifts_no_other(root, camera):
     sound = {(r.subset, r.pid, r.camid) for r in ILidsVid().read(root, 1).itertuples()}
     shutil.rmtree(root / f"i-LIDS-VID/sequences/cam{camera}/person005")
     with pytest.raises(StructureError, match=rf"cam{camera}/person005: not found") as refused:
@@ -66,34 +66,34 @@ def test_a_person_missing_in_one_camera_shifts_no_other(root, camera):
     assert len(refused.value.faults) == 1
 
 
-def test_a_split_that_the_file_does_not_hold_is_refused(root):
+def test_missing_split_is_refused(root):
     with pytest.raises(UserError, match="split 2 orders 0 persons"):
         ILidsVid().read(root, 2)
 
 
-def test_a_wrongly_named_frame_is_named(root):
+def test_unknown_frame_name_is_refused(root):
     (root / "i-LIDS-VID/sequences/cam1/person005/a copy.png").touch()
     with pytest.raises(UserError, match=r"person005/a copy\.png: not named as cam1_person001_00317\.png"):
         ILidsVid().read(root, 0)
 
 
-def test_a_frame_is_numbered_by_the_last_digits_of_its_name():
+def test_frames_are_numbered_by_the_last_digits():
     assert ILidsVid.frame_name.fullmatch("cam1_person001_00317.png")["frame"] == "00317"
 
 
-def test_a_person_missing_in_the_second_camera_is_named(root):
+def test_missing_second_view_is_refused(root):
     shutil.rmtree(root / "i-LIDS-VID/sequences/cam2/person030")
     with pytest.raises(UserError, match=r"cam2/person030: not found"):
         ILidsVid().read(root, 0)
 
 
-def test_missing_splits_are_named(root):
+def test_missing_split_file_is_refused(root):
     (root / SPLITS).unlink()
     with pytest.raises(UserError, match=r"train_test_splits_ilidsvid\.mat: not found; the root must hold"):
         ILidsVid().read(root, 0)
 
 
-def test_the_official_splits_give_150_and_150_persons(tmp_path, shared):
+def test_official_splits(tmp_path, shared):
     official = shared("ilids-vid") / "train_test_splits_ilidsvid.mat"
     order = scipy.io.loadmat(official)["ls_set"].astype(int)
     persons = [number for number in range(1, 320) if number % 16][:300]  # numbers go up to 319, with gaps

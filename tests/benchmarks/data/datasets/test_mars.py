@@ -3,7 +3,7 @@ import pytest
 import scipy.io
 
 from baselines.interface.errors import UserError
-from benchmarks.data.dataset import StructureError, matlab
+from benchmarks.data.dataset import StructureError, read_matlab
 from benchmarks.data.datasets.mars import Mars, mars_table
 from benchmarks.data.table import check, statistics
 
@@ -32,7 +32,7 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_rows_of_the_tables_become_tracklets(root):
+def test_rows_become_tracklets(root):
     table = check(Mars().read(root, 0), "mars")
     rows = [(r.subset, r.pid, r.camid, r.tracklet, r.frames[0], len(r.frames)) for r in table.itertuples()]
     assert rows == [
@@ -47,14 +47,14 @@ def test_rows_of_the_tables_become_tracklets(root):
     assert table.frames[1][-1].endswith("F003.jpg")  # rows are inclusive: the last frame belongs to the tracklet
 
 
-def test_names_out_of_order_within_a_tracklet_are_sorted(root):
+def test_frames_are_sorted(root):
     file = root / "info/train_name.txt"
     names = file.read_text().split()
     file.write_text("\n".join([*names[:2], names[4], names[2], names[3]]))
     assert Mars().read(root, 0).frames[1] == [f"bbox_train/0007/0007C6T0002F00{n}.jpg" for n in (1, 2, 3)]
 
 
-def test_a_name_file_shifted_by_one_is_refused(root):
+def test_shifted_names_are_refused(root):
     file = root / "info/test_name.txt"
     names = file.read_text().split()
     file.write_text("\n".join([*names[1:], names[0]]))
@@ -62,7 +62,7 @@ def test_a_name_file_shifted_by_one_is_refused(root):
         Mars().read(root, 0)
 
 
-def test_a_name_file_of_another_length_is_refused(root):
+def test_missing_names_are_refused(root):
     file = root / "info/train_name.txt"
     file.write_text("\n".join(file.read_text().split()[:-1]))
     with pytest.raises(UserError, match=r"train_name\.txt: 4 names, but tracks_train_info\.mat goes to 5"):
@@ -70,13 +70,13 @@ def test_a_name_file_of_another_length_is_refused(root):
 
 
 @pytest.mark.parametrize("row", [0, 6])
-def test_a_query_row_outside_the_test_table_is_refused(root, row):
+def test_query_outside_the_table_is_refused(root, row):
     scipy.io.savemat(root / "info/query_IDX.mat", {"query_IDX": np.array([[3, row]])})
     with pytest.raises(UserError, match=rf"query_IDX\.mat: row {row} is not one of the 5"):
         Mars().read(root, 0)
 
 
-def test_every_fault_is_found_and_what_is_sound_is_read(root):
+def test_all_faults_are_collected(root):
     (root / "info/train_name.txt").write_text("0001C1T0001F001.jpg")
     names = names_of(TEST)
     (root / "info/test_name.txt").write_text("\n".join([*names[:3], names[4], names[3], *names[5:]]))
@@ -95,7 +95,7 @@ def test_every_fault_is_found_and_what_is_sound_is_read(root):
     assert rows == [("gallery", -1, 1), ("query", 2, 4), ("gallery", 2, 3)]
 
 
-def test_all_missing_parts_are_found_at_once(root):
+def test_all_missing_parts_are_listed(root):
     for part in ("info/query_IDX.mat", "info/test_name.txt"):
         (root / part).unlink()
     with pytest.raises(StructureError) as refused:
@@ -104,26 +104,26 @@ def test_all_missing_parts_are_found_at_once(root):
 
 
 @pytest.mark.parametrize("part", ["bbox_train", "info/train_name.txt", "info/query_IDX.mat"])
-def test_a_missing_part_is_named_with_what_the_root_must_hold(root, part):
+def test_missing_part_says_what_the_root_needs(root, part):
     (root / part).rename(root / "elsewhere")
     with pytest.raises(UserError, match=rf"{part}: not found; the root must hold bbox_train/, bbox_test/ and info/"):
         Mars().read(root, 0)
 
 
-def test_a_damaged_or_foreign_matlab_file_is_named(root):
+def test_bad_matlab_file_is_refused(root):
     file = root / "info/query_IDX.mat"
     with pytest.raises(UserError, match=r"query_IDX\.mat: holds no variable 'ls_set'"):
-        matlab(file, "ls_set")
+        read_matlab(file, "ls_set")
     file.write_bytes(file.read_bytes()[:150])
     with pytest.raises(UserError, match=r"query_IDX\.mat: not a readable MATLAB file"):
         Mars().read(root, 0)
 
 
-def test_the_official_tables_give_every_published_count(shared):
+def test_published_counts(shared):
     info = shared("mars-info")
 
     def official(half):
-        rows = matlab(info / f"tracks_{half}_info.mat", f"track_{half}_info")
+        rows = read_matlab(info / f"tracks_{half}_info.mat", f"track_{half}_info")
         tracklets = [line.split()[0] for line in (info / f"{half}_tracklets.txt").read_text().splitlines()]
         names = [
             f"{tracklet.split('/')[1]}F{number:03d}.jpg"
@@ -134,7 +134,7 @@ def test_the_official_tables_give_every_published_count(shared):
 
     train, train_names, train_tracklets = official("train")
     test, test_names, test_tracklets = official("test")
-    query_rows = matlab(info / "query_IDX.mat", "query_IDX").ravel()
+    query_rows = read_matlab(info / "query_IDX.mat", "query_IDX").ravel()
     table = check(mars_table(train_names, test_names, train, test, query_rows), "mars")
 
     counts = statistics(table)

@@ -26,7 +26,7 @@ def root(tmp_path):
     return write(tmp_path, persons, splits)
 
 
-def test_camera_a_asks_and_camera_b_answers_for_the_persons_of_the_split(root):
+def test_camera_a_is_query_and_b_gallery(root):
     table = check(Prid2011().read(root, 1), "prid2011")
     assert {(r.subset, r.pid, r.camid) for r in table.itertuples()} == {
         *(("query", pid, 1) for pid in (1, 4)),
@@ -37,20 +37,20 @@ def test_camera_a_asks_and_camera_b_answers_for_the_persons_of_the_split(root):
     assert query.frames == [f"prid_2011/multi_shot/cam_a/person_0004/{n}.png" for n in ("0001", "0002", "0010")]
 
 
-def test_a_person_of_the_split_without_a_folder_is_named(root):
+def test_missing_person_is_refused(root):
     shutil.rmtree(root / "prid_2011/multi_shot/cam_b/person_0004")
     with pytest.raises(UserError, match=r"cam_b/person_0004: not found"):
         Prid2011().read(root, 0)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '[{"train": []}]', "[[]]", '[{"train": 1, "test": 2}]'])
-def test_a_damaged_split_file_is_named(root, text):
+def test_damaged_split_file_is_refused(root, text):
     (root / "splits_prid2011.json").write_text(text)
     with pytest.raises(UserError, match=r"splits_prid2011\.json: split 0 is not"):
         Prid2011().read(root, 0)
 
 
-def test_the_official_splits_give_89_and_89_persons(tmp_path, shared):
+def test_official_splits(tmp_path, shared):
     splits = json.loads((shared("prid2011") / "splits_prid2011.json").read_text())
     assert len(splits) == Prid2011.splits
     persons = sorted({*splits[0]["train"], *splits[0]["test"]})

@@ -1,4 +1,4 @@
-"""What a job runs is what was there when it was submitted."""
+"""A job runs the code, plug-ins and recipes as they were when it was submitted."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.experiments.settings import resolve
-from benchmarks.scheduling.jobs import freeze, variables
+from benchmarks.scheduling.tasks import copy_code, job_environment
 from benchmarks.suites.suite import Choice, Single, experiments
 
 
@@ -23,14 +23,14 @@ def given(tmp_path) -> dict[str, Path]:
     return files
 
 
-def test_plug_ins_and_recipes_that_are_files_are_copied_with_what_they_extend(given, tmp_path):
+def test_plugins_and_recipes_are_copied(given, tmp_path):
     passed = ("--plugin", str(given["slow.py"]))
     choice = Choice(("walkers:tiny",), 2, recipe=str(given["mine.toml"]), passed=passed)
     planned = list(experiments(Single("mean"), choice))
     before = resolve(str(given["mine.toml"]), "mean")
     assert (before.epochs, before.weights) == (3, "C:\\é.pth")
-    frozen = freeze(planned, tmp_path / "code")
-    assert freeze(planned, tmp_path / "code") == frozen
+    frozen = copy_code(planned, tmp_path / "code")
+    assert copy_code(planned, tmp_path / "code") == frozen
     for file in given.values():
         file.write_text("an edit that is half done")
     words = frozen.command(planned[0].arguments)
@@ -39,10 +39,10 @@ def test_plug_ins_and_recipes_that_are_files_are_copied_with_what_they_extend(gi
     assert Path(asked["--recipe"]).stem == planned[0].experiment.recipe == "mine"
     assert Path(asked["--plugin"]).read_text() == "# a plug-in"
     assert {"--method": "mean", "--seed": "0"}.items() <= asked.items()
-    assert (frozen.folder / "benchmarks" / "run.py").exists()
+    assert (frozen.folder / "benchmarks" / "engine" / "run.py").exists()
 
 
-def test_a_job_runs_the_copy_also_in_a_folder_that_holds_the_code(tmp_path):
+def test_job_runs_the_copied_code(tmp_path):
     for place in ("copy", "checkout"):
         (tmp_path / place / "benchmarks").mkdir(parents=True)
         (tmp_path / place / "benchmarks" / "__init__.py").write_text("")
@@ -50,13 +50,13 @@ def test_a_job_runs_the_copy_also_in_a_folder_that_holds_the_code(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.cli"],
         cwd=tmp_path / "checkout",
-        env={**os.environ, **variables(tmp_path / "copy")},
+        env={**os.environ, **job_environment(tmp_path / "copy")},
         capture_output=True,
         text=True,
     )
     assert done.stdout == "copy\n"
 
 
-def test_a_recipe_of_ours_is_named_and_not_copied(tmp_path):
+def test_builtin_recipe_is_not_copied(tmp_path):
     planned = list(experiments(Single("mean"), Choice(("walkers:tiny",), 1, recipe="small")))
-    assert freeze(planned, tmp_path).command(planned[0].arguments)[3:] == planned[0].arguments
+    assert copy_code(planned, tmp_path).command(planned[0].arguments)[3:] == planned[0].arguments

@@ -1,4 +1,4 @@
-"""Verbs that make results: what a run leaves behind, on other data, and of features from outside."""
+"""Verbs that train and evaluate: run, eval, score, features."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from benchmarks.runs.store import load_records, read_record
 RUN = ("run", "--dataset", "walkers:tiny", "--set", "epochs=1")
 
 
-def test_a_run_leaves_everything_that_a_reader_needs_and_runs_once(bench, results):
+def test_run_writes_all_files_once(bench, results):
     first = bench(*RUN, "--method", "qan+afa")
     assert first.status == 0
     assert "qan+afa" in first.out
@@ -40,7 +40,7 @@ def test_a_run_leaves_everything_that_a_reader_needs_and_runs_once(bench, result
     assert folder.record.stat().st_mtime_ns > times
 
 
-def test_metrics_follow_from_the_results_a_query(finished):
+def test_metrics_follow_from_query_results(finished):
     folder, record = finished
     queries = pd.read_parquet(folder.queries)
     for row in record.metrics:
@@ -51,7 +51,7 @@ def test_metrics_follow_from_the_results_a_query(finished):
         assert pytest.approx((part.first_hit_rank <= 5).mean()) == row.R5
 
 
-def test_multiply_adds_of_the_small_backbone_are_those_counted_by_hand(finished):
+def test_multiply_adds_of_small_backbone(finished):
     _, record = finished
     by_hand = sum(
         (32 >> s) * (16 >> s) * 9 * a * b for s, a, b in ((1, 3, 32), (2, 32, 64), (3, 64, 128), (3, 128, 256))
@@ -59,30 +59,30 @@ def test_multiply_adds_of_the_small_backbone_are_those_counted_by_hand(finished)
     assert record.cost.multiply_adds == pytest.approx(by_hand)
 
 
-def test_multiply_adds_of_an_lstm_are_those_counted_by_hand():
+def test_multiply_adds_of_lstm():
     settings = resolve("small", "lstm")
     counted = {method: cost(build_model(method, 2, settings, seed=0)[0], settings) for method in ("mean", "lstm")}
     (lstm,) = [
         module for module in build_model("lstm", 2, settings, seed=0)[0].modules() if isinstance(module, torch.nn.LSTM)
     ]
     by_hand = 4 * lstm.hidden_size * (lstm.input_size + lstm.hidden_size)  # four gates, from the input and the state
-    by_hand += lstm.input_size * lstm.hidden_size  # the path beside them
+    by_hand += lstm.input_size * lstm.hidden_size  # the parallel linear path
     assert counted["lstm"].multiply_adds - counted["mean"].multiply_adds == pytest.approx(by_hand)
 
 
-def test_a_model_is_evaluated_on_another_data_set(bench, finished, results):
+def test_eval_on_another_dataset(bench, finished, results):
     _, record = finished
     answer = bench("eval", record.name, "--dataset", "walkers@2:tiny")
     assert answer.status == 0
     assert "walkers:tiny to walkers@2:tiny" in answer.out
     assert len(load_records(results)) == 2
     assert bench("eval", record.name, "--dataset", "walkers@2:tiny").out == answer.out
-    here = bench("eval", record.name, "--dataset", "walkers@1:tiny")  # another name of the same world
+    here = bench("eval", record.name, "--dataset", "walkers@1:tiny")  # another name of the same data set
     assert here.status == 0
-    assert len(load_records(results)) == 2  # on its own data set it is the same run
+    assert len(load_records(results)) == 2  # its own data set gives no new run
 
 
-def test_exported_features_score_as_the_run_did(bench, finished, results, tmp_path):
+def test_exported_features_score_like_the_run(bench, finished, results, tmp_path):
     _, record = finished
     answer = bench("features", record.name, "--to", tmp_path / "out")
     assert answer.status == 0
@@ -95,11 +95,11 @@ def test_exported_features_score_as_the_run_did(bench, finished, results, tmp_pa
     ours = {row.protocol: row.mAP for row in record.metrics if row.feature == "before"}
     assert {row.protocol: row.mAP for row in theirs.metrics} == pytest.approx(ours)
     table = bench("table").out
-    assert "theirs (external) " in table  # and not starred: what it read is not the data set at hand
+    assert "theirs (external) " in table  # not marked as stale: it did not read the data set here
     assert "mean" in table
 
 
-def test_features_from_outside_may_be_parquet_and_are_checked(bench, tmp_path):
+def test_external_features_are_checked(bench, tmp_path):
     columns = {"feature": [[0.0, 1.0], [1.0, 0.0]], "pid": [1, 2], "camid": [0, 0], "tracklet": ["a", "b"]}
     pd.DataFrame(columns).to_parquet(tmp_path / "q.parquet")
     gallery = {key: np.array(value) for key, value in {**columns, "camid": [1, 1]}.items()}
@@ -128,7 +128,7 @@ def test_features_from_outside_may_be_parquet_and_are_checked(bench, tmp_path):
         ({}, "--method"),
     ],
 )
-def test_features_from_outside_that_would_give_no_honest_figure_are_refused(bench, results, tmp_path, change, message):
+def test_invalid_external_features(bench, results, tmp_path, change, message):
     columns = {"feature": np.eye(2), "pid": [1, 2], "camid": [0, 0], "tracklet": ["a", "b"]}
     np.savez(tmp_path / "q.npz", **columns)
     np.savez(tmp_path / "g.npz", **{**columns, "camid": [1, 1], **change})
@@ -140,35 +140,35 @@ def test_features_from_outside_that_would_give_no_honest_figure_are_refused(benc
     assert not list(results.glob("*"))
 
 
-def test_pids_that_are_whole_numbers_in_floats_are_taken(bench, tmp_path):
+def test_float_pids_are_accepted(bench, tmp_path):
     columns = {"feature": np.eye(2), "pid": [1.0, 2.0], "tracklet": ["a", "b"]}
     np.savez(tmp_path / "q.npz", **columns, camid=[0, 0])
     np.savez(tmp_path / "g.npz", **columns, camid=[1, 1])
     assert "100.0" in bench("score", "--query", tmp_path / "q.npz", "--gallery", tmp_path / "g.npz").out
 
 
-def test_features_of_others_hide_no_run_of_ours(bench, finished, tmp_path):
+def test_external_features_hide_no_run(bench, finished, tmp_path):
     folder, record = finished
     assert bench("features", record.name, "--to", tmp_path).status == 0
     files = {part: tmp_path / f"{record.name}-{part}.npz" for part in ("query", "gallery")}
     words = [word for part, file in files.items() for word in (f"--{part}", file)]
-    # As of a data set without the first of all protocols.
+    # As if the data set did not have the first protocol.
     folder.record.write_text(folder.record.read_text().replace('"official"', '"another"'))
     assert bench("score", *words, "--method", "COSAM", "--dataset", "walkers:tiny").status == 0
     rows = bench("table", "--format", "csv").out.splitlines()[1:]
     assert any(row.startswith("walkers:tiny,mean,1,") for row in rows)
 
 
-def test_features_are_not_extracted_where_they_cannot_be_written(bench, finished, tmp_path):
+def test_features_need_a_folder(bench, finished, tmp_path):
     (tmp_path / "taken").touch()
     answer = bench("features", finished[1].name, "--to", tmp_path / "taken")
     assert answer.status == 2
     assert answer.err.splitlines()[-1].startswith(f"bench: --to {tmp_path / 'taken'}: not a folder")
-    assert "query: " not in answer.err  # as progress begins
+    assert "query: " not in answer.err  # the progress of the extraction
     assert (tmp_path / "taken").read_bytes() == b""
 
 
-def test_weights_cut_short_are_named(bench, finished):
+def test_truncated_weights_are_reported(bench, finished):
     folder, record = finished
     folder.weights.write_bytes(folder.weights.read_bytes()[:1000])
     answer = bench("eval", record.name, "--dataset", "walkers@2:tiny")
@@ -177,7 +177,7 @@ def test_weights_cut_short_are_named(bench, finished):
     assert "--fresh" in answer.err.splitlines()[-1]
 
 
-def test_features_that_are_no_numbers_are_refused(bench, tmp_path):
+def test_non_numeric_features(bench, tmp_path):
     for number, feature in enumerate((np.array([["a", "b"]]), np.ones((1, 2), complex))):
         file = tmp_path / f"{number}.npz"
         np.savez(file, feature=feature, pid=[1], camid=[1], tracklet=["t"])
@@ -186,7 +186,7 @@ def test_features_that_are_no_numbers_are_refused(bench, tmp_path):
         assert f"bench: {file}: feature must be numbers" in answer.err
 
 
-def test_held_out_training_identities_are_scored_and_not_trained_on(bench, results):
+def test_held_out_identities_are_not_trained_on(bench, results):
     assert bench(*RUN, "--method", "mean", "--set", "holdout=0.25").status == 0
     (record,) = load_records(results)
     assert "validation" in {row.protocol for row in record.metrics}
@@ -196,7 +196,7 @@ def test_held_out_training_identities_are_scored_and_not_trained_on(bench, resul
     assert len(weights["classifier.weight"]) == 6  # of 8
 
 
-def test_two_processes_do_not_run_one_experiment_at_once(bench, finished):
+def test_one_process_per_experiment(bench, finished):
     folder, _ = finished
     with folder.lock():
         answer = bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--epochs", "0", "--fresh")

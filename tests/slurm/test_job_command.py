@@ -1,4 +1,4 @@
-"""What a job does with its command when either is killed, stopped or asked to save, without a cluster."""
+"""A job and its command when either is killed, stopped or asked to save its state, without a cluster."""
 
 import os
 import signal
@@ -9,52 +9,54 @@ import time
 
 import pytest
 
-from slurm import attempt, resources
-from slurm.attempt import Attempt
-from slurm.submission import scripts
+from slurm import job_command, resources
+from slurm.job_command import JobCommand
+from slurm.submission import sbatch_scripts
 
 
 def python(program: str) -> tuple[str, ...]:
     return (sys.executable, "-c", program)
 
 
-def test_a_command_killed_by_sigkill_is_started_again_and_one_that_fails_is_not(tmp_path):
+def test_killed_command_restarts(tmp_path):
     dies_twice = f"""
 import os, pathlib
 lives = pathlib.Path({str(tmp_path)!r}, "lives")
 lives.open("a").write("x")
 if len(lives.read_text()) < 3: os.kill(os.getpid(), 9)
 """
-    Attempt(python(dies_twice), {})()
+    JobCommand(python(dies_twice), {})()
     assert (tmp_path / "lives").read_text() == "xxx"
     (tmp_path / "lives").unlink()
     always = dies_twice.replace("< 3", "< 99")
     with pytest.raises(RuntimeError, match="-9"):
-        Attempt(python(always), {})()
-    assert (tmp_path / "lives").read_text() == "x" * attempt.DEATHS
+        JobCommand(python(always), {})()
+    assert (tmp_path / "lives").read_text() == "x" * job_command.MAX_KILLS
     (tmp_path / "lives").unlink()
     fails = dies_twice.replace("if len", "raise SystemExit(2)\nif len")
     with pytest.raises(RuntimeError, match="exit status 2"):
-        Attempt(python(fails), {})()
+        JobCommand(python(fails), {})()
     assert (tmp_path / "lives").read_text() == "x"
 
 
-def attempt_in_a_process(command: str, **variables: str) -> subprocess.Popen:
-    """A process that makes an attempt at the command, a program of Python's."""
-    program = f"import sys; from slurm.attempt import Attempt; Attempt((sys.executable, '-c', {command!r}), {{}})()"
+def job_process(command: str, **variables: str) -> subprocess.Popen:
+    """A process that runs a JobCommand: the Python program `command`."""
+    program = (
+        f"import sys; from slurm.job_command import JobCommand; JobCommand((sys.executable, '-c', {command!r}), {{}})()"
+    )
     return subprocess.Popen(python(program), env={**os.environ, **variables}, stderr=subprocess.PIPE, text=True)
 
 
-def test_of_several_processes_one_whose_command_is_killed_ends_as_killed_so_that_all_begin_anew(tmp_path):
+def test_killed_process_of_several(tmp_path):
     dies = f"import os; open({str(tmp_path / 'lives')!r}, 'a').write('x'); os.kill(os.getpid(), 9)"
-    process = attempt_in_a_process(dies, SLURM_STEP_NUM_TASKS="2", BENCH_KILLED=str(tmp_path / "killed"))
+    process = job_process(dies, SLURM_STEP_NUM_TASKS="2", BENCH_KILLED=str(tmp_path / "killed"))
     process.communicate()
     assert process.returncode == 128 + signal.SIGKILL
-    assert (tmp_path / "killed").exists()  # whatever srun makes of the status
-    assert (tmp_path / "lives").read_text() == "x"  # nobody would answer a second one
+    assert (tmp_path / "killed").exists()  # whatever exit status srun reports
+    assert (tmp_path / "lives").read_text() == "x"  # not restarted: the other processes have lost it
 
 
-def test_a_command_does_not_outlive_a_killed_process_that_watched_it(tmp_path, until):
+def test_command_ends_with_its_watcher(tmp_path, until):
     place = str(tmp_path)
     command = f"""
 import pathlib, signal, sys, time
@@ -63,7 +65,7 @@ signal.signal(signal.SIGINT, save)
 pathlib.Path({place!r}, "begun").touch()
 time.sleep(60)
 """
-    process = attempt_in_a_process(command)
+    process = job_process(command)
     until(lambda: (tmp_path / "begun").exists())
     process.kill()
     until(lambda: (tmp_path / "saved").exists(), 30)
@@ -75,30 +77,28 @@ ARRAYS = ({"ARRAY_JOB_ID": "", "ARRAY_TASK_ID": ""}, {"ARRAY_JOB_ID": "12", "ARR
 
 
 KILLED, REQUEUE = "sh -c 'kill -9 $$'", "requeue 12\n"
-BY_ITSELF = "touch FOLDER/${bench_job}_1_result.pkl; "  # as submitit writes for a process that came to an end
+BY_ITSELF = "touch FOLDER/${bench_job}_1_result.pkl; "  # submitit writes it when a process ends by itself
 
 
 @pytest.mark.parametrize("array", ARRAYS)
 @pytest.mark.parametrize(
     ("command", "state", "asked"),
     [
-        (KILLED, "RUNNING", (REQUEUE, REQUEUE, "")),  # and a third time is enough
-        (KILLED, "COMPLETING", ("",) * 4),  # it was cancelled: no death
+        (KILLED, "RUNNING", (REQUEUE, REQUEUE, "")),  # not after the third time
+        (KILLED, "COMPLETING", ("",) * 4),  # it was cancelled: this does not count
         (f"{BY_ITSELF}{KILLED}", "RUNNING", ("",)),  # srun killed the others
-        (f"{BY_ITSELF}touch $BENCH_KILLED; sh -c 'exit 1'", "RUNNING", (REQUEUE,)),  # for its memory: srun says 1
+        (f"{BY_ITSELF}touch $BENCH_KILLED; sh -c 'exit 1'", "RUNNING", (REQUEUE,)),  # out of memory: srun reports 1
         ("sh -c 'exit 1'", "RUNNING", ("",)),
         ("true", "RUNNING", ("",)),
     ],
 )
-def test_a_job_killed_with_what_would_start_its_command_again_is_queued_again(
-    tmp_path, programs, monkeypatch, command, state, asked, array
-):
-    (made,) = scripts(1, resources.Resources(), "bench")
+def test_killed_job_is_requeued(tmp_path, programs, monkeypatch, command, state, asked, array):
+    (made,) = sbatch_scripts(1, resources.Resources(), "bench")
     ending = next(line for line in made.splitlines() if line.startswith("srun"))
     programs("squeue", f'echo "$@" >> {tmp_path}/looked; echo {state}')
     programs("scontrol", f'echo "$@" >> {tmp_path}/asked')
     monkeypatch.setenv("SLURM_JOB_ID", "12")
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "7")  # preempted so often: no deaths
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "7")  # preemptions do not count
     for name, value in array.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
     job = "12_0" if array["ARRAY_TASK_ID"] else "12"
@@ -110,12 +110,12 @@ def test_a_job_killed_with_what_would_start_its_command_again_is_queued_again(
         assert (done.returncode == 0) == (command == "true")
         assert (tmp_path / "asked").read_text() == each.replace("12", job)
         assert not each or f"--job={job} " in (tmp_path / "looked").read_text()
-    assert ("ended by SIGKILL 3 times" in done.stderr) == (len(asked) == attempt.DEATHS)
+    assert ("ended by SIGKILL 3 times" in done.stderr) == (len(asked) == job_command.MAX_KILLS)
     assert not (tmp_path / "FOLDER" / f"killed-{job}").exists()
 
 
-def test_a_death_that_cannot_be_counted_is_the_last(tmp_path, programs, monkeypatch):
-    (made,) = scripts(1, resources.Resources(setup=("set -eu",)), "bench")
+def test_uncountable_kill_is_not_requeued(tmp_path, programs, monkeypatch):
+    (made,) = sbatch_scripts(1, resources.Resources(setup=("set -eu",)), "bench")
     programs("squeue", "echo RUNNING")
     programs("scontrol", f'echo "$@" >> {tmp_path}/asked')
     monkeypatch.setenv("SLURM_JOB_ID", "12")
@@ -127,7 +127,7 @@ def test_a_death_that_cannot_be_counted_is_the_last(tmp_path, programs, monkeypa
     assert not (tmp_path / "asked").exists()
 
 
-def test_checkpoint_lets_the_command_save_its_state_and_what_is_queued_again_runs_it_anew(tmp_path):
+def test_checkpoint_saves_and_resumes(tmp_path):
     saves = f"""
 import pathlib, signal, sys, time
 place = pathlib.Path({str(tmp_path)!r})
@@ -137,7 +137,7 @@ if (place / "state").exists(): (place / "ended").write_text("from state"); sys.e
 (place / "ready").touch()
 while True: time.sleep(0.01)
 """
-    made = Attempt(python(saves), {})
+    made = JobCommand(python(saves), {})
     again = []
 
     def time_limit() -> None:
@@ -154,31 +154,31 @@ while True: time.sleep(0.01)
     assert (tmp_path / "ended").read_text() == "from state"
 
 
-def test_a_time_limits_signal_does_not_end_the_command():
-    assert Attempt(python("import os, signal; os.kill(os.getpid(), signal.SIGUSR2)"), {})._run({}) == 0
+def test_command_survives_usr2():
+    assert JobCommand(python("import os, signal; os.kill(os.getpid(), signal.SIGUSR2)"), {})._run({}) == 0
 
 
-def test_environment_is_added_to(tmp_path):
-    Attempt(
+def test_environment_is_extended(tmp_path):
+    JobCommand(
         python("import os, pathlib; pathlib.Path(os.environ['PLACE'], os.environ['HOME'][:1] and 'x').touch()"),
         {"PLACE": str(tmp_path)},
     )()
     assert (tmp_path / "x").exists()
 
 
-def test_a_command_runs_by_the_python_of_its_job(monkeypatch, tmp_path):
+def test_job_uses_its_own_python(monkeypatch, tmp_path):
     monkeypatch.setattr("sys.executable", "/of/whoever/submits")
-    made = Attempt(python(f"import sys; open({str(tmp_path / 'by')!r}, 'w').write(sys.executable)"), {})
+    made = JobCommand(python(f"import sys; open({str(tmp_path / 'by')!r}, 'w').write(sys.executable)"), {})
     monkeypatch.undo()
     made()
     assert (tmp_path / "by").read_text() == sys.executable
 
 
-def test_only_so_many_attempts_run_at_once_and_each_knows_its_lane(tmp_path):
+def test_slots_limit_parallel_commands(tmp_path):
     log = f"pathlib.Path({str(tmp_path)!r}, 'log').open('a').write"
     program = python(f"import os, time, pathlib; {log}(os.environ['GPU'] + '+'); time.sleep(0.2); {log}('-')")
-    lanes = {tmp_path / "lane": {"GPU": "7"}}
-    threads = [threading.Thread(target=Attempt(program, {"GPU": ""}, lanes)) for _ in range(3)]
+    slots = {tmp_path / "slot": {"GPU": "7"}}
+    threads = [threading.Thread(target=JobCommand(program, {"GPU": ""}, slots)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,4 +1,4 @@
-"""Verbs that show what is there: states, tables, exports, and what a reader is told."""
+"""Verbs that show and exchange finished runs, and list and doctor."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.record import record_to_json
 
 
-def test_a_record_of_other_code_is_shown_as_stale_and_not_as_current(bench, finished):
+def test_other_code_makes_a_record_stale(bench, finished):
     folder, record = finished
     folder.record.write_text(record_to_json(replace(record, code="0" * 64)))
     assert (
@@ -27,13 +27,13 @@ def test_a_record_of_other_code_is_shown_as_stale_and_not_as_current(bench, fini
     assert "STALE" in bench("show", record.name).out
 
 
-def test_a_record_of_other_data_is_shown_as_stale(bench, finished):
+def test_other_data_makes_a_record_stale(bench, finished):
     folder, record = finished
     folder.record.write_text(record_to_json(replace(record, experiment=replace(record.experiment, data="0" * 64))))
     assert "* stale: other data: walkers:tiny" in bench("table").out
 
 
-def test_records_are_exported_and_tabulated_from_the_file(bench, finished, tmp_path):
+def test_table_of_exported_records(bench, finished, tmp_path):
     file = tmp_path / "shared.parquet"
     assert bench("records", "export", file).status == 0
     assert bench("table", "--from", file).out == bench("table").out
@@ -42,7 +42,7 @@ def test_records_are_exported_and_tabulated_from_the_file(bench, finished, tmp_p
     assert "other.parquet: not a file that" in bench("table", "--from", tmp_path / "other.parquet").err
 
 
-def test_a_file_of_runs_is_merged_into_other_results_once(bench, finished, tmp_path, monkeypatch):
+def test_merge_adds_runs_once(bench, finished, tmp_path, monkeypatch):
     file = tmp_path / "shared.parquet"
     assert bench("records", "export", file).status == 0
     tables = bench("table", "--format", "csv").out
@@ -54,17 +54,16 @@ def test_a_file_of_runs_is_merged_into_other_results_once(bench, finished, tmp_p
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "again.parquet"), pd.read_parquet(file))
 
 
-def test_a_merged_file_writes_nowhere_but_below_the_results(bench, finished, tmp_path, monkeypatch):
+def test_merge_rejects_paths_outside_the_results(bench, finished, tmp_path, monkeypatch):
     away = replace(finished[1], name="../away")
     export_runs([(finished[0], away)], tmp_path / "bad.parquet")
     monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / "mine"))
     answer = bench("records", "merge", tmp_path / "bad.parquet")
-    assert "left out" in answer.err
     assert "bad.parquet, record 1: name: must be a name, not the path '../away'" in answer.err
     assert not (tmp_path / "away").exists()
 
 
-def test_a_record_of_another_format_is_one_line(bench, finished, tmp_path):
+def test_unreadable_records_are_reported(bench, finished, tmp_path):
     folder, record = finished
     assert bench("records", "export", tmp_path / "old.parquet").status == 0
     folder.record.write_text(record_to_json(replace(record, format=99)))
@@ -72,20 +71,20 @@ def test_a_record_of_another_format_is_one_line(bench, finished, tmp_path):
     assert answer.status == 2
     assert "record.json: a record of format 99" in answer.err.splitlines()[-1]
     answer = bench("table")
-    assert answer.status == 2  # there is nothing else
+    assert answer.status == 2  # there is no other run
     assert "left out: " in answer.err
     assert "record.json: a record of format 99" in answer.err
     folder.record.write_text("{")
     (folder.path.parent / "half").mkdir()
     (folder.path.parent / "half" / "experiment.json").write_text("{")
     assert bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--epochs", "0", "--seed", "1").status == 0
-    answer = bench("table", "--format", "csv")  # the others are shown all the same
+    answer = bench("table", "--format", "csv")  # the other runs are shown
     assert answer.out.splitlines()[1].startswith("walkers:tiny,mean,1,")
     assert "record.json: Invalid JSON" in answer.err
     assert "half/experiment.json: not the experiment of a run" in answer.err
 
 
-def test_runs_that_were_begun_and_not_finished_are_listed(bench, finished, results):
+def test_unfinished_runs_are_listed(bench, finished, results):
     _, record = finished
     settings = {**record.experiment.settings, "epochs": 40}
     begun = {**asdict(replace(record.experiment, settings=settings)), "code": "c"}
@@ -109,7 +108,7 @@ def test_runs_that_were_begun_and_not_finished_are_listed(bench, finished, resul
 
 
 @pytest.mark.parametrize("words", [["list"], ["data", "stats", "walkers:tiny"]])
-def test_a_reader_who_goes_is_no_fault(words):
+def test_closed_output_is_no_error(words):
     pipe, env = subprocess.PIPE, {**os.environ, "PYTHONUNBUFFERED": ""}
     program = [sys.executable, "-m", "benchmarks.cli", *words]
     with subprocess.Popen(program, stdout=pipe, stderr=pipe, env=env) as running:
@@ -118,19 +117,19 @@ def test_a_reader_who_goes_is_no_fault(words):
         assert running.wait() == 141
 
 
-def test_list_says_what_each_thing_is(bench):
+def test_list_describes_every_name(bench):
     from benchmarks.data.datasets.walkers import SIZES
-    from benchmarks.evaluation.ranking import PROTOCOLS
+    from benchmarks.evaluation.protocols import PROTOCOLS
     from benchmarks.experiments.settings import KEYS
 
     lines = bench("list").out.splitlines()
     described = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines if line.startswith("  ")}
     assert set(KEYS) | {"mars", "walkers-gait", "small", "BASELINE+afa"} <= set(described)
-    assert [size for size in SIZES if f":{size}" not in described[":SIZE"]] == []
+    assert [size for size in SIZES if f":{size}" not in described["walkers:SIZE"]] == []
     assert {name: described[name] for name in PROTOCOLS} == {name: each.note for name, each in PROTOCOLS.items()}
 
 
-def test_doctor_names_what_lacks_and_what_to_do(bench):
+def test_doctor_names_missing_parts(bench):
     answer = bench("doctor")
     assert answer.status == 0
     assert "dukev" in answer.out

@@ -1,0 +1,171 @@
+"""The harness in a notebook: train or look up a run, load many, and read them as pandas tables.
+
+Nothing heavy is imported before a function is called, so that `import benchmarks` stays quick.
+"""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmarks.runs.finished import FinishedRun
+
+
+def run(
+    method: str,
+    dataset: str,
+    *,
+    recipe: str | Path | None = None,
+    seed: int = 0,
+    split: int = 0,
+    root: Path | None = None,
+    fresh: bool = False,
+    workers: int | None = None,
+    **settings: Any,
+) -> "FinishedRun":
+    """Train and evaluate one experiment, as `bench run` does. A finished one is returned and not run again.
+
+    The run is saved in the folder that BENCH_RESULTS names (default: `results/runs` below the current folder).
+
+    Args:
+        method: BASELINE, BASELINE+afa or BASELINE+afa-motion.
+        dataset: a name from `bench list`.
+        recipe: a recipe's name or a TOML file. Default: the data set's own.
+        seed: of the initial weights, the batches and the augmentation; at least 0.
+        split: which of the data set's train/test splits, from 0.
+        root: the data set's folder, where it is not below BENCH_DATA.
+        fresh: run again although it is finished.
+        workers: processes that decode frames ahead. Default: one per spare core.
+        settings: changes to the recipe, such as `epochs=2` or `lambda_=0.1`.
+
+    Raises:
+        UserError: an unknown name or setting, a missing data set, or settings that do not fit together.
+    """
+    from benchmarks.paths import results_dir
+    from benchmarks.runs.finished import FinishedRun
+    from benchmarks.runs.folder import RunFolder
+    from benchmarks.scheduling.single_runs import run_experiment
+
+    result = run_experiment(
+        method,
+        dataset,
+        recipe=None if recipe is None else str(recipe),
+        changes=[f"{key.rstrip('_')}={value}" for key, value in settings.items()],
+        seed=seed,
+        split=split,
+        root=root,
+        fresh=fresh,
+        workers=workers,
+    )
+    if result.stale:
+        warnings.warn(f"{result.name}: {'; '.join(result.stale)}; fresh=True runs it again", stacklevel=2)
+    return FinishedRun(result.record, RunFolder(results_dir() / result.name))
+
+
+def load_runs(source: str | Path | None = None) -> "list[FinishedRun]":
+    """All finished runs in a folder, or in a file that `bench records export` wrote.
+
+    Args:
+        source: the folder or file. Default: the folder that BENCH_RESULTS names.
+
+    Raises:
+        UserError: a file that `bench records export` did not write.
+    """
+    from benchmarks.paths import results_dir
+    from benchmarks.runs.finished import finished_runs, runs_in_file
+
+    place = results_dir() if source is None else Path(source)
+    return runs_in_file(place) if place.is_file() else finished_runs(place)
+
+
+def add_plugin(file: str | Path) -> None:
+    """Make the baselines, backbones, data sets and suites of a Python file known by their names, as `--plugin` does.
+
+    Raises:
+        UserError: the file cannot be imported, or registers nothing.
+    """
+    from baselines import BASELINES
+    from baselines.backbones import BACKBONES
+    from baselines.interface.plugins import add_plugin as add
+    from benchmarks.data import DATASETS
+    from benchmarks.suites import SUITES
+
+    add(Path(file), (BASELINES, BACKBONES, DATASETS, SUITES))
+
+
+def table(runs: "Sequence[FinishedRun]", protocol: str | None = None, feature: str = "before") -> "pd.DataFrame":
+    """One row for each method and its settings, over seeds and splits, as `bench table` prints it.
+
+    Args:
+        runs: from `run` or `load_runs`.
+        protocol: official, standard or full. Default: the first of each data set.
+        feature: "before" or "after" batch normalisation.
+
+    Returns:
+        The columns `data set`, `method` and `runs`; the mean of each metric in percent and, as `R1 std`, its standard
+        deviation over the runs; and `stale`, which says why a row is out of date. `attrs["notes"]` holds the notes
+        below the printed tables.
+    """
+    import pandas as pd
+
+    from benchmarks.reporting.table import COLUMNS, tables
+
+    rows, notes = [], []
+    for each in tables([run.record for run in runs], protocol, _digests(runs), feature):
+        notes += each.notes
+        for row in each.rows:
+            line: dict[str, Any] = {"data set": each.title, "method": row.label, "runs": len(row.runs)}
+            for column in COLUMNS:
+                figures = pd.Series(row.values[column], dtype=float)
+                line |= {column: figures.mean(), f"{column} std": figures.std()}
+            rows.append({**line, "stale": row.stale})
+    frame = pd.DataFrame(rows)
+    frame.attrs["notes"] = notes
+    return frame
+
+
+def verdict(runs: "Sequence[FinishedRun]", protocol: str | None = None) -> "pd.DataFrame":
+    """One row for each claim of the paper on each data set, as `bench verdict` judges it. Stale runs do not count.
+
+    Args:
+        runs: from `run` or `load_runs`.
+        protocol: official, standard or full. Default: the first of each data set.
+
+    Returns:
+        The columns `data set`, `claim` and `verdict`; `effect` with the ends of its 95% interval, `low` and `high`, in
+        points of mAP (NaN where the claim was not measured); `p` before Holm's correction; `paper`, the paper's effect;
+        `runs`; and `missing`, which says what an undecided claim lacks.
+    """
+    from functools import partial
+
+    import pandas as pd
+
+    from benchmarks.reporting.verdict import judge
+    from benchmarks.runs.staleness import stale_reasons
+    from benchmarks.suites import controls
+
+    digests = _digests(runs)
+    if digests is not None:
+        runs = [run for run in runs if not stale_reasons(run.record, digests)]
+    rows = []
+    for each in judge(runs, protocol, partial(controls.problems, [run.record for run in runs])):
+        interval = each.interval
+        effect, low, high = (interval.estimate, interval.low, interval.high) if interval else (None, None, None)
+        points = {"effect": effect, "low": low, "high": high, "paper": each.paper}
+        row: dict[str, Any] = {"data set": each.datasets.title, "claim": each.claim.text, "verdict": each.verdict_text}
+        row |= {name: None if value is None else 100 * value for name, value in points.items()}
+        rows.append({**row, "p": each.p if interval else None, "runs": each.runs, "missing": each.missing})
+    frame = pd.DataFrame(rows)
+    return frame.astype(dict.fromkeys(("effect", "low", "high", "paper", "p"), float)) if rows else frame
+
+
+def _digests(runs: "Sequence[FinishedRun]") -> dict[str, set[str]] | None:
+    """The digests of the data at hand, by which stale runs are known; None for runs of exported files alone."""
+    from benchmarks.runs.find import available_digests
+
+    if all(run.folder is None for run in runs):
+        return None
+    return available_digests([run.record for run in runs])

@@ -1,0 +1,96 @@
+"""Verbs that draw finished runs: figure, gallery, report."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from baselines.interface.errors import UserError
+
+from .options import From, Plugin, Protocol, Root, Run, Workers, first_line
+from .printing import state_finder
+
+verbs = typer.Typer()
+
+
+@verbs.command()
+def figure(
+    name: Annotated[str, typer.Argument(metavar="FIGURE", help="cmc, training, fig3a or fig3b.")],
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN", help="The names of finished runs. Default: all runs.")
+    ] = [],
+    dataset: Annotated[str | None, typer.Option(help="Draw only runs tested on this data set.")] = None,
+    protocol: Protocol = None,
+    file: From = [],
+    to: Annotated[
+        Path, typer.Option(help="A .png, .pdf or .svg file; or a folder, to write all three formats.")
+    ] = Path("figures"),
+) -> None:
+    """Draw a figure of finished runs: the CMC curve, the training loss by epoch, or the paper's Fig. 3 (a) or (b)."""
+    first_line(name)
+    from functools import partial
+
+    from benchmarks.reporting import figures
+    from benchmarks.reporting.drawing import SUFFIXES, save
+    from benchmarks.runs.find import find_runs
+    from benchmarks.runs.finished import FinishedRun
+
+    known: dict[str, Callable[[list[FinishedRun]], figures.Figure]] = {
+        "cmc": partial(figures.cmc, protocol=protocol),
+        "training": figures.training,
+        "fig3a": partial(figures.fig3a, dataset=dataset, protocol=protocol),
+        "fig3b": partial(figures.fig3b, dataset=dataset, protocol=protocol),
+    }
+    if name not in known:
+        raise UserError(f"no figure {name!r}; choose {', '.join(known)}")
+    if to.suffix and to.suffix[1:] not in SUFFIXES and not to.is_dir():
+        raise UserError(f"--to {to}: end it in .{', .'.join(SUFFIXES)}, or name a folder")
+    for written in save(known[name](find_runs(runs, [dataset] if dataset else [], file)), to):
+        print(written)
+
+
+@verbs.command()
+def gallery(
+    run: Run,
+    queries: Annotated[int, typer.Option(min=1, help="The number of queries, the worst first.")] = 10,
+    query: Annotated[
+        list[str], typer.Option(help="Show this query instead, by the name of its tracklet. Can be repeated.")
+    ] = [],
+    protocol: Protocol = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The folder to write to. Default: gallery/ in the run's folder.")
+    ] = None,
+    root: Root = None,
+    workers: Workers = None,
+    plugin: Plugin = [],
+) -> None:
+    """Draw the first 10 gallery tracklets of a finished run's worst queries, as strips of frames on one HTML page."""
+    first_line(run)
+    from benchmarks.reporting.gallery import save
+    from benchmarks.scheduling.single_runs import rank_gallery
+
+    folder, record, lists = rank_gallery(run, queries, protocol, query, root, workers)
+    print(save(record, protocol or record.first_protocol, lists, to or folder.gallery))
+
+
+@verbs.command()
+def report(
+    to: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")],
+    file: From = [],
+    plugin: Plugin = [],
+) -> None:
+    """Write a web site of the finished runs: verdict, tables, every run, figures. It opens in a browser without a network."""
+    first_line(f"report in {to}")
+    from benchmarks.progress import show_progress
+    from benchmarks.reporting.report import write
+    from benchmarks.runs.find import available_digests, find_runs
+
+    if (to.exists() and not to.is_dir()) or (to.is_dir() and any(to.iterdir()) and not (to / "report.css").exists()):
+        raise UserError(
+            f"--to {to}: holds something else than a report; name a new folder, or that of an earlier report"
+        )
+    runs = find_runs(files=file)
+    digests = None if file else available_digests([run.record for run in runs])
+    with show_progress() as progress:
+        print(write(runs, to, digests, state_finder(file), lambda done, total: progress("report", done, total, "runs")))

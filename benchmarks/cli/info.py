@@ -1,0 +1,126 @@
+"""Verbs that show what is available: list, doctor, speed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from baselines import BASELINES, MATCHERS
+from baselines.backbones import BACKBONES
+from baselines.interface.errors import UserError
+from benchmarks.data import DATASETS, imported_datasets
+
+from .options import Plugin, Style, first_line
+from .printing import check_choices, print_tables
+
+verbs = typer.Typer()
+
+METHODS = {
+    "BASELINE": "triplet and cross-entropy loss on the pooled feature",
+    "BASELINE+afa": "the paper's objective, Eq. 6: noise on the motion",
+    "BASELINE+afa-motion": "the opposite, of section 4.3: noise on the coherence",
+}
+
+
+@verbs.command("list")
+def list_names(plugin: Plugin = []) -> None:
+    """List the baselines, backbones, matchers, methods, data sets, recipes, settings and protocols, with one line about each."""
+    from benchmarks.evaluation.protocols import PROTOCOLS
+    from benchmarks.experiments.settings import meanings, recipe_summaries
+
+    def show(title: str, lines: dict[str, str]) -> None:
+        print(f"{title}\n" + "".join(f"  {name:<20} {summary}".rstrip() + "\n" for name, summary in lines.items()))
+
+    show("Baselines", {name: entry.summary for name, entry in sorted(BASELINES.entries.items())})
+    show("Backbones (--backbone NAME)", {name: entry.summary for name, entry in sorted(BACKBONES.entries.items())})
+    show("Matchers (--set matcher=NAME)", {name: entry.summary for name, entry in sorted(MATCHERS.entries.items())})
+    show("Methods", METHODS)
+    datasets = {name: entry.summary for name, entry in DATASETS.entries.items()}
+    for entry in DATASETS.entries.values():
+        datasets |= entry.longer_names
+    show("Data sets", dict(sorted(datasets.items())))
+    if imported_datasets():
+        show("Imported data sets", dict.fromkeys(imported_datasets(), "your own video"))
+    show("Recipes (--recipe NAME, or a TOML file)", recipe_summaries())
+    show("Settings (--set NAME=VALUE)", meanings())
+    show("Protocols", {name: protocol.note for name, protocol in PROTOCOLS.items()})
+
+
+@verbs.command()
+def doctor(
+    controls: Annotated[
+        bool,
+        typer.Option(
+            "--controls",
+            help="Also train three methods on data with a known result (minutes on two cores), and check all such runs.",
+        ),
+    ] = False,
+) -> None:
+    """Check weights, data, folders, threads and GPU, and say what to do about what is missing.
+
+    The exit status is 1 if something necessary is missing.
+    """
+    first_line("checking this machine")
+    from benchmarks.doctor import FAIL, diagnose
+
+    failed = False
+    for check in diagnose():
+        failed |= check.mark == FAIL
+        print(f"{check.mark:<5} {check.subject:<31} {check.state}")
+        if not check.good:
+            print(f"{'':<5} {'':<31} -> {check.remedy}")
+    if controls:
+        failed |= not _print_controls()
+    raise typer.Exit(1 if failed else 0)
+
+
+def _print_controls() -> bool:
+    """Run the controls and print what they show; whether all are as expected."""
+    from benchmarks.doctor import check_controls
+
+    check = check_controls()
+    print()
+    print_tables(check.records)
+    if check.incomplete:
+        names = ", ".join(check.incomplete)
+        print(f"\nnot all run here, of: {names} (`bench suite run controls` runs them; `bench verdict` needs them)")
+    print(
+        "\n" + "\n".join(f"CONTROL FAILED: {line}" for line in check.failures) if check.failures else "\nok    controls"
+    )
+    if check.failures:
+        print("Comparisons of methods made here mean nothing until this is explained.")
+    return not check.failures
+
+
+@verbs.command()
+def speed(
+    style: Style = "terminal",
+    file: Annotated[
+        Path | None,
+        typer.Option("--from", help="The measurements to show. Default: the newest that `make speed` saved here."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Also write the measurements to this JSON file.")
+    ] = None,
+    on_gpu: Annotated[
+        Path | None,
+        typer.Option("--gpu", metavar="FILE", help="Show this record of `python -m benchmarks.speed.gpu` instead."),
+    ] = None,
+) -> None:
+    """Show what `make speed` measured: each step beside its limit, measured in the same run, and whether it meets its target."""
+    check_choices(style)
+    if on_gpu is not None:
+        from benchmarks.reporting import gpu
+
+        try:
+            print(gpu.text(on_gpu, style))
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"--gpu {on_gpu}: not a record of `python -m benchmarks.speed.gpu`") from error
+        return
+    from benchmarks.reporting import speed
+    from benchmarks.reporting.grid import page
+
+    measured = speed.read(file or speed.newest())
+    if to is not None:
+        speed.write(measured, to)
+    print(page([speed.grid(measured)], style))

@@ -1,0 +1,152 @@
+"""Verbs that show and exchange finished runs: show, table, verdict, records export, records merge."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from baselines.interface.errors import UserError
+from benchmarks.paths import results_dir
+
+from .options import From, OptionalSuite, Plugin, Protocol, Run, Style, SuiteOptions, flatten_options
+from .printing import check_choices, print_suite_table, print_tables
+
+if TYPE_CHECKING:
+    from benchmarks.runs.record import Record
+
+verbs = typer.Typer()
+records_verbs = typer.Typer(help="Exchange finished runs with others, as one file.", no_args_is_help=True)
+
+
+@verbs.command()
+def show(run: Run, plugin: Plugin = []) -> None:
+    """Show one finished run: its results under every protocol, its settings, its cost, and the machine that made it."""
+    from benchmarks.reporting.show import describe
+    from benchmarks.runs.find import available_digests, find_run
+    from benchmarks.runs.staleness import stale_reasons
+
+    folder, record = find_run(run, results_dir())
+    print(describe(record, stale_reasons(record, available_digests([record]))))
+    print(f"\n{folder.path}")
+    _warn_of_unknown([record])
+
+
+@verbs.command()
+@flatten_options
+def table(
+    options: SuiteOptions,
+    suite: OptionalSuite = None,
+    protocol: Protocol = None,
+    style: Style = "terminal",
+    feature: Annotated[
+        str, typer.Option(help="The feature to evaluate: before or after batch normalisation.")
+    ] = "before",
+    files: From = [],
+) -> None:
+    """Show the table of a suite beside the paper's; without a SUITE, all finished runs. Unfinished runs are listed below it.
+
+    --seeds, --quick, --recipe, --set and --root select experiments of a SUITE, as for `bench suite run`. Without a SUITE,
+    --dataset shows the runs of that data set only.
+    """
+    check_choices(style, feature)
+    if suite is not None:
+        print_suite_table(options.select(suite), files, protocol, style, feature)
+        return
+    for name in ("root", "recipe", "change", "quick"):
+        if getattr(options, name):
+            option = "--set" if name == "change" else f"--{name}"
+            raise UserError(f"{option}: selects experiments of a suite; name the SUITE, or leave the option out")
+    try:
+        _print_finished(options.dataset, protocol, style, feature, files)
+    finally:
+        if not files:
+            _print_unfinished(options.dataset)
+
+
+def _print_finished(
+    datasets: Sequence[str], protocol: str | None, style: str, feature: str, files: Sequence[Path]
+) -> None:
+    from benchmarks.runs.find import find_runs
+
+    records = [run.record for run in find_runs(datasets=datasets, files=files)]
+    print_tables(records, protocol, style, feature, check_current=not files)
+    if not files:
+        _warn_of_unknown(records)
+
+
+def _print_unfinished(datasets: Sequence[str]) -> None:
+    from benchmarks.runs.unfinished import unfinished_runs
+
+    for run in unfinished_runs(results_dir()):
+        if not datasets or run.experiment.test in datasets:
+            print(f"not finished: {run}", file=sys.stderr)
+
+
+def _warn_of_unknown(records: "Sequence[Record]") -> None:
+    from benchmarks.runs.find import warnings_of_unknown
+
+    for line in warnings_of_unknown(records):
+        print(f"bench: {line}", file=sys.stderr)
+
+
+@verbs.command()
+def verdict(
+    dataset: Annotated[
+        str | None, typer.Option(help="Judge only runs that were trained or tested on this data set.")
+    ] = None,
+    protocol: Protocol = None,
+    style: Style = "terminal",
+    files: From = [],
+    plugin: Plugin = [],
+) -> None:
+    """Judge the paper's claims one by one: the effect, its confidence interval, the paper's effect, and the verdict."""
+    check_choices(style)
+    from functools import partial
+
+    from benchmarks.reporting.grid import page
+    from benchmarks.reporting.verdict import grids, judge
+    from benchmarks.runs.find import current_runs, find_runs
+    from benchmarks.suites import controls
+
+    found = find_runs(files=files)
+    runs = found if files else current_runs(found)
+    if len(runs) < len(found):
+        print(f"bench: {len(found) - len(runs)} stale runs left out (bench table)", file=sys.stderr)
+    judged = judge(
+        [run for run in runs if dataset in (None, run.experiment.dataset, run.experiment.test)],
+        protocol,
+        partial(controls.problems, [run.record for run in runs]),
+    )
+    if not judged:
+        raise UserError(
+            f"nothing to judge: no finished run of the claims' methods{f' on {dataset}' if dataset else ''}"
+        )
+    print(page(list(grids(judged)), style))
+
+
+@records_verbs.command()
+def export(
+    to: Annotated[Path, typer.Argument(metavar="FILE", help="The parquet file to write.")],
+    dataset: Annotated[str | None, typer.Option(help="Export only runs tested on this data set.")] = None,
+) -> None:
+    """Write the finished runs, with the results of each query, to one file. For the runs of a suite: `bench suite export`."""
+    from benchmarks.runs.exchange import export_runs
+    from benchmarks.runs.find import find_runs
+
+    runs = [(run.folder, run.record) for run in find_runs(datasets=[dataset] if dataset else []) if run.folder]
+    export_runs(runs, to)
+    print(f"{to}: {len(runs)} runs")
+
+
+@records_verbs.command()
+def merge(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of `bench records export`.")],
+) -> None:
+    """Add the runs in these files to the results here. Runs that are already here stay unchanged."""
+    from benchmarks.runs.exchange import merge_file
+
+    for file in files:
+        added, kept = merge_file(file, results_dir())
+        print(f"{file}: {added} runs added to {results_dir()}, {kept} were there")

@@ -1,0 +1,71 @@
+"""The verb that searches hyperparameters: tune."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import Change, Dataset, Plugin, Recipe, Root, Split, Workers, first_line
+
+verbs = typer.Typer()
+
+
+@verbs.command()
+def tune(
+    method: Annotated[
+        list[str],
+        typer.Option(help="BASELINE, BASELINE+afa or BASELINE+afa-motion. Repeat it to tune several, one by one."),
+    ],
+    dataset: Dataset,
+    trials: Annotated[
+        int, typer.Option(min=1, help="The number of trials for each method. The first one is the unchanged recipe.")
+    ],
+    recipe: Recipe = None,
+    change: Change = [],
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the runs and of the search.")] = 0,
+    split: Split = 0,
+    root: Root = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder for the recipes METHOD.toml; a suite takes it as --recipe. Default: the folder of the trials."
+        ),
+    ] = None,
+    workers: Workers = None,
+    plugin: Plugin = [],
+) -> None:
+    """Search lr, clip length, sampling and spacing by mAP on held-out TRAINING identities, and write the best recipe.
+
+    The same command resumes an interrupted search.
+    """
+    first_line(f"tuning {', '.join(method)} on {dataset}, {trials} trials each")
+    from tabulate import tabulate
+
+    from benchmarks.experiments.settings import SEARCHED
+    from benchmarks.scheduling.tuning import best, tune_methods
+
+    tuned_methods = tune_methods(
+        method,
+        dataset,
+        trials,
+        recipe=recipe,
+        changes=change,
+        seed=seed,
+        split=split,
+        root=root,
+        to=to,
+        workers=workers,
+    )
+    for tuned in tuned_methods:
+        rows = [
+            [
+                f"{number}{' *' * (trial is best(tuned.trials))}",
+                f"{100 * trial.score:.1f}",
+                *map(trial.values.get, SEARCHED),
+            ]
+            for number, trial in enumerate(tuned.trials)
+        ]
+        print(tabulate(rows, ("trial", "mAP", *SEARCHED), missingval="-", disable_numparse=True))
+        print("mAP in percent, on held-out training identities; trial 0 is the unchanged recipe; * is the best\n")
+        print(shlex.join(["bench", *tuned.arguments]), end="\n\n", flush=True)

@@ -1,0 +1,129 @@
+"""Find finished runs by name, and what of a run is not available here: its code, its data."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from baselines import BASELINES, MATCHERS
+from baselines.backbones import BACKBONES
+from baselines.interface.errors import UserError
+from baselines.interface.registry import nearest
+from benchmarks.data import is_known
+from benchmarks.data.loading import known_digests
+from benchmarks.experiments.settings import NO_MATCHER
+from benchmarks.paths import results_dir
+
+from .finished import FinishedRun, finished_runs, runs_in_file
+from .folder import RunFolder
+from .record import Record
+from .staleness import stale_reasons
+from .store import read_finished, read_record
+
+
+def find_run(text: str, results_dir: Path) -> tuple[RunFolder, Record]:
+    """The finished run that a text names: a folder's name, the beginning or the end of it, or a path.
+
+    Raises:
+        UserError: no such run, or several.
+    """
+    for folder in (RunFolder(Path(text)), RunFolder(results_dir / text)):
+        record = read_record(folder)
+        if record is not None:
+            return folder, record
+    found = {record.name: (folder, record) for folder, record in read_finished(results_dir)}
+    text = text.replace(":", "_")  # as folders' names have it
+    matches = [name for name in found if name.startswith(text) or name.endswith(text)]
+    if len(matches) == 1:
+        return found[matches[0]]
+    if matches:
+        raise UserError(f"{text!r} is {len(matches)} runs in {results_dir}: {', '.join(matches)}; name one")
+    hint = nearest(text, list(found)) if found else "there is none yet"
+    raise UserError(f"no finished run {text!r} in {results_dir}; {hint}")
+
+
+def find_runs(
+    names: Sequence[str] = (), datasets: Collection[str] = (), files: Sequence[Path] = ()
+) -> list[FinishedRun]:
+    """The finished runs here, or those in exported files.
+
+    Args:
+        names: only these; the beginning or end of a name is enough. Empty: all.
+        datasets: only runs tested on these. Empty: on any.
+        files: read these, written by `bench records export`, instead of the results here.
+
+    Raises:
+        UserError: there are none.
+    """
+    results = results_dir()
+    if names and not files:
+        runs = [FinishedRun(record, folder) for folder, record in (find_run(name, results) for name in names)]
+    else:
+        runs = [run for file in files for run in runs_in_file(file)] if files else finished_runs(results)
+        runs = [run for run in runs if not names or any(_matches(run, name) for name in names)]
+    runs = [run for run in runs if not datasets or run.experiment.test in datasets]
+    if not runs:
+        source = ", ".join(map(str, files)) or results
+        called = f" {' or '.join(names)}" if names else ""
+        tested = f" on {' or '.join(datasets)}" if datasets else ""
+        raise UserError(f"no finished runs{called} in {source}{tested}")
+    return runs
+
+
+def _matches(run: FinishedRun, name: str) -> bool:
+    return run.name.startswith(name) or run.name.endswith(name)
+
+
+def find_run_with_model(run: str) -> tuple[RunFolder, Record]:
+    """The finished run that `run` names, whose baseline and data set are available here.
+
+    Raises:
+        UserError: no such run, a plug-in that is not loaded, or a run of `bench score`, which has no model.
+    """
+    folder, record = find_run(run, results_dir())
+    if record.experiment.external:
+        raise UserError(f"{record.name}: made by `bench score` from external features; there is no model")
+    if reason := why_unknown(record):
+        raise UserError(f"{record.name}: {reason}")
+    return folder, record
+
+
+def why_unknown(record: Record) -> str | None:
+    """What a run used that is not known here, and what to do about it. None if all is known."""
+    experiment = record.experiment
+    baseline, dataset = experiment.method.partition("+")[0], experiment.test
+    unknown = [] if baseline in BASELINES.entries else [f"baseline {baseline!r}"]
+    for kind, registry, built_in in (("backbone", BACKBONES, ()), ("matcher", MATCHERS, NO_MATCHER)):
+        name = experiment.settings.get(kind)  # external features have neither
+        if name not in (None, *built_in, *registry.entries):
+            unknown.append(f"{kind} {name!r}")
+    remedy = "name the file with --plugin FILE.py"
+    if not is_known(dataset):
+        unknown.append(f"data set {dataset!r}")
+        remedy += ", or import its video again (bench data import)"
+    if not unknown or experiment.external:
+        return None
+    return f"{' and '.join(unknown)} not known here; {remedy}"
+
+
+def warnings_of_unknown(found: Sequence[Record]) -> list[str]:
+    """One line for each reason why it cannot be checked whether runs are current."""
+    counts = Counter(filter(None, map(why_unknown, found)))
+    return [
+        f"cannot check whether {count} run{'s are' if count > 1 else ' is'} current: {reason}"
+        for reason, count in counts.items()
+    ]
+
+
+def current_runs(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
+    """The runs that were made by the code and data here."""
+    digests = available_digests([run.record for run in runs])
+    return [run for run in runs if not stale_reasons(run.record, digests)]
+
+
+def available_digests(found: Sequence[Record]) -> dict[str, set[str]]:
+    """The digests of the records' data sets as they are here, by `NAME/SPLIT`; only of data that was read here before."""
+    experiments = [record.experiment for record in found]
+    pairs = {(each.dataset, each.split) for each in experiments}
+    pairs |= {(each.test, each.test_split) for each in experiments}
+    digests = {f"{name}/{split}": known_digests(name, split) for name, split in pairs}
+    return {key: value for key, value in digests.items() if value}

@@ -1,0 +1,86 @@
+"""The experiments that a user selects: of a suite, or of one method."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from baselines.interface.errors import UserError
+from benchmarks.suites import SUITES
+from benchmarks.suites.suite import Choice, Planned, Single, Suite, dataset_pairs, experiments
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A suite, or one method as a suite, and what was chosen of it.
+
+    Attributes:
+        name: of the suite or the method.
+        root: the data set's folder, as `--root` names it.
+    """
+
+    name: str
+    suite: Suite
+    choice: Choice
+    root: Path | None = None
+
+    def experiments(self) -> list[Planned]:
+        """The experiments.
+
+        Raises:
+            UserError: there are none.
+        """
+        planned = list(experiments(self.suite, self.choice))
+        if not planned:
+            raise UserError("this suite trains nothing; `bench table` shows it")
+        return planned
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The arguments by which a verb selects the same; a single method has none."""
+        return (self.name, *self.choice.options) if self.name in SUITES.entries else ()
+
+
+def select(
+    suite: str | None,
+    *,
+    method: str | None = None,
+    datasets: Sequence[str] = (),
+    seeds: int = 3,
+    recipe: str | None = None,
+    changes: Sequence[str] = (),
+    quick: bool = False,
+    root: Path | None = None,
+    plugins: Sequence[Path] = (),
+) -> Selection:
+    """The experiments of a suite, or of one method.
+
+    Raises:
+        UserError: not exactly one of suite and method; an unknown suite or data set; too few data sets; or one root for several.
+    """
+    if (suite is None) == (method is None):
+        raise UserError("name a SUITE (bench suite list), or --method and --dataset; one of the two")
+    if method is not None and not datasets:
+        raise UserError("--method: add --dataset, a name from `bench list`")
+    selected = SUITES.get(suite)() if suite is not None else Single(method or "")
+    name = suite or method or ""
+    passed = [word for file in plugins for word in ("--plugin", str(file.absolute()))]
+    choice = Choice(tuple(datasets), seeds, recipe, tuple(changes), quick)
+    pairs = dataset_pairs(selected, choice)
+    if not pairs:
+        raise UserError(f"{name} trains on one data set and tests on another; name two, each with --dataset")
+    if root is not None:
+        names = sorted({name for pair in pairs for name in pair})
+        if len(names) != 1:
+            raise UserError(f"--root {root}: for which of {', '.join(names)}? name one --dataset, or set BENCH_DATA")
+        passed += ["--root", str(root.absolute())]
+    return Selection(name, selected, replace(choice, passed=tuple(passed)), root)
+
+
+def title(planned: Planned) -> str:
+    """`mars: AFA (mean+afa), seed 0`: what people read of an experiment."""
+    experiment = planned.experiment
+    data = experiment.dataset if experiment.test == experiment.dataset else f"{experiment.dataset} to {experiment.test}"
+    split = f", split {experiment.split}" if experiment.split else ""
+    label = planned.row.label
+    label = label if label == experiment.method else f"{label} ({experiment.method})"
+    return f"{data}: {label}, seed {experiment.seed}{split}"

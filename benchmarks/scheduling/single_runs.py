@@ -1,0 +1,140 @@
+"""Run one experiment, and use the model of a finished run: on another data set, for its features, for its ranked lists."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks import launch
+from benchmarks.data.loading import LoadedDataset, load
+from benchmarks.engine import distributed
+from benchmarks.engine.run import Machine, check_questions, evaluate_elsewhere, plan, run
+from benchmarks.paths import results_dir
+from benchmarks.progress import ReportProgress, show_progress
+from benchmarks.runs.external_features import export_features
+from benchmarks.runs.find import find_run_with_model
+from benchmarks.runs.folder import RunFolder
+from benchmarks.runs.ranked_lists import rank_queries
+from benchmarks.runs.record import Record
+from benchmarks.runs.staleness import stale_reasons
+from benchmarks.runs.store import read_record
+
+
+class RunResult(NamedTuple):
+    """The record of a run.
+
+    Attributes:
+        name: of the run; the record has another one if the model was then evaluated on another data set.
+        was_finished: whether it had finished before, so that nothing was run.
+        stale: why such an earlier record is not current; empty if it is.
+    """
+
+    name: str
+    record: Record
+    was_finished: bool
+    stale: list[str]
+
+
+def run_experiment(
+    method: str,
+    dataset: str,
+    *,
+    recipe: str | None = None,
+    changes: Sequence[str] = (),
+    seed: int = 0,
+    split: int = 0,
+    test: str | None = None,
+    root: Path | None = None,
+    fresh: bool = False,
+    workers: int | None = None,
+    checkpoint_minutes: float = 10.0,
+) -> RunResult:
+    """Train and evaluate one experiment, if it has not run before.
+
+    Args:
+        changes: texts KEY=VALUE, of settings that differ from the recipe.
+        test: another data set to evaluate the model on; the result is then of that data set.
+        root: the data set's folder; None: below BENCH_DATA.
+        fresh: run again even if it has finished.
+        workers: processes that decode frames; None: one for each free core.
+
+    Raises:
+        UserError: an unknown name or setting, a missing data set, or data that cannot be evaluated.
+        Stopped: a signal ended the training, and its state is saved.
+    """
+    with launch.process_group(), show_progress() as report:
+        experiment, settings, data = plan(
+            method, dataset, recipe=recipe, changes=changes, seed=seed, split=split, root=root, report=report
+        )
+        test_data = None  # loaded before the training, so that an error in it costs no training
+        if test is not None:
+            test_data = _load(test, 0, None, report)
+            check_questions(test_data)
+        folder = RunFolder(results_dir() / experiment.name)
+        record = distributed.from_leader(lambda: read_record(folder))
+        was_finished = record is not None and not fresh
+        stale = stale_reasons(record, {}) if record is not None and was_finished else []
+        if fresh or record is None:
+            how = make_machine(settings.threads, workers, report, checkpoint_minutes)
+            record = run(experiment, settings, data, folder, how, fresh)
+        if test_data is not None:
+            how = make_machine(settings.threads, workers, report)
+            record = evaluate_elsewhere(folder, record, test_data, results_dir(), how)
+    return RunResult(experiment.name, record, was_finished, stale)
+
+
+def evaluate_run(run: str, dataset: str, split: int, root: Path | None, workers: int | None) -> Record:
+    """Evaluate the model of a finished run on another data set.
+
+    Raises:
+        UserError: no such run, no model, or a missing data set.
+    """
+    folder, record = find_run_with_model(run)
+    with show_progress() as report:
+        data = _load(dataset, split, root, report)
+        return evaluate_elsewhere(folder, record, data, results_dir(), _machine_of(record, workers, report))
+
+
+def export_run_features(run: str, to: Path, root: Path | None, workers: int | None) -> list[Path]:
+    """Write the query and gallery features of a finished run into the folder `to`; the files.
+
+    Raises:
+        UserError: no such run, no model, a missing data set, or a folder that cannot be written to.
+    """
+    folder, record = find_run_with_model(run)
+    with show_progress() as report:
+        data = _load_test_data(record, root)
+        return list(export_features(folder, record, data, to, _machine_of(record, workers, report)))
+
+
+def rank_gallery(
+    run: str, count: int, protocol: str | None, queries: list[str], root: Path | None, workers: int | None
+) -> tuple[RunFolder, Record, Any]:
+    """A finished run, and the ranked gallery of its `count` worst queries, or of those named.
+
+    Raises:
+        UserError: no such run or query, no model, or a missing data set.
+    """
+    folder, record = find_run_with_model(run)
+    with show_progress() as report:
+        data = _load_test_data(record, root)
+        lists = rank_queries(folder, record, data, _machine_of(record, workers, report), count, protocol, queries)
+    return folder, record, lists
+
+
+def make_machine(
+    threads: int, workers: int | None, report: ReportProgress, checkpoint_minutes: float = 10.0
+) -> Machine:
+    """How a run uses this machine. By default one decoding process for each core that its threads leave free."""
+    return Machine(launch.spare_cores(threads) if workers is None else workers, checkpoint_minutes, report)
+
+
+def _machine_of(record: Record, workers: int | None, report: ReportProgress) -> Machine:
+    return make_machine(record.experiment.settings.get("threads", 1), workers, report)
+
+
+def _load(dataset: str, split: int, root: Path | None, report: ReportProgress) -> LoadedDataset:
+    return load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
+
+
+def _load_test_data(record: Record, root: Path | None) -> LoadedDataset:
+    return load(record.experiment.test, record.experiment.test_split, root)

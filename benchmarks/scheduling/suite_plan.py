@@ -1,0 +1,71 @@
+"""The plan of a suite: the state of each experiment, and how long the missing ones will take. Export of those that are done."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from baselines.interface.errors import UserError
+from benchmarks.paths import results_dir
+from benchmarks.runs.exchange import export_runs
+from benchmarks.runs.folder import RunFolder
+from benchmarks.runs.store import load_records
+from benchmarks.suites.suite import Planned
+
+from .estimate import estimate_seconds, format_duration, on_device_of_last_training
+from .queue import find_in_results_and_queue
+from .selection import Selection
+from .states import DONE, State, find_in_results
+
+
+@dataclass(frozen=True)
+class SuitePlan:
+    """The experiments of a suite, their states, and about how many seconds each will take.
+
+    Attributes:
+        seconds: None for an experiment that is done, or of which nothing similar has run.
+        gpu: whether the seconds are of runs on a GPU.
+    """
+
+    planned: list[Planned]
+    states: list[State]
+    seconds: list[float | None]
+    gpu: bool
+
+    @property
+    def summary(self) -> str:
+        """How many experiments are missing, and how long they will take."""
+        missing = [each for each, state in zip(self.seconds, self.states, strict=True) if state.name != DONE]
+        known = [seconds for seconds in missing if seconds is not None]
+        text = f"{len(self.states)} experiments, {len(self.states) - len(missing)} done, {len(missing)} to run"
+        if known:
+            gpu_hours = f" on a GPU, {sum(known) / 3600:.1f} GPU hours" if self.gpu else ""
+            text += f": about {format_duration(sum(known))} one after the other{gpu_hours}, by recorded frames/s"
+        unknown = len(missing) - len(known)
+        return text + (f" ({unknown} of unknown time: nothing like them has run here)" if unknown else "")
+
+
+def plan_suite(selection: Selection) -> SuitePlan:
+    """The plan of a selection, by the results here and the queue."""
+    planned = selection.experiments()
+    states = find_in_results_and_queue(selection.root)(planned)
+    recorded, gpu = on_device_of_last_training(load_records(results_dir()))
+    seconds = [
+        None if state.name == DONE else estimate_seconds(each.experiment, recorded)
+        for each, state in zip(planned, states, strict=True)
+    ]
+    return SuitePlan(planned, states, seconds, gpu)
+
+
+def export_finished(selection: Selection, to: Path) -> tuple[int, int]:
+    """Write the finished and current runs of a selection to one file. Returns their number, and that of all experiments.
+
+    Raises:
+        UserError: there are none.
+    """
+    planned = selection.experiments()
+    states = find_in_results(results_dir(), selection.root)(planned)  # the queue cannot change what is done
+    done = [state.record for state in states if state.name == DONE and state.record is not None]
+    if not done:
+        name = selection.name
+        raise UserError(f"no finished and current runs of {name} in {results_dir()}; `bench plan {name}` says why")
+    export_runs([(RunFolder(results_dir() / record.name), record) for record in done], to)
+    return len(done), len(planned)

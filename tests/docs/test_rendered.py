@@ -1,0 +1,20 @@
+"""Every figure in the documents is what its command prints now."""
+
+from pathlib import Path
+
+from benchmarks.maintenance.render_documents import BLOCK, render
+
+FIGURES = Path(__file__).parents[2] / "results" / "figures"
+
+
+def test_documents_are_rendered(document):
+    text = document.read_text()
+    drawn = {file: file.read_bytes() for file in FIGURES.iterdir()}
+    assert render(text) == text, f"python -m benchmarks.maintenance.render_documents {document.name}"
+    assert {file: file.read_bytes() for file in FIGURES.iterdir()} == drawn
+
+
+def test_python_block_is_rendered():
+    text = "<!-- python\nprint(6 * 7)\n-->\n41\n<!-- end -->"
+    assert render(text) == "<!-- python\nprint(6 * 7)\n-->\n42\n<!-- end -->"
+    assert BLOCK.search(text)
