@@ -82,18 +82,18 @@ def load_runs(source: str | Path | None = None) -> "list[FinishedRun]":
 
 
 def add_plugin(file: str | Path) -> None:
-    """Make the baselines, backbones, data sets and suites of a Python file known by their names, as `--plugin` does.
+    """Make the baselines, matchers, backbones, data sets and suites of a Python file known by their names, as `--plugin` does.
 
     Raises:
         UserError: the file cannot be imported, or registers nothing.
     """
-    from baselines import BASELINES
+    from baselines import BASELINES, MATCHERS
     from baselines.backbones import BACKBONES
     from baselines.interface.plugins import add_plugin as add
     from benchmarks.data import DATASETS
     from benchmarks.suites import SUITES
 
-    add(Path(file), (BASELINES, BACKBONES, DATASETS, SUITES))
+    add(Path(file), (BASELINES, MATCHERS, BACKBONES, DATASETS, SUITES))
 
 
 def table(runs: "Sequence[FinishedRun]", protocol: str | None = None, feature: str = "before") -> "pd.DataFrame":
