@@ -3,7 +3,7 @@
 Nothing heavy is imported before a function is called, so that `import benchmarks` stays quick.
 """
 
-import warnings
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,14 +21,15 @@ def run(
     recipe: str | Path | None = None,
     seed: int = 0,
     split: int = 0,
+    test: str | None = None,
     root: Path | None = None,
     fresh: bool = False,
     workers: int | None = None,
     **settings: Any,
 ) -> "Found":
-    """Train and evaluate one experiment, as `bench run` does. A finished one is returned and not run again.
+    """Train and evaluate one experiment, as `bench run` does. If it has already finished, its result is returned.
 
-    The run is saved in the folder that BENCH_RESULTS names (default: `results/runs` below the current folder).
+    The run is saved in the folder that BENCH_RESULTS names (default: `results/runs` in the current folder).
 
     Args:
         method: BASELINE, BASELINE+afa or BASELINE+afa-motion.
@@ -36,43 +37,35 @@ def run(
         recipe: a recipe's name or a TOML file. Default: the data set's own.
         seed: of the initial weights, the batches and the augmentation; at least 0.
         split: which of the data set's train/test splits, from 0.
-        root: the data set's folder, where it is not below BENCH_DATA.
-        fresh: run again although it is finished.
-        workers: processes that decode frames ahead. Default: one per spare core.
+        test: another data set to evaluate the model on; the result is then of that data set.
+        root: the data set's folder. Default: its folder in BENCH_DATA.
+        fresh: run again even if it has finished.
+        workers: processes that decode frames ahead. Default: one per free core.
         settings: changes to the recipe, such as `epochs=2` or `lambda_=0.1`.
 
     Raises:
         UserError: an unknown name or setting, a missing data set, or settings that do not fit together.
     """
-    from benchmarks import launch
-    from benchmarks.engine.run import Machine, plan
-    from benchmarks.engine.run import run as execute
     from benchmarks.paths import results_dir
-    from benchmarks.progress import show_progress
-    from benchmarks.runs import records
     from benchmarks.runs.finished import Found
+    from benchmarks.runs.records import RunFolder
+    from benchmarks.scheduling.single_runs import run_experiment
 
-    changes = [f"{key.rstrip('_')}={value}" for key, value in settings.items()]
-    with show_progress() as report:
-        experiment, resolved, data = plan(
-            method,
-            dataset,
-            recipe=None if recipe is None else str(recipe),
-            changes=changes,
-            seed=seed,
-            split=split,
-            root=root,
-            report=report,
-        )
-        folder = records.RunFolder(results_dir() / experiment.name)
-        record = None if fresh else records.read(folder)
-        if record is None:
-            if workers is None:
-                workers = launch.spare_cores(resolved.threads)
-            record = execute(experiment, resolved, data, folder, Machine(workers, 10.0, report), fresh)
-        elif reasons := records.stale(record, {}):
-            warnings.warn(f"{folder.path.name}: {'; '.join(reasons)}; fresh=True runs it again", stacklevel=2)
-    return Found(record, folder)
+    result = run_experiment(
+        method,
+        dataset,
+        recipe=None if recipe is None else str(recipe),
+        changes=[f"{key.rstrip('_')}={value}" for key, value in settings.items()],
+        seed=seed,
+        split=split,
+        test=test,
+        root=root,
+        fresh=fresh,
+        workers=workers,
+    )
+    if result.note:
+        print(result.note, file=sys.stderr)
+    return Found(result.record, RunFolder(results_dir() / result.record["name"]))
 
 
 def load_runs(source: str | Path | None = None) -> "list[Found]":
@@ -82,13 +75,14 @@ def load_runs(source: str | Path | None = None) -> "list[Found]":
         source: the folder or file. Default: the folder that BENCH_RESULTS names.
 
     Raises:
-        UserError: a file that `bench records export` did not write.
+        UserError: no such folder or file, or a file that `bench records export` did not write.
     """
     from benchmarks.paths import results_dir
     from benchmarks.runs.finished import below, in_file
 
-    place = results_dir() if source is None else Path(source)
-    return in_file(place) if place.is_file() else below(place)
+    if source is None or Path(source).is_dir():
+        return below(Path(source or results_dir()))
+    return in_file(Path(source))
 
 
 def add_plugin(file: str | Path) -> None:
@@ -122,9 +116,12 @@ def table(runs: "Sequence[Found]", protocol: str | None = None, feature: str = "
     import pandas as pd
 
     from benchmarks.reporting.table import COLUMNS, tables
+    from benchmarks.runs.find import available_digests
 
+    records = [run.record for run in runs]
+    digests = available_digests(records) if any(run.folder for run in runs) else None  # exported runs are not judged
     rows, notes = [], []
-    for each in tables([run.record for run in runs], protocol, _digests(runs), feature):
+    for each in tables(records, protocol, digests, feature):
         notes += each.notes
         for row in each.rows:
             line: dict[str, Any] = {"data set": each.title, "method": row.label, "runs": len(row.runs)}
@@ -154,12 +151,11 @@ def verdict(runs: "Sequence[Found]", protocol: str | None = None) -> "pd.DataFra
     import pandas as pd
 
     from benchmarks.reporting.verdict import judge
-    from benchmarks.runs import records
+    from benchmarks.runs.find import current_runs
     from benchmarks.suites import controls
 
-    digests = _digests(runs)
-    if digests is not None:
-        runs = [run for run in runs if not records.stale(run.record, digests)]
+    if any(run.folder for run in runs):
+        runs = current_runs(runs)
     rows = []
     for each in judge(runs, protocol, partial(controls.standing, [run.record for run in runs])):
         interval = each.interval
@@ -170,12 +166,3 @@ def verdict(runs: "Sequence[Found]", protocol: str | None = None) -> "pd.DataFra
         rows.append({**row, "p": each.p if interval else None, "runs": each.runs, "missing": each.missing})
     frame = pd.DataFrame(rows)
     return frame.astype(dict.fromkeys(("effect", "low", "high", "paper", "p"), float)) if rows else frame
-
-
-def _digests(runs: "Sequence[Found]") -> dict[str, set[str]] | None:
-    """The digests of the data at hand, by which stale runs are known; None for runs of exported files alone."""
-    from benchmarks.cli.printing import digests_at_hand
-
-    if all(run.folder is None for run in runs):
-        return None
-    return digests_at_hand([run.record for run in runs])
