@@ -1,6 +1,6 @@
-"""The temporal baselines under comparison, one file each.
+"""The temporal baselines under comparison and the matchers that compare tracklets: two registries, one file each.
 
-`BASELINES` lists them without importing torch. `BASELINES.get(name)` imports the file of one.
+`BASELINES` and `MATCHERS` list names without importing torch; `BASELINES.get(name)` imports the file.
 """
 
 from pathlib import Path
@@ -8,3 +8,6 @@ from pathlib import Path
 from baselines.interface.registry import Registry
 
 BASELINES = Registry("baseline", Path(__file__).parent, __name__, base="baselines.interface.baseline:Baseline")
+MATCHERS = Registry(
+    "matcher", Path(__file__).parent / "matchers", f"{__name__}.matchers", base="baselines.interface.matcher:Matcher"
+)

@@ -3,7 +3,7 @@
 Nothing heavy is imported before a function is called, so that `import benchmarks` stays quick.
 """
 
-import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,9 +63,9 @@ def run(
         fresh=fresh,
         workers=workers,
     )
-    if result.note:
-        print(result.note, file=sys.stderr)
-    return Found(result.record, RunFolder(results_dir() / result.record["name"]))
+    if result.stale:
+        warnings.warn(f"{result.name}: {'; '.join(result.stale)}; fresh=True runs it again", stacklevel=2)
+    return Found(result.record, RunFolder(results_dir() / result.name))
 
 
 def load_runs(source: str | Path | None = None) -> "list[Found]":
@@ -86,18 +86,18 @@ def load_runs(source: str | Path | None = None) -> "list[Found]":
 
 
 def add_plugin(file: str | Path) -> None:
-    """Make the baselines, backbones, data sets and suites of a Python file known by their names, as `--plugin` does.
+    """Make the baselines, matchers, backbones, data sets and suites of a Python file known by name, as `--plugin` does.
 
     Raises:
         UserError: the file cannot be imported, or registers nothing.
     """
-    from baselines import BASELINES
+    from baselines import BASELINES, MATCHERS
     from baselines.backbones import BACKBONES
     from baselines.interface.plugins import add_plugin as add
     from benchmarks.data import DATASETS
     from benchmarks.suites import SUITES
 
-    add(Path(file), (BASELINES, BACKBONES, DATASETS, SUITES))
+    add(Path(file), (BASELINES, MATCHERS, BACKBONES, DATASETS, SUITES))
 
 
 def table(runs: "Sequence[Found]", protocol: str | None = None, feature: str = "before") -> "pd.DataFrame":

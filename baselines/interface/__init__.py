@@ -11,6 +11,7 @@ from typing import Any
 _PUBLIC = {
     **{"Baseline": "baseline", "Clips": "baseline"},
     **{"Backbone": "backbone", "TemporalLayer": "backbone"},
+    "Matcher": "matcher",
     **{"Registry": "registry", "register": "registry"},
     "UserError": "errors",
 }

@@ -9,6 +9,7 @@ from afa import VideoFeatures
 
 from .backbone import Backbone
 from .errors import UserError
+from .matcher import Matcher
 
 TestClips = Literal["even", "exact", "whole"]
 
@@ -33,12 +34,14 @@ class Baseline(nn.Module, ABC):
         test_clips: how a tracklet is cut at test. "even": into chunks of at most the setting `test_chunk`, as equal as can
             be; "exact": into clips of the setting `clip_frames`, the last one padded with its last frame, for models that
             fix T; "whole": not at all.
+        matcher: compares tracklets at test; None: the distances of their features do.
         channels: D, the length of an embedding.
     """
 
     uses_flow: ClassVar[bool] = False
     takes_video: ClassVar[bool] = False
     test_clips: ClassVar[TestClips] = "even"
+    matcher: Matcher | None = None
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from baselines import BASELINES
+from baselines import BASELINES, MATCHERS
+from baselines.backbones import BACKBONES
 from baselines.interface.errors import UserError
 from benchmarks.data import DATASETS, imported_datasets
 
@@ -23,14 +24,16 @@ METHODS = {
 
 @verbs.command("list")
 def list_names(plugin: Plugin = []) -> None:
-    """List the baselines, methods, data sets, recipes, settings and protocols, with one line about each."""
-    from benchmarks.evaluation.ranking import PROTOCOLS
+    """List the baselines, backbones, matchers, methods, data sets, recipes, settings and protocols, with one line about each."""
+    from benchmarks.evaluation.protocols import PROTOCOLS
     from benchmarks.experiments.settings import meanings, recipe_summaries
 
     def show(title: str, lines: dict[str, str]) -> None:
         print(f"{title}\n" + "".join(f"  {name:<20} {summary}".rstrip() + "\n" for name, summary in lines.items()))
 
     show("Baselines", {name: entry.summary for name, entry in sorted(BASELINES.entries.items())})
+    show("Backbones (--backbone NAME)", {name: entry.summary for name, entry in sorted(BACKBONES.entries.items())})
+    show("Matchers (--set matcher=NAME)", {name: entry.summary for name, entry in sorted(MATCHERS.entries.items())})
     show("Methods", METHODS)
     datasets = {name: entry.summary for name, entry in DATASETS.entries.items()}
     for entry in DATASETS.entries.values():

@@ -99,7 +99,10 @@ def status(
     name: OptionalSuite = None,
     watch: Annotated[bool, typer.Option("--watch", help="Update every few seconds, until Ctrl-C.")] = False,
 ) -> None:
-    """Show the state of each experiment of a suite, or of everything that was submitted: from its files, then from the queue."""
+    """Show the state of each experiment of a suite, or of everything that was submitted.
+
+    It follows from the files of the runs, and then from the queue.
+    """
     from benchmarks.scheduling.submitted import titles_and_states
 
     while True:
@@ -163,8 +166,10 @@ def cancel(
 def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Remove them. Without this option, they are only listed.")] = False,
 ) -> None:
-    """Remove files that are no longer needed: checkpoints of finished runs and temporary files; if no job is queued or running,
-    also folders of failed runs without a checkpoint, and copies of the code of old jobs."""
+    """Remove files that are no longer needed: old checkpoints, temporary files, failed runs, old copies of the code.
+
+    Failed runs that have no checkpoint, and copies of the code, are removed only if no job is queued or running.
+    """
     from benchmarks.scheduling.cleanup import clean as clean_results
 
     count = 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from baselines import BASELINES
+from baselines import BASELINES, MATCHERS
 from baselines.backbones import BACKBONES
 from baselines.interface.errors import UserError
 from baselines.interface.plugins import add_plugin
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 def _add_plugins(files: list[Path]) -> list[Path]:
     for file in files:
-        add_plugin(file, (BASELINES, BACKBONES, DATASETS, SUITES))
+        add_plugin(file, (BASELINES, MATCHERS, BACKBONES, DATASETS, SUITES))
     return files
 
 
 def _check_protocol(name: str | None) -> str | None:
     if name is not None:
-        from benchmarks.evaluation.ranking import PROTOCOLS
+        from benchmarks.evaluation.protocols import PROTOCOLS
 
         if name not in PROTOCOLS:
             raise UserError(f"--protocol: no {name!r}; {nearest(name, list(PROTOCOLS))}")
@@ -62,7 +62,9 @@ Workers = Annotated[
 ]
 Plugin = Annotated[
     list[Path],
-    typer.Option(callback=_add_plugins, help="A Python file with more baselines, backbones, data sets or suites."),
+    typer.Option(
+        callback=_add_plugins, help="A Python file with more baselines, matchers, backbones, data sets or suites."
+    ),
 ]
 Protocol = Annotated[
     str | None,

@@ -59,8 +59,10 @@ def run(
         workers=workers,
         checkpoint_minutes=checkpoint_minutes,
     )
-    if result.note:
-        print(result.note, file=sys.stderr)
+    if result.stale:
+        print(f"{result.name}: stale ({'; '.join(result.stale)}); --fresh runs it again", file=sys.stderr)
+    elif result.was_finished:
+        print(f"{result.name}: finished before; nothing to run", file=sys.stderr)
     print_record(result.record)
 
 

@@ -86,6 +86,15 @@ def anywhere(flag: bool) -> bool:
     return bool(flags)
 
 
+def from_all(item: T) -> list[T]:
+    """The item of each process, in every process."""
+    if world() == 1:
+        return [item]
+    items: list[Any] = [None] * world()
+    dist.all_gather_object(items, item)
+    return items
+
+
 def largest(number: int) -> int:
     """The largest of the processes' numbers."""
     if world() == 1:

@@ -21,11 +21,10 @@ from benchmarks.atomic import atomic_file
 from benchmarks.clips.optical_flow import flow_store
 from benchmarks.clips.raft import flow_digest
 from benchmarks.clips.subsets import hold_out, test_tracklets
-from benchmarks.clips.tracklet_chunks import tested
 from benchmarks.clips.training_batches import TrainingBatches
 from benchmarks.data.frame_stores import Store
 from benchmarks.data.loading import LoadedDataset, load
-from benchmarks.evaluation.ranking import PROTOCOLS, Ranking, evaluate_features
+from benchmarks.evaluation.protocols import PROTOCOLS
 from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import split_method
@@ -36,9 +35,9 @@ from benchmarks.runs.cost import Clock, cost, new_record
 from benchmarks.runs.records import Record, RunFolder
 
 from . import distributed
-from .extraction import Features, TrackletFeatures, extract
 from .model import ReidModel, build_model
 from .precision import check_precision
+from .scoring import find_matcher, fit_metrics, needs_fit, read_metrics, score, validate, write_metrics
 from .training import train
 
 
@@ -125,6 +124,7 @@ def run(
         _check_processes(batches, settings)
         model, _ = build_model(experiment.method, len(batches.pids), settings, experiment.seed)
         model.to(machine.device)
+        find_matcher(model, settings)  # now, so that its errors do not wait for hours of training
         price = cost(model, settings)  # now, because it holds the baseline to its rule before hours of training
         if distributed.from_leader(folder.weights.exists):
             load_model(model, folder.weights)
@@ -144,13 +144,17 @@ def run(
         if distributed.leads():
             with atomic_file(folder.weights) as half:
                 write_weights(model, half)
+        seed = experiment.seed
+        metrics = fit_metrics(model, training, data.store, settings, machine, clock, seed, flow)
         results: list[dict[str, Any]] = []
         queries = pd.DataFrame()
         if tested:
-            results, queries = score(model, data, settings, machine, clock, experiment.seed, flow)
+            if needs_fit(model, settings) and distributed.leads():
+                with atomic_file(folder.fitted_metric) as half:
+                    write_metrics(metrics, half)
+            results, queries = score(model, data, settings, metrics, machine, clock, seed, flow)
         if held_out is not None:
-            features = extract(model, held_out, data.store, settings, machine.workers, seed=experiment.seed, flow=flow)
-            results += _validate(features, held_out, settings)
+            results += validate(model, held_out, data.store, settings, metrics, machine, seed, flow)
         record = new_record(experiment, results, clock, price)
         if distributed.leads():
             records.write(folder, record, queries)
@@ -231,7 +235,8 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: LoadedDataset, p
         model, settings = trained_model(source, record, machine)
         flow = flow_for(experiment.method, data, settings, machine)
         clock = Clock()
-        results, queries = score(model, data, settings, machine, clock, experiment.seed, flow)
+        metrics = read_metrics(source.fitted_metric, model, settings)
+        results, queries = score(model, data, settings, metrics, machine, clock, experiment.seed, flow)
         record = new_record(experiment, results, clock, cost(model, settings))
         if distributed.leads():
             records.write(folder, record, queries)
@@ -275,63 +280,6 @@ def flow_for(method: str, data: LoadedDataset, settings: Settings, machine: Mach
     if not BASELINES.get(split_method(method)[0]).uses_flow:
         return None
     return flow_store(data, settings, partial(machine.report, "flow", note=data.name))
-
-
-def score(
-    model: ReidModel,
-    data: LoadedDataset,
-    settings: Settings,
-    machine: Machine,
-    clock: "Clock",
-    seed: int,
-    flow: Store | None,
-) -> tuple[list[dict[str, Any]], pd.DataFrame]:
-    """Metrics and results a query, under every protocol of the data set, before and after batch normalisation."""
-    queries, gallery = test_tracklets(data)
-    both = pd.concat([queries, gallery])
-    clock.start()
-    progress = partial(machine.report, "extract", note=data.name)
-    features = extract(model, both, data.store, settings, machine.workers, progress, seed, flow)
-    clock.lap("extract", sum(len(tested(frames, settings.test_frames)) for frames in both.frames))
-    rows = len(queries)
-    rankings = {
-        name: rank_features(vectors[:rows], vectors[rows:], queries, gallery, data.protocols, settings.metric)
-        for name, vectors in features._asdict().items()
-    }
-    clock.lap("evaluate", len(both))
-    return tabulate_rankings(rankings, queries)
-
-
-def rank_features(
-    query: Features,
-    gallery: Features,
-    queries: pd.DataFrame,
-    others: pd.DataFrame,
-    protocols: Sequence[str],
-    metric: str,
-) -> dict[str, Ranking]:
-    """The ranking under each protocol, from features and the tables (pid, camid) of their tracklets."""
-    labels = [part[column].to_numpy() for part in (queries, others) for column in ("pid", "camid")]
-    asked, asked_in, shown, shown_in = labels
-    return evaluate_features(query, gallery, asked, asked_in, shown, shown_in, protocols, metric=metric)
-
-
-def tabulate_rankings(
-    rankings: dict[str, dict[str, Ranking]], queries: pd.DataFrame
-) -> tuple[list[dict[str, Any]], pd.DataFrame]:
-    """Rows for a record, and the table of results a query."""
-    rows = [row for feature, ranked in rankings.items() for row in records.metrics(ranked, feature)]
-    parts = [records.per_query(ranked, feature, queries) for feature, ranked in rankings.items()]
-    return rows, pd.concat(parts, ignore_index=True)
-
-
-def _validate(features: TrackletFeatures, held_out: pd.DataFrame, settings: Settings) -> list[dict[str, Any]]:
-    """Held-out training tracklets against each other: each is a query, all are the gallery."""
-    rows = []
-    for name, vectors in features._asdict().items():
-        ranked = rank_features(vectors, vectors, held_out, held_out, ["standard"], settings.metric)
-        rows += records.metrics({"validation": ranked["standard"]}, name)
-    return rows
 
 
 def prepare(settings: Settings, device: torch.device) -> None:

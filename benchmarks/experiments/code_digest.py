@@ -7,15 +7,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from baselines import BASELINES
+from baselines import BASELINES, MATCHERS
+from baselines.backbones import BACKBONES
 
 from .experiment import Experiment
 from .methods import split_method
+from .settings import NO_MATCHER
 
 HOUSE = Path(__file__).parents[2]
 EVALUATION = ("benchmarks/evaluation",)
-# All code in these folders, and how seeds are derived, decides numbers; so does the file of the run's own model. What reads or
-# draws data is covered by the digest of the data.
+# All code in these folders, and how seeds are derived, decides numbers. So do the files of the run's own model and matcher, and
+# of a plug-in backbone. The code that reads or draws data is covered by the digest of the data.
 DECIDING = (
     *("afa", "baselines/interface", "baselines/backbones", "baselines/layers"),
     *("benchmarks/clips", "benchmarks/engine", *EVALUATION, "benchmarks/seeds.py"),
@@ -25,12 +27,21 @@ DECIDING = (
 def code_digest(experiment: Experiment) -> str | None:
     """sha256 over the syntax trees, without comments and docstrings, of the code that decides an experiment's numbers.
 
-    The numbers of an external method are decided by the evaluation alone. None: the baseline is a plug-in that is not loaded.
+    The numbers of an external method are decided by the evaluation alone. None: the baseline, backbone or matcher is a plug-in
+    that is not loaded.
     """
     if experiment.external:
         return _digest(EVALUATION, ())
-    baseline = BASELINES.entries.get(split_method(experiment.method)[0])
-    return _digest(DECIDING, model_files(baseline.file)) if baseline is not None else None
+    settings = experiment.settings
+    entries = [BASELINES.entries.get(split_method(experiment.method)[0])]
+    if "backbone" in settings:
+        entries.append(BACKBONES.entries.get(settings["backbone"]))
+    if settings.get("matcher", "none") not in NO_MATCHER:
+        entries.append(MATCHERS.entries.get(settings["matcher"]))
+    if None in entries:
+        return None
+    files = [file for entry in entries if entry for file in model_files(entry.file)]
+    return _digest(DECIDING, tuple(file for file in files if file.parent != HOUSE / "baselines" / "backbones"))
 
 
 @cache

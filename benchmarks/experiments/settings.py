@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
+from baselines import MATCHERS
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
 
@@ -76,7 +77,8 @@ class Settings:
     # validation and evaluation
     holdout: float  # share of the TRAINING identities held out for validation
     tuning_trials: int  # trials of `bench tune` that chose some of these settings; 0: not tuned
-    metric: Literal["euclidean", "cosine"]  # of the distances at test
+    metric: Literal["euclidean", "cosine", "xqda"]  # of the distances at test; xqda is fitted on the training tracklets
+    matcher: str  # own: the baseline's where it has one, else distances of features; none: features; or a name below
 
     def as_dict(self) -> dict[str, Any]:
         """Settings by the names that a user writes: `lambda`, not `lambda_`."""
@@ -88,6 +90,7 @@ class Settings:
 
 
 FILES = ("weights", "flow_weights")
+NO_MATCHER = ("own", "none")  # values of `matcher` beside the registered names
 
 KEYS = tuple(field.name.rstrip("_") for field in fields(Settings))
 TYPES = {key.rstrip("_"): hint for key, hint in get_type_hints(Settings).items()}
@@ -209,6 +212,8 @@ def _checked(values: Mapping[str, Any], source: str) -> dict[str, Any]:
             raise UserError(f"{source}: {key} takes {_WORDS[hint]}, not {value!r}")
         if value == "":
             raise UserError(f"{source}: {key} is empty; give a value, or leave it out")
+        if key == "matcher" and value not in (matchers := [*NO_MATCHER, *MATCHERS.names()]):
+            raise UserError(f"{source}: no matcher {value!r}; {nearest(value, matchers)}")
         low, high = RANGES.get(key, (-float("inf"), float("inf")))
         if not choices and not isinstance(value, str) and not low <= value <= high:
             raise UserError(f"{source}: {key} must be from {low:g} to {high:g}, not {value:g}")

@@ -17,7 +17,7 @@ from benchmarks.reporting.report.html import ASSETS, Markup, el, page
 from benchmarks.runs.records import Record
 
 if TYPE_CHECKING:
-    from benchmarks.runs.ranked_lists import RankedQuery, Shown
+    from benchmarks.runs.ranked_lists import RankedQuery, ShownTracklet
 
 LISTS = "gallery.json"
 MOST_FRAMES = 8  # in a strip
@@ -34,7 +34,7 @@ def save(record: Record, protocol: str, ranked: Sequence["RankedQuery"], folder:
         gallery = [
             {
                 **_describe(shown, folder / f"{number:03}-rank{rank:02}.png"),
-                "right": shown.right,
+                "right": shown.is_match,
                 "distance": round(shown.distance, 4),
             }
             for rank, shown in enumerate(each.gallery, 1)
@@ -120,7 +120,7 @@ def _quality(values: list[float] | None) -> Markup | None:
     return el("div", marks, class_="quality")
 
 
-def _describe(shown: "Shown", file: Path) -> dict[str, Any]:
+def _describe(shown: "ShownTracklet", file: Path) -> dict[str, Any]:
     """The strip's file, written, and what it shows."""
     strip = np.concatenate(list(shown.frames), axis=1)
     import cv2
@@ -135,5 +135,5 @@ def _describe(shown: "Shown", file: Path) -> dict[str, Any]:
         "shown": len(shown.frames),
         "width": strip.shape[1],
         "height": strip.shape[0],
-        "quality": None if shown.quality is None else [round(float(value), 4) for value in shown.quality],
+        "quality": None if shown.weights is None else [round(float(value), 4) for value in shown.weights],
     }

@@ -15,8 +15,11 @@ from baselines.interface.errors import UserError
 from benchmarks.clips.subsets import test_tracklets
 from benchmarks.data.loading import LoadedDataset, find_dataset
 from benchmarks.engine.extraction import extract
-from benchmarks.engine.run import Machine, flow_for, rank_features, tabulate_rankings, trained_model
-from benchmarks.evaluation.ranking import PROTOCOLS
+from benchmarks.engine.run import Machine, flow_for, trained_model
+from benchmarks.engine.scoring import rank_tracklets, tabulate_rankings
+from benchmarks.evaluation.distances import FeatureDistances
+from benchmarks.evaluation.metrics import fixed_metric
+from benchmarks.evaluation.protocols import PROTOCOLS
 from benchmarks.experiments.experiment import EXTERNAL, Experiment
 
 from . import records
@@ -97,7 +100,8 @@ def score_files(query: Path, gallery: Path, method: str, dataset: str, metric: s
         )
     data = f"{file_digest(query)[:32]}{file_digest(gallery)[:32]}"
     experiment = Experiment(method, dataset, dataset, {"metric": metric}, 0, 0, data, data, "none", recipe=EXTERNAL)
-    rankings = rank_features(query_features, gallery_features, queries, others, _protocols(dataset), metric)
+    distances = FeatureDistances(query_features, gallery_features, fixed_metric(metric))
+    rankings = rank_tracklets(distances, queries, others, _protocols(dataset))
     clock.lap("evaluate", len(queries) + len(others))
     rows, per_query = tabulate_rankings({"before": rankings}, queries)
     if not any(row["queries"] for row in rows):

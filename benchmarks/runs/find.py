@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from baselines import BASELINES
+from baselines import BASELINES, MATCHERS
+from baselines.backbones import BACKBONES
 from baselines.interface.errors import UserError
 from benchmarks.data import is_known
 from benchmarks.data.loading import known_digests
 from benchmarks.experiments.experiment import EXTERNAL
+from benchmarks.experiments.settings import NO_MATCHER
 from benchmarks.paths import results_dir
 
 from . import records
@@ -65,6 +67,10 @@ def why_unknown(record: Record) -> str | None:
     experiment = record["experiment"]
     baseline, dataset = experiment["method"].partition("+")[0], experiment["test"]
     unknown = [] if baseline in BASELINES.entries else [f"baseline {baseline!r}"]
+    for kind, registry, built_in in (("backbone", BACKBONES, ()), ("matcher", MATCHERS, NO_MATCHER)):
+        name = experiment["settings"].get(kind)  # external features have neither
+        if name not in (None, *built_in, *registry.entries):
+            unknown.append(f"{kind} {name!r}")
     remedy = "name the file with --plugin FILE.py"
     if not is_known(dataset):
         unknown.append(f"data set {dataset!r}")

@@ -1,4 +1,4 @@
-"""The ranked lists behind a finished run's figures: features are extracted again, and chosen queries ranked with them."""
+"""The ranked lists behind a finished run's results: tracklets are extracted again, and chosen queries ranked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,45 +15,49 @@ from benchmarks.clips.subsets import test_tracklets
 from benchmarks.clips.tracklet_chunks import TrackletChunks
 from benchmarks.data.frame_stores import Store
 from benchmarks.data.loading import LoadedDataset
-from benchmarks.engine.extraction import Features, extract
+from benchmarks.engine.extraction import extract_frames
 from benchmarks.engine.model import ReidModel
-from benchmarks.engine.precision import autocast
 from benchmarks.engine.run import Machine, flow_for, trained_model
-from benchmarks.evaluation.ranking import METRICS, PROTOCOLS
+from benchmarks.engine.scoring import compare_tracklets, read_metrics
+from benchmarks.evaluation.protocols import PROTOCOLS
 from benchmarks.experiments.settings import Settings
 
 from .records import Record, RunFolder
 
-FIRST, FRAMES = 10, 8  # gallery tracklets of a query, frames of a tracklet that are shown
+LISTED, FRAMES = 10, 8  # gallery tracklets of a query, and frames of a tracklet, that are shown
 
 
-class Shown(NamedTuple):
-    """A tracklet to look at.
+class ShownTracklet(NamedTuple):
+    """A tracklet as it is shown.
 
-    frames: (F, H, W, 3) uint8 RGB in the size that the network sees, evenly from the tracklet; quality: (F,) the frames' weights,
-    where the baseline weights them. right: whether it shows the query's person; distance: from the query.
+    Attributes:
+        frames: (F, H, W, 3) uint8 RGB at the network's input size, evenly spaced over the tracklet.
+        weights: (F,) the frames' weights, where the baseline has any.
+        is_match: whether it shows the query's person.
+        distance: from the query.
     """
 
     tracklet: str
     pid: int
     camid: int
     frames: np.ndarray
-    quality: np.ndarray | None
-    right: bool = True
+    weights: np.ndarray | None
+    is_match: bool = True
     distance: float = 0.0
 
 
 @dataclass(frozen=True)
 class RankedQuery:
-    """A query and what is nearest to it. average_precision: a fraction; first_hit_rank: from 1."""
+    """A query and the gallery tracklets nearest to it. average_precision: a fraction; first_hit_rank: from 1."""
 
-    query: Shown
-    gallery: list[Shown]
+    query: ShownTracklet
+    gallery: list[ShownTracklet]
     average_precision: float
     first_hit_rank: int
 
 
-def ranked(
+@torch.inference_mode()
+def rank_queries(
     source: RunFolder,
     record: Record,
     data: LoadedDataset,
@@ -62,48 +66,50 @@ def ranked(
     protocol: str | None = None,
     names: Sequence[str] = (),
 ) -> list[RankedQuery]:
-    """The `count` queries with the lowest average precision (or those named), worst first, and their nearest 10 tracklets.
+    """The `count` queries with the lowest average precision (or the named ones), worst first, each with its nearest 10 tracklets.
 
     Raises:
-        UserError: no weights, other data than the run was evaluated on, or a query or protocol that the run has not.
+        UserError: the run has no weights, was evaluated on other data, or lacks the query or the protocol.
     """
     if data.digest != record["experiment"]["test_data"]:
         raise UserError(
-            f"data set {data.name}: not the data that {record['name']} was evaluated on; its strips would lie"
+            f"data set {data.name}: {record['name']} was evaluated on other data; evaluate it again with --fresh"
         )
-    results = _chosen(pd.read_parquet(source.queries), record, count, protocol, names)
+    results = _choose_queries(pd.read_parquet(source.queries), record, count, protocol, names)
     model, settings = trained_model(source, record, machine)
     flow = flow_for(record["experiment"]["method"], data, settings, machine)
     queries, gallery = test_tracklets(data)
     both = pd.concat([queries, gallery], ignore_index=True)
     progress = partial(machine.report, "extract", note=data.name)
     seed = record["experiment"]["seed"]
-    features = extract(model, both, data.store, settings, machine.workers, progress, seed, flow).before
-    shown = np.arange(len(queries), len(both))
+    metrics = read_metrics(source.fitted_metric, model, settings)
+    compared = compare_tracklets(model, both, data.store, settings, metrics, machine.workers, progress, seed, flow)
+    in_gallery = np.arange(len(queries), len(both))
     if PROTOCOLS[results.protocol.iloc[0]].queries_in_gallery:
-        shown = np.concatenate([shown, np.arange(len(queries))])
-    rows = {name: row for row, name in enumerate(queries.tracklet)}
-    asked = [rows[name] for name in results["query"]]
-    nearest = [_nearest(row, shown, features, both, settings.metric) for row in asked]
-    wanted = sorted({*asked, *(int(row) for near, _ in nearest for row in near)})
-    look = _look(model, both, wanted, data.store, settings, seed, flow)
-    found = []
-    for row, (near, distances), result in zip(asked, nearest, results.itertuples(), strict=True):
+        in_gallery = np.concatenate([in_gallery, np.arange(len(queries))])
+    row_of = {name: row for row, name in enumerate(queries.tracklet)}
+    query_rows = np.array([row_of[name] for name in results["query"]])
+    distances = compared["before"](query_rows, in_gallery).rows(np.arange(len(in_gallery)))
+    nearest = [_nearest(row, of_row, in_gallery, both) for row, of_row in zip(query_rows, distances, strict=True)]
+    shown_rows = sorted({int(row) for row in query_rows} | {int(row) for rows, _ in nearest for row in rows})
+    shown = _load_tracklets(model, both, shown_rows, data.store, settings, seed, flow)
+    lists = []
+    for row, (rows, values), result in zip(query_rows, nearest, results.itertuples(), strict=True):
         of_query = [
-            look[int(other)]._replace(right=bool(both.pid[other] == both.pid[row]), distance=float(distance))
-            for other, distance in zip(near, distances, strict=True)
+            shown[other]._replace(is_match=bool(both.pid[other] == both.pid[row]), distance=float(distance))
+            for other, distance in zip(rows, values, strict=True)
         ]
-        found.append(RankedQuery(look[row], of_query, result.average_precision, int(result.first_hit_rank)))
-    return found
+        lists.append(RankedQuery(shown[row], of_query, result.average_precision, int(result.first_hit_rank)))
+    return lists
 
 
-def _chosen(
+def _choose_queries(
     results: pd.DataFrame, record: Record, count: int, protocol: str | None, names: Sequence[str]
 ) -> pd.DataFrame:
     protocol = protocol or record["metrics"][0]["protocol"]
     rows = results[(results.protocol == protocol) & (results.feature == "before")].dropna(subset="first_hit_rank")
     if rows.empty:
-        raise UserError(f"--protocol {protocol}: {record['name']} has it not, or no query with a match under it")
+        raise UserError(f"--protocol {protocol}: {record['name']} has no query with a match under it")
     if unknown := set(names) - set(rows["query"]):
         raise UserError(
             f"--query {min(unknown)}: no such query with a match in {record['name']}; `bench report` lists them"
@@ -113,47 +119,47 @@ def _chosen(
 
 
 def _nearest(
-    row: int, shown: np.ndarray, features: Features, table: pd.DataFrame, metric: str
+    row: int, distances: np.ndarray, gallery: np.ndarray, tracklets: pd.DataFrame
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of the nearest tracklets and their distances; what shows the person in the query's camera is left out."""
-    pids, camids = table.pid.to_numpy(), table.camid.to_numpy()
-    others = shown[(pids[shown] != pids[row]) | (camids[shown] != camids[row])]
-    squares = np.einsum("nd,nd->n", features, features)
-    distances = features[others] @ features[row]
-    METRICS[metric](distances, squares[row], squares[others])
-    order = np.argsort(distances, kind="stable")[:FIRST]  # ties to the lower row, as the evaluation has it
-    return others[order], distances[order]
+    """The rows of the tracklets nearest to a query and their distances, without its person in its camera.
+
+    Args:
+        row: of the query.
+        distances: (G,) to the tracklets in the rows `gallery`, (G,).
+    """
+    pids, camids = tracklets.pid.to_numpy(), tracklets.camid.to_numpy()
+    counts = (pids[gallery] != pids[row]) | (camids[gallery] != camids[row])
+    distances, gallery = distances[counts], gallery[counts]
+    order = np.argsort(distances, kind="stable")[:LISTED]  # ties go to the lower row, as in the evaluation
+    return gallery[order], distances[order]
 
 
-@torch.inference_mode()
-def _look(
+def _load_tracklets(
     model: ReidModel,
-    table: pd.DataFrame,
+    tracklets: pd.DataFrame,
     rows: list[int],
     store: Store,
     settings: Settings,
     seed: int,
     flow: Store | None,
-) -> dict[int, Shown]:
-    """Frames and weights of the tracklets in `rows`. Weights come from the chunks that made the features."""
-    part = table.iloc[rows].reset_index(drop=True)
-    chunks = TrackletChunks(part, store, settings, seed, flow, model.baseline.test_clips)
-    weights = {row: np.full(len(frames), np.nan) for row, frames in enumerate(chunks.frames)}
-    model.eval()
-    for i in range(len(chunks)):
-        frames, batch, motion = chunks[i]
-        with autocast(settings.precision, next(model.parameters()).device):
-            of_batch = model(frames, flow=motion).weights
-        if of_batch is None:
-            break
-        means = of_batch.flatten(2).mean(dim=2) if of_batch.dim() == 3 else of_batch  # over the blocks
-        for (row, start, stop), values in zip(batch, means.float().cpu().numpy(), strict=True):
-            weights[row][start:stop] = values[: stop - start]
-    look = {}
-    for i, row in enumerate(rows):
-        names = chunks.ordered(i)  # in the order that the network saw them
-        places = np.unique(np.linspace(0, len(names) - 1, FRAMES).round().astype(int)).tolist()
-        pixels = read_frames(store, [names[place] for place in places], settings).permute(0, 2, 3, 1).numpy()
-        quality = None if np.isnan(weights[i]).any() else weights[i][places]
-        look[row] = Shown(part.tracklet[i], int(part.pid[i]), int(part.camid[i]), pixels, quality)
-    return look
+) -> dict[int, ShownTracklet]:
+    """The tracklets in `rows`, with the weights that the model gives to the frames that are shown."""
+    part = tracklets.iloc[rows].reset_index(drop=True)
+    chunks = TrackletChunks(part, store, settings, seed)
+    shown = {}
+    for each in extract_frames(model, part, store, settings, seed=seed, flow=flow):
+        names = chunks.ordered(each.row)
+        positions = np.unique(np.linspace(0, len(names) - 1, FRAMES).round().astype(int)).tolist()
+        pixels = read_frames(store, [names[position] for position in positions], settings)
+        weights = None
+        if each.weights is not None:
+            of_frames = each.weights.reshape(len(names), -1).mean(dim=1)  # over the blocks
+            weights = of_frames.numpy()[positions]
+        shown[rows[each.row]] = ShownTracklet(
+            part.tracklet[each.row],
+            int(part.pid[each.row]),
+            int(part.camid[each.row]),
+            pixels.permute(0, 2, 3, 1).numpy(),
+            weights,
+        )
+    return shown

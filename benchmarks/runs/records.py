@@ -56,6 +56,11 @@ class RunFolder:
         return self.path / "model.safetensors"
 
     @property
+    def fitted_metric(self) -> Path:
+        """The metric that was fitted on the training tracklets, where the settings name one."""
+        return self.path / "metric.npz"
+
+    @property
     def queries(self) -> Path:
         """Results a query, under every protocol."""
         return self.path / "queries.parquet"
@@ -320,6 +325,7 @@ def forgotten(folders: Sequence[RunFolder]) -> Iterator[None]:
 
 def discard(folder: RunFolder) -> None:
     """Forget a run's results, so that it runs anew; the record goes first, so that no half of it is ever seen."""
-    for file in (folder.record, folder.queries, folder.weights, folder.checkpoint, folder.curves, folder.log):
+    results = (folder.record, folder.queries, folder.weights, folder.fitted_metric)
+    for file in (*results, folder.checkpoint, folder.curves, folder.log):
         file.unlink(missing_ok=True)
     shutil.rmtree(folder.gallery, ignore_errors=True)

@@ -13,15 +13,23 @@ from benchmarks.progress import ReportProgress, show_progress
 from benchmarks.runs import records
 from benchmarks.runs.external_features import export_features
 from benchmarks.runs.find import find_run_with_model
-from benchmarks.runs.ranked_lists import ranked
+from benchmarks.runs.ranked_lists import rank_queries
 from benchmarks.runs.records import Record, RunFolder
 
 
 class RunResult(NamedTuple):
-    """A record, and why nothing was run ("": it was run)."""
+    """The record of a run.
 
+    Attributes:
+        name: of the run; the record has another one if the model was then evaluated on another data set.
+        was_finished: whether it had finished before, so that nothing was run.
+        stale: why such an earlier record is not current; empty if it is.
+    """
+
+    name: str
     record: Record
-    note: str = ""
+    was_finished: bool
+    stale: list[str]
 
 
 def run_experiment(
@@ -59,19 +67,17 @@ def run_experiment(
         if test is not None:
             test_data = _load(test, 0, None, report)
             check_questions(test_data)
-        folder, note = RunFolder(results_dir() / experiment.name), ""
+        folder = RunFolder(results_dir() / experiment.name)
         record = distributed.from_leader(lambda: records.read(folder))
+        was_finished = record is not None and not fresh
+        stale = records.stale(record, {}) if record is not None and was_finished else []
         if fresh or record is None:
             how = make_machine(settings.threads, workers, report, checkpoint_minutes)
             record = run(experiment, settings, data, folder, how, fresh)
-        else:
-            reasons = "; ".join(records.stale(record, {}))
-            state = f"stale ({reasons}); --fresh runs it again" if reasons else "finished before; nothing to run"
-            note = f"{experiment.name}: {state}"
         if test_data is not None:
             how = make_machine(settings.threads, workers, report)
             record = evaluate_elsewhere(folder, record, test_data, results_dir(), how)
-    return RunResult(record, note)
+    return RunResult(experiment.name, record, was_finished, stale)
 
 
 def evaluate_run(run: str, dataset: str, split: int, root: Path | None, workers: int | None) -> Record:
@@ -109,7 +115,7 @@ def rank_gallery(
     folder, record = find_run_with_model(run)
     with show_progress() as report:
         data = _load_test_data(record, root)
-        lists = ranked(folder, record, data, _machine_of(record, workers, report), count, protocol, queries)
+        lists = rank_queries(folder, record, data, _machine_of(record, workers, report), count, protocol, queries)
     return folder, record, lists
 
 

@@ -39,8 +39,10 @@ from benchmarks.data.loading import LoadedDataset
 from benchmarks.engine.extraction import extract
 from benchmarks.engine.model import ReidModel
 from benchmarks.engine.precision import autocast, check_precision, compile_backbones
-from benchmarks.engine.run import rank_features
+from benchmarks.engine.scoring import rank_tracklets
 from benchmarks.engine.training import train
+from benchmarks.evaluation.distances import FeatureDistances
+from benchmarks.evaluation.metrics import fixed_metric
 from benchmarks.experiments.settings import Settings, change, resolve
 from benchmarks.launch import spare_cores
 from benchmarks.runs import environment
@@ -319,7 +321,8 @@ def evaluation(whole: pd.DataFrame, data: LoadedDataset, settings: Settings) -> 
     product(query, shown)
     bare = time.perf_counter() - began
     began = time.perf_counter()
-    rank_features(query, shown, queries, gallery, data.protocols, settings.metric)
+    distances = FeatureDistances(query, shown, fixed_metric(settings.metric))
+    rank_tracklets(distances, queries, gallery, data.protocols)
     seconds = time.perf_counter() - began
     return {"queries": len(query), "gallery": len(shown), "channels": channels, "seconds": seconds, "product": bare}
 

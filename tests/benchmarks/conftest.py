@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from baselines import BASELINES
+from baselines import BASELINES, MATCHERS
 from baselines.backbones import BACKBONES
 from benchmarks import cli
 from benchmarks.data import DATASETS
@@ -22,7 +22,7 @@ class Answer(NamedTuple):
 @pytest.fixture
 def _plugins(monkeypatch: pytest.MonkeyPatch):
     """What a test plugs in is gone after it."""
-    for registry in (BASELINES, BACKBONES, DATASETS, SUITES):
+    for registry in (BASELINES, MATCHERS, BACKBONES, DATASETS, SUITES):
         monkeypatch.setattr(registry, "entries", dict(registry.entries))
     yield
     for name in [name for name in sys.modules if name.startswith("plugin_")]:

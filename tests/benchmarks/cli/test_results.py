@@ -116,7 +116,7 @@ def test_closed_output_is_no_error(words):
 
 def test_list_describes_every_name(bench):
     from benchmarks.data.datasets.walkers import SIZES
-    from benchmarks.evaluation.ranking import PROTOCOLS
+    from benchmarks.evaluation.protocols import PROTOCOLS
     from benchmarks.experiments.settings import KEYS
 
     lines = bench("list").out.splitlines()

@@ -132,6 +132,7 @@ def talk() -> dict[str, object]:
         "value": distributed.from_leader(lambda: distributed.rank()),
         "one": distributed.anywhere(distributed.rank() == distributed.world() - 1),
         "none": distributed.anywhere(False),
+        "all": distributed.from_all(f"item {distributed.rank()}"),
     }
 
 
@@ -206,7 +207,8 @@ def test_batch_normalisation_over_uneven_shares_is_that_of_the_whole_batch(saved
 
 def test_what_the_first_process_makes_or_refuses_holds_for_all(saved):
     for each in saved[1:]:
-        assert each["talk"] == {"refusal": "refused by 0", "value": 0, "one": True, "none": False}
+        assert each["talk"] == {"refusal": "refused by 0", "value": 0, "one": True, "none": False,
+                                "all": ["item 0", "item 1"]}  # fmt: skip
 
 
 @pytest.mark.parametrize("world", [2, 3, 4])

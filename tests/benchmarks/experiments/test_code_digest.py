@@ -95,3 +95,22 @@ def test_where_a_plugin_lies_is_not_what_it_is(tmp_path, monkeypatch):
             kept.cache_clear()
         said.add(code_digest.code_digest(Experiment("mine", "mars", "mars", {}, 0, 0, "", "", "")))
     assert len(said) == 1
+
+
+def test_digest_follows_the_matcher(tmp_path, monkeypatch):
+    monkeypatch.setattr(code_digest, "DECIDING", ())
+    file = tmp_path / "mine.py"
+    file.write_text("k = 1\n")
+
+    def digest(matcher):
+        for cached in (code_digest._digest, code_digest._syntax, code_digest.model_files):
+            cached.cache_clear()
+        return code_digest.code_digest(Experiment("mean", "mars", "mars", {"matcher": matcher}, 0, 0, "", "", ""))
+
+    assert digest("mine") is None  # a plug-in that is not loaded
+    monkeypatch.setitem(code_digest.MATCHERS.entries, "mine", type("Entry", (), {"file": file}))
+    before = digest("mine")
+    assert digest("own") == digest("none") != before
+    file.write_text("k = 2\n")
+    assert digest("mine") != before
+    digest("own")

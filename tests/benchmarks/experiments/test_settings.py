@@ -69,6 +69,7 @@ def test_a_recipe_of_ones_own_extends_ours(tmp_path):
         ("clips=1", "clips must be from 2"),
         ("identities=1", "identities must be from 2"),
         ("sigma", "write key=value"),
+        ("matcher=nearest-frame", "no matcher 'nearest-frame'; did you mean 'nearest-frames'"),
     ],
 )
 def test_a_wrong_change_names_option_and_value(change, message):

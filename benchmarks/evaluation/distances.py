@@ -1,0 +1,179 @@
+"""Rows of distances, which are all that evaluation needs: from a matrix, from one feature a tracklet, or from a matcher."""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+
+from baselines.interface.errors import UserError
+
+from .metrics import METRICS, Metric
+
+if TYPE_CHECKING:
+    import torch
+
+    from baselines.interface.matcher import Matcher
+
+Array: TypeAlias = "np.ndarray | torch.Tensor"
+
+# Gallery rows converted to float32 at a time, and the largest gallery that is kept so from one block of queries to the
+# next (MARS's is; the conversion of half-precision features would otherwise cost a fifth of the product).
+CHUNK, KEPT = 16_384, 50_000
+# Queries that a matcher compares with one stack of gallery tracklets, and tracklets in a stack.
+MATCHED_QUERIES, STACKED = 64, 1024
+
+
+class Distances(Protocol):
+    """Distances of Q queries to G gallery tracklets, and to each other."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(Q, G)."""
+
+    def rows(self, columns: np.ndarray) -> Iterator[np.ndarray]:
+        """For each query its distances (C,) to the tracklets in `columns`.
+
+        A row is valid until the next is asked for, and the caller may overwrite it.
+
+        Args:
+            columns: (C,) ascending; g < G is a gallery row, G + q is a query row.
+        """
+
+
+class MatrixDistances:
+    """Distances that are given as a matrix (Q, G), which is left unchanged. There are no distances between queries."""
+
+    def __init__(self, matrix: Array) -> None:
+        self.matrix = as_array(matrix)
+        if self.matrix.ndim != 2 or self.matrix.dtype.kind not in "fiu":
+            raise UserError(
+                f"distances: {self.matrix.dtype} of shape {self.matrix.shape}; give a matrix of real numbers, (Q, G)"
+            )
+        if self.matrix.dtype not in (np.float32, np.float64):
+            self.matrix = self.matrix.astype(np.float64)
+        self.shape: tuple[int, int] = self.matrix.shape
+
+    def rows(self, columns: np.ndarray) -> Iterator[np.ndarray]:
+        return (row[columns] for row in self.matrix)
+
+
+class FeatureDistances:
+    """Distances of feature vectors, computed for blocks of queries.
+
+    Beside the features it holds `block` rows of distances and some gallery rows in float32. Distances are IEEE float32
+    whatever the features' type. numpy multiplies: torch's product depends on process-wide settings (TF32, bfloat16
+    "medium" precision, autocast) that a training run may have changed.
+
+    Args:
+        query, gallery: (Q, D) and (G, D); memory maps are read in parts.
+        metric: fixed or fitted.
+        block: query rows at a time; below 512 the product is slower.
+
+    Raises:
+        UserError: shapes that do not fit, a block below 1, and while rows are computed: NaN or infinite features.
+    """
+
+    def __init__(self, query: Array, gallery: Array, metric: Metric = METRICS["euclidean"], block: int = 512) -> None:
+        if block < 1:
+            raise UserError(f"block={block}: give at least one query row at a time")
+        if query.ndim != 2 or gallery.ndim != 2 or query.shape[1] != gallery.shape[1]:
+            raise UserError(
+                f"features: query {tuple(query.shape)}, gallery {tuple(gallery.shape)}; give (Q, D) and (G, D)"
+            )
+        self.query, self.gallery, self.metric, self.block = query, gallery, metric, block
+        self.shape = len(query), len(gallery)
+
+    def rows(self, columns: np.ndarray) -> Iterator[np.ndarray]:
+        metric, gallery_size = self.metric, self.shape[1]
+        parts = (
+            ("gallery", self.gallery, columns[columns < gallery_size]),
+            ("query", self.query, columns[columns >= gallery_size] - gallery_size),
+        )
+        chunks = [(side, part, rows[i : i + CHUNK]) for side, part, rows in parts for i in range(0, len(rows), CHUNK)]
+        stops = np.cumsum([len(rows) for *_, rows in chunks], dtype=np.int64)
+
+        def read(number: int) -> np.ndarray:
+            return metric.project(_read(*chunks[number][1:]))
+
+        load = cache(read) if len(columns) <= KEPT else read
+        buffer = np.empty((min(self.block, len(self.query)), len(columns)), np.float32)
+        squares = np.empty(len(columns), np.float32)
+        for start in range(0, len(self.query), self.block):
+            query_rows = np.arange(start, min(start + self.block, len(self.query)))
+            queries = metric.project(_read(self.query, query_rows))
+            left = metric.signed(queries)
+            query_squares = _squares("query", query_rows, left, queries)
+            products = buffer[: len(queries)]
+            for number, stop in enumerate(stops):
+                others = load(number)
+                inside = slice(stop - len(others), stop)
+                if start == 0:
+                    side, _, rows = chunks[number]
+                    squares[inside] = _squares(side, rows, metric.signed(others), others)
+                np.matmul(left, others.T, out=products[:, inside])
+            for row, square in zip(products, query_squares, strict=True):
+                for first in range(0, len(columns), CHUNK):  # a piece of this size stays in the processor's cache
+                    metric.to_distances(row[first : first + CHUNK], square, squares[first : first + CHUNK])
+                yield row
+
+
+class PairwiseDistances:
+    """Distances that a matcher gives from descriptions of tracklets.
+
+    Args:
+        matcher: compares one query with a stack of gallery tracklets.
+        query, gallery: Q and G descriptions, as `matcher.describe` returned them.
+
+    Raises:
+        UserError: while rows are computed: the matcher does not return one distance a gallery tracklet.
+    """
+
+    def __init__(self, matcher: "Matcher", query: Sequence[Any], gallery: Sequence[Any]) -> None:
+        self.matcher, self.query, self.gallery = matcher, query, gallery
+        self.shape = len(query), len(gallery)
+
+    def rows(self, columns: np.ndarray) -> Iterator[np.ndarray]:
+        gallery_size = self.shape[1]
+        others = [self.gallery[c] if c < gallery_size else self.query[c - gallery_size] for c in columns]
+        for start in range(0, len(self.query), MATCHED_QUERIES):
+            queries = self.query[start : start + MATCHED_QUERIES]
+            distances = np.empty((len(queries), len(others)))
+            for first in range(0, len(others), STACKED):
+                chunk = others[first : first + STACKED]
+                stack = self.matcher.stack(chunk)
+                for row, query in zip(distances, queries, strict=True):
+                    row[first : first + STACKED] = self._compare(query, stack, len(chunk))
+            yield from distances
+
+    def _compare(self, query: Any, stack: Any, count: int) -> np.ndarray:
+        distances = as_array(self.matcher.compare(query, stack))
+        if distances.shape != (count,):
+            raise UserError(
+                f"matcher {type(self.matcher).__name__}: compare returned shape {distances.shape} for {count} gallery "
+                f"tracklets; it must return ({count},)"
+            )
+        return distances
+
+
+def as_array(values: Array) -> np.ndarray:
+    """As numpy. Tensors may be on any device, need gradients, or be bfloat16, which numpy does not have."""
+    if isinstance(values, np.ndarray) or not hasattr(values, "detach"):
+        return np.asarray(values)
+    values = values.detach().cpu()
+    return (values.float() if values.is_floating_point() and values.itemsize < 4 else values).numpy()
+
+
+def _read(features: Array, rows: np.ndarray) -> np.ndarray:
+    """The given rows (n, D) in float32, not copied where that is possible."""
+    contiguous = rows[-1] - rows[0] + 1 == len(rows)
+    return as_array(features[rows[0] : rows[-1] + 1] if contiguous else features[rows]).astype(np.float32, copy=False)
+
+
+def _squares(side: str, rows: np.ndarray, left: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """The inner product of each feature with itself; `rows` are their numbers, for the error message."""
+    squares: np.ndarray = np.einsum("nd,nd->n", left, features)
+    if not np.isfinite(squares).all():
+        row = rows[np.argmin(np.isfinite(squares))]
+        raise UserError(f"{side} features, row {row}: NaN, infinite, or too large to be squared in float32")
+    return squares
