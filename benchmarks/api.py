@@ -21,14 +21,15 @@ def run(
     recipe: str | Path | None = None,
     seed: int = 0,
     split: int = 0,
+    test: str | None = None,
     root: Path | None = None,
     fresh: bool = False,
     workers: int | None = None,
     **settings: Any,
 ) -> "FinishedRun":
-    """Train and evaluate one experiment, as `bench run` does. A finished one is returned and not run again.
+    """Train and evaluate one experiment, as `bench run` does. If it has already finished, its result is returned.
 
-    The run is saved in the folder that BENCH_RESULTS names (default: `results/runs` below the current folder).
+    The run is saved in the folder that BENCH_RESULTS names (default: `results/runs` in the current folder).
 
     Args:
         method: BASELINE, BASELINE+afa or BASELINE+afa-motion.
@@ -36,9 +37,10 @@ def run(
         recipe: a recipe's name or a TOML file. Default: the data set's own.
         seed: of the initial weights, the batches and the augmentation; at least 0.
         split: which of the data set's train/test splits, from 0.
-        root: the data set's folder, where it is not below BENCH_DATA.
-        fresh: run again although it is finished.
-        workers: processes that decode frames ahead. Default: one per spare core.
+        test: another data set to evaluate the model on; the result is then of that data set.
+        root: the data set's folder. Default: its folder in BENCH_DATA.
+        fresh: run again even if it has finished.
+        workers: processes that decode frames ahead. Default: one per free core.
         settings: changes to the recipe, such as `epochs=2` or `lambda_=0.1`.
 
     Raises:
@@ -56,6 +58,7 @@ def run(
         changes=[f"{key.rstrip('_')}={value}" for key, value in settings.items()],
         seed=seed,
         split=split,
+        test=test,
         root=root,
         fresh=fresh,
         workers=workers,
@@ -72,17 +75,18 @@ def load_runs(source: str | Path | None = None) -> "list[FinishedRun]":
         source: the folder or file. Default: the folder that BENCH_RESULTS names.
 
     Raises:
-        UserError: a file that `bench records export` did not write.
+        UserError: no such folder or file, or a file that `bench records export` did not write.
     """
     from benchmarks.paths import results_dir
     from benchmarks.runs.finished import finished_runs, runs_in_file
 
-    place = results_dir() if source is None else Path(source)
-    return runs_in_file(place) if place.is_file() else finished_runs(place)
+    if source is None or Path(source).is_dir():
+        return finished_runs(Path(source or results_dir()))
+    return runs_in_file(Path(source))
 
 
 def add_plugin(file: str | Path) -> None:
-    """Make the baselines, matchers, backbones, data sets and suites of a Python file known by their names, as `--plugin` does.
+    """Make the baselines, matchers, backbones, data sets and suites of a Python file known by name, as `--plugin` does.
 
     Raises:
         UserError: the file cannot be imported, or registers nothing.
@@ -112,9 +116,12 @@ def table(runs: "Sequence[FinishedRun]", protocol: str | None = None, feature: s
     import pandas as pd
 
     from benchmarks.reporting.table import COLUMNS, tables
+    from benchmarks.runs.find import available_digests
 
+    records = [run.record for run in runs]
+    digests = available_digests(records) if any(run.folder for run in runs) else None  # exported runs are not judged
     rows, notes = [], []
-    for each in tables([run.record for run in runs], protocol, _digests(runs), feature):
+    for each in tables(records, protocol, digests, feature):
         notes += each.notes
         for row in each.rows:
             line: dict[str, Any] = {"data set": each.title, "method": row.label, "runs": len(row.runs)}
@@ -144,12 +151,11 @@ def verdict(runs: "Sequence[FinishedRun]", protocol: str | None = None) -> "pd.D
     import pandas as pd
 
     from benchmarks.reporting.verdict import judge
-    from benchmarks.runs.staleness import stale_reasons
+    from benchmarks.runs.find import current_runs
     from benchmarks.suites import controls
 
-    digests = _digests(runs)
-    if digests is not None:
-        runs = [run for run in runs if not stale_reasons(run.record, digests)]
+    if any(run.folder for run in runs):
+        runs = current_runs(runs)
     rows = []
     for each in judge(runs, protocol, partial(controls.problems, [run.record for run in runs])):
         interval = each.interval
@@ -160,12 +166,3 @@ def verdict(runs: "Sequence[FinishedRun]", protocol: str | None = None) -> "pd.D
         rows.append({**row, "p": each.p if interval else None, "runs": each.runs, "missing": each.missing})
     frame = pd.DataFrame(rows)
     return frame.astype(dict.fromkeys(("effect", "low", "high", "paper", "p"), float)) if rows else frame
-
-
-def _digests(runs: "Sequence[FinishedRun]") -> dict[str, set[str]] | None:
-    """The digests of the data at hand, by which stale runs are known; None for runs of exported files alone."""
-    from benchmarks.runs.find import available_digests
-
-    if all(run.folder is None for run in runs):
-        return None
-    return available_digests([run.record for run in runs])

@@ -47,6 +47,11 @@ def test_load_runs_from_folder_and_file(bench, results, tmp_path):
     assert [run.record for run in benchmarks.load_runs(file)] == [run.record for run in benchmarks.load_runs()]
 
 
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"nothing\.parquet: no such file"):
+        benchmarks.load_runs(tmp_path / "nothing.parquet")
+
+
 @pytest.mark.parametrize("name", ["table4", "table5"])
 def test_table_has_the_printed_figures(bench, name):
     file = MEASURED / f"{name}.parquet"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from baselines import BASELINES
+from baselines import BASELINES, MATCHERS
 from baselines.backbones import BACKBONES
 from benchmarks import cli
 from benchmarks.data import DATASETS
@@ -25,7 +25,7 @@ NAME = re.compile(r"# ([\w-]+\.\w+)\n")
 def _own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / "runs"))
-    for registry in (BASELINES, BACKBONES, DATASETS, SUITES):
+    for registry in (BASELINES, MATCHERS, BACKBONES, DATASETS, SUITES):
         monkeypatch.setattr(registry, "entries", dict(registry.entries))
 
 
