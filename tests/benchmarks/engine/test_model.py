@@ -226,3 +226,23 @@ def test_what_forward_returns_is_checked(returned, message):
         return
     with pytest.raises(UserError, match=re.escape(message)):
         checked(returned, built.baseline, clips)
+
+
+def test_one_delta_per_batch_makes_motion_the_coherence_method():
+    """delta X_C + X_D is delta (X_C + X_D / delta), and the batch normalisation divides by delta (docs/paper-notes.md)."""
+    built, given, delta = model("mean+afa"), features(), 1.025
+    built.neck.eps = 1e-12
+    torch.nn.init.normal_(built.classifier.weight, std=0.1, generator=draw())
+
+    def classified(scale_coherence: float, scale_motion: float) -> tuple[torch.Tensor, torch.Tensor]:
+        frames = given.frames.clone().requires_grad_()
+        split = disentangle(frames)
+        augmented = scale_coherence * split.coherence.unsqueeze(1) + scale_motion * split.motion
+        logits = built.classifier(built.normalised(augmented)).unflatten(0, augmented.shape[:2])
+        loss = afa.frame_consensus_cross_entropy(logits, LABELS)
+        loss.backward()
+        return loss.detach(), frames.grad
+
+    motion, coherence, plain = classified(delta, 1.0), classified(1.0, 1 / delta), classified(1.0, 1.0)
+    torch.testing.assert_close(motion, coherence, rtol=1e-4, atol=1e-7)
+    assert abs(motion[0] - plain[0]) > 10 * abs(motion[0] - coherence[0])  # the noise itself does act
