@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmarks.runs.finished import Found
+    from benchmarks.runs.finished import FinishedRun
 
 
 def run(
@@ -26,7 +26,7 @@ def run(
     fresh: bool = False,
     workers: int | None = None,
     **settings: Any,
-) -> "Found":
+) -> "FinishedRun":
     """Train and evaluate one experiment, as `bench run` does. If it has already finished, its result is returned.
 
     The run is saved in the folder that BENCH_RESULTS names (default: `results/runs` in the current folder).
@@ -47,8 +47,8 @@ def run(
         UserError: an unknown name or setting, a missing data set, or settings that do not fit together.
     """
     from benchmarks.paths import results_dir
-    from benchmarks.runs.finished import Found
-    from benchmarks.runs.records import RunFolder
+    from benchmarks.runs.finished import FinishedRun
+    from benchmarks.runs.folder import RunFolder
     from benchmarks.scheduling.single_runs import run_experiment
 
     result = run_experiment(
@@ -65,10 +65,10 @@ def run(
     )
     if result.stale:
         warnings.warn(f"{result.name}: {'; '.join(result.stale)}; fresh=True runs it again", stacklevel=2)
-    return Found(result.record, RunFolder(results_dir() / result.name))
+    return FinishedRun(result.record, RunFolder(results_dir() / result.name))
 
 
-def load_runs(source: str | Path | None = None) -> "list[Found]":
+def load_runs(source: str | Path | None = None) -> "list[FinishedRun]":
     """All finished runs in a folder, or in a file that `bench records export` wrote.
 
     Args:
@@ -78,11 +78,11 @@ def load_runs(source: str | Path | None = None) -> "list[Found]":
         UserError: no such folder or file, or a file that `bench records export` did not write.
     """
     from benchmarks.paths import results_dir
-    from benchmarks.runs.finished import below, in_file
+    from benchmarks.runs.finished import finished_runs, runs_in_file
 
     if source is None or Path(source).is_dir():
-        return below(Path(source or results_dir()))
-    return in_file(Path(source))
+        return finished_runs(Path(source or results_dir()))
+    return runs_in_file(Path(source))
 
 
 def add_plugin(file: str | Path) -> None:
@@ -100,7 +100,7 @@ def add_plugin(file: str | Path) -> None:
     add(Path(file), (BASELINES, MATCHERS, BACKBONES, DATASETS, SUITES))
 
 
-def table(runs: "Sequence[Found]", protocol: str | None = None, feature: str = "before") -> "pd.DataFrame":
+def table(runs: "Sequence[FinishedRun]", protocol: str | None = None, feature: str = "before") -> "pd.DataFrame":
     """One row for each method and its settings, over seeds and splits, as `bench table` prints it.
 
     Args:
@@ -134,7 +134,7 @@ def table(runs: "Sequence[Found]", protocol: str | None = None, feature: str = "
     return frame
 
 
-def verdict(runs: "Sequence[Found]", protocol: str | None = None) -> "pd.DataFrame":
+def verdict(runs: "Sequence[FinishedRun]", protocol: str | None = None) -> "pd.DataFrame":
     """One row for each claim of the paper on each data set, as `bench verdict` judges it. Stale runs do not count.
 
     Args:
@@ -157,11 +157,11 @@ def verdict(runs: "Sequence[Found]", protocol: str | None = None) -> "pd.DataFra
     if any(run.folder for run in runs):
         runs = current_runs(runs)
     rows = []
-    for each in judge(runs, protocol, partial(controls.standing, [run.record for run in runs])):
+    for each in judge(runs, protocol, partial(controls.problems, [run.record for run in runs])):
         interval = each.interval
         effect, low, high = (interval.estimate, interval.low, interval.high) if interval else (None, None, None)
         points = {"effect": effect, "low": low, "high": high, "paper": each.paper}
-        row: dict[str, Any] = {"data set": each.title, "claim": each.claim.text, "verdict": each.said}
+        row: dict[str, Any] = {"data set": each.datasets.title, "claim": each.claim.text, "verdict": each.verdict_text}
         row |= {name: None if value is None else 100 * value for name, value in points.items()}
         rows.append({**row, "p": each.p if interval else None, "runs": each.runs, "missing": each.missing})
     frame = pd.DataFrame(rows)

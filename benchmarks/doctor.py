@@ -13,7 +13,7 @@ from .paths import cache_dir, data_dir, results_dir
 from .progress import show_progress
 
 if TYPE_CHECKING:
-    from .runs.records import Record
+    from .runs.record import Record
 
 FAIL = "FAIL"
 
@@ -43,16 +43,18 @@ class ControlsCheck(NamedTuple):
 
 def check_controls() -> ControlsCheck:
     """Run the three quickest controls if they are missing, and judge all controls that have run here."""
-    from .runs import records
     from .runs.find import available_digests
-    from .suites.controls import is_control, judge, lacking, run_quick
+    from .runs.staleness import stale_reasons
+    from .runs.store import load_records
+    from .scheduling.quick_controls import run_quick_controls
+    from .suites.controls import is_control, judge, missing
 
     with show_progress() as report:
-        run_quick(report)
-    controls = list(filter(is_control, records.finished(results_dir())))
+        run_quick_controls(results_dir(), report)
+    controls = list(filter(is_control, load_records(results_dir())))
     digests = available_digests(controls)
-    current = [record for record in controls if not records.stale(record, digests)]
-    incomplete = [name for name in BASELINES.names() if lacking(current, [name])]
+    current = [record for record in controls if not stale_reasons(record, digests)]
+    incomplete = [name for name in BASELINES.names() if missing(current, [name])]
     return ControlsCheck(current, judge(current), incomplete)
 
 

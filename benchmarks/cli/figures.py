@@ -34,9 +34,9 @@ def figure(
     from benchmarks.reporting import figures
     from benchmarks.reporting.drawing import SUFFIXES, save
     from benchmarks.runs.find import find_runs
-    from benchmarks.runs.finished import Found
+    from benchmarks.runs.finished import FinishedRun
 
-    known: dict[str, Callable[[list[Found]], figures.Figure]] = {
+    known: dict[str, Callable[[list[FinishedRun]], figures.Figure]] = {
         "cmc": partial(figures.cmc, protocol=protocol),
         "training": figures.training,
         "fig3a": partial(figures.fig3a, dataset=dataset, protocol=protocol),
@@ -68,11 +68,10 @@ def gallery(
     """Draw the first 10 gallery tracklets of a finished run's worst queries, as strips of frames on one HTML page."""
     first_line(run)
     from benchmarks.reporting.gallery import save
-    from benchmarks.runs.finished import first_protocol
     from benchmarks.scheduling.single_runs import rank_gallery
 
     folder, record, lists = rank_gallery(run, queries, protocol, query, root, workers)
-    print(save(record, protocol or first_protocol(record), lists, to or folder.gallery))
+    print(save(record, protocol or record.first_protocol, lists, to or folder.gallery))
 
 
 @verbs.command()

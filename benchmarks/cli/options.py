@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from baselines import BASELINES, MATCHERS
-from baselines.backbones import BACKBONES
 from baselines.interface.errors import UserError
-from baselines.interface.plugins import add_plugin
 from baselines.interface.registry import nearest
-from benchmarks.data import DATASETS
-from benchmarks.suites import SUITES
+from benchmarks.api import add_plugin
 
 if TYPE_CHECKING:
     from benchmarks.scheduling.selection import Selection
@@ -23,7 +19,7 @@ if TYPE_CHECKING:
 
 def _add_plugins(files: list[Path]) -> list[Path]:
     for file in files:
-        add_plugin(file, (BASELINES, MATCHERS, BACKBONES, DATASETS, SUITES))
+        add_plugin(file)
     return files
 
 

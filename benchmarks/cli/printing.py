@@ -8,7 +8,7 @@ from baselines.interface.errors import UserError
 from benchmarks.paths import results_dir
 
 if TYPE_CHECKING:
-    from benchmarks.runs.records import Record
+    from benchmarks.runs.record import Record
     from benchmarks.scheduling.selection import Selection
     from benchmarks.scheduling.states import FindStates
 
@@ -27,7 +27,7 @@ def check_choices(style: str, feature: str = "before") -> None:
 def print_record(record: "Record") -> None:
     """Print the table of one run, and its folder."""
     print_tables([record])
-    print(f"\n{results_dir() / record['name']}")
+    print(f"\n{results_dir() / record.name}")
 
 
 def print_tables(
@@ -56,22 +56,23 @@ def print_suite_table(
     selection: "Selection", files: Sequence[Path], protocol: str | None, style: str, feature: str
 ) -> None:
     """Print the table of a suite, from the records in exported files, or from the results here and the queue."""
+    from benchmarks.reporting.dataset_table import dataset_grids
     from benchmarks.reporting.grid import page
-    from benchmarks.reporting.suite_table import counted, grids
+    from benchmarks.reporting.suite_table import grids
 
     suite, choice = selection.suite, selection.choice
     if suite.paper == "table1":
-        print(page(counted(suite, choice, selection.root), style))
+        print(page(dataset_grids(suite, choice, selection.root), style))
     else:
         print(page(grids(suite, choice, state_finder(files, selection.root), protocol, feature), style))
 
 
 def state_finder(files: Sequence[Path], root: Path | None = None) -> "FindStates":
     """The function that finds the states of experiments: in exported files, or in the results here and the queue."""
-    from benchmarks.runs import exchange
+    from benchmarks.runs.exchange import exported_records
     from benchmarks.scheduling.queue import find_in_results_and_queue
     from benchmarks.scheduling.states import find_in_records
 
     if files:
-        return find_in_records([record for file in files for record in exchange.exported(file)])
+        return find_in_records([record for file in files for record in exported_records(file)])
     return find_in_results_and_queue(root)

@@ -14,7 +14,7 @@ from .options import From, OptionalSuite, Plugin, Protocol, Run, Style, SuiteOpt
 from .printing import check_choices, print_suite_table, print_tables
 
 if TYPE_CHECKING:
-    from benchmarks.runs.records import Record
+    from benchmarks.runs.record import Record
 
 verbs = typer.Typer()
 records_verbs = typer.Typer(help="Exchange finished runs with others, as one file.", no_args_is_help=True)
@@ -24,11 +24,11 @@ records_verbs = typer.Typer(help="Exchange finished runs with others, as one fil
 def show(run: Run, plugin: Plugin = []) -> None:
     """Show one finished run: its results under every protocol, its settings, its cost, and the machine that made it."""
     from benchmarks.reporting.show import describe
-    from benchmarks.runs import records
-    from benchmarks.runs.find import available_digests
+    from benchmarks.runs.find import available_digests, find_run
+    from benchmarks.runs.staleness import stale_reasons
 
-    folder, record = records.find(run, results_dir())
-    print(describe(record, records.stale(record, available_digests([record]))))
+    folder, record = find_run(run, results_dir())
+    print(describe(record, stale_reasons(record, available_digests([record]))))
     print(f"\n{folder.path}")
     _warn_of_unknown([record])
 
@@ -77,9 +77,9 @@ def _print_finished(
 
 
 def _print_unfinished(datasets: Sequence[str]) -> None:
-    from benchmarks.runs.unfinished import unfinished
+    from benchmarks.runs.unfinished import unfinished_runs
 
-    for run in unfinished(results_dir()):
+    for run in unfinished_runs(results_dir()):
         if not datasets or run.experiment.test in datasets:
             print(f"not finished: {run}", file=sys.stderr)
 
@@ -117,7 +117,7 @@ def verdict(
     judged = judge(
         [run for run in runs if dataset in (None, run.experiment.dataset, run.experiment.test)],
         protocol,
-        partial(controls.standing, [run.record for run in runs]),
+        partial(controls.problems, [run.record for run in runs]),
     )
     if not judged:
         raise UserError(
@@ -132,11 +132,11 @@ def export(
     dataset: Annotated[str | None, typer.Option(help="Export only runs tested on this data set.")] = None,
 ) -> None:
     """Write the finished runs, with the results of each query, to one file. For the runs of a suite: `bench suite export`."""
-    from benchmarks.runs import exchange
+    from benchmarks.runs.exchange import export_runs
     from benchmarks.runs.find import find_runs
 
     runs = [(run.folder, run.record) for run in find_runs(datasets=[dataset] if dataset else []) if run.folder]
-    exchange.export(runs, to)
+    export_runs(runs, to)
     print(f"{to}: {len(runs)} runs")
 
 
@@ -145,8 +145,8 @@ def merge(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of `bench records export`.")],
 ) -> None:
     """Add the runs in these files to the results here. Runs that are already here stay unchanged."""
-    from benchmarks.runs import exchange
+    from benchmarks.runs.exchange import merge_file
 
     for file in files:
-        added, kept = exchange.merge(file, results_dir())
+        added, kept = merge_file(file, results_dir())
         print(f"{file}: {added} runs added to {results_dir()}, {kept} were there")

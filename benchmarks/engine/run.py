@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -30,9 +30,12 @@ from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import Settings, from_dict, recipe_label, resolve
 from benchmarks.progress import ReportProgress
-from benchmarks.runs import records
 from benchmarks.runs.cost import Clock, cost, new_record
-from benchmarks.runs.records import Record, RunFolder
+from benchmarks.runs.folder import RunFolder
+from benchmarks.runs.record import Metrics, Record
+from benchmarks.runs.staleness import stale_reasons
+from benchmarks.runs.store import read_record, write_record
+from benchmarks.runs.unfinished import start_run, starting_code
 
 from . import distributed
 from .model import ReidModel, build_model
@@ -106,7 +109,7 @@ def run(
     """
     if tested:
         check_questions(data)
-    with distributed.led(folder.lock()), folder.failing():
+    with distributed.led(folder.lock()), folder.noting_failure():
         done = distributed.from_leader(partial(_begin, experiment, folder, fresh))
         if done is not None:
             return done
@@ -146,7 +149,7 @@ def run(
                 write_weights(model, half)
         seed = experiment.seed
         metrics = fit_metrics(model, training, data.store, settings, machine, clock, seed, flow)
-        results: list[dict[str, Any]] = []
+        results: list[Metrics] = []
         queries = pd.DataFrame()
         if tested:
             if needs_fit(model, settings) and distributed.leads():
@@ -157,7 +160,7 @@ def run(
             results += validate(model, held_out, data.store, settings, metrics, machine, seed, flow)
         record = new_record(experiment, results, clock, price)
         if distributed.leads():
-            records.write(folder, record, queries)
+            write_record(folder, record, queries)
             folder.checkpoint.unlink(missing_ok=True)
         return record
 
@@ -173,13 +176,13 @@ def write_weights(model: ReidModel, file: Path) -> None:
 
 def _begin(experiment: Experiment, folder: RunFolder, fresh: bool) -> Record | None:
     """Make the folder this run's own; the record, if another process has written it while this one waited."""
-    done = records.read(folder)
+    done = read_record(folder)
     if done is not None and not fresh:
         return done
     code = code_digest(experiment)
-    if fresh or records.begun_by(folder) not in (None, code):
-        records.discard(folder)  # what other code has begun is not gone on with
-    records.begin(folder, experiment, code)
+    if fresh or starting_code(folder) not in (None, code):
+        folder.clear()  # a run that other code started is not resumed
+    start_run(folder, experiment, code)
     return None
 
 
@@ -209,13 +212,13 @@ def _check_processes(batches: TrainingBatches, settings: Settings) -> None:
 
 def evaluate_elsewhere(source: RunFolder, record: Record, data: LoadedDataset, place: Path, machine: Machine) -> Record:
     """A finished run's model on another data set, as a record of its own (Table 5 of the paper)."""
-    trained = records.experiment_of(record)
+    trained = record.experiment
     if (data.name, data.split, data.digest) == (trained.test, trained.test_split, trained.test_data):
         return record
     check_questions(data)
-    if reasons := records.stale(record, {}):
+    if reasons := stale_reasons(record, {}):
         raise UserError(
-            f"{record['name']}: {'; '.join(reasons)}; run it again with --fresh before it is evaluated elsewhere"
+            f"{record.name}: {'; '.join(reasons)}; run it again with --fresh before it is evaluated elsewhere"
         )
     _classes(source)
     there = {
@@ -226,12 +229,12 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: LoadedDataset, p
     }
     experiment = Experiment(**{**asdict(trained), **there})
     folder = RunFolder(place / experiment.name)
-    with distributed.led(folder.lock()), folder.failing():
-        done = distributed.from_leader(partial(records.read, folder))
-        if done is not None and not records.stale(done, {}):
+    with distributed.led(folder.lock()), folder.noting_failure():
+        done = distributed.from_leader(partial(read_record, folder))
+        if done is not None and not stale_reasons(done, {}):
             return done
         if distributed.leads():
-            records.begin(folder, experiment, code_digest(experiment))
+            start_run(folder, experiment, code_digest(experiment))
         model, settings = trained_model(source, record, machine)
         flow = flow_for(experiment.method, data, settings, machine)
         clock = Clock()
@@ -239,7 +242,7 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: LoadedDataset, p
         results, queries = score(model, data, settings, metrics, machine, clock, experiment.seed, flow)
         record = new_record(experiment, results, clock, cost(model, settings))
         if distributed.leads():
-            records.write(folder, record, queries)
+            write_record(folder, record, queries)
         return record
 
 
@@ -263,12 +266,10 @@ def _classes(folder: RunFolder) -> int:
 def trained_model(folder: RunFolder, record: Record, machine: Machine) -> tuple[ReidModel, Settings]:
     """The model of a finished run with its final weights, and its settings."""
     classes = _classes(folder)
-    experiment = records.experiment_of(record)
+    experiment = record.experiment
     settings = from_dict({**experiment.settings, "weights": "none"})
     if BASELINES.get(split_method(experiment.method)[0]).uses_flow and flow_digest(settings) != experiment.flow_weights:
-        raise UserError(
-            f"flow_weights: {settings.flow_weights} is not the file with which {record['name']} was trained"
-        )
+        raise UserError(f"flow_weights: {settings.flow_weights} is not the file with which {record.name} was trained")
     prepare(settings, machine.device)
     model, _ = build_model(experiment.method, classes, settings, experiment.seed)
     load_model(model, folder.weights)

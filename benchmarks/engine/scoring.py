@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,8 @@ from benchmarks.evaluation.distances import Distances, FeatureDistances, Pairwis
 from benchmarks.evaluation.metrics import FITTED_METRICS, METRICS, Metric, fit_metric, fitted_metric
 from benchmarks.evaluation.ranking import Ranking, evaluate_distances, named_protocols
 from benchmarks.experiments.settings import NO_MATCHER, Settings
-from benchmarks.runs import records
+from benchmarks.runs.metrics import metrics_of, query_table
+from benchmarks.runs.record import Metrics
 
 from . import distributed
 from .extraction import Features, TrackletFeatures, extract, extract_frames
@@ -160,7 +161,7 @@ def score(
     clock: "Clock",
     seed: int,
     flow: Store | None,
-) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+) -> tuple[list[Metrics], pd.DataFrame]:
     """Metrics, and results of each query, under every protocol of the data set."""
     queries, gallery = test_tracklets(data)
     both = pd.concat([queries, gallery])
@@ -186,13 +187,13 @@ def validate(
     machine: "Machine",
     seed: int,
     flow: Store | None,
-) -> list[dict[str, Any]]:
+) -> list[Metrics]:
     """Metrics of held-out training tracklets: each is a query, and all are the gallery."""
     compared = compare_tracklets(model, held_out, store, settings, metrics, machine.workers, seed=seed, flow=flow)
     rows = []
     for name, compare in compared.items():
         ranking = rank_tracklets(compare(slice(None), slice(None)), held_out, held_out, ["standard"])["standard"]
-        rows += records.metrics({"validation": ranking}, name)
+        rows += metrics_of({"validation": ranking}, name)
     return rows
 
 
@@ -212,8 +213,8 @@ def rank_tracklets(
 
 def tabulate_rankings(
     rankings: dict[str, dict[str, Ranking]], queries: pd.DataFrame
-) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+) -> tuple[list[Metrics], pd.DataFrame]:
     """Rows of a record, and the table of results by query, from rankings by kind of feature and protocol."""
-    rows = [row for feature, of_feature in rankings.items() for row in records.metrics(of_feature, feature)]
-    parts = [records.per_query(of_feature, feature, queries) for feature, of_feature in rankings.items()]
+    rows = [row for feature, of_feature in rankings.items() for row in metrics_of(of_feature, feature)]
+    parts = [query_table(of_feature, feature, queries) for feature, of_feature in rankings.items()]
     return rows, pd.concat(parts, ignore_index=True)

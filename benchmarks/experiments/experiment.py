@@ -51,6 +51,11 @@ class Experiment:
     flow_weights: str = "none"
 
     @property
+    def datasets(self) -> DatasetPair:
+        """The data sets that it is trained and tested on."""
+        return DatasetPair(self.dataset, self.test)
+
+    @property
     def external(self) -> bool:
         """Whether someone else's features were scored."""
         return self.recipe == EXTERNAL

@@ -179,7 +179,7 @@ def _said(recipe: str, method: str) -> dict[str, Any]:
 
 def change(settings: Settings, values: Mapping[str, Any], source: str) -> Settings:
     """Settings with `values` put in, checked; `source` begins an error message."""
-    return replace(settings, **_checked(values, source))
+    return replace(settings, **check_values(values, source))
 
 
 def from_dict(values: Mapping[str, Any]) -> Settings:
@@ -194,10 +194,15 @@ def from_dict(values: Mapping[str, Any]) -> Settings:
 
 
 def _settings(values: Mapping[str, Any], source: str) -> Settings:
-    return Settings(**_checked(values, source))
+    return Settings(**check_values(values, source))
 
 
-def _checked(values: Mapping[str, Any], source: str) -> dict[str, Any]:
+def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Values by the names of `Settings`' fields; whole numbers become floats where the setting is one.
+
+    Raises:
+        UserError: an unknown setting, or a wrong type or value; `source` begins the message.
+    """
     checked = {}
     for key, value in values.items():
         if key not in TYPES:

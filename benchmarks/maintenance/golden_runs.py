@@ -15,7 +15,7 @@ from safetensors import safe_open
 
 from benchmarks.engine.run import Machine, plan, run
 from benchmarks.runs import environment
-from benchmarks.runs.records import RunFolder
+from benchmarks.runs.folder import RunFolder
 
 FILE = Path(__file__).parents[2] / "results" / "measured" / "golden.json"
 DATASET = "walkers:tiny"
@@ -63,8 +63,8 @@ def golden_run(method: str, changes: tuple[str, ...], results: Path) -> dict[str
     return {
         "losses": [line["loss"] for line in curve],
         "weights": hashlib.sha256(b"".join(digests)).hexdigest(),
-        "metrics": {f"{row['protocol']}/{row['feature']}": {k: row[k] for k in ("mAP", "R1", "R5", "R10", "R20")}
-                    for row in record["metrics"]},
+        "metrics": {f"{row.protocol}/{row.feature}": {k: getattr(row, k) for k in ("mAP", "R1", "R5", "R10", "R20")}
+                    for row in record.metrics},
     }  # fmt: skip
 
 
@@ -72,9 +72,9 @@ def machine() -> dict[str, str]:
     """What the bits of a run depend on: the processor, and the packages that compute."""
     described = environment.describe()
     packages = {
-        name: described["packages"][name] for name in ("torch", "torchvision", "numpy", "opencv-python-headless")
+        name: str(described.packages[name]) for name in ("torch", "torchvision", "numpy", "opencv-python-headless")
     }
-    return {"cpu": described["cpu"], "system": platform.machine(), **packages}
+    return {"cpu": described.cpu, "system": platform.machine(), **packages}
 
 
 def main() -> None:

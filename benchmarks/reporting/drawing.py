@@ -1,7 +1,7 @@
-"""A `figures.Figure` on paper: PNG, PDF and SVG with the same bytes every time.
+"""Draws a `figures.Figure` as PNG, PDF and SVG, with the same bytes every time.
 
-Colours are Okabe and Ito's, which colour-blind readers tell apart; each line has a marker and a dash of its own as well, so
-that the figure survives a black-and-white printer.
+The colours are Okabe and Ito's, which colour-blind readers can tell apart. Each line also has its own marker and dashes, for
+black-and-white print.
 """
 
 import math
@@ -35,12 +35,8 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "path",
     "pdf.fonttype": 42,
 }
-WIDTH, ALONE, HEIGHT, ACROSS = (
-    3.4,
-    4.6,
-    2.6,
-    2,
-)  # inches: a panel's width, and where it stands alone, height; how many a row
+WIDTH, SINGLE_WIDTH, HEIGHT = 3.4, 4.6, 2.6  # inches, of a panel; the second of a figure's only panel
+COLUMNS = 2  # of panels
 UNDATED = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 
@@ -59,15 +55,15 @@ def save(figure: Figure, to: Path) -> list[Path]:
 
 
 def draw(figure: Figure) -> "Drawn":
-    """The figure as matplotlib has it; no display is needed, and no state of pyplot's is touched."""
+    """The figure as matplotlib's; needs no display and leaves the state of pyplot alone."""
     from matplotlib.figure import Figure as Drawn
 
-    columns = min(len(figure.panels), ACROSS)
+    columns = min(len(figure.panels), COLUMNS)
     rows = math.ceil(len(figure.panels) / columns)
     labels = list(dict.fromkeys(line.label for panel in figure.panels for line in panel.lines))
     words = _wrapped(figure.notes, 60 * columns if columns > 1 else 80)
     below = 0.17 * len(labels) + 0.15 * len(words) + 0.1
-    drawn = Drawn(figsize=(WIDTH * columns if columns > 1 else ALONE, HEIGHT * rows + below + 0.25))
+    drawn = Drawn(figsize=(WIDTH * columns if columns > 1 else SINGLE_WIDTH, HEIGHT * rows + below + 0.25))
     height = drawn.get_figheight()
     grid = drawn.subplots(rows, columns, squeeze=False)
     for axes, panel in zip(grid.flat, figure.panels, strict=False):
@@ -83,10 +79,10 @@ def draw(figure: Figure) -> "Drawn":
         if axes.get_visible()
     }
     if labels:
-        place = (0.01, (0.15 * len(words) + 0.04) / height)
+        corner = (0.01, (0.15 * len(words) + 0.04) / height)
         order = [handles[label] for label in labels]
         drawn.legend(
-            order, labels, loc="lower left", bbox_to_anchor=place, frameon=False, handlelength=4, labelspacing=0.3
+            order, labels, loc="lower left", bbox_to_anchor=corner, frameon=False, handlelength=4, labelspacing=0.3
         )
     drawn.text(0.02, 0.05 / height, "\n".join(words), fontsize=7, color="#444444", va="bottom")
     return drawn
@@ -106,7 +102,7 @@ def _draw_panel(axes: "Axes", panel: Panel, labels: list[str]) -> None:
         number = labels.index(line.label)
         (_draw_points if panel.ticks else _draw_curve)(axes, line, number, len(labels))
     if panel.ticks:
-        axes.set_xticks([place for place, _ in panel.ticks], [text for _, text in panel.ticks])
+        axes.set_xticks([x for x, _ in panel.ticks], [text for _, text in panel.ticks])
     else:
         axes.locator_params(axis="x", integer=True)
     axes.margins(x=0.06 if panel.ticks else 0.02)
@@ -119,18 +115,18 @@ def _draw_curve(axes: "Axes", line: Line, number: int, lines: int) -> None:
 
 
 def _draw_points(axes: "Axes", line: Line, number: int, lines: int) -> None:
-    """Bars in place of a band, each line's a little aside, so that they do not cover each other."""
-    aside = 0.025 * (number - (lines - 1) / 2)
-    places = [place + aside for place in line.x]
+    """Bars instead of a band; each line is shifted a little, so that bars do not cover each other."""
+    shift = 0.025 * (number - (lines - 1) / 2)
+    shifted = [x + shift for x in line.x]
     bars = [
         [y - low for y, low in zip(line.y, line.low, strict=True)],
         [high - y for y, high in zip(line.y, line.high, strict=True)],
     ]
-    axes.errorbar(places, line.y, bars, label=line.label, capsize=2, elinewidth=0.9, **_style(number))
+    axes.errorbar(shifted, line.y, bars, label=line.label, capsize=2, elinewidth=0.9, **_style(number))
 
 
 def _style(number: int) -> dict[str, Any]:
-    other = (number + number // 7) % 7  # an eighth line has the first one's colour, and neither its mark nor its dashes
+    other = (number + number // 7) % 7  # an eighth line has the first one's colour, but another marker and other dashes
     return {"color": COLOURS[number % 7], "marker": MARKERS[other], "linestyle": DASHES[other]}
 
 

@@ -1,6 +1,6 @@
-"""Ranked lists to look at: a strip of frames for each tracklet, right and wrong ones framed, worst queries first.
+"""Ranked lists as pictures: a strip of frames for each tracklet, framed as right or wrong, worst queries first.
 
-A folder holds a PNG a tracklet, `gallery.json`, which says what they show, and `index.html`, which opens from the file.
+A folder holds a PNG for each tracklet, `gallery.json`, which describes them, and `index.html`, which opens without a server.
 """
 
 import json
@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.atomic import atomic_file, write_atomically
 from benchmarks.reporting.report.html import ASSETS, Markup, el, page
-from benchmarks.runs.records import Record
+from benchmarks.runs.record import Record
 
 if TYPE_CHECKING:
     from benchmarks.runs.ranked_lists import RankedQuery, ShownTracklet
@@ -25,7 +25,7 @@ RIGHT, WRONG = "✓ right", "✗ wrong"
 
 
 def save(record: Record, protocol: str, ranked: Sequence["RankedQuery"], folder: Path) -> Path:
-    """Write strips, their description and the page into `folder`, in the place of what `save` wrote there before; the page."""
+    """Write strips, their description and a page to `folder`, replacing what an earlier call wrote; returns the page's file."""
     if (folder / LISTS).exists():
         shutil.rmtree(folder)
     lists = []
@@ -41,17 +41,17 @@ def save(record: Record, protocol: str, ranked: Sequence["RankedQuery"], folder:
         ]
         figures = {"average_precision": each.average_precision, "first_hit_rank": each.first_hit_rank}
         lists.append({"query": query, "gallery": gallery, **figures})
-    described = {"run": record["name"], "protocol": protocol, "lists": lists}
+    described = {"run": record.name, "protocol": protocol, "lists": lists}
     write_atomically(folder / LISTS, json.dumps(described, indent=1))
     shutil.copy(ASSETS / "report.css", folder)
-    title = f"Ranked strips of {record['name']}"
+    title = f"Ranked strips of {record.name}"
     body = [el("h1", title), section(described, "")]
     write_atomically(folder / "index.html", page(title, body, navigation=False))
     return folder / "index.html"
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """What `save` wrote into the folder; None where it wrote nothing."""
+    """The description that `save` wrote to the folder; None if it wrote none."""
     file = folder / LISTS
     return dict(json.loads(file.read_text())) if file.exists() else None
 
@@ -62,17 +62,17 @@ def files(described: dict[str, Any]) -> list[str]:
 
 
 def section(described: dict[str, Any], folder: str) -> Markup:
-    """The lists as HTML, `folder` being the way from the page to the strips: "" or "NAME/"."""
+    """The lists as HTML, `folder` being the path from the page to the strips: "" or "NAME/"."""
     weighted = any(each["query"]["quality"] for each in described["lists"])
     legend = el(
         "p",
         f"Protocol {described['protocol']}; the queries with the lowest average precision first. Frames as the network sees "
-        "them, up to 8 evenly from each tracklet. A whole frame and ",
+        "them, up to 8 evenly from each tracklet. Tracklets of the query's person have a solid frame and ",
         el("b", RIGHT),
-        " around what shows the query's person, a broken frame and ",
+        ", the others a dashed frame and ",
         el("b", WRONG),
-        " around what does not.",
-        " Below each frame stands the weight that the baseline gives it (for qan its quality), darker where it is greater."
+        ".",
+        " Below each frame is the weight that the baseline gives it (for qan its quality), darker where it is greater."
         if weighted
         else None,
         class_="note",
@@ -100,11 +100,11 @@ def _list(each: dict[str, Any], folder: str) -> Markup:
     )
 
 
-def _strip(shown: dict[str, Any], folder: str, place: str, right: bool | None, more: str) -> Markup:
-    judged = "" if right is None else RIGHT if right else WRONG
+def _strip(shown: dict[str, Any], folder: str, position: str, right: bool | None, more: str) -> Markup:
+    mark = "" if right is None else RIGHT if right else WRONG
     who = f"person {shown['pid']}, camera {shown['camid']}"
-    alt = f"{place}{': ' + judged[2:] if judged else ''}, {who}, {shown['shown']} frames of {shown['tracklet']}"
-    words = el("figcaption", el("b", place, " ", judged), " ", el("span", who, f", {more}" if more else ""))
+    alt = f"{position}{': ' + mark[2:] if mark else ''}, {who}, {shown['shown']} frames of {shown['tracklet']}"
+    words = el("figcaption", el("b", position, " ", mark), " ", el("span", who, f", {more}" if more else ""))
     image = el("img", src=folder + shown["file"], alt=alt, width=shown["width"], height=shown["height"], loading="lazy")
     part = f"width: {100 * shown['shown'] / MOST_FRAMES:g}%"  # so that frames are equally large in every strip
     frames = el("div", image, _quality(shown["quality"]), class_="frames", style=part)
@@ -121,7 +121,7 @@ def _quality(values: list[float] | None) -> Markup | None:
 
 
 def _describe(shown: "ShownTracklet", file: Path) -> dict[str, Any]:
-    """The strip's file, written, and what it shows."""
+    """Write the strip to `file`, and describe it."""
     strip = np.concatenate(list(shown.frames), axis=1)
     import cv2
 

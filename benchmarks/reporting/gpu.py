@@ -1,4 +1,4 @@
-"""What `python -m benchmarks.speed.gpu` measured, as tables."""
+"""The measurement of `python -m benchmarks.speed.gpu` as tables."""
 
 import json
 from pathlib import Path
@@ -17,18 +17,19 @@ PAPER = "the paper took 2.4 h on two GTX 1080 Ti"
 
 
 def text(file: Path, style: str) -> str:
-    """The tables of a record in one of `grid.STYLES`; a line that says so where there is no record."""
+    """The tables of a measurement in one of `grid.STYLES`, or a line that says that there is none."""
     if not file.exists():
         return NOT_MEASURED
     return page(grids(json.loads(file.read_text(encoding="utf-8"))), style)
 
 
 def grids(record: dict[str, Any]) -> list[Grid]:
-    """Targets beside what was measured; every method; CPU against GPU."""
+    """The targets, every method, and the GPU against the CPU."""
     environment = record["environment"]
-    place = f"{environment['gpu'] or environment['cpu']}, {environment['cores']} cores, torch {environment['packages']['torch']}"
+    processor, torch = environment["gpu"] or environment["cpu"], environment["packages"]["torch"]
+    machine = f"{processor}, {environment['cores']} cores, torch {torch}"
     return [
-        Grid(place, ("what", "measured", "target", "met"), _targets(record), _notes(record)),
+        Grid(machine, ("what", "measured", "target", "met"), _targets(record), _notes(record)),
         Grid("Training and extraction", HEAD, [_row(row, record) for row in record["methods"]], (UNITS, PAPER)),
         Grid(
             "One batch, beside the CPU in float32",
@@ -43,7 +44,7 @@ def grids(record: dict[str, Any]) -> list[Grid]:
 
 
 def _targets(record: dict[str, Any]) -> list[list[str]]:
-    """Of the row that the targets are about; "-" where the clock cut it off."""
+    """For the row that has targets; "-" where the time limit ended the measurement first."""
     found = [row for row in record["methods"] if (row["method"], row["precision"]) == HEADLINE and "harness" in row]
     frames = found[0]["harness"] if found else None
     share = frames / found[0]["bare"] if frames else None
@@ -96,16 +97,17 @@ def _share(part: float | None, whole: float | None) -> str:
 
 
 def _notes(record: dict[str, Any]) -> list[str]:
-    """What was drawn, the evaluation, what compiling brought, and whether the clock ended it."""
+    """The drawn frames, the evaluation, what compiling gained, and whether the time limit ended the measurement."""
     notes = []
     if drawn := record.get("drawn"):
         notes.append(
             f"{drawn['name']}: {drawn['frames']:,} of {drawn['of_frames']:,} frames drawn, in {drawn['seconds']:.0f} s"
         )
-    if seen := record.get("evaluation"):
+    if evaluation := record.get("evaluation"):
         notes.append(
-            f"evaluation of {seen['queries']:,} x {seen['gallery'] + seen['queries']:,} x {seen['channels']:,} by the CPU: "
-            f"{seen['seconds']:.1f} s, the product alone {seen['product']:.1f} s"
+            f"evaluation of {evaluation['queries']:,} x {evaluation['gallery'] + evaluation['queries']:,} x "
+            f"{evaluation['channels']:,} by the CPU: "
+            f"{evaluation['seconds']:.1f} s, the product alone {evaluation['product']:.1f} s"
         )
     for row in record["methods"]:
         if row.get("eager") and row.get("bare"):

@@ -1,4 +1,4 @@
-"""A table of texts in the formats that people put into terminals, repositories, papers and pages."""
+"""A table of texts in the formats of terminals, repositories, papers and web pages."""
 
 import csv
 import html
@@ -11,12 +11,17 @@ from textwrap import fill
 
 STYLES = ("terminal", "github", "latex", "html", "csv")
 BOLD = ("\033[1m", "\033[0m")
-WIDTH, NARROWEST = 100, 16  # characters of a table at a terminal, and of its labels where the figures leave no more
+WIDTH, NARROWEST = 100, 16  # characters: of a table at a terminal, and of its labels at least
 
 
 @dataclass(frozen=True)
 class Grid:
-    """rows: lists of texts as long as `head`, the first of each a label; bold: (row, column) of the cells that stand out."""
+    """A table of texts.
+
+    Attributes:
+        rows: lists of texts as long as `head`, the first of each a label.
+        bold: (row, column) of the cells in bold.
+    """
 
     title: str
     head: Sequence[str]
@@ -26,21 +31,21 @@ class Grid:
 
 
 def page(grids: Sequence[Grid], style: str) -> str:
-    """Tables as one text. In CSV, heads are written where they change, and what stands below a table in each of its rows."""
+    """Tables as one text. In CSV a head is written where it changes, and each row carries the notes of its table."""
     if style != "csv":
         return "\n\n".join(DRAW[style](grid) for grid in grids)
     out, head = io.StringIO(), None
     lines = csv.writer(out, lineterminator="\n")
     for grid in grids:
         if grid.head != head:
-            lines.writerow(["data set", *told_apart(grid.head), "notes"])
+            lines.writerow(["data set", *unique_names(grid.head), "notes"])
         head = grid.head
         lines.writerows([grid.title, *row, "; ".join(grid.notes)] for row in grid.rows)
     return out.getvalue().rstrip()
 
 
-def told_apart(head: Sequence[str]) -> list[str]:
-    """A table's head without a name that stands twice: `R1 paper`, `R1 Δ`."""
+def unique_names(head: Sequence[str]) -> list[str]:
+    """A table's head with every name once: `R1 paper`, `R1 Δ`."""
     names, last = [], ""
     for name in head:
         last = name if head.count(name) == 1 else last
@@ -64,7 +69,7 @@ def _tabulated(head: Sequence[str], body: list[list[str]], form: str, label: int
 
 
 def _terminal(grid: Grid) -> str:
-    """Heads in two lines and no space around ±, so that a table with spreads has room for its labels."""
+    """Heads on two lines and no space around ±, to leave room for the labels."""
     head = [each.replace(" ", "\n").replace("/", "\n/") for each in grid.head]
     plain = [[row[0], *(each.replace(" ± ", "±") for each in row[1:])] for row in grid.rows]
     columns = list(zip(head, *plain, strict=True))[1:]
@@ -128,7 +133,7 @@ TEX = {
 
 def _tex(text: str) -> str:
     escaped = "".join(TEX.get(letter, letter) for letter in text)
-    return re.sub(r"^\[", "{[}", escaped)  # after a line's end, `[` would be an option of it
+    return re.sub(r"^\[", "{[}", escaped)  # after the end of a row, `[` would start an optional argument
 
 
 def _html(grid: Grid) -> str:

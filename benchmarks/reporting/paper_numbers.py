@@ -1,6 +1,6 @@
 """The numbers that the paper prints, read from results/paper/tableN.csv.
 
-A row is one printed number:
+Each row is one printed number:
 
 | column | meaning |
 | ------ | ------- |
@@ -9,7 +9,7 @@ A row is one printed number:
 | train, test | the data sets' names in this harness: trained on, evaluated on; empty in Table 1 |
 | metric | R1, R5, R10, R20 and mAP in percent; in Table 1 counts, of which `frames` is the mean number in a sequence |
 | value  | the number; empty where the paper prints a dash |
-| note   | what to know before a number is relied on; mostly empty |
+| note   | what to know before relying on the number; mostly empty |
 
 Fig. 3 prints no values.
 """
@@ -34,9 +34,9 @@ def read(table: str) -> pd.DataFrame:
     return rows.assign(value=pd.to_numeric(rows.value).astype(float))
 
 
-def at(table: str, place: tuple[str, str]) -> pd.DataFrame:
-    """The rows of a table at one place, its (train, test); where the paper was never there, of the table's last place."""
+def at(table: str, datasets: tuple[str, str]) -> pd.DataFrame:
+    """The rows of a table on one pair of data sets (trained on, tested on); if it has none, those of its last pair."""
     rows = read(table)
-    places = list(zip(rows.train, rows.test, strict=True))
-    here = place if place in places else places[-1]
-    return rows[[each == here for each in places]]
+    pairs = list(zip(rows.train, rows.test, strict=True))
+    wanted = datasets if datasets in pairs else pairs[-1]
+    return rows[[pair == wanted for pair in pairs]]

@@ -1,62 +1,64 @@
-"""One record, and one data set's counts, for a reader at a terminal."""
+"""One record, and the counts of one data set, as text for a terminal."""
+
+from collections.abc import Mapping
 
 import pandas as pd
 from tabulate import tabulate
 
 from benchmarks.data.table import statistics
-from benchmarks.runs.records import RANKS, Record
+from benchmarks.runs.record import RANKS, Record
 
-from .table import cell, percent
+from .table import cell
+
+ITEMS = {"fit": "tracklets", "evaluate": "tracklets"}  # of a phase; of the others, frames
 
 
 def describe(record: Record, stale: list[str]) -> str:
-    """What the run is, what came out, what it cost, and where it was made."""
-    experiment, environment = record["experiment"], record["environment"]
-    place = (
-        experiment["dataset"]
-        if experiment["dataset"] == experiment["test"]
-        else (f"{experiment['dataset']}, evaluated on {experiment['test']}")
-    )
+    """What the run is, its results and its cost, and where it was made.
+
+    Args:
+        stale: why it is not current.
+    """
+    experiment, environment, git = record.experiment, record.environment, record.environment.git
+    datasets = experiment.dataset
+    if experiment.test != experiment.dataset:
+        datasets = f"{experiment.dataset}, evaluated on {experiment.test}"
     lines = [
-        record["name"],
-        f"{experiment['method']} on {place}, seed {experiment['seed']}, split {experiment['split']}, "
-        f"recipe {experiment['recipe']}",
+        record.name,
+        f"{experiment.method} on {datasets}, seed {experiment.seed}, split {experiment.split}, recipe {experiment.recipe}",
     ]
     lines += [f"STALE: {reason}" for reason in stale]
-    heads = ["mAP", *(f"R{rank}" for rank in RANKS)]
+    lines += ["", _results(record), ""]
+    lines.append(_pairs("settings", experiment.settings))
+    if cost := record.cost:
+        lines.append(
+            f"cost: {cost.parameters / 1e6:.2f} M parameters, {cost.multiply_adds / 1e9:.3f} G multiply-adds a frame"
+        )
+    lines += [f"{name}: {phase.text} {ITEMS.get(name, 'frames')}/s" for name, phase in record.phases.items()]
+    peaks = (f"{kind} {size / 2**30:.2f} GiB" for kind, size in record.peak_memory.items())
+    lines.append(f"peak memory: {', '.join(peaks)}")
+    lines += [f"{field}: {getattr(experiment, field)[:16]}" for field in ("data", "test_data", "weights")]
+    lines.append(f"code: {record.code[:16]}")
+    state = f"{git.short}{' with changes' if git.dirty else ''}" if git else "not a checkout"
+    lines.append(f"made {record.finished.isoformat()} by {state}")
+    lines.append(_pairs("on", environment.machine))
+    lines.append(_pairs("packages", environment.packages))
+    return "\n".join(lines)
+
+
+def _results(record: Record) -> str:
+    metrics = ["mAP", *(f"R{rank}" for rank in RANKS)]
     rows = [
         [
-            row["protocol"],
-            row["feature"],
-            *(cell([percent(row[head])]) for head in heads),
-            row["queries"],
-            row["unmatched"],
+            row.protocol,
+            row.feature,
+            *(cell([row.percent(metric)]) for metric in metrics),
+            row.queries,
+            row.unmatched,
         ]
-        for row in record["metrics"]
+        for row in record.metrics
     ]
-    head = ["protocol", "batch norm", *heads, "queries", "unmatched"]
-    lines += ["", tabulate(rows, head, disable_numparse=True), ""]
-    lines += _pairs("settings", experiment["settings"])
-    if record["cost"]:
-        cost = record["cost"]
-        lines.append(
-            f"cost: {cost['parameters'] / 1e6:.2f} M parameters, {cost['multiply_adds'] / 1e9:.3f} G multiply-adds a frame"
-        )
-    for phase, lap in record["phases"].items():
-        unit = "tracklets" if phase == "evaluate" else "frames"
-        lines.append(f"{phase}: {lap['seconds']:.1f} s, {lap['per_second']:.0f} {unit}/s")
-    lines.append(
-        "peak memory: " + ", ".join(f"{key} {value / 2**30:.2f} GiB" for key, value in record["peak_memory"].items())
-    )
-    lines += [f"{key}: {experiment[key][:16]}" for key in ("data", "test_data", "weights")] + [
-        f"code: {record['code'][:16]}"
-    ]
-    git = environment["git"]
-    state = f"{git['commit'][:12]}{' with changes' if git['dirty'] else ''}" if git else "not a checkout"
-    lines.append(f"made {record['finished']} by {state}")
-    lines += _pairs("on", {key: value for key, value in environment.items() if key not in ("git", "packages")})
-    lines += _pairs("packages", environment["packages"])
-    return "\n".join(lines)
+    return tabulate(rows, ["protocol", "batch norm", *metrics, "queries", "unmatched"], disable_numparse=True)
 
 
 def counts(table: pd.DataFrame) -> str:
@@ -67,5 +69,5 @@ def counts(table: pd.DataFrame) -> str:
     return tabulate(rows, ["subset", *keys])
 
 
-def _pairs(title: str, values: dict[str, object]) -> list[str]:
-    return [f"{title}: " + ", ".join(f"{key} {value}" for key, value in values.items())]
+def _pairs(title: str, values: Mapping[str, object]) -> str:
+    return f"{title}: " + ", ".join(f"{key} {value}" for key, value in values.items())

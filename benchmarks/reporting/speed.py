@@ -1,4 +1,4 @@
-"""What `make speed` measured as one table: each step beside its limit or peer of the same run, and whether the target is met."""
+"""What `make speed` measured, as one table: each step beside a limit or a peer of the same run, and its target."""
 
 import json
 from pathlib import Path
@@ -9,24 +9,24 @@ from benchmarks.atomic import write_atomically
 
 from .grid import Grid
 
-KEPT = Path(".benchmarks")  # where pytest-benchmark keeps a JSON file a run, below the current folder
+KEPT = Path(".benchmarks")  # here pytest-benchmark keeps a JSON file for each run
 HEAD = ("what, beside what", "measured", "ratio", "target", "")
 
 
-def newest(place: Path = KEPT) -> Path:
-    """The file of the last run that was kept below `place`.
+def newest(folder: Path = KEPT) -> Path:
+    """The file of the last run in a folder of pytest-benchmark's.
 
     Raises:
         UserError: there is none.
     """
-    files = sorted(place.glob("*/*.json"), key=lambda file: file.stat().st_mtime_ns)
+    files = sorted(folder.glob("*/*.json"), key=lambda file: file.stat().st_mtime_ns)
     if not files:
-        raise UserError(f"no measurements in {place.absolute()}; `make speed` makes them, or name a file by --from")
+        raise UserError(f"no measurements in {folder.absolute()}; `make speed` makes them, or name a file by --from")
     return files[-1]
 
 
 def read(file: Path) -> dict[str, Any]:
-    """The rows that a run noted, when and on what; of pytest-benchmark's JSON, or of a file that `write` made of it.
+    """The rows that a run noted, its time and its machine, from pytest-benchmark's JSON or from a file that `write` made.
 
     Raises:
         UserError: no such file, or not one of these.
@@ -47,12 +47,12 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def write(measured: dict[str, Any], file: Path) -> None:
-    """Keep what `read` gave."""
+    """Write what `read` returned."""
     write_atomically(file, json.dumps(measured, indent=1) + "\n")
 
 
 def grid(measured: dict[str, Any]) -> Grid:
-    """The table, and below it what limits each missed target, the machine, the date and the packages."""
+    """The table, with notes on what limits each missed target, the machine, the date and the packages."""
     rows = [each["extra_info"] for each in measured["benchmarks"]]
     machine = measured["machine_info"]["bench"]
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items() if version)

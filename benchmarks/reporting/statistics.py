@@ -1,37 +1,38 @@
-"""What a measured figure is worth: intervals, tests and verdicts from arrays of results a query.
+"""Intervals, tests and verdicts for measured figures, from arrays with the result of each query.
 
-`values` is (S, Q): a row a run (seeds, or seeds and splits), a column a query, holding average precision or a hit at rank 1
-as a fraction, NaN where the query has no match (or its person is not tested in that split). `pids` is (Q,): whose query it
-is; over several splits, columns of one person share a pid. A figure is the mean over a run's matched queries, then over runs.
+`values` is (S, Q): a row for each run (seeds, or seeds and splits), a column for each query. It holds average precision or a hit
+at rank 1 as a fraction, and NaN where the query has no match (or its person is not tested in that split). `pids`, (Q,), is the
+person of each query; over several splits, the columns of one person share a pid. A figure is the mean over a run's matched
+queries, then over runs.
 
 Each interval answers one of two questions:
 
-- `checkpoints`: these trained weights, on other people. Only identities vary; they vary whole, with all their queries.
-- `methods`: other people AND other seeds: seeds crossed with identities. One seed says nothing: its interval is unbounded.
+- `checkpoints`: these trained weights on other people. Only identities vary, each with all its queries.
+- `methods`: other people AND other seeds; seeds are crossed with identities. With one seed the interval is unbounded.
 
-Every identity is left out once, with all its queries in all runs at the same time. The jackknife's pseudo-values make of a
-ratio of sums (identities have different numbers of queries) an ordinary table of runs x identities with one value a cell,
-whose analysis of variance gives the errors. Each source has a standard error and Student's t of its own degrees of freedom:
+Every identity is left out once, with all its queries in all runs at the same time. The jackknife's pseudo-values turn a ratio of
+sums (identities have different numbers of queries) into an ordinary table of runs x identities with one value in each cell. Its
+analysis of variance gives the errors. Each source has a standard error, and Student's t with its own degrees of freedom:
 
 - `checkpoints`: identities, G - 1.
-- `methods`: seeds, S - 1 (which holds the noise of a seed on a query too), and what people add to that, G - 1. `_half` joins
+- `methods`: seeds, S - 1 (which includes the noise of a seed on a query), and what people add to that, G - 1. `_half` combines
   them for an interval. A p comes from the root of the sum of both squares (Howe, JASA 69, 1974), which errs on the safe side
-  at every level; at a p of 0.003 `_half` would be passed up to 2.5 times too often with 3 seeds.
-- A mean is bounded, so its interval is made on the log-odds; a difference lies far from its bounds and is left as it is.
+  at every level; at a p of 0.003, `_half` would be exceeded up to 2.5 times too often with 3 seeds.
+- A mean is bounded, so its interval is computed on the log-odds. A difference is far from its bounds and is not transformed.
 
-Measured: how often, in percent, nominal 95% intervals held the truth in 1,000 to 20,000 drawn data sets.
+Measured coverage: how often, in percent, nominal 95% intervals contained the truth in 1,000 to 20,000 simulated data sets.
 
-- R1 0.97, 100 persons who differ (beta) with 1 to 9 queries each: log-odds 95.1, missed by 2.2 above and 2.7 below. In its
-  place t on the fractions 90 (9 of 10 misses on one side), percentile bootstrap 91, BCa 94, Wilson's with the design effect
-  94, bootstrap of t 98 and more than twice as wide. At 200 and 702 such persons, R1 0.5 to 0.98: 94.0 to 95.2.
-- Less exact: one query a person, R1 0.97, where a few errors are a coarse ruler for any interval: 96.9 with 100 persons, 95.8
-  with 200, 94.1 with 702. 100 persons with 2 to 30 queries each, R1 0.97: 93.6.
+- R1 0.97, 100 persons who differ (beta) with 1 to 9 queries each: log-odds 95.1, with 2.2 misses above and 2.7 below. The
+  alternatives: t on the fractions 90 (9 of 10 misses on one side), percentile bootstrap 91, BCa 94, Wilson's with the design
+  effect 94, bootstrap of t 98 and more than twice as wide. With 200 and 702 such persons, R1 0.5 to 0.98: 94.0 to 95.2.
+- Less exact: one query a person, R1 0.97, where a few errors are too coarse for any interval: 96.9 with 100 persons, 95.8 with
+  200, 94.1 with 702. 100 persons with 2 to 30 queries each, R1 0.97: 93.6.
 - `methods`, 100 persons, seeds that make the errors of a method vary by a factor of 1.05, 1.2 and 1.6: 94.7 to 95.9 with 5 and
-  10 seeds, 93.4 to 95.1 with 3, 93.7 to 96.6 with 2; worked out for two normal sources in any proportion: 94.8 to 95.3 with 5,
-  94.2 to 95.7 with 3, 92.7 to 96.6 with 2, by which no verdict is given. In its place Howe's: up to 98 with 3 seeds and 99
-  with 2; the usual single Student's t with Satterthwaite's (Hillis's) degrees of freedom: 92 to 96 and 89 to 93.
+  10 seeds, 93.4 to 95.1 with 3, 93.7 to 96.6 with 2. Calculated for two normal sources in any proportion: 94.8 to 95.3 with 5,
+  94.2 to 95.7 with 3, 92.7 to 96.6 with 2, for which no verdict is given. The alternatives: Howe's, up to 98 with 3 seeds and
+  99 with 2; the usual single Student's t with Satterthwaite's (Hillis's) degrees of freedom, 92 to 96 and 89 to 93.
 
-Queries are treated as if the gallery were fixed: that two queries meet the same distractors is not accounted for.
+The gallery is treated as fixed: that queries share distractors is not accounted for.
 """
 
 import math
@@ -53,9 +54,10 @@ Errors = tuple[tuple[float, int], ...]
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and where the truth lies, for the question that was asked.
+    """An estimate and its interval, for one of the two questions.
 
-    errors: each source's standard error, infinite where nothing can be said, and its degrees of freedom.
+    Attributes:
+        errors: for each source, its standard error (infinite where it is unknown) and its degrees of freedom.
     """
 
     estimate: float
@@ -66,7 +68,7 @@ class Interval:
 
     @property
     def p(self) -> float:
-        """Of a difference, the two-sided p of there being none: that of which `_reach` ends at 0."""
+        """For a difference: the two-sided p of no difference, at which `_reach` ends at 0."""
         distance = abs(self.estimate)
         if distance == 0 or math.isinf(_reach(self.errors, 0.5)):
             return 1.0
@@ -86,10 +88,10 @@ class Verdict(StrEnum):
 def mean(values: np.ndarray, pids: np.ndarray, question: Question, level: float = 0.95) -> Interval:
     """The figure of one method, (S, Q) fractions; the interval stays within 0 and 1.
 
-    Where every query is a hit (or none is), the far end is Clopper and Pearson's, each identity counting as one trial.
+    If every query is a hit (or none is), the far end is Clopper and Pearson's, with each identity as one trial.
     """
     if np.nanmin(values) < 0 or np.nanmax(values) > 1:
-        raise ValueError("a mean is of fractions from 0 to 1; for differences there is `difference`")
+        raise ValueError("a mean takes fractions from 0 to 1; use `difference` for differences")
     table = _pseudo_values(values, pids)
     errors = _errors(_mean_squares(table), table.shape, question)
     estimate, half = float(np.nanmean(values, axis=1).mean()), _half(errors, 1 - level)
@@ -114,9 +116,9 @@ def difference(
 
 
 def over_splits(differences: np.ndarray, test_to_train: float, level: float = 0.95) -> Interval:
-    """The mean of (J,) differences or figures, one a random split: a claim about methods where the splits overlap.
+    """The mean of (J,) differences or figures, one for each random split: for claims about methods when splits overlap.
 
-    Splits share people, so that their spread understates the error: s² (1 / J + test / train) in place of s² / J (Nadeau
+    Splits share people, so their spread understates the error: s² (1 / J + test / train) in place of s² / J (Nadeau
     and Bengio, Inference for the generalization error, Machine Learning 52, 2003). `test_to_train` is 1 for 150/150.
     """
     errors = _errors_over_splits(differences, len(differences), test_to_train)
@@ -128,21 +130,21 @@ def permutation_test(
 ) -> float:
     """Two-sided p of no difference between two methods' checkpoints, (S, Q) each: (b + 1) / (B + 1) over B random flips.
 
-    A flip exchanges the methods for a whole identity, in all its queries and runs; b counts the flips whose mean difference
-    is at least as far from 0 as the measured one. To flip seeds and not people, hand over each seed's figure as (1, S), and
-    the seeds as pids: the least p is then `smallest_p(S)`.
+    A flip swaps the methods for whole identities, in all their queries and runs; b counts the flips whose mean difference is at
+    least as far from 0 as the measured one. To flip seeds instead of people, pass each seed's figure as (1, S), and the seeds
+    as pids; the smallest possible p is then `smallest_p(S)`.
     """
     differences = _paired(values, others)
     sums, counts = _by_identity(differences, pids)
     parts = (sums / counts.sum(1, keepdims=True)).mean(0)
     signs = generator.integers(0, 2, (flips, len(parts)), dtype=np.int8) * 2 - 1
     measured = abs(parts.sum())
-    as_far = np.abs(signs @ parts) >= measured - 1e-12  # sums in another order differ in their last bits
+    as_far = np.abs(signs @ parts) >= measured - 1e-12  # sums in another order differ in the last bits
     return (int(as_far.sum()) + 1) / (flips + 1)
 
 
 def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Adjusted p of a family of tests (Holm 1979), in the order given: below alpha where that test is to be believed."""
+    """Adjusted p of a family of tests (Holm 1979), in the order given; a test is significant where it is below alpha."""
     given = np.asarray(p, dtype=float)
     order = np.argsort(given)
     steps = given[order] * np.arange(len(given), 0, -1)
@@ -152,10 +154,10 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def verdict(interval: Interval, margin: float) -> Verdict:
-    """What a difference's interval says of the claim that it is positive; below `margin` a difference is of no interest.
+    """The verdict on the claim that a difference is positive, from its interval; differences below `margin` do not matter.
 
-    Inside the margins on both sides it is NEGLIGIBLE, whatever its sign; otherwise an interval above 0 is SUPPORTED, one
-    below 0 CONTRADICTED, and one that holds 0 leaves the claim UNDECIDED.
+    An interval within the margin on both sides is NEGLIGIBLE, whatever its sign. Otherwise one above 0 is SUPPORTED, one below
+    0 CONTRADICTED, and one that contains 0 UNDECIDED.
     """
     if -margin < interval.low and interval.high < margin:
         return Verdict.NEGLIGIBLE
@@ -165,14 +167,14 @@ def verdict(interval: Interval, margin: float) -> Verdict:
 
 
 def smallest_p(units: int) -> float:
-    """The least two-sided p that flipping so many units can reach, seeds or identities: all of them on one side."""
+    """The smallest two-sided p that flipping so many units (seeds or identities) can reach: all of them on one side."""
     return min(1.0, 2.0 ** (1 - units))
 
 
 def fewest_units(alpha: float = 0.05) -> int:
-    """How many seeds, or identities that differ, it takes for a p below `alpha`: 6 for 0.05.
+    """How many seeds, or identities that differ, are needed for a p below `alpha`: 6 for 0.05.
 
-    So a checkpoint must win 6 queries of 6 people, and lose none: of 702 queries 0.85 points of R1, whatever the methods.
+    So a checkpoint must win 6 queries of 6 people and lose none: with 702 queries 0.85 points of R1, whatever the methods.
     """
     return math.floor(1 - math.log2(alpha)) + 1
 
@@ -189,13 +191,13 @@ def smallest_difference(
     """The true difference whose p would be below 1 - level with probability `power`, over so many seeds on these people.
 
     Args:
-        values, others: (S, Q) each, a pilot that says how much results vary: two methods, or half of one method's seeds
-            beside the other half. With S = 1 more seeds are taken to bring nothing, and there is no answer for `methods`.
+        values, others: (S, Q) each, a pilot that shows how much results vary: two methods, or one half of a method's seeds
+            against the other. With S = 1, more seeds are assumed to add nothing, and `methods` is refused.
     """
     table = _pseudo_values(_paired(values, others), pids)
     runs, identities = table.shape
     if question == "methods" and runs == 1:
-        raise ValueError("a pilot of one seed does not say how much seeds vary; give two or more")
+        raise ValueError("a pilot of one seed does not show how much seeds vary; give two or more")
     between_seeds, between_identities, rest = _mean_squares(table)
     planned = rest + max(between_identities - rest, 0) * seeds / runs
     return _shown(_errors((between_seeds, planned, rest), (seeds, identities), question), level, power)
@@ -204,7 +206,7 @@ def smallest_difference(
 def smallest_difference_over_splits(
     differences: np.ndarray, splits: int, test_to_train: float, level: float = 0.95, power: float = 0.8
 ) -> float:
-    """As `smallest_difference`, over so many random splits, by a pilot of (J,) differences, one a split, two at least."""
+    """As `smallest_difference`, over so many random splits, from a pilot of (J,) differences, one for each of two or more."""
     return _shown(_errors_over_splits(differences, splits, test_to_train), level, power)
 
 
@@ -218,7 +220,7 @@ def _paired(values: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def _by_identity(values: np.ndarray, pids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(S, G) sums of the matched queries of each identity, and their numbers; identities without any are left out."""
+    """(S, G) sums over the matched queries of each identity, and their counts; identities without any are left out."""
     if values.ndim != 2 or pids.shape != values.shape[1:]:
         raise ValueError(f"values {values.shape} and pids {pids.shape}: give (S, Q) and (Q,)")
     matched = ~np.isnan(values)
@@ -235,7 +237,7 @@ def _pseudo_values(values: np.ndarray, pids: np.ndarray) -> np.ndarray:
     sums, counts = _by_identity(values, pids)
     total, queries = sums.sum(1, keepdims=True), counts.sum(1, keepdims=True)
     if (counts == queries).any():
-        raise ValueError("one identity has all of a run's queries: there is nothing to compare it with")
+        raise ValueError("one identity has all of a run's queries; there is nothing to compare it with")
     identities = sums.shape[1]
     return identities * total / queries - (identities - 1) * (total - sums) / (queries - counts)
 
@@ -255,7 +257,7 @@ def _mean_squares(table: np.ndarray) -> MeanSquares:
 
 
 def _errors(squares: MeanSquares, shape: tuple[int, ...], question: Question) -> Errors:
-    """What makes the grand mean of a table of this shape (S, G) uncertain."""
+    """The errors of the grand mean of a table of this shape (S, G)."""
     between_seeds, between_identities, rest = squares
     seeds, identities = shape
     cells = seeds * identities
@@ -267,20 +269,23 @@ def _errors(squares: MeanSquares, shape: tuple[int, ...], question: Question) ->
 
 
 def _errors_over_splits(differences: np.ndarray, splits: int, test_to_train: float) -> Errors:
-    """Of the mean over so many splits, by (J,) differences, one a split."""
+    """The errors of the mean over so many splits, from (J,) differences, one for each split."""
     if len(differences) < 2:
         return ((math.inf, 1),)
     return ((float(np.std(differences, ddof=1) * math.sqrt(1 / splits + test_to_train)), splits - 1),)
 
 
-@lru_cache(maxsize=4096)  # a report asks for a few of them a hundred thousand times
+@lru_cache(maxsize=4096)  # a report needs a few values a hundred thousand times
 def _t(p: float, df: int) -> float:
     return float(stats.t.isf(p / 2, df))
 
 
 def _half(errors: Errors, p: float) -> float:
-    """Half the width of the interval of level 1 - p, right at levels about 0.95: the squares of Student's t, each source's by
-    the square of its share in the variance, and in what both share the smaller one."""
+    """Half the width of the interval of level 1 - p, accurate at levels about 0.95.
+
+    It weights the squares of Student's t: each source's own by the square of its share of the variance, and the smaller one by
+    the product of two shares.
+    """
     variances = [error**2 for error, _ in errors]
     total = sum(variances)
     if total == 0 or math.isinf(total):
@@ -291,12 +296,12 @@ def _half(errors: Errors, p: float) -> float:
 
 
 def _reach(errors: Errors, p: float) -> float:
-    """What an estimate without effect passes with probability p at most, at any level, those of Holm's least p included."""
+    """What an estimate without effect exceeds with probability p at most, at every level, even at Holm's smallest p."""
     return math.hypot(*(error * _t(p, df) for error, df in errors))
 
 
 def _shown(errors: Errors, level: float, power: float) -> float:
-    """The difference whose p is below 1 - level with probability `power`."""
+    """The true difference whose p is below 1 - level with probability `power`."""
     return _reach(errors, 1 - level) + _half(errors, 2 * (1 - power))
 
 

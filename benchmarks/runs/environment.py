@@ -1,4 +1,4 @@
-"""Where a number came from: machine, packages, state of the code. No user names, no absolute paths."""
+"""Where a run was made: machine, packages and state of the code, without user names or absolute paths."""
 
 import json
 import os
@@ -9,7 +9,8 @@ import sys
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any, cast
+
+from .record import Environment, Git
 
 PACKAGES = (
     "torch",
@@ -23,27 +24,26 @@ PACKAGES = (
 )
 
 
-def describe() -> dict[str, Any]:
-    """Python, package versions, processor, GPU, processes that worked together, system and git state."""
+def describe() -> Environment:
+    """This process's environment: Python, package versions, processor, GPU, processes, system and git state."""
     import torch
 
     from benchmarks.engine.distributed import world
 
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
-        "gpu": gpu,
-        "processes": world(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "git": git(),
-    }
+    return Environment(
+        cores=os.cpu_count(),
+        cpu=_cpu(),
+        git=git_state(),
+        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        packages={name: _version(name) for name in PACKAGES},
+        processes=world(),
+        python=platform.python_version(),
+        system=f"{platform.system()} {platform.machine()}",
+    )
 
 
 def peak_memory() -> dict[str, int]:
-    """Bytes: the process's largest resident size, and the GPU's largest allocation where there is one."""
+    """In bytes: the process's largest resident size, and the largest allocation on the GPU where there is one."""
     import torch
 
     unit = 1 if sys.platform == "darwin" else 1024
@@ -64,25 +64,26 @@ def _cpu() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor()
+        return platform.processor() or platform.machine()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-COMMIT = "commit.json"  # in a snapshot of the code, beside the packages
+COMMIT = "commit.json"  # in a copy of the code, next to the packages: the git state of the original
 
 
 @cache
-def git() -> dict[str, Any] | None:
-    """Commit, and whether tracked files differ from it; None outside a checkout. A snapshot of the code brings its own."""
-    house = Path(__file__).parents[2]
-    brought = house / COMMIT
-    if brought.exists():
-        return cast("dict[str, Any]", json.loads(brought.read_text()))
+def git_state() -> Git | None:
+    """The commit, and whether tracked files differ from it; None outside a checkout. A copy of the code brings its own."""
+    root = Path(__file__).parents[2]
+    copied = root / COMMIT
+    if copied.exists():
+        values = json.loads(copied.read_text())
+        return None if values is None else Git(**values)
 
-    def ask(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=house, capture_output=True, text=True, check=True).stdout.strip()
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain", "--untracked-files=no"))}
+        return Git(git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no")))
     except (OSError, subprocess.CalledProcessError):
         return None

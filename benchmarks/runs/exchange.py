@@ -1,6 +1,7 @@
-"""Finished runs as one file: for a co-author, and beside the README. It names neither users nor absolute paths."""
+"""Finished runs in one file: to share with a co-author, and to commit. It names neither users nor absolute paths."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,71 +11,80 @@ import pyarrow.parquet as pq
 from baselines.interface.errors import UserError
 from benchmarks.atomic import atomic_file
 
-from .records import Record, RunFolder, checked, read, write
+from .folder import RunFolder
+from .record import Record, parse_record, record_to_json
+from .store import leave_out, read_record, write_record
 
-RECORDS = b"bench records"  # where the records stand in the file's metadata
+RECORDS = b"bench records"  # the key of the records in the file's metadata
 
 
-def export(runs: list[tuple[RunFolder, Record]], file: Path) -> None:
-    """Many runs in one parquet file to share: a row a query and protocol with its run's name; the records in the metadata.
+def export_runs(runs: Sequence[tuple[RunFolder, Record]], file: Path) -> None:
+    """Write runs to one parquet file: a row for each query and protocol with its run's name; the records in the metadata.
 
     Raises:
         UserError: `file` is a folder.
     """
     if file.is_dir():
         raise UserError(f"{file}: a folder; name the file to write, such as {file / 'runs.parquet'}")
-    parts = [pd.read_parquet(folder.queries).assign(run=record["name"]) for folder, record in runs]
+    parts = [pd.read_parquet(folder.queries).assign(run=record.name) for folder, record in runs]
     table = pa.Table.from_pandas(pd.concat(parts, ignore_index=True), preserve_index=False)
-    text = json.dumps([record for _, record in runs], sort_keys=True, allow_nan=False)
+    text = json.dumps([json.loads(record_to_json(record)) for _, record in runs], sort_keys=True, allow_nan=False)
     with atomic_file(file) as half:
         pq.write_table(
             table.replace_schema_metadata({**(table.schema.metadata or {}), RECORDS: text}), half, compression="zstd"
         )
 
 
-def exported(file: Path) -> list[Record]:
-    """The records in a file that `export` wrote.
+def exported_records(file: Path) -> list[Record]:
+    """The records in a file that `export_runs` wrote. One that cannot be read is left out, with a line on stderr.
 
     Raises:
-        UserError: no such file, not one of ours, or records of another format.
+        UserError: no such file, or not such a file.
     """
     try:
-        return [checked(record, file) for record in json.loads(pq.read_schema(file).metadata[RECORDS])]
+        values = json.loads(pq.read_schema(file).metadata[RECORDS])
     except FileNotFoundError:
         raise UserError(f"{file}: no such file; `bench records export FILE` writes one") from None
-    except (OSError, pa.ArrowInvalid, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:  # Arrow's own errors are ValueErrors
         raise UserError(f"{file}: not a file that `bench records export` wrote ({type(error).__name__})") from error
+    if not isinstance(values, list):
+        raise UserError(f"{file}: not a file that `bench records export` wrote (its records are no list)")
+    records = []
+    for number, each in enumerate(values, 1):
+        try:
+            records.append(parse_record(json.dumps(each), f"{file}, record {number}"))
+        except UserError as error:
+            leave_out(error)
+    return records
 
 
-def with_queries(file: Path) -> list[tuple[Record, pd.DataFrame]]:
-    """The records in such a file, each with its results a query.
-
-    Raises:
-        UserError: as `exported`.
-    """
-    found = exported(file)
-    rows = dict(iter(pd.read_parquet(file).groupby("run")))
-    return [(record, rows[record["name"]].drop(columns="run")) for record in found]
-
-
-def merge(file: Path, place: Path) -> tuple[int, int]:
-    """Lay the runs of a file that `export` wrote below `place`; how many, and how many were there before.
-
-    They have neither weights nor curves.
+def exported_runs(file: Path) -> list[tuple[Record, pd.DataFrame]]:
+    """The records in such a file, each with the results of its queries.
 
     Raises:
-        UserError: as `exported`; or a run's name is a path.
+        UserError: as `exported_records`, or the results are damaged.
     """
-    found = with_queries(file)
-    missing = [(record, rows) for record, rows in found if read(_inside(place, record["name"], file)) is None]
-    for record, rows in missing:
-        folder = _inside(place, record["name"], file)
+    records = exported_records(file)
+    try:
+        table = pd.read_parquet(file)
+        rows = dict(iter(table.groupby("run")))
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{file}: the results of its queries are damaged ({type(error).__name__})") from error
+    return [(record, rows.get(record.name, table.iloc[:0]).drop(columns="run")) for record in records]
+
+
+def merge_file(file: Path, results_dir: Path) -> tuple[int, int]:
+    """Add the runs of a file that `export_runs` wrote to the results directory, without weights and curves.
+
+    Returns:
+        How many were added, and how many were there already.
+
+    Raises:
+        UserError: as `exported_runs`.
+    """
+    runs = [(RunFolder(results_dir / record.name), record, queries) for record, queries in exported_runs(file)]
+    new = [(folder, record, queries) for folder, record, queries in runs if read_record(folder) is None]
+    for folder, record, queries in new:
         with folder.lock():
-            write(folder, record, rows)
-    return len(missing), len(found) - len(missing)
-
-
-def _inside(place: Path, name: str, file: Path) -> RunFolder:
-    if name != Path(name).name:
-        raise UserError(f"{file}: {name!r} is not the name of a run")
-    return RunFolder(place / name)
+            write_record(folder, record, queries)
+    return len(new), len(runs) - len(new)

@@ -1,4 +1,4 @@
-"""Features in and out: what someone else's code extracted becomes a normal record, and ours are handed out.
+"""Features of other code become a normal record, and the features of our runs are written to files.
 
 A file holds one subset: `feature` (N, D), `pid` (N,), `camid` (N,), `tracklet` (N,) as npz arrays or parquet columns.
 """
@@ -22,20 +22,22 @@ from benchmarks.evaluation.metrics import fixed_metric
 from benchmarks.evaluation.protocols import PROTOCOLS
 from benchmarks.experiments.experiment import EXTERNAL, Experiment
 
-from . import records
 from .cost import Clock, new_record
-from .records import Record, RunFolder
+from .folder import RunFolder
+from .record import Record, check_name
+from .store import write_record
+from .unfinished import start_run
 
 COLUMNS = ("feature", "pid", "camid", "tracklet")
-LONGEST = 60  # characters of a name in a table
+LONGEST_NAME = 60  # characters, so that tables have room for it
 
 
 def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
     """Features (N, D) float32 and a table of pid, camid, tracklet.
 
     Raises:
-        UserError: not npz or parquet, a column that lacks, lengths that differ, no row, a feature that is not finite, or
-            a pid or camid that is not a whole number.
+        UserError: not npz or parquet, a missing column, lengths that differ, no row, a feature that is not finite, or a pid
+            or camid that is not a whole number.
     """
     try:
         if file.suffix == ".parquet":
@@ -81,17 +83,18 @@ def _whole_numbers(values: np.ndarray, source: str) -> np.ndarray:
     return values.astype(np.int64)
 
 
-def score_files(query: Path, gallery: Path, method: str, dataset: str, metric: str, place: Path) -> Record:
-    """A record of features in two files, under every protocol; the digests are the files'.
+def score_files(query: Path, gallery: Path, method: str, dataset: str, metric: str, results_dir: Path) -> Record:
+    """The record of features in two files, under every protocol; its data digests are those of the files.
+
+    Args:
+        method, dataset: what tables call them.
+        metric: euclidean or cosine.
 
     Raises:
-        UserError: a file that `read_features` refuses, two that do not fit, or no query with a match.
+        UserError: a bad name, a file that `read_features` refuses, two that do not fit, or no query with a match.
     """
-    for option, name in (("--method", method), ("--dataset", dataset)):
-        if not 0 < len(name) <= LONGEST or not name.isprintable():
-            raise UserError(
-                f"{option} {name[:LONGEST]!r}: 1 to {LONGEST} printable characters, as they stand in tables"
-            )
+    _check_label("--method", method)
+    _check_label("--dataset", dataset)
     clock = Clock()
     (query_features, queries), (gallery_features, others) = read_features(query), read_features(gallery)
     if query_features.shape[1] != gallery_features.shape[1]:
@@ -103,19 +106,28 @@ def score_files(query: Path, gallery: Path, method: str, dataset: str, metric: s
     distances = FeatureDistances(query_features, gallery_features, fixed_metric(metric))
     rankings = rank_tracklets(distances, queries, others, _protocols(dataset))
     clock.lap("evaluate", len(queries) + len(others))
-    rows, per_query = tabulate_rankings({"before": rankings}, queries)
-    if not any(row["queries"] for row in rows):
+    metrics, per_query = tabulate_rankings({"before": rankings}, queries)
+    if not any(row.queries for row in metrics):
         raise UserError(f"{query}: no query has a match in {gallery}, a row of the same pid and another camid")
-    record = new_record(experiment, rows, clock)
-    folder = RunFolder(place / experiment.name)
+    record = new_record(experiment, metrics, clock)
+    folder = RunFolder(results_dir / experiment.name)
     with folder.lock():
-        records.begin(folder, experiment, record["code"])
-        records.write(folder, record, per_query)
+        start_run(folder, experiment, record.code)
+        write_record(folder, record, per_query)
     return record
 
 
+def _check_label(option: str, label: str) -> None:
+    try:
+        check_name(label)
+    except ValueError as error:
+        raise UserError(f"{option} {error}") from None
+    if len(label) > LONGEST_NAME:
+        raise UserError(f"{option} {label[:LONGEST_NAME]!r}...: at most {LONGEST_NAME} characters, to fit into tables")
+
+
 def _protocols(dataset: str) -> tuple[str, ...]:
-    """All, those of the data set first where its name is one that is known."""
+    """All protocols; those of the data set first, if it is one that this version knows."""
     try:
         own = find_dataset(dataset).protocols
     except UserError:
@@ -124,17 +136,21 @@ def _protocols(dataset: str) -> tuple[str, ...]:
 
 
 def export_features(source: RunFolder, record: Record, data: LoadedDataset, to: Path, machine: Machine) -> list[Path]:
-    """The features of a finished run, before batch normalisation, as NAME-query.npz and NAME-gallery.npz."""
+    """Write the features of a finished run, before batch normalisation, to NAME-query.npz and NAME-gallery.npz.
+
+    Raises:
+        UserError: `to` is a file, or the run's weights are missing.
+    """
     if to.exists() and not to.is_dir():
-        raise UserError(f"--to {to}: not a folder; name one, which need not be there")
+        raise UserError(f"--to {to}: not a folder; name a folder, new or existing")
     model, settings = trained_model(source, record, machine)
-    experiment = records.experiment_of(record)
+    experiment = record.experiment
     flow = flow_for(experiment.method, data, settings, machine)
     written = []
     for subset, tracklets in zip(("query", "gallery"), test_tracklets(data), strict=True):
         progress = partial(machine.report, subset, note=data.name)
         features = extract(model, tracklets, data.store, settings, machine.workers, progress, experiment.seed, flow)
-        file = to / f"{record['name']}-{subset}.npz"
+        file = to / f"{record.name}-{subset}.npz"
         to.mkdir(parents=True, exist_ok=True)
         names = np.array(list(tracklets.tracklet), dtype=np.str_)
         np.savez(file, feature=features.before, pid=tracklets.pid, camid=tracklets.camid, tracklet=names)

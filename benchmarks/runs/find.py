@@ -7,18 +7,43 @@ from pathlib import Path
 from baselines import BASELINES, MATCHERS
 from baselines.backbones import BACKBONES
 from baselines.interface.errors import UserError
+from baselines.interface.registry import nearest
 from benchmarks.data import is_known
 from benchmarks.data.loading import known_digests
-from benchmarks.experiments.experiment import EXTERNAL
 from benchmarks.experiments.settings import NO_MATCHER
 from benchmarks.paths import results_dir
 
-from . import records
-from .finished import Found, below, in_file
-from .records import Record, RunFolder
+from .finished import FinishedRun, finished_runs, runs_in_file
+from .folder import RunFolder
+from .record import Record
+from .staleness import stale_reasons
+from .store import read_finished, read_record
 
 
-def find_runs(names: Sequence[str] = (), datasets: Collection[str] = (), files: Sequence[Path] = ()) -> list[Found]:
+def find_run(text: str, results_dir: Path) -> tuple[RunFolder, Record]:
+    """The finished run that a text names: a folder's name, the beginning or the end of it, or a path.
+
+    Raises:
+        UserError: no such run, or several.
+    """
+    for folder in (RunFolder(Path(text)), RunFolder(results_dir / text)):
+        record = read_record(folder)
+        if record is not None:
+            return folder, record
+    found = {record.name: (folder, record) for folder, record in read_finished(results_dir)}
+    text = text.replace(":", "_")  # as folders' names have it
+    matches = [name for name in found if name.startswith(text) or name.endswith(text)]
+    if len(matches) == 1:
+        return found[matches[0]]
+    if matches:
+        raise UserError(f"{text!r} is {len(matches)} runs in {results_dir}: {', '.join(matches)}; name one")
+    hint = nearest(text, list(found)) if found else "there is none yet"
+    raise UserError(f"no finished run {text!r} in {results_dir}; {hint}")
+
+
+def find_runs(
+    names: Sequence[str] = (), datasets: Collection[str] = (), files: Sequence[Path] = ()
+) -> list[FinishedRun]:
     """The finished runs here, or those in exported files.
 
     Args:
@@ -31,9 +56,9 @@ def find_runs(names: Sequence[str] = (), datasets: Collection[str] = (), files: 
     """
     results = results_dir()
     if names and not files:
-        runs = [Found(record, folder) for folder, record in (records.find(name, results) for name in names)]
+        runs = [FinishedRun(record, folder) for folder, record in (find_run(name, results) for name in names)]
     else:
-        runs = [run for file in files for run in in_file(file)] if files else below(results)
+        runs = [run for file in files for run in runs_in_file(file)] if files else finished_runs(results)
         runs = [run for run in runs if not names or any(_matches(run, name) for name in names)]
     runs = [run for run in runs if not datasets or run.experiment.test in datasets]
     if not runs:
@@ -44,7 +69,7 @@ def find_runs(names: Sequence[str] = (), datasets: Collection[str] = (), files: 
     return runs
 
 
-def _matches(run: Found, name: str) -> bool:
+def _matches(run: FinishedRun, name: str) -> bool:
     return run.name.startswith(name) or run.name.endswith(name)
 
 
@@ -54,28 +79,28 @@ def find_run_with_model(run: str) -> tuple[RunFolder, Record]:
     Raises:
         UserError: no such run, a plug-in that is not loaded, or a run of `bench score`, which has no model.
     """
-    folder, record = records.find(run, results_dir())
-    if record["experiment"]["recipe"] == EXTERNAL:
-        raise UserError(f"{record['name']}: made by `bench score` from external features; there is no model")
+    folder, record = find_run(run, results_dir())
+    if record.experiment.external:
+        raise UserError(f"{record.name}: made by `bench score` from external features; there is no model")
     if reason := why_unknown(record):
-        raise UserError(f"{record['name']}: {reason}")
+        raise UserError(f"{record.name}: {reason}")
     return folder, record
 
 
 def why_unknown(record: Record) -> str | None:
     """What a run used that is not known here, and what to do about it. None if all is known."""
-    experiment = record["experiment"]
-    baseline, dataset = experiment["method"].partition("+")[0], experiment["test"]
+    experiment = record.experiment
+    baseline, dataset = experiment.method.partition("+")[0], experiment.test
     unknown = [] if baseline in BASELINES.entries else [f"baseline {baseline!r}"]
     for kind, registry, built_in in (("backbone", BACKBONES, ()), ("matcher", MATCHERS, NO_MATCHER)):
-        name = experiment["settings"].get(kind)  # external features have neither
+        name = experiment.settings.get(kind)  # external features have neither
         if name not in (None, *built_in, *registry.entries):
             unknown.append(f"{kind} {name!r}")
     remedy = "name the file with --plugin FILE.py"
     if not is_known(dataset):
         unknown.append(f"data set {dataset!r}")
         remedy += ", or import its video again (bench data import)"
-    if not unknown or experiment["recipe"] == EXTERNAL:
+    if not unknown or experiment.external:
         return None
     return f"{' and '.join(unknown)} not known here; {remedy}"
 
@@ -89,16 +114,16 @@ def warnings_of_unknown(found: Sequence[Record]) -> list[str]:
     ]
 
 
-def current_runs(runs: Sequence[Found]) -> list[Found]:
+def current_runs(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
     """The runs that were made by the code and data here."""
     digests = available_digests([run.record for run in runs])
-    return [run for run in runs if not records.stale(run.record, digests)]
+    return [run for run in runs if not stale_reasons(run.record, digests)]
 
 
 def available_digests(found: Sequence[Record]) -> dict[str, set[str]]:
     """The digests of the records' data sets as they are here, by `NAME/SPLIT`; only of data that was read here before."""
-    experiments = [record["experiment"] for record in found]
-    pairs = {(each["dataset"], each["split"]) for each in experiments}
-    pairs |= {(each["test"], each["test_split"]) for each in experiments}
+    experiments = [record.experiment for record in found]
+    pairs = {(each.dataset, each.split) for each in experiments}
+    pairs |= {(each.test, each.test_split) for each in experiments}
     digests = {f"{name}/{split}": known_digests(name, split) for name, split in pairs}
     return {key: value for key, value in digests.items() if value}

@@ -22,7 +22,8 @@ from benchmarks.engine.scoring import compare_tracklets, read_metrics
 from benchmarks.evaluation.protocols import PROTOCOLS
 from benchmarks.experiments.settings import Settings
 
-from .records import Record, RunFolder
+from .folder import RunFolder
+from .record import Record
 
 LISTED, FRAMES = 10, 8  # gallery tracklets of a query, and frames of a tracklet, that are shown
 
@@ -71,17 +72,17 @@ def rank_queries(
     Raises:
         UserError: the run has no weights, was evaluated on other data, or lacks the query or the protocol.
     """
-    if data.digest != record["experiment"]["test_data"]:
+    if data.digest != record.experiment.test_data:
         raise UserError(
-            f"data set {data.name}: {record['name']} was evaluated on other data; evaluate it again with --fresh"
+            f"data set {data.name}: {record.name} was evaluated on other data; evaluate it again with --fresh"
         )
     results = _choose_queries(pd.read_parquet(source.queries), record, count, protocol, names)
     model, settings = trained_model(source, record, machine)
-    flow = flow_for(record["experiment"]["method"], data, settings, machine)
+    flow = flow_for(record.experiment.method, data, settings, machine)
     queries, gallery = test_tracklets(data)
     both = pd.concat([queries, gallery], ignore_index=True)
     progress = partial(machine.report, "extract", note=data.name)
-    seed = record["experiment"]["seed"]
+    seed = record.experiment.seed
     metrics = read_metrics(source.fitted_metric, model, settings)
     compared = compare_tracklets(model, both, data.store, settings, metrics, machine.workers, progress, seed, flow)
     in_gallery = np.arange(len(queries), len(both))
@@ -106,13 +107,13 @@ def rank_queries(
 def _choose_queries(
     results: pd.DataFrame, record: Record, count: int, protocol: str | None, names: Sequence[str]
 ) -> pd.DataFrame:
-    protocol = protocol or record["metrics"][0]["protocol"]
+    protocol = protocol or record.first_protocol
     rows = results[(results.protocol == protocol) & (results.feature == "before")].dropna(subset="first_hit_rank")
     if rows.empty:
-        raise UserError(f"--protocol {protocol}: {record['name']} has no query with a match under it")
+        raise UserError(f"--protocol {protocol}: {record.name} has no query with a match under it")
     if unknown := set(names) - set(rows["query"]):
         raise UserError(
-            f"--query {min(unknown)}: no such query with a match in {record['name']}; `bench report` lists them"
+            f"--query {min(unknown)}: no such query with a match in {record.name}; `bench report` lists them"
         )
     rows = rows[rows["query"].isin(names)] if names else rows
     return rows.sort_values(["average_precision", "query"], kind="stable").head(len(names) or count)

@@ -1,26 +1,34 @@
-"""Runs that were begun: what they are of, how far they have come, and how long the rest will take."""
+"""Runs that were started and have not finished: their experiments, how far they are, and how long they will take."""
 
 import json
 import re
-import sys
+import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from baselines.interface.errors import UserError
+from benchmarks.atomic import write_atomically
 from benchmarks.experiments.experiment import Experiment
 
-from . import records
+from .folder import RunFolder, run_folders
+from .record import parse_experiment, to_json
+from .store import leave_out
 
 
-class Begun(NamedTuple):
-    """A run that was begun and is not finished.
+class UnfinishedRun(NamedTuple):
+    """A run that was started and has not finished.
 
-    state: "running", "failed" or "stopped"; detail: how far, or the error; share: of its epochs that have ended; left: seconds
-    that the others will take, if each takes as long as the last; None where that is not known.
+    Attributes:
+        state: "running", "failed" or "stopped".
+        detail: how far it is, or the error.
+        share: of its epochs that have ended, from 0 to 1.
+        left: seconds for the remaining epochs, if each takes as long as the last; None where that is not known.
     """
 
-    folder: records.RunFolder
+    folder: RunFolder
     experiment: Experiment
     state: str
     detail: str
@@ -31,59 +39,101 @@ class Begun(NamedTuple):
         return f"{self.folder.path.name}, {self.state}: {self.detail}"
 
 
-def begun_in(place: Path) -> Iterator[tuple[records.RunFolder, Experiment]]:
-    """The experiments that were begun below `place`, finished or not, by name."""
-    for folder in records.folders(place):
-        experiment = _begun(folder)
+def start_run(folder: RunFolder, experiment: Experiment, code: str | None) -> None:
+    """Write the experiment to the folder, with the digest of the code that runs it."""
+    shutil.rmtree(_early_failure_folder(folder.path.parent, experiment).path, ignore_errors=True)
+    write_atomically(folder.settings, to_json({**asdict(experiment), "code": code}))
+
+
+def note_early_failure(results_dir: Path, experiment: Experiment, line: str) -> None:
+    """Note that a run failed before it had read its data and weights. The note is removed when the run starts."""
+    folder = _early_failure_folder(results_dir, experiment)
+    start_run(folder, experiment, None)
+    write_atomically(folder.failure, line)
+
+
+def _early_failure_folder(results_dir: Path, experiment: Experiment) -> RunFolder:
+    """A run's own folder is not known before its data and weights are: the digests are part of the name."""
+    return RunFolder(results_dir / f"{experiment.name.rpartition('-')[0]}-not-started-{experiment.request_hash[:10]}")
+
+
+def starting_code(folder: RunFolder) -> str | None:
+    """The digest of the code that started the run in the folder; None where no run was started.
+
+    Raises:
+        UserError: the file that says so is damaged.
+    """
+    started = _read_started(folder)
+    return None if started is None else str(started["code"])
+
+
+def started_experiments(results_dir: Path) -> Iterator[tuple[RunFolder, Experiment]]:
+    """The runs that were started, finished or not, by name. A damaged one is left out, with a line on stderr."""
+    for folder in run_folders(results_dir):
+        experiment = _experiment(folder)
         if experiment is not None:
             yield folder, experiment
 
 
-def _begun(folder: records.RunFolder) -> Experiment | None:
+def _read_started(folder: RunFolder) -> dict[str, Any] | None:
     try:
-        said = json.loads(folder.settings.read_text())
-        del said["code"]
-        return Experiment(**said)
+        values = json.loads(folder.settings.read_bytes())
+        return {"code": values.pop("code"), "experiment": values}
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
-        print(f"bench: left out: {folder.settings}: not what a run begins with ({error})", file=sys.stderr)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(
+            f"{folder.settings}: not the experiment of a run ({type(error).__name__}: {error}); --fresh makes it again"
+        ) from error
+
+
+def _experiment(folder: RunFolder) -> Experiment | None:
+    try:
+        started = _read_started(folder)
+        return None if started is None else parse_experiment(started["experiment"], folder.settings)
+    except UserError as error:
+        leave_out(error)
         return None
 
 
-def unfinished(place: Path) -> list[Begun]:
-    """The runs below `place` that were begun and are not finished, by name."""
+def unfinished_runs(results_dir: Path) -> list[UnfinishedRun]:
+    """The runs that were started and have not finished, by name."""
     runs = []
-    for folder in records.folders(place):
-        experiment = None if folder.record.exists() else _begun(folder)
+    for folder in run_folders(results_dir):
+        experiment = None if folder.record.exists() else _experiment(folder)
         if experiment is None:
             continue
-        (detail, share), left = _progress(folder, experiment), _left(folder, experiment)
-        if folder.held:
+        (detail, share), left = _progress(folder, experiment), _seconds_left(folder, experiment)
+        if folder.is_locked:
             state = "running"
         elif folder.failure.exists():
-            state, detail = "failed", folder.failure.read_text()
+            state, detail = "failed", folder.failure.read_text(errors="replace")
         else:
             state = "stopped"
-        runs.append(Begun(folder, experiment, state, detail, share, left))
+        runs.append(UnfinishedRun(folder, experiment, state, detail, share, left))
     return runs
 
 
-def _progress(folder: records.RunFolder, experiment: Experiment) -> tuple[str, float]:
-    """How far a run has come, in words and as a share of its epochs."""
-    curve = folder.curves.read_text().split("\n")[:-1] if folder.curves.exists() else []  # lines that are whole
+def _progress(folder: RunFolder, experiment: Experiment) -> tuple[str, float]:
+    """How far a run is, in words and as a share of its epochs."""
+    lines = (
+        folder.curves.read_text(errors="replace").split("\n")[:-1] if folder.curves.exists() else []
+    )  # without a half-written line
     if folder.weights.exists():
         return "trained, not evaluated", 1.0
-    if curve:
-        epoch, epochs = json.loads(curve[-1])["epoch"], experiment.settings["epochs"]
+    if not lines:
+        return "no epoch ended", 0.0
+    try:
+        epoch, epochs = json.loads(lines[-1])["epoch"], experiment.settings["epochs"]
         return f"epoch {epoch} of {epochs}", epoch / epochs
-    return "no epoch ended", 0.0
+    except (ValueError, KeyError, TypeError, ZeroDivisionError):
+        return f"{folder.curves.name} is damaged", 0.0
 
 
-def _left(folder: records.RunFolder, experiment: Experiment) -> float | None:
-    """By the times of the last two epochs in the log."""
-    said = folder.log.read_text(errors="replace") if folder.log.exists() else ""
-    ends = re.findall(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) epoch (\d+) ", said, re.MULTILINE)[-2:]
+def _seconds_left(folder: RunFolder, experiment: Experiment) -> float | None:
+    """Estimated from the times at which the last two epochs ended, in the log."""
+    log = folder.log.read_text(errors="replace") if folder.log.exists() else ""
+    ends = re.findall(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) epoch (\d+) ", log, re.MULTILINE)[-2:]
     if len(ends) < 2 or int(ends[1][1]) != int(ends[0][1]) + 1:
         return None
     before, last = (datetime.fromisoformat(time) for time, _ in ends)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from benchmarks.atomic import leftovers
 from benchmarks.paths import results_dir
-from benchmarks.runs.records import RunFolder
+from benchmarks.runs.folder import RunFolder
 from slurm.ledger import Ledger
 
 from .queue import jobs_in_queue
@@ -39,9 +39,9 @@ def clean(remove: bool) -> Iterator[Removable]:
 def _removable(results: Path, ledger: Ledger) -> Iterator[Path]:
     no_jobs = jobs_in_queue(ledger) == {}
     for folder in map(RunFolder, sorted(results.glob("*/"))):
-        if folder.held:
+        if folder.is_locked:
             continue
-        if no_jobs and folder.hollow:
+        if no_jobs and folder.failed_empty:
             yield folder.path
             continue
         yield from leftovers(folder.path)
@@ -55,5 +55,5 @@ def _removable(results: Path, ledger: Ledger) -> Iterator[Path]:
 
 def _remove(path: Path) -> None:
     folder = RunFolder(path)
-    with folder.lock() if folder.hollow else nullcontext():  # not if a run has started in it meanwhile
+    with folder.lock() if folder.failed_empty else nullcontext():  # not if a run has started in it meanwhile
         shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.data.loading import find_dataset
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import split_method
-from benchmarks.runs.records import Record, experiment_of
+from benchmarks.runs.record import Record
 
 # A recorded run is similar if it has the same values of these. The first group of which there are records is used.
 SIMILARITY = (
@@ -19,15 +19,15 @@ SIMILARITY = (
 
 def on_device_of_last_training(records: Sequence[Record]) -> tuple[list[Record], bool]:
     """The records made on a GPU if the last training was on one, otherwise the others; and whether it was on a GPU."""
-    trained = [record for record in records if "train" in record["phases"]]
-    last = max(trained, key=lambda record: str(record["finished"]), default=None)
-    gpu = last is not None and bool(last["environment"]["gpu"])
+    trained = [record for record in records if "train" in record.phases]
+    last = max(trained, key=lambda record: record.finished, default=None)
+    gpu = last is not None and bool(last.environment.gpu)
     return on_device(records, gpu), gpu
 
 
 def on_device(records: Sequence[Record], gpu: bool) -> list[Record]:
     """The records made on a GPU, or those made on a CPU."""
-    return [record for record in records if bool(record["environment"]["gpu"]) == gpu]
+    return [record for record in records if bool(record.environment.gpu) == gpu]
 
 
 def estimate_seconds(experiment: Experiment, records: Sequence[Record]) -> float | None:
@@ -36,13 +36,12 @@ def estimate_seconds(experiment: Experiment, records: Sequence[Record]) -> float
     The time to draw or index the data, once on each machine, is not included.
     """
     clips = _clips_per_epoch(experiment, records)
-    trained = [record for record in records if "train" in record["phases"]]
+    trained = [record for record in records if "train" in record.phases and record.phases["train"].per_second > 0]
     for keys in SIMILARITY:
-        similar = [record for record in trained if _is_similar(experiment, experiment_of(record), keys)]
+        similar = [record for record in trained if _is_similar(experiment, record.experiment, keys)]
         if similar and clips is not None:
-            frames_per_second = float(np.median([record["phases"]["train"]["per_second"] for record in similar]))
             frames = clips * experiment.settings["epochs"] * experiment.settings["clip_frames"]
-            return frames / frames_per_second + _extraction_seconds(experiment, similar, records)
+            return frames / _speed(similar, "train") + _extraction_seconds(experiment, similar, records)
     return None
 
 
@@ -50,10 +49,11 @@ def _clips_per_epoch(experiment: Experiment, records: Sequence[Record]) -> float
     """Clips per epoch: counted by a run on the same data, or from the published number of training identities."""
     settings = experiment.settings
     for record in records:
-        other, training = experiment_of(record), record["phases"].get("train")
+        other, training = record.experiment, record.phases.get("train")
         same = all(other.settings.get(key) == settings[key] for key in ("identities", "clips", "holdout"))
-        if training and other.dataset == experiment.dataset and same and not other.external:
-            return float(training["items"] / other.settings["epochs"] / other.settings["clip_frames"])
+        frames_per_clip = other.settings.get("epochs", 0) * other.settings.get("clip_frames", 0)  # over all epochs
+        if training and other.dataset == experiment.dataset and same and frames_per_clip and not other.external:
+            return training.items / frames_per_clip
     identities = find_dataset(experiment.dataset).published.get("train", {}).get("identities")
     if not identities:
         return None
@@ -61,9 +61,15 @@ def _clips_per_epoch(experiment: Experiment, records: Sequence[Record]) -> float
 
 
 def _extraction_seconds(experiment: Experiment, similar: Sequence[Record], records: Sequence[Record]) -> float:
-    on_same_data = [record for record in records if record["experiment"]["test"] == experiment.test]
-    frames = next((record["phases"]["extract"]["items"] for record in on_same_data if "extract" in record["phases"]), 0)
-    return float(frames / np.median([record["phases"]["extract"]["per_second"] for record in similar]))
+    on_same_data = [record for record in records if record.experiment.test == experiment.test]
+    frames = next((record.phases["extract"].items for record in on_same_data if "extract" in record.phases), 0)
+    extracted = [each for each in similar if "extract" in each.phases and each.phases["extract"].per_second > 0]
+    return frames / _speed(extracted, "extract") if extracted else 0.0
+
+
+def _speed(records: Sequence[Record], phase: str) -> float:
+    """The median frames/s of a phase that all records have."""
+    return float(np.median([record.phases[phase].per_second for record in records]))
 
 
 def _is_similar(experiment: Experiment, other: Experiment, keys: Sequence[str]) -> bool:

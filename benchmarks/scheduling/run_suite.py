@@ -13,8 +13,8 @@ from types import FrameType
 from typing import NamedTuple
 
 from benchmarks.paths import results_dir
-from benchmarks.runs import records
-from benchmarks.runs.unfinished import begun_in
+from benchmarks.runs.store import load_records
+from benchmarks.runs.unfinished import note_early_failure, started_experiments
 from benchmarks.suites.suite import Planned
 
 from .estimate import estimate_seconds, on_device_of_last_training
@@ -83,14 +83,16 @@ def _run_if_missing(planned: Planned, state: State) -> Outcome:
     reason = line or f"exit status {status}"
     # A run that fails before its data and weights are known has no folder in which it could write down the reason.
     results, request = results_dir(), planned.experiment.request_hash
-    if all(folder.hollow or experiment.request_hash != request for folder, experiment in begun_in(results)):
-        records.fail(results, planned.experiment, reason)
+    if all(
+        folder.failed_empty or experiment.request_hash != request for folder, experiment in started_experiments(results)
+    ):
+        note_early_failure(results, planned.experiment, reason)
     return Outcome(planned, "failed", reason)
 
 
 def _estimate_all(planned: Sequence[Planned]) -> float:
     """About how many seconds these take, by recorded runs; those of which nothing is known are left out."""
-    recorded, _ = on_device_of_last_training(records.finished(results_dir()))
+    recorded, _ = on_device_of_last_training(load_records(results_dir()))
     return sum(filter(None, (estimate_seconds(each.experiment, recorded) for each in planned)))
 
 

@@ -10,11 +10,13 @@ from benchmarks.engine import distributed
 from benchmarks.engine.run import Machine, check_questions, evaluate_elsewhere, plan, run
 from benchmarks.paths import results_dir
 from benchmarks.progress import ReportProgress, show_progress
-from benchmarks.runs import records
 from benchmarks.runs.external_features import export_features
 from benchmarks.runs.find import find_run_with_model
+from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.ranked_lists import rank_queries
-from benchmarks.runs.records import Record, RunFolder
+from benchmarks.runs.record import Record
+from benchmarks.runs.staleness import stale_reasons
+from benchmarks.runs.store import read_record
 
 
 class RunResult(NamedTuple):
@@ -68,9 +70,9 @@ def run_experiment(
             test_data = _load(test, 0, None, report)
             check_questions(test_data)
         folder = RunFolder(results_dir() / experiment.name)
-        record = distributed.from_leader(lambda: records.read(folder))
+        record = distributed.from_leader(lambda: read_record(folder))
         was_finished = record is not None and not fresh
-        stale = records.stale(record, {}) if record is not None and was_finished else []
+        stale = stale_reasons(record, {}) if record is not None and was_finished else []
         if fresh or record is None:
             how = make_machine(settings.threads, workers, report, checkpoint_minutes)
             record = run(experiment, settings, data, folder, how, fresh)
@@ -127,7 +129,7 @@ def make_machine(
 
 
 def _machine_of(record: Record, workers: int | None, report: ReportProgress) -> Machine:
-    return make_machine(record["experiment"]["settings"]["threads"], workers, report)
+    return make_machine(record.experiment.settings.get("threads", 1), workers, report)
 
 
 def _load(dataset: str, split: int, root: Path | None, report: ReportProgress) -> LoadedDataset:
@@ -135,4 +137,4 @@ def _load(dataset: str, split: int, root: Path | None, report: ReportProgress) -
 
 
 def _load_test_data(record: Record, root: Path | None) -> LoadedDataset:
-    return load(record["experiment"]["test"], record["experiment"]["test_split"], root)
+    return load(record.experiment.test, record.experiment.test_split, root)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.data.loading import known_digests, why_unavailable
-from benchmarks.runs import records
-from benchmarks.runs.records import Record, experiment_of
-from benchmarks.runs.unfinished import Begun, unfinished
+from benchmarks.runs.record import Record
+from benchmarks.runs.staleness import stale_reasons
+from benchmarks.runs.store import load_records
+from benchmarks.runs.unfinished import UnfinishedRun, unfinished_runs
 from benchmarks.suites.suite import Planned
 
 from .estimate import estimate_seconds, format_duration, on_device_of_last_training
@@ -42,7 +43,7 @@ def find_in_results(results: Path, root: Path | None = None) -> FindStates:
     Args:
         root: the data set's folder, as `--root` names it.
     """
-    finished, not_finished = records.finished(results), unfinished(results)
+    finished, not_finished = load_records(results), unfinished_runs(results)
     digests: dict[str, set[str]] = {}
     absent: dict[str, str | None] = {}
     known: dict[str, State] = {}
@@ -65,7 +66,7 @@ def find_in_results(results: Path, root: Path | None = None) -> FindStates:
 
 def find_in_records(finished: Sequence[Record]) -> FindStates:
     """A function that finds the states of planned experiments in records alone. Each is done, whatever code made it."""
-    known = {experiment_of(record).request_hash: State(DONE, record=record) for record in finished}
+    known = {record.experiment.request_hash: State(DONE, record=record) for record in finished}
     return lambda planned: states_of(planned, known, {})
 
 
@@ -87,28 +88,28 @@ def _without_files(planned: Planned, absent: Mapping[str, str]) -> State:
 
 
 def states_by_request(
-    finished: Sequence[Record], not_finished: Sequence[Begun], digests: Mapping[str, set[str]]
+    finished: Sequence[Record], not_finished: Sequence[UnfinishedRun], digests: Mapping[str, set[str]]
 ) -> dict[str, State]:
     """The state of each experiment that left files, by its request hash.
 
     Args:
-        finished, not_finished: from `records.finished` and `unfinished`.
-        digests: of the data here, as `records.stale` takes them.
+        finished, not_finished: from `load_records` and `unfinished_runs`.
+        digests: of the data here, as `stale_reasons` takes them.
     """
     known: dict[str, State] = {}
     comparable, _ = on_device_of_last_training(finished)
     for run in not_finished:
         known[run.experiment.request_hash] = State(run.state, run.detail + _time_left(run, comparable))
-    for record in sorted(finished, key=lambda record: str(record["finished"])):
-        reasons = records.stale(record, dict(digests))
-        request = experiment_of(record).request_hash
+    for record in sorted(finished, key=lambda record: record.finished):
+        reasons = stale_reasons(record, dict(digests))
+        request = record.experiment.request_hash
         state = State("stale", "; ".join(reasons), record) if reasons else State(DONE, record=record)
         if state.name == DONE or request not in known or known[request].name == "stale":
             known[request] = state
     return known
 
 
-def _time_left(run: Begun, finished: Sequence[Record]) -> str:
+def _time_left(run: UnfinishedRun, finished: Sequence[Record]) -> str:
     if run.state != "running":
         return ""
     seconds = estimate_seconds(run.experiment, finished)

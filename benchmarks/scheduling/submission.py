@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.paths import results_dir
-from benchmarks.runs import records
-from benchmarks.runs.records import RunFolder
+from benchmarks.runs.folder import RunFolder, temporarily_removed
+from benchmarks.runs.store import load_records
 from benchmarks.suites.suite import Planned
 from slurm import JobError
 from slurm.ledger import Ledger, LedgerEntry, Task
@@ -69,9 +69,9 @@ def submit(
         missing, jobs = _find_missing(selection, ledger, wanted)
         if jobs is None:
             raise JobError("the queue does not answer, and something was submitted before; try again when it does")
-        stale = [RunFolder(results_dir() / state.record["name"]) for state in missing.states if state.record]
+        stale = [RunFolder(results_dir() / state.record.name) for state in missing.states if state.record]
         if missing.planned:
-            with records.forgotten(stale):  # now: a job that is queued again must not delete what it has done since
+            with temporarily_removed(stale):  # now: a job that is queued again must not delete what it has done since
                 _submit(missing.planned, selection, resources, local, jobs, ledger)
     yield f"{len(missing.planned)} jobs submitted; {missing.others}"
 
@@ -105,7 +105,7 @@ def _cost(planned: Sequence[Planned], resources: Resources) -> str:
 
     Several processes of a run are assumed to share its work perfectly.
     """
-    recorded = on_device(records.finished(results_dir()), bool(resources.gpus))
+    recorded = on_device(load_records(results_dir()), bool(resources.gpus))
     estimates = [estimate_seconds(each.experiment, recorded) for each in planned]
     known = [seconds for seconds in estimates if seconds is not None]
     if not known:

@@ -7,8 +7,8 @@ from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
 from benchmarks.data.loading import is_packed
 from benchmarks.paths import results_dir
-from benchmarks.runs import records
-from benchmarks.runs.unfinished import begun_in, unfinished
+from benchmarks.runs.store import load_records
+from benchmarks.runs.unfinished import started_experiments, unfinished_runs
 from slurm import queue
 from slurm.ledger import Ledger, LedgerEntry, now
 
@@ -30,7 +30,7 @@ def titles_and_states(selection: Selection | None) -> list[tuple[str, State]]:
 def _submitted() -> list[tuple[str, State]]:
     ledger = Ledger(results_dir())
     entries, jobs = ledger.entries(), jobs_in_queue(ledger)
-    known = states_by_request(records.finished(results_dir()), unfinished(results_dir()), {})
+    known = states_by_request(load_records(results_dir()), unfinished_runs(results_dir()), {})
     known |= {key: State(DONE) for key in entries if key.startswith(PACK) and is_packed(key.removeprefix(PACK))}
     return [
         (entry.title, correct_by_queue(known.get(key, State("not run")), entry, jobs, ledger.folder))
@@ -45,7 +45,7 @@ def find_entries(name: str, ledger: Ledger, unique: bool = False) -> list[Ledger
         UserError: there are none; or `unique`, and `name` is a part of several.
     """
     entries = ledger.entries()
-    runs = {experiment.request_hash: folder.path.name for folder, experiment in begun_in(results_dir())}
+    runs = {experiment.request_hash: folder.path.name for folder, experiment in started_experiments(results_dir())}
     equal = [
         entry
         for key, entry in entries.items()

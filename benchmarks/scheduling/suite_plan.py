@@ -5,8 +5,9 @@ from pathlib import Path
 
 from baselines.interface.errors import UserError
 from benchmarks.paths import results_dir
-from benchmarks.runs import exchange, records
-from benchmarks.runs.records import RunFolder
+from benchmarks.runs.exchange import export_runs
+from benchmarks.runs.folder import RunFolder
+from benchmarks.runs.store import load_records
 from benchmarks.suites.suite import Planned
 
 from .estimate import estimate_seconds, format_duration, on_device_of_last_training
@@ -46,7 +47,7 @@ def plan_suite(selection: Selection) -> SuitePlan:
     """The plan of a selection, by the results here and the queue."""
     planned = selection.experiments()
     states = find_in_results_and_queue(selection.root)(planned)
-    recorded, gpu = on_device_of_last_training(records.finished(results_dir()))
+    recorded, gpu = on_device_of_last_training(load_records(results_dir()))
     seconds = [
         None if state.name == DONE else estimate_seconds(each.experiment, recorded)
         for each, state in zip(planned, states, strict=True)
@@ -66,5 +67,5 @@ def export_finished(selection: Selection, to: Path) -> tuple[int, int]:
     if not done:
         name = selection.name
         raise UserError(f"no finished and current runs of {name} in {results_dir()}; `bench plan {name}` says why")
-    exchange.export([(RunFolder(results_dir() / record["name"]), record) for record in done], to)
+    export_runs([(RunFolder(results_dir() / record.name), record) for record in done], to)
     return len(done), len(planned)

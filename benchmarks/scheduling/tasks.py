@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -49,7 +50,8 @@ def copy_code(planned: Sequence[Planned], to: Path) -> CodeCopy:
     texts = {names[file]: Path(file).read_text(encoding="utf-8") for file in plugins}
     texts |= {names[file]: flattened(file) for file in recipes}
     packages = [REPOSITORY / name for name in ("afa", "baselines", "benchmarks", "slurm")]
-    folder = snapshot(packages, {environment.COMMIT: json.dumps(environment.git()), **texts}, to.absolute())
+    git = environment.git_state()
+    folder = snapshot(packages, {environment.COMMIT: json.dumps(git and asdict(git)), **texts}, to.absolute())
     return CodeCopy(folder, {file: str(folder / name) for file, name in names.items()})
 
 

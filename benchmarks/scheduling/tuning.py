@@ -29,7 +29,7 @@ from benchmarks.experiments.methods import ATTACHED, split_method
 from benchmarks.experiments.settings import SEARCHED, Settings, change, read_recipe
 from benchmarks.paths import results_dir
 from benchmarks.progress import show_progress
-from benchmarks.runs.records import RunFolder
+from benchmarks.runs.folder import RunFolder
 from benchmarks.seeds import derive
 
 from .single_runs import make_machine
@@ -171,14 +171,12 @@ def _validate(
     except DivergedError:
         return 0.0
     folder.weights.unlink(missing_ok=True)  # the record is enough
-    (score,) = (
-        row["mAP"] for row in record["metrics"] if (row["protocol"], row["feature"]) == ("validation", "before")
-    )
-    if score is None:
+    metrics = record.find_metrics("validation", "before")
+    if metrics is None or metrics.mAP is None:
         raise UserError(
             f"data set {data.name}: no held-out training identity is seen by two cameras; nothing to tune by"
         )
-    return float(score)
+    return metrics.mAP
 
 
 def best(trials: Sequence[Trial]) -> Trial:

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from benchmarks.experiments.code_digest import code_digest
-from benchmarks.runs import exchange, records
-from benchmarks.runs.records import RunFolder, experiment_of
+from benchmarks.runs.exchange import exported_records
+from benchmarks.runs.folder import RunFolder
+from benchmarks.runs.record import record_to_json
+from benchmarks.runs.unfinished import start_run
 from slurm.ledger import Ledger, LedgerEntry
 
 from .comparison import in_turn, note_row
@@ -42,17 +44,16 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of finished and current runs, all submitted: those in results/measured, copied under more seeds."""
     results = tmp_path_factory.mktemp("runs")
     files = sorted(MEASURED.glob("*.parquet"))
-    measured = list({record["name"]: record for file in files for record in exchange.exported(file)}.values())
+    measured = list({record.name: record for file in files for record in exported_records(file)}.values())
     entries: list[LedgerEntry] = []
     for round_, record in islice(((n, each) for n in count() for each in measured), RUNS):
-        measured_one = experiment_of(record)
-        experiment = replace(measured_one, seed=measured_one.seed + 1000 * round_)
+        experiment = replace(record.experiment, seed=record.experiment.seed + 1000 * round_)
         folder = RunFolder(results / experiment.name)
         folder.path.mkdir()
-        code = code_digest(experiment) or record["code"]
-        copy = {**record, "name": experiment.name, "experiment": experiment.__dict__, "code": code}
-        folder.record.write_text(records.to_json(copy))
-        folder.settings.write_text(records.to_json({**experiment.__dict__, "code": record["code"]}))
+        code = code_digest(experiment) or record.code
+        copy = replace(record, name=experiment.name, experiment=experiment, code=code)
+        folder.record.write_text(record_to_json(copy))
+        start_run(folder, experiment, code)
         entries.append(
             LedgerEntry(experiment.request_hash, experiment.name, str(len(entries)), "local", "1", "2026-01-01")
         )

@@ -10,9 +10,12 @@ import pandas as pd
 import pytest
 
 from benchmarks.reporting.report import write
-from benchmarks.runs import exchange, records
-from benchmarks.runs.finished import below
-from benchmarks.runs.records import RunFolder, experiment_of
+from benchmarks.runs.exchange import exported_runs
+from benchmarks.runs.finished import finished_runs
+from benchmarks.runs.folder import RunFolder
+from benchmarks.runs.record import Record
+from benchmarks.runs.store import write_record
+from benchmarks.runs.unfinished import start_run
 from benchmarks.scheduling.states import find_in_results
 
 from .comparison import note_row
@@ -26,23 +29,24 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs."""
     place = tmp_path_factory.mktemp("runs")
     # By name: a run may stand in the files of several suites.
-    measured: dict[str, tuple[records.Record, pd.DataFrame]] = {}
+    measured: dict[str, tuple[Record, pd.DataFrame]] = {}
     for file in sorted(MEASURED.glob("*.parquet")):
-        measured |= {record["name"]: (record, rows) for record, rows in exchange.with_queries(file)}
+        measured |= {record.name: (record, rows) for record, rows in exported_runs(file)}
     copies = ((each, round_) for round_ in count() for each in measured.values())
     for (record, rows), round_ in islice(copies, RUNS):
-        measured_one = experiment_of(record)
-        experiment = replace(measured_one, seed=measured_one.seed + 100 * round_)
+        experiment = replace(record.experiment, seed=record.experiment.seed + 100 * round_)
         folder = RunFolder(place / experiment.name)
-        records.begin(folder, experiment, record["code"])
+        start_run(folder, experiment, record.code)
         epochs = range(1, experiment.settings["epochs"] + 1)
         lines = [{"epoch": e, "iteration": 7 * e, "lr": 1e-3, "means_of": 7, "loss": 3 / e} for e in epochs]
         folder.curves.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        records.write(folder, {**record, "name": experiment.name, "experiment": experiment.__dict__}, rows)
+        write_record(folder, replace(record, name=experiment.name, experiment=experiment), rows)
     return place
 
 
 def test_report(benchmark: Any, runs: Path, tmp_path: Path) -> None:
-    benchmark.pedantic(lambda: write(below(runs), tmp_path, None, find_in_results(runs), lambda *_: None), rounds=1)
+    benchmark.pedantic(
+        lambda: write(finished_runs(runs), tmp_path, None, find_in_results(runs), lambda *_: None), rounds=1
+    )
     pages = len(list((tmp_path / "runs").glob("*.html")))
     note_row(benchmark, f"a report of {pages:,} runs", "", benchmark.stats.stats.max, LIMIT, unit="s")

@@ -77,7 +77,7 @@ def test_verdict_has_the_printed_figures(bench):
 def test_stale_runs_do_not_count(results):
     found = benchmarks.run("mean", "walkers:tiny", epochs=0)
     record = results / found.name / "record.json"
-    record.write_text(record.read_text().replace(found.record["code"], "0" * 64))
+    record.write_text(record.read_text().replace(found.record.code, "0" * 64))
     with pytest.warns(UserWarning, match="made by other code; fresh=True"):
         stale = benchmarks.run("mean", "walkers:tiny", epochs=0)
     assert benchmarks.table([stale]).stale.tolist() == ["made by other code"]

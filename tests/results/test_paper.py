@@ -1,4 +1,4 @@
-"""The paper's numbers stand in results/paper as the paper prints them."""
+"""results/paper has the numbers as the paper prints them."""
 
 import os
 import re
@@ -45,7 +45,7 @@ def test_cells_read_by_hand():
     assert value("table5", method="AFA", train="dukev", test="mars", metric="mAP") == 24.5
 
 
-def test_table_2_has_19_other_systems_and_its_dashes_are_empty():
+def test_table2_has_19_other_systems():
     rows = read("table2")
     assert set(rows.method[rows.source != "ours"]) == set(rows.method) - {"AFA"}
     assert rows.method.nunique() == 20
@@ -54,7 +54,7 @@ def test_table_2_has_19_other_systems_and_its_dashes_are_empty():
     }  # fmt: skip
 
 
-def test_cells_that_look_copied_carry_a_note():
+def test_copied_cells_have_a_note():
     rows = read("table2")
     noted = rows[rows.note != ""]
     assert set(zip(noted.method, noted.test, strict=True)) == {("QAN", "mars"), ("RQEN", "mars")}
@@ -96,7 +96,7 @@ def spelled(method: str) -> str:
 
 
 @pytest.mark.parametrize("number", range(1, 6))
-def test_every_cell_is_the_papers(number):
+def test_every_cell_agrees_with_the_paper(number):
     shared = Path(os.environ.get("BENCH_SHARED") or Path(__file__).parents[3] / "shared")
     paper = shared / "paper" / "afa-paper.md"
     if not paper.is_file():

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load
 
-from benchmarks.runs import records
+from benchmarks.runs.store import load_records
 from slurm.local_cluster import __main__ as local
 
 pytestmark = pytest.mark.skipif(bool(local.why_unavailable()), reason=f"no Slurm: {local.why_unavailable()}")
@@ -129,7 +129,7 @@ def done(status, until, results):
     """Wait for so many records, and check that `bench status` counts them, and `packed` data sets, as done."""
 
     def call(count: int, seconds: float = 240, packed: int = 0) -> None:
-        until(lambda: len(records.finished(results)) == count or _queue("%i %T"), seconds)
+        until(lambda: len(load_records(results)) == count or _queue("%i %T"), seconds)
         assert f"{count + packed} done" in status()
 
     return call
@@ -211,7 +211,7 @@ def test_array_respects_max_parallel(submit, bench, table, until, results, ask, 
 
     def over() -> object:
         at_once.append(len(_queue("%i", "--states=RUNNING")))
-        return len(records.finished(results)) == 12 or _queue("%i %T")
+        return len(load_records(results)) == 12 or _queue("%i %T")
 
     until(over)
     assert 1 < max(at_once) <= 4
@@ -273,8 +273,8 @@ def test_mishaps_do_not_change_the_weights(
     alone = undisturbed(8, processes)  # meanwhile
     done(1)
     assert weights() == alone
-    (record,) = records.finished(results)
-    assert record["environment"]["processes"] == processes
+    (record,) = load_records(results)
+    assert record.environment.processes == processes
     (log,) = results.glob("*/log.txt")
     assert log.read_text().count(" epoch 1 ") == 1  # it resumed
 
@@ -381,8 +381,8 @@ def test_packed_data_is_read_from_scratch(submit, bench, status, done, ask, tmp_
 def test_two_nodes_train_like_one_process(submit, done, results, ask, weights, undisturbed):
     submit(*ask("slow", 1), "--nodes", 2)
     done(1)
-    (record,) = records.finished(results)
-    assert record["environment"]["processes"] == 2
+    (record,) = load_records(results)
+    assert record.environment.processes == 2
     # Adam's first steps have the same size for every gradient, so that rounding errors in tiny gradients change weights a
     # little. Three steps with another batch, or with the statistics of half of it, would change them completely.
     two, one = (load(next(iter(found.values()))) for found in (weights(), undisturbed(1)))

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.runs import records
-from benchmarks.runs.unfinished import begun_in
+from benchmarks.runs.folder import RunFolder
+from benchmarks.runs.record import Git
+from benchmarks.runs.store import load_records
+from benchmarks.runs.unfinished import started_experiments
 
 TINY = ("--dataset", "walkers:tiny", "--quick", "--set", "epochs=1")
 
@@ -90,8 +92,8 @@ class Shy(Mean, Baseline):
 
     # The job ran the submitted copy of the code, and the record names its commit.
     (copy,) = (results / ".jobs" / "code").iterdir()
-    commit = json.loads((copy / "commit.json").read_text())
-    assert [record["environment"]["git"] for record in records.finished(results)] == [commit, commit]
+    commit = Git(**json.loads((copy / "commit.json").read_text()))
+    assert [record.environment.git for record in load_records(results)] == [commit, commit]
     made = list(results.rglob("*"))
     assert {
         "ledger.jsonl",
@@ -106,15 +108,13 @@ class Shy(Mean, Baseline):
     assert [file for file in made if not file.stat().st_mode & stat.S_IWGRP] == []
     assert [file for file in made if file.stat().st_gid != results.stat().st_gid] == []
     # `bench clean` removes what a killed process left behind and nothing else, and only with --yes.
-    (done, _) = [folder.path for folder, _ in begun_in(results)]
+    (done, _) = [folder.path for folder, _ in started_experiments(results)]
     halves = [done / ".model.safetensors.4711", done / "checkpoint.pth"]
     for half in halves:
         half.touch()
     kept = {file for file in done.iterdir() if file not in halves}
-    hollow, stopped, trained, running = (
-        records.RunFolder(results / name) for name in ("hollow", "stopped", "trained", "new")
-    )
-    for folder in (hollow, stopped, trained, running):
+    empty, stopped, trained, running = (RunFolder(results / name) for name in ("empty", "stopped", "trained", "new"))
+    for folder in (empty, stopped, trained, running):
         folder.path.mkdir()
         folder.settings.write_text((done / "experiment.json").read_text())
         folder.failure.touch()
@@ -122,12 +122,12 @@ class Shy(Mean, Baseline):
     trained.weights.touch()
     running.failure.unlink()
     said = words(bench("clean"))
-    assert all(f"would remove: {each} " in said for each in (copy, hollow.path, *halves))
+    assert all(f"would remove: {each} " in said for each in (copy, empty.path, *halves))
     assert copy.exists()
     words(bench("clean", "--yes"))
     assert not copy.exists()
     assert set(done.iterdir()) == kept
-    assert not hollow.path.exists()
+    assert not empty.path.exists()
     assert all(folder.settings.exists() for folder in (stopped, trained, running))
     assert "2 done" in status()
 

@@ -1,6 +1,7 @@
-"""`bench report`: a static site of what was measured. It opens from a file, asks no network, and reads without JavaScript.
+"""`bench report`: a static site of the finished runs. It opens from a file, needs no network, and can be read without JavaScript.
 
-contents: what it says; pages: its pages; charts: pictures on them; html: how HTML is written; assets: one CSS and one JS file.
+contents: tables, verdict and figures as data; pages, run_page: HTML pages; html_tables, charts: parts of pages; html: escaped
+elements; assets: one CSS and one JS file.
 """
 
 import multiprocessing
@@ -11,26 +12,27 @@ from pathlib import Path
 
 from benchmarks.atomic import write_atomically
 from benchmarks.reporting import drawing, gallery
-from benchmarks.runs import records
-from benchmarks.runs.finished import Found
+from benchmarks.runs.finished import FinishedRun
+from benchmarks.runs.staleness import stale_reasons
 from benchmarks.scheduling.states import FindStates
 
 from . import contents, pages
 from .html import ASSETS
+from .run_page import run_page
 
 
 def write(
-    runs: Sequence[Found],
+    runs: Sequence[FinishedRun],
     to: Path,
     digests: dict[str, set[str]] | None,
-    look: FindStates,
+    find_states: FindStates,
     progress: Callable[[int, int], None],
 ) -> Path:
-    """Write the site into the folder `to`, over what an earlier report left there; the page to open.
+    """Write the site to the folder `to`, over an earlier report; returns the page to open.
 
     Args:
-        digests: of the data at hand, as `records.stale` takes them; None: whether a run is stale is not asked.
-        look: gives the states of planned experiments, for the tables of suites.
+        digests: of the data on this machine, as `stale_reasons` takes them; None: no run is marked as stale.
+        find_states: gives the states of planned experiments, for the tables of suites.
         progress: called with (done, total) pages of runs.
     """
     for part in ("runs", "figures"):
@@ -39,9 +41,9 @@ def write(
     for asset in ASSETS.iterdir():
         shutil.copy(asset, to)
     drawn = contents.drawn_figures(runs)
-    # Figures are drawn by another process beside the pages. It is not forked from this one, whose threads it would lack.
-    with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver")) as beside:
-        saved = [beside.submit(drawing.save, figure, to / "figures") for figure in drawn]
+    # Another process draws the figures meanwhile. It is not forked from this one, because threads do not survive a fork.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver")) as executor:
+        saved = [executor.submit(drawing.save, figure, to / "figures") for figure in drawn]
         current = []
         for done, run in enumerate(runs, 1):
             strips = gallery.read(run.folder.gallery) if run.folder else None
@@ -49,11 +51,11 @@ def write(
                 (to / "runs" / run.name).mkdir(parents=True)
                 for name in gallery.files(strips):
                     shutil.copy(run.folder.gallery / name, to / "runs" / run.name)
-            reasons = [] if digests is None else records.stale(run.record, digests)
+            reasons = [] if digests is None else stale_reasons(run.record, digests)
             current += [] if reasons else [run]
-            _write(to / "runs" / f"{run.name}.html", pages.one_run(run, strips, reasons))
+            _write(to / "runs" / f"{run.name}.html", run_page(run, strips, reasons))
             progress(done, len(runs))
-        sections = [*contents.suite_tables(runs, look), *contents.result_tables(runs, digests)]
+        sections = [*contents.suite_tables(runs, find_states), *contents.result_tables(runs, digests)]
         _write(to / "tables.html", pages.all_tables(sections))
         _write(to / "figures.html", pages.all_figures(drawn))
         for name, text in pages.all_runs(runs).items():
@@ -66,6 +68,6 @@ def write(
 
 
 def _write(file: Path, text: str) -> None:
-    """As it is, without waiting for the disk: of a thousand pages only the first to be opened is written whole, and last."""
+    """Not atomically, for speed: only the page that is opened first is written atomically, and last."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A panel of `figures` as inline SVG: small, in the page's colours, readable without them. Made for a thousand pages."""
+"""A panel of `figures` as inline SVG: small enough for a thousand pages, in the page's colours, readable without them."""
 
 import math
 
@@ -11,12 +11,12 @@ LEFT, RIGHT, TOP, BOTTOM = 44, 8, 8, 34
 
 
 def chart(panel: Panel) -> Markup:
-    """One panel with its title; the numbers that it shows stand in its description."""
+    """One panel with its title; its description gives the first and last value."""
     if not panel.lines:
         return el("p", panel.empty, class_="note")
-    places = [place for line in panel.lines for place in line.x]
+    positions = [position for line in panel.lines for position in line.x]
     heights = [y for line in panel.lines for part in (line.y, line.low, line.high) for y in part if not math.isnan(y)]
-    xs, ys = _scale(min(places), max(places)), _scale(min(heights), max(heights))
+    xs, ys = _scale(min(positions), max(positions)), _scale(min(heights), max(heights))
     across = _axis(xs, LEFT, WIDTH - RIGHT)
     up = _axis(ys, HEIGHT - BOTTOM, TOP)
 
@@ -27,7 +27,7 @@ def chart(panel: Panel) -> Markup:
         return f"{up[0] + up[1] * value:.1f}"
 
     def path(points: list[tuple[float, float]]) -> str:
-        return "M" + "L".join(f"{x(place)} {y(value)}" for place, value in points)
+        return "M" + "L".join(f"{x(position)} {y(value)}" for position, value in points)
 
     def band(line: Line) -> Markup | None:
         low, high = (
@@ -49,10 +49,10 @@ def chart(panel: Panel) -> Markup:
         [band(line), el("path", d=path(list(zip(line.x, line.y, strict=True))), class_="curve")] for line in panel.lines
     ]
     first = panel.lines[0]
-    said = (
+    description = (
         f"{panel.title or panel.y}: {first.y[0]:.3g} at {panel.x} {first.x[0]:g}, {first.y[-1]:.3g} at {first.x[-1]:g}"
     )
-    picture = el("svg", grid, below, name, lines, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=said)
+    picture = el("svg", grid, below, name, lines, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=description)
     return el("figure", el("figcaption", panel.title or panel.y), picture, class_="chart")
 
 

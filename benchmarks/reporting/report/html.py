@@ -1,4 +1,4 @@
-"""HTML that is escaped: text goes in as `str`, and only what these functions have made is markup."""
+"""Escaped HTML: a `str` is text, and only what these functions return is markup."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 ASSETS = Path(__file__).with_name("assets")
-VOID = {"meta", "link", "img"}  # elements without an end
+VOID = {"meta", "link", "img"}  # elements without an end tag
 
 
 @dataclass(frozen=True)
 class Markup:
-    """Text that is HTML already. Not a `str`: pandas would make a plain one of it."""
+    """Text that is HTML already. It is no `str`, because pandas would turn a subclass into a plain one."""
 
     html: str
 
@@ -21,9 +21,10 @@ class Markup:
 
 
 def el(name: str, /, *children: Any, **attributes: Any) -> Markup:
-    """An element: children are text (escaped), markup, or lists of both; None is nothing.
+    """An element. Children are text (which is escaped), markup, or lists of both; None is left out.
 
-    Attributes are written with `_` for `-` and may end in `_` (`class_`); True is a bare attribute, None and False are none.
+    In attributes, `_` stands for `-`, and a last `_` is dropped (`class_`). True is a bare attribute; None and False are left
+    out.
     """
     words = [name]
     for key, value in attributes.items():
@@ -36,18 +37,18 @@ def el(name: str, /, *children: Any, **attributes: Any) -> Markup:
 
 
 def cells(values: Iterable[Any], numbers: Iterable[bool]) -> Markup:
-    """The cells of a row, numbers to the right: without `el`, because a large report has a million of them."""
+    """The cells of a row, numbers to the right. Without `el` for speed: a large report has a million cells."""
     opened = ('<td class="number">' if number else "<td>" for number in numbers)
     return Markup("".join(f"{begin}{_html(value)}</td>" for begin, value in zip(opened, values, strict=True)))
 
 
 def join(children: Any) -> Markup:
-    """Text and markup, nested in lists as may be, one after the other."""
+    """Text and markup in nested lists, one after the other."""
     return Markup(_html(children))
 
 
 def _html(children: Any) -> str:
-    """What is met most, a million times in a large report, is asked for first."""
+    """The most frequent type is tested first: a large report calls this a million times."""
     if isinstance(children, str):
         return escape(children, quote=False)
     if isinstance(children, Markup):
@@ -71,8 +72,8 @@ def page(title: str, *body: Any, current: str = "", up: str = "", navigation: bo
 
     Args:
         current: the page's name in the navigation.
-        up: the way from the page to the report's folder: "" or "../".
-        navigation: False of a page that stands alone, without the others.
+        up: the path from the page to the report's folder: "" or "../".
+        navigation: False for a page that stands alone.
     """
     links = [
         el("a", name, href=up + target, aria_current="page" if name == current else None)
@@ -99,10 +100,10 @@ def page(title: str, *body: Any, current: str = "", up: str = "", navigation: bo
 
 
 def scrolling(table: Markup, label: str) -> Markup:
-    """A wide table, which scrolls by itself, by touch and by keyboard, and does not widen the page."""
+    """A wide table that scrolls by touch and keyboard, and does not widen the page."""
     return el("div", table, class_="scroll", role="region", aria_label=label, tabindex="0")
 
 
 def pairs(values: dict[str, Any]) -> Markup:
-    """Names and what they are."""
+    """Names and their values as a description list."""
     return el("dl", [el("div", [el("dt", name), el("dd", value)]) for name, value in values.items()])

@@ -1,6 +1,6 @@
 """Plug-in files with baselines and data sets, and the error messages for their faults."""
 
-import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.data import DATASETS
 from benchmarks.paths import cache_dir
+from benchmarks.runs.record import record_to_json
 
 PLUGIN = '''
 from afa import disentangle
@@ -140,20 +141,20 @@ def test_plugin_that_registers_nothing(bench, tmp_path):
 
 def test_run_of_a_missing_plugin(bench, finished):
     folder, record = finished
-    elsewhere = {**record["experiment"], "method": "absent+afa"}
-    folder.record.write_text(json.dumps({**record, "experiment": elsewhere}))
+    elsewhere = replace(record, experiment=replace(record.experiment, method="absent+afa"))
+    folder.record.write_text(record_to_json(elsewhere))
     hint = "baseline 'absent' not known here; name the file with --plugin FILE.py"
-    for words in (("eval", record["name"], "--dataset", "walkers@2:tiny"), ("features", record["name"])):
+    for words in (("eval", record.name, "--dataset", "walkers@2:tiny"), ("features", record.name)):
         answer = bench(*words)
         assert answer.status == 2
         assert hint in answer.err.splitlines()[-1]
-    for words in (("show", record["name"]), ("table",)):
+    for words in (("show", record.name), ("table",)):
         answer = bench(*words)
         assert answer.status == 0
         assert hint in answer.err
-    again = {**record, "name": "another", "experiment": {**elsewhere, "seed": 7}}
+    again = replace(elsewhere, name="another", experiment=replace(elsewhere.experiment, seed=7))
     (folder.path.parent / "another").mkdir()
-    (folder.path.parent / "another" / "record.json").write_text(json.dumps(again))
+    (folder.path.parent / "another" / "record.json").write_text(record_to_json(again))
     assert bench("table").err.count(hint) == 1  # of both: 2 runs
     assert "cannot check whether 2 runs are current: baseline 'absent'" in bench("table").err
 

@@ -4,16 +4,19 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict, replace
 
 import pandas as pd
 import pytest
 
-from benchmarks.runs import exchange, records
+from benchmarks.runs.exchange import export_runs
+from benchmarks.runs.folder import RunFolder
+from benchmarks.runs.record import record_to_json
 
 
 def test_other_code_makes_a_record_stale(bench, finished):
     folder, record = finished
-    folder.record.write_text(json.dumps({**record, "code": "0" * 64}))
+    folder.record.write_text(record_to_json(replace(record, code="0" * 64)))
     assert (
         "stale (made by other code); --fresh runs it again"
         in bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--epochs", "0").err
@@ -21,12 +24,12 @@ def test_other_code_makes_a_record_stale(bench, finished):
     table = bench("table").out
     assert "mean*" in table
     assert "* stale: made by other code" in table
-    assert "STALE" in bench("show", record["name"]).out
+    assert "STALE" in bench("show", record.name).out
 
 
 def test_other_data_makes_a_record_stale(bench, finished):
     folder, record = finished
-    folder.record.write_text(json.dumps({**record, "experiment": {**record["experiment"], "data": "0" * 64}}))
+    folder.record.write_text(record_to_json(replace(record, experiment=replace(record.experiment, data="0" * 64))))
     assert "* stale: other data: walkers:tiny" in bench("table").out
 
 
@@ -52,20 +55,19 @@ def test_merge_adds_runs_once(bench, finished, tmp_path, monkeypatch):
 
 
 def test_merge_rejects_paths_outside_the_results(bench, finished, tmp_path, monkeypatch):
-    away = {**records.read(finished[0]), "name": "../away"}
-    exchange.export([(finished[0], away)], tmp_path / "bad.parquet")
+    away = replace(finished[1], name="../away")
+    export_runs([(finished[0], away)], tmp_path / "bad.parquet")
     monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / "mine"))
     answer = bench("records", "merge", tmp_path / "bad.parquet")
-    assert answer.status == 2
-    assert "'../away' is not the name of a run" in answer.err
+    assert "bad.parquet, record 1: name: must be a name, not the path '../away'" in answer.err
     assert not (tmp_path / "away").exists()
 
 
 def test_unreadable_records_are_reported(bench, finished, tmp_path):
     folder, record = finished
     assert bench("records", "export", tmp_path / "old.parquet").status == 0
-    folder.record.write_text(json.dumps({**record, "format": 99}))
-    answer = bench("show", record["name"])
+    folder.record.write_text(record_to_json(replace(record, format=99)))
+    answer = bench("show", record.name)
     assert answer.status == 2
     assert "record.json: a record of format 99" in answer.err.splitlines()[-1]
     answer = bench("table")
@@ -78,14 +80,15 @@ def test_unreadable_records_are_reported(bench, finished, tmp_path):
     assert bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--epochs", "0", "--seed", "1").status == 0
     answer = bench("table", "--format", "csv")  # the other runs are shown
     assert answer.out.splitlines()[1].startswith("walkers:tiny,mean,1,")
-    assert "record.json: not a record" in answer.err
-    assert "half/experiment.json: not what a run begins with" in answer.err
+    assert "record.json: Invalid JSON" in answer.err
+    assert "half/experiment.json: not the experiment of a run" in answer.err
 
 
 def test_unfinished_runs_are_listed(bench, finished, results):
     _, record = finished
-    begun = {**record["experiment"], "settings": {**record["experiment"]["settings"], "epochs": 40}, "code": "c"}
-    folder = records.RunFolder(results / "walkers-tiny-stopped")
+    settings = {**record.experiment.settings, "epochs": 40}
+    begun = {**asdict(replace(record.experiment, settings=settings)), "code": "c"}
+    folder = RunFolder(results / "walkers-tiny-stopped")
     folder.path.mkdir()
     folder.settings.write_text(json.dumps(begun))
     assert "not finished: walkers-tiny-stopped, stopped: no epoch ended" in bench("table").err
@@ -100,7 +103,7 @@ def test_unfinished_runs_are_listed(bench, finished, results):
         assert "not finished: walkers-tiny-stopped, running: epoch 12 of 40" in bench("table").err
     folder.weights.touch()
     assert "not finished: walkers-tiny-stopped, stopped: trained, not evaluated" in bench("table").err
-    folder.record.write_text((results / record["name"] / "record.json").read_text())
+    folder.record.write_text((results / record.name / "record.json").read_text())
     assert "not finished" not in bench("table").err
 
 

@@ -9,8 +9,9 @@ import torch
 
 from benchmarks.engine.model import build_model
 from benchmarks.experiments.settings import resolve
-from benchmarks.runs import records
 from benchmarks.runs.cost import cost
+from benchmarks.runs.folder import RunFolder
+from benchmarks.runs.store import load_records, read_record
 
 RUN = ("run", "--dataset", "walkers:tiny", "--set", "epochs=1")
 
@@ -19,16 +20,16 @@ def test_run_writes_all_files_once(bench, results):
     first = bench(*RUN, "--method", "qan+afa")
     assert first.status == 0
     assert "qan+afa" in first.out
-    (folder,) = [records.RunFolder(path) for path in results.iterdir()]
+    (folder,) = [RunFolder(path) for path in results.iterdir()]
     for file in (folder.settings, folder.log, folder.curves, folder.weights, folder.queries, folder.record):
         assert file.stat().st_size > 0
-    record = records.read(folder)
-    assert record["experiment"]["settings"]["epochs"] == 1
-    assert {row["protocol"] for row in record["metrics"]} == {"official", "standard", "full"}
-    assert {row["feature"] for row in record["metrics"]} == {"before", "after"}
-    assert record["cost"]["parameters"] > 0
-    assert set(record["phases"]) == {"train", "extract", "evaluate"}
-    assert all(len(record["experiment"][key]) == 64 for key in ("data", "test_data"))
+    record = read_record(folder)
+    assert record.experiment.settings["epochs"] == 1
+    assert {row.protocol for row in record.metrics} == {"official", "standard", "full"}
+    assert {row.feature for row in record.metrics} == {"before", "after"}
+    assert record.cost.parameters > 0
+    assert set(record.phases) == {"train", "extract", "evaluate"}
+    assert all(len(getattr(record.experiment, key)) == 64 for key in ("data", "test_data"))
     assert str(Path.home()) not in folder.record.read_text()
     times = folder.record.stat().st_mtime_ns
     again = bench(*RUN, "--method", "qan+afa")
@@ -42,12 +43,12 @@ def test_run_writes_all_files_once(bench, results):
 def test_metrics_follow_from_query_results(finished):
     folder, record = finished
     queries = pd.read_parquet(folder.queries)
-    for row in record["metrics"]:
-        part = queries[(queries.protocol == row["protocol"]) & (queries.feature == row["feature"])]
+    for row in record.metrics:
+        part = queries[(queries.protocol == row.protocol) & (queries.feature == row.feature)]
         part = part[part.first_hit_rank.notna()]
-        assert len(part) == row["queries"]
-        assert row["mAP"] == pytest.approx(part.average_precision.mean())
-        assert row["R5"] == pytest.approx((part.first_hit_rank <= 5).mean())
+        assert len(part) == row.queries
+        assert row.mAP == pytest.approx(part.average_precision.mean())
+        assert pytest.approx((part.first_hit_rank <= 5).mean()) == row.R5
 
 
 def test_multiply_adds_of_small_backbone(finished):
@@ -55,7 +56,7 @@ def test_multiply_adds_of_small_backbone(finished):
     by_hand = sum(
         (32 >> s) * (16 >> s) * 9 * a * b for s, a, b in ((1, 3, 32), (2, 32, 64), (3, 64, 128), (3, 128, 256))
     )
-    assert record["cost"]["multiply_adds"] == pytest.approx(by_hand)
+    assert record.cost.multiply_adds == pytest.approx(by_hand)
 
 
 def test_multiply_adds_of_lstm():
@@ -66,33 +67,33 @@ def test_multiply_adds_of_lstm():
     ]
     by_hand = 4 * lstm.hidden_size * (lstm.input_size + lstm.hidden_size)  # four gates, from the input and the state
     by_hand += lstm.input_size * lstm.hidden_size  # the parallel linear path
-    assert counted["lstm"]["multiply_adds"] - counted["mean"]["multiply_adds"] == pytest.approx(by_hand)
+    assert counted["lstm"].multiply_adds - counted["mean"].multiply_adds == pytest.approx(by_hand)
 
 
 def test_eval_on_another_dataset(bench, finished, results):
     _, record = finished
-    answer = bench("eval", record["name"], "--dataset", "walkers@2:tiny")
+    answer = bench("eval", record.name, "--dataset", "walkers@2:tiny")
     assert answer.status == 0
     assert "walkers:tiny to walkers@2:tiny" in answer.out
-    assert len(records.finished(results)) == 2
-    assert bench("eval", record["name"], "--dataset", "walkers@2:tiny").out == answer.out
-    here = bench("eval", record["name"], "--dataset", "walkers@1:tiny")  # another name of the same data set
+    assert len(load_records(results)) == 2
+    assert bench("eval", record.name, "--dataset", "walkers@2:tiny").out == answer.out
+    here = bench("eval", record.name, "--dataset", "walkers@1:tiny")  # another name of the same data set
     assert here.status == 0
-    assert len(records.finished(results)) == 2  # its own data set gives no new run
+    assert len(load_records(results)) == 2  # its own data set gives no new run
 
 
 def test_exported_features_score_like_the_run(bench, finished, results, tmp_path):
     _, record = finished
-    answer = bench("features", record["name"], "--to", tmp_path / "out")
+    answer = bench("features", record.name, "--to", tmp_path / "out")
     assert answer.status == 0
     query, gallery = answer.out.split()
     assert (
         bench("score", "--query", query, "--gallery", gallery, "--method", "theirs", "--dataset", "walkers:tiny").status
         == 0
     )
-    theirs = next(each for each in records.finished(results) if each["experiment"]["method"] == "theirs")
-    ours = {row["protocol"]: row["mAP"] for row in record["metrics"] if row["feature"] == "before"}
-    assert {row["protocol"]: row["mAP"] for row in theirs["metrics"]} == pytest.approx(ours)
+    theirs = next(each for each in load_records(results) if each.experiment.method == "theirs")
+    ours = {row.protocol: row.mAP for row in record.metrics if row.feature == "before"}
+    assert {row.protocol: row.mAP for row in theirs.metrics} == pytest.approx(ours)
     table = bench("table").out
     assert "theirs (external) " in table  # not marked as stale: it did not read the data set here
     assert "mean" in table
@@ -135,7 +136,7 @@ def test_invalid_external_features(bench, results, tmp_path, change, message):
     answer = bench(*words, *(() if change else ("--method", "x" * 300)))
     assert answer.status == 2
     assert message in answer.err.splitlines()[-1]
-    assert records.finished(results) == []
+    assert load_records(results) == []
     assert not list(results.glob("*"))
 
 
@@ -148,8 +149,8 @@ def test_float_pids_are_accepted(bench, tmp_path):
 
 def test_external_features_hide_no_run(bench, finished, tmp_path):
     folder, record = finished
-    assert bench("features", record["name"], "--to", tmp_path).status == 0
-    files = {part: tmp_path / f"{record['name']}-{part}.npz" for part in ("query", "gallery")}
+    assert bench("features", record.name, "--to", tmp_path).status == 0
+    files = {part: tmp_path / f"{record.name}-{part}.npz" for part in ("query", "gallery")}
     words = [word for part, file in files.items() for word in (f"--{part}", file)]
     # As if the data set did not have the first protocol.
     folder.record.write_text(folder.record.read_text().replace('"official"', '"another"'))
@@ -160,7 +161,7 @@ def test_external_features_hide_no_run(bench, finished, tmp_path):
 
 def test_features_need_a_folder(bench, finished, tmp_path):
     (tmp_path / "taken").touch()
-    answer = bench("features", finished[1]["name"], "--to", tmp_path / "taken")
+    answer = bench("features", finished[1].name, "--to", tmp_path / "taken")
     assert answer.status == 2
     assert answer.err.splitlines()[-1].startswith(f"bench: --to {tmp_path / 'taken'}: not a folder")
     assert "query: " not in answer.err  # the progress of the extraction
@@ -170,7 +171,7 @@ def test_features_need_a_folder(bench, finished, tmp_path):
 def test_truncated_weights_are_reported(bench, finished):
     folder, record = finished
     folder.weights.write_bytes(folder.weights.read_bytes()[:1000])
-    answer = bench("eval", record["name"], "--dataset", "walkers@2:tiny")
+    answer = bench("eval", record.name, "--dataset", "walkers@2:tiny")
     assert answer.status == 2
     assert f"{folder.weights}: damaged" in answer.err.splitlines()[-1]
     assert "--fresh" in answer.err.splitlines()[-1]
@@ -187,11 +188,11 @@ def test_non_numeric_features(bench, tmp_path):
 
 def test_held_out_identities_are_not_trained_on(bench, results):
     assert bench(*RUN, "--method", "mean", "--set", "holdout=0.25").status == 0
-    (record,) = records.finished(results)
-    assert "validation" in {row["protocol"] for row in record["metrics"]}
+    (record,) = load_records(results)
+    assert "validation" in {row.protocol for row in record.metrics}
     from safetensors.torch import load_file
 
-    weights = load_file(records.RunFolder(results / record["name"]).weights)
+    weights = load_file(RunFolder(results / record.name).weights)
     assert len(weights["classifier.weight"]) == 6  # of 8
 
 
@@ -201,4 +202,4 @@ def test_one_process_per_experiment(bench, finished):
         answer = bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--epochs", "0", "--fresh")
     assert answer.status == 2
     assert "another process is running this experiment" in answer.err
-    assert records.read(folder) is not None  # nothing was lost
+    assert read_record(folder) is not None  # nothing was lost

@@ -18,7 +18,8 @@ from benchmarks.data.export_layouts import LAYOUTS, export
 from benchmarks.data.loading import load
 from benchmarks.data.table import make_table, statistics
 from benchmarks.engine.run import Machine, plan, run
-from benchmarks.runs import records
+from benchmarks.runs.folder import RunFolder
+from benchmarks.runs.store import load_records, read_record
 
 ILIDS_SPLITS = "train-test people splits/train_test_splits_ilidsvid.mat"
 NAMES = {
@@ -278,12 +279,12 @@ def test_every_baseline_runs_on_every_layout(walkers, results, tmp_path):
             experiment, resolved, data = plan(
                 f"{baseline}+afa", layout, recipe="small", changes=changes, seed=0, split=0, root=root, report=report
             )
-            folder = records.RunFolder(results / experiment.name)
+            folder = RunFolder(results / experiment.name)
             run(experiment, resolved, data, folder, Machine(0, 10, report))
-            record = records.read(folder)
+            record = read_record(folder)
             assert record is not None
-            assert {row["protocol"] for row in record["metrics"]} == set(data.protocols)
-            values = [row[metric] for row in record["metrics"] for metric in ("R1", "R5", "R10", "R20", "mAP")]
+            assert {row.protocol for row in record.metrics} == set(data.protocols)
+            values = [getattr(row, metric) for row in record.metrics for metric in ("R1", "R5", "R10", "R20", "mAP")]
             assert all(math.isfinite(value) and 0 <= value <= 1 for value in values), (baseline, layout)
-            assert record["phases"]["train"]["items"] > 0
-    assert len(records.finished(results)) == len(baselines) * len(LAYOUTS)
+            assert record.phases["train"].items > 0
+    assert len(load_records(results)) == len(baselines) * len(LAYOUTS)

@@ -29,7 +29,8 @@ from benchmarks.engine.extraction import extract
 from benchmarks.engine.model import build_model
 from benchmarks.engine.training import PrecisionWrapper
 from benchmarks.experiments.settings import resolve
-from benchmarks.runs import records
+from benchmarks.runs.folder import RunFolder
+from benchmarks.runs.store import read_record
 
 METHODS = ("mean+afa", "qan+afa", "cnn3d", "lstm", "stripes+afa")
 PLUGIN = Path(__file__).parents[2] / "plugins" / "stripes.py"  # block weights, extras and a loss of its own
@@ -340,15 +341,15 @@ def test_a_signal_to_one_stops_all_at_one_iteration_and_another_number_of_proces
     assert stopped.returncode != 0
     assert stopped.stderr.count("stopped after iteration 5 of 9; the same command goes on from there") == 1
     assert -signal.SIGTERM not in (stopped.returncode,)
-    (folder,) = [records.RunFolder(path) for path in (tmp_path / "runs").iterdir()]
+    (folder,) = [RunFolder(path) for path in (tmp_path / "runs").iterdir()]
     state = torch.load(folder.checkpoint, weights_only=True)
     assert state["meta"]["iter"] == 5
     ended = call(sys.executable)
     assert ended.returncode == 0, ended.stderr
     assert "-> [" not in ended.stderr
-    record = records.read(folder)
+    record = read_record(folder)
     assert record is not None
-    assert record["environment"]["processes"] == 1
+    assert record.environment.processes == 1
     assert [json.loads(line)["iteration"] for line in folder.curves.open()] == [3, 6, 9]
     again = call(*torchrun())  # the same experiment for two processes: it is there
     assert again.returncode == 0, again.stderr

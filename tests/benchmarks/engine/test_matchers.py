@@ -1,10 +1,12 @@
 """Runs whose tracklets a matcher compares: registered, from a plug-in, or the baseline's own."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from benchmarks.runs import records
+from benchmarks.runs.record import record_to_json
+from benchmarks.runs.store import load_records
 
 RUN = ("run", "--dataset", "walkers:tiny", "--epochs", "0", "--workers", "0")
 
@@ -59,32 +61,32 @@ def run(bench, results):
     """Runs and returns the record."""
 
     def call(*words):
-        before = {record["name"] for record in records.finished(results)}
+        before = {record.name for record in load_records(results)}
         answer = bench(*RUN, *words)
         assert answer.status == 0, answer.err
-        (record,) = (record for record in records.finished(results) if record["name"] not in before)
+        (record,) = (record for record in load_records(results) if record.name not in before)
         return record
 
     return call
 
 
 def maps(record):
-    return {row["protocol"]: row["mAP"] for row in record["metrics"] if row["feature"] == "before"}
+    return {row.protocol: row.mAP for row in record.metrics if row.feature == "before"}
 
 
 def test_plugin(bench, run, plugin):
     words = ("--plugin", plugin, "--method", "mean")
     matched = run(*words, "--set", "matcher=mean-of-frames")
-    assert {row["feature"] for row in matched["metrics"]} == {"before"}
+    assert {row.feature for row in matched.metrics} == {"before"}
     assert maps(matched) == pytest.approx(maps(run("--method", "mean")))
     assert "Euclidean distance of the mean frames." in bench("list", "--plugin", plugin).out
 
 
 def test_plugin_not_loaded(bench, run, results):
     record = run("--method", "mean")
-    settings = {**record["experiment"]["settings"], "matcher": "absent"}
-    (results / record["name"] / "record.json").write_text(
-        json.dumps({**record, "experiment": {**record["experiment"], "settings": settings}})
+    settings = {**record.experiment.settings, "matcher": "absent"}
+    (results / record.name / "record.json").write_text(
+        record_to_json(replace(record, experiment=replace(record.experiment, settings=settings)))
     )
     assert "matcher 'absent' not known here; name the file with --plugin FILE.py" in bench("table").err
 
@@ -98,14 +100,14 @@ def test_own_matcher(run, plugin):
 
 def test_no_fit_for_a_matcher(run):
     record = run("--method", "mean", "--set", "matcher=nearest-frames", "--set", "metric=xqda")
-    assert set(record["phases"]) == {"extract", "evaluate"}
+    assert set(record.phases) == {"extract", "evaluate"}
 
 
 def test_nearest_frames_in_ranked_lists(bench, run, results):
     record = run("--method", "qan", "--set", "matcher=nearest-frames", "--set", "holdout=0.25")
-    assert {row["protocol"] for row in record["metrics"]} == {"official", "standard", "full", "validation"}
-    assert bench("gallery", record["name"], "--queries", 6, "--workers", 0).status == 0
-    described = json.loads((results / record["name"] / "gallery" / "gallery.json").read_text())
+    assert {row.protocol for row in record.metrics} == {"official", "standard", "full", "validation"}
+    assert bench("gallery", record.name, "--queries", 6, "--workers", 0).status == 0
+    described = json.loads((results / record.name / "gallery" / "gallery.json").read_text())
     assert len(described["lists"]) == 6
     for each in described["lists"]:
         matches = [rank for rank, shown in enumerate(each["gallery"], 1) if shown["right"]]

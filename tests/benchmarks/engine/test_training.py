@@ -14,7 +14,9 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks.engine.model import ReidModel
-from benchmarks.runs import records
+from benchmarks.runs.folder import RunFolder
+from benchmarks.runs.record import Record
+from benchmarks.runs.store import load_records
 
 RUN = (
     "run",
@@ -61,12 +63,12 @@ class Mortal(Mean, Baseline):
 
 def weights(place: Path) -> dict[str, torch.Tensor]:
     (folder,) = [folder for folder in place.iterdir() if folder.is_dir()]
-    mapped = load_file(records.RunFolder(folder).weights)
+    mapped = load_file(RunFolder(folder).weights)
     return {key: tensor.clone() for key, tensor in mapped.items()}  # the file may be written to again
 
 
-def only_record(place: Path) -> records.Record:
-    (record,) = records.finished(place)
+def only_record(place: Path) -> Record:
+    (record,) = load_records(place)
     return record
 
 
@@ -82,7 +84,7 @@ def test_the_same_run_twice_has_the_same_bits_and_another_seed_has_not(bench, tm
     one, two, three = (weights(place) for place in places)
     assert same_bits(one, two)
     assert not same_bits(one, three)
-    assert only_record(places[0])["metrics"] == only_record(places[1])["metrics"]
+    assert only_record(places[0]).metrics == only_record(places[1]).metrics
 
 
 def test_workers_do_not_change_the_bits(bench, tmp_path, monkeypatch):
@@ -110,17 +112,17 @@ def test_a_run_that_was_ended_goes_on_and_ends_with_the_bits_of_an_undisturbed_o
     last = "stopped after iteration 5 of 12; the same command goes on from there"
     assert stopped.stderr.splitlines()[-1] == f"bench: {last}"
     assert call("disturbed").returncode == -signal.SIGKILL
-    assert records.finished(tmp_path / "disturbed") == []
+    assert load_records(tmp_path / "disturbed") == []
     resumed = call("disturbed")
     assert resumed.returncode == 0
     assert "Loads checkpoint" not in resumed.stdout + resumed.stderr
     assert int(re.search(r"train: (\d+) of", resumed.stderr)[1]) > 1  # it did go on, and not begin anew
     assert same_bits(weights(tmp_path / "undisturbed"), weights(tmp_path / "disturbed"))
     undisturbed, disturbed = only_record(tmp_path / "undisturbed"), only_record(tmp_path / "disturbed")
-    assert undisturbed["metrics"] == disturbed["metrics"]
-    assert undisturbed["phases"]["train"]["items"] == disturbed["phases"]["train"]["items"]  # of all its processes
-    assert disturbed["phases"]["train"]["seconds"] > 0
-    folder = records.RunFolder(tmp_path / "disturbed" / disturbed["name"])
+    assert undisturbed.metrics == disturbed.metrics
+    assert undisturbed.phases["train"].items == disturbed.phases["train"].items  # of all its processes
+    assert disturbed.phases["train"].seconds > 0
+    folder = RunFolder(tmp_path / "disturbed" / disturbed.name)
     assert [json.loads(line)["epoch"] for line in folder.curves.open()] == list(range(1, 13))
     assert not folder.checkpoint.exists()
     assert [line for line in folder.log.read_text().splitlines() if "epoch" not in line] == []
@@ -170,7 +172,7 @@ def test_files_of_a_run_are_for_whom_the_umask_says(bench, results):
         assert bench(*RUN, "--set", "epochs=0").status == 0
     finally:
         os.umask(before)
-    (folder,) = [records.RunFolder(path) for path in results.iterdir()]
+    (folder,) = [RunFolder(path) for path in results.iterdir()]
     modes = {file.name: oct(file.stat().st_mode & 0o777) for file in (folder.weights, folder.record, folder.queries)}
     assert set(modes.values()) == {"0o664"}, modes
 
@@ -180,14 +182,14 @@ def test_the_learning_rate_falls_as_the_recipe_says(bench, results):
         bench(*RUN, "--set", "epochs=5", "--set", "lr_step=2", "--set", "lr_gamma=0.5", "--set", "lr=0.008").status == 0
     )
     (folder,) = results.iterdir()
-    rates = [json.loads(line)["lr"] for line in records.RunFolder(folder).curves.open()]
+    rates = [json.loads(line)["lr"] for line in RunFolder(folder).curves.open()]
     assert rates == pytest.approx([0.008, 0.008, 0.004, 0.004, 0.002])
 
 
 def test_training_learns_the_training_set(bench, results):
     assert bench(*RUN, "--set", "epochs=60", "--set", "lr_step=60").status == 0
     (folder,) = results.iterdir()
-    losses = [json.loads(line)["loss_class"] for line in records.RunFolder(folder).curves.open()]
+    losses = [json.loads(line)["loss_class"] for line in RunFolder(folder).curves.open()]
     assert losses[-1] < 0.5 * losses[0]
 
 
@@ -203,7 +205,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_what_to_do(bench, results, 
 
 def test_a_checkpoint_of_other_code_is_not_gone_on_with(bench, results):
     assert bench(*RUN, "--set", "epochs=1").status == 0
-    (folder,) = [records.RunFolder(path) for path in results.iterdir()]
+    (folder,) = [RunFolder(path) for path in results.iterdir()]
     straight = weights(results)
     folder.record.unlink()  # as after a crash between the weights and the record
     folder.weights.write_bytes(b"made by other code")

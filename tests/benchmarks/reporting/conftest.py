@@ -1,4 +1,4 @@
-"""Finished runs of drawn numbers in this test's folder of runs, as a real run would leave them."""
+"""Finished runs with simulated results in the test's results directory, as a real run would leave them."""
 
 import json
 from collections.abc import Callable
@@ -11,22 +11,24 @@ import pytest
 
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.settings import resolve
-from benchmarks.runs import records
-from benchmarks.runs.records import RunFolder
+from benchmarks.runs.folder import RunFolder
+from benchmarks.runs.record import Metrics, Record
+from benchmarks.runs.store import write_record
+from benchmarks.runs.unfinished import start_run
 
 
-def metrics(queries: pd.DataFrame) -> list[dict[str, Any]]:
+def metrics(queries: pd.DataFrame) -> list[Metrics]:
     rows = []
     for protocol, part in queries.groupby("protocol", sort=False):
         first = part.first_hit_rank.dropna()
-        row = {"protocol": protocol, "feature": "before", "mAP": float(part.average_precision.mean())}
-        row |= {f"R{k}": float((first <= k).mean()) for k in (1, 5, 10, 20)}
-        rows.append({**row, "queries": len(first), "unmatched": len(part) - len(first)})
+        hits = [float((first <= k).mean()) for k in (1, 5, 10, 20)]
+        unmatched = len(part) - len(first)
+        rows.append(Metrics(protocol, "before", float(part.average_precision.mean()), *hits, len(first), unmatched))
     return rows
 
 
 @pytest.fixture
-def finish(results: Path) -> Callable[..., records.Record]:
+def finish(results: Path, make_record: Callable[..., Record]) -> Callable[..., Record]:
     """`finish("mean+afa", seed=1, sigma=0.1, ranks=[1, 3])`: a finished run, its record returned.
 
     ranks: of the first hits, a query each, two queries a person; by default 20 that are drawn from the seed.
@@ -39,7 +41,7 @@ def finish(results: Path) -> Callable[..., records.Record]:
         ranks: list[float] | None = None,
         recipe: str = "small",
         **changes: Any,
-    ) -> records.Record:
+    ) -> Record:
         draw = np.random.default_rng(seed)
         first = np.array(ranks if ranks is not None else draw.integers(1, 12, 20), dtype=float)
         queries = pd.concat(
@@ -56,22 +58,16 @@ def finish(results: Path) -> Callable[..., records.Record]:
         experiment = Experiment(
             method, dataset, dataset, settings.as_dict(), seed, 0, "d" * 64, "d" * 64, "none", recipe
         )
-        record = {
-            "format": records.FORMAT, "name": experiment.name, "experiment": experiment.__dict__, "code": "c" * 64,
-            "metrics": metrics(queries), "cost": {"parameters": 1e6, "multiply_adds": 2e8},
-            "phases": {"train": {"seconds": 60.0, "items": 6000, "per_second": 100.0}}, "peak_memory": {"resident": 2**30},
-            "environment": {"gpu": None, "cpu": "a processor", "python": "3.11", "packages": {"torch": "2"}, "git": None},
-            "started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T00:01:00+00:00",
-        }  # fmt: skip
+        record = make_record(experiment=experiment, metrics=metrics(queries))
         folder = RunFolder(results / experiment.name)
-        records.begin(folder, experiment, "c" * 64)
+        start_run(folder, experiment, "c" * 64)
         folder.curves.write_text(
             "".join(
                 json.dumps({"epoch": e, "iteration": 4 * e, "lr": 1e-3, "means_of": 4, "loss": 3 / e + seed}) + "\n"
                 for e in (1, 2, 3)
             )
         )
-        records.write(folder, record, queries)
+        write_record(folder, record, queries)
         return record
 
     return make

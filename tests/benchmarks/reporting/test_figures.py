@@ -1,6 +1,7 @@
-"""Figures show the numbers of the runs they are given, say what they lack, and are the same bytes each time."""
+"""Figures show the numbers of their runs, say what is missing, and are reproducible."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -8,56 +9,52 @@ import pytest
 
 from benchmarks.reporting import figures
 from benchmarks.reporting.drawing import save
-from benchmarks.runs import exchange, records
-from benchmarks.runs.finished import below, in_file, matrix
+from benchmarks.reporting.query_results import query_matrix
+from benchmarks.runs.exchange import export_runs
+from benchmarks.runs.finished import finished_runs, runs_in_file
+from benchmarks.runs.folder import RunFolder
 
 
-def test_cmc_counts_the_queries_that_are_matched_by_each_rank(finish, results):
+def test_cmc_counts_queries_by_rank(finish, results):
     finish(ranks=[1, 1, 2, 5])
     finish(seed=1, ranks=[1, 1, 1, math.nan])  # one query without a match: it is left out of that run
-    (panel,) = figures.cmc(below(results)).panels
+    (panel,) = figures.cmc(finished_runs(results)).panels
     (line,) = panel.lines
     assert (line.label, line.x) == ("mean", list(range(1, 21)))
     assert line.y[:5] == pytest.approx([75, 87.5, 87.5, 87.5, 100])  # means of 50 75 75 75 100 and 100
     assert all(low <= y <= high for low, y, high in zip(line.low, line.y, line.high, strict=True))
 
 
-def test_people_of_one_identity_give_no_band_but_the_curve(finish, results):
+def test_one_identity_gives_no_band(finish, results):
     finish(ranks=[1, 4])
-    (line,) = figures.cmc(below(results)).panels[0].lines
+    (line,) = figures.cmc(finished_runs(results)).panels[0].lines
     assert line.y[0] == 50
     assert math.isnan(line.low[0])
 
 
-def test_a_run_from_an_exported_file_gives_the_same_curve(finish, results, tmp_path):
+def test_exported_run_gives_the_same_curve(finish, results, tmp_path):
     record = finish()
-    exchange.export([(records.RunFolder(results / record["name"]), record)], tmp_path / "runs.parquet")
-    assert figures.cmc(in_file(tmp_path / "runs.parquet")) == figures.cmc(below(results))
+    export_runs([(RunFolder(results / record.name), record)], tmp_path / "runs.parquet")
+    assert figures.cmc(runs_in_file(tmp_path / "runs.parquet")) == figures.cmc(finished_runs(results))
 
 
-def test_matrix_keeps_the_people_with_their_queries_where_runs_are_of_other_splits(finish, results):
+def test_matrix_aligns_queries_of_splits(finish, results):
     finish(ranks=[1, 2, 3, 4])
-    first = below(results)[0]
-    other = first.record | {"experiment": first.record["experiment"] | {"test_split": 1}}
-    values, pids = matrix([first, type(first)(other, first.folder)], "first_hit_rank")
+    first = finished_runs(results)[0]
+    other = replace(first.record, experiment=replace(first.record.experiment, test_split=1))
+    values, pids = query_matrix([first, replace(first, record=other)], "first_hit_rank")
     assert values.shape == (2, 8)
     assert pids.tolist() == [0, 0, 1, 1] * 2
 
 
-def test_splits_share_people_and_the_band_is_wider_for_it(finish, results):
+def test_band_over_splits_is_wider(finish, results):
     for seed, hits in enumerate((10, 11, 10)):
         finish(seed=seed, ranks=[1] * hits + [2] * (20 - hits))
-    seeds = below(results)
-    splits = [
-        type(run)(
-            {
-                **run.record,
-                "experiment": {**run.record["experiment"], "seed": 0, "split": number, "test_split": number},
-            },
-            run.folder,
-        )
-        for number, run in enumerate(seeds)
-    ]
+    seeds = finished_runs(results)
+    splits = []
+    for number, run in enumerate(seeds):
+        experiment = replace(run.experiment, seed=0, split=number, test_split=number)
+        splits.append(replace(run, record=replace(run.record, experiment=experiment)))
     (line,) = figures.cmc(splits).panels[0].lines
     # 50, 55 and 50: the variance 25 / 3, by Nadeau and Bengio times 1 / 3 + 1 for halves; t(2).
     half = 4.30265273 * (25 / 3 * (1 / 3 + 1)) ** 0.5
@@ -67,10 +64,10 @@ def test_splits_share_people_and_the_band_is_wider_for_it(finish, results):
     assert math.isnan(line.low[0])
 
 
-def test_training_is_the_mean_over_seeds_and_the_band_its_interval(finish, results):
+def test_training_is_the_mean_over_seeds(finish, results):
     for seed in (0, 1, 2):
         finish(seed=seed)
-    (panel,) = figures.training(below(results)).panels
+    (panel,) = figures.training(finished_runs(results)).panels
     (line,) = panel.lines
     assert (line.x, line.y) == ([1, 2, 3], [4, 2.5, 2])
     half = 4.30265273 / 3**0.5  # t(2); the seeds lie 1 apart
@@ -78,13 +75,13 @@ def test_training_is_the_mean_over_seeds_and_the_band_its_interval(finish, resul
     assert line.high == pytest.approx([y + half for y in line.y])
 
 
-def test_fig3a_has_sigma_0_at_the_end_of_1_over_sigma(finish, results):
+def test_fig3a_has_sigma_0_last(finish, results):
     for sigma in (0.0, 0.025, 0.5):
         finish("mean+afa", sigma=sigma)
         finish("mean+afa-motion", sigma=sigma)
     finish("mean+afa", sigma=0.5, epochs=3)  # one value of sigma alone: no line
     finish("mean")  # without the augmentation: not of this figure
-    figure = figures.fig3a(below(results))
+    figure = figures.fig3a(finished_runs(results))
     for panel in figure.panels:
         assert [text for _, text in panel.ticks] == ["2", "40", "σ = 0"]
         assert [place for place, _ in panel.ticks] == sorted(place for place, _ in panel.ticks)
@@ -96,34 +93,34 @@ def test_fig3a_has_sigma_0_at_the_end_of_1_over_sigma(finish, results):
     assert any(note.startswith("Left out") and note.endswith(": 1.") for note in figure.notes)
 
 
-def test_fig3b_has_lambda_0_before_the_others(finish, results):
+def test_fig3b_has_lambda_0_first(finish, results):
     for value in (0.0, 0.01, 1.0):
         finish("mean+afa", lambda_=value, ranks=[1, 1, 1, 2] if value else [2, 2, 2, 2])
-    r1, average = figures.fig3b(below(results)).panels
+    r1, average = figures.fig3b(finished_runs(results)).panels
     assert [text for _, text in r1.ticks] == ["0", "0.01", "1"]
     assert r1.lines[0].y == [0, 75, 75]
     assert average.lines[0].y == [50, 87.5, 87.5]
 
 
 @pytest.mark.parametrize("make", [figures.cmc, figures.training, figures.fig3a, figures.fig3b])
-def test_an_empty_axis_says_why(make, tmp_path):
+def test_empty_panel_says_why(make, tmp_path):
     figure = make([])
     assert all(panel.empty and not panel.lines for panel in figure.panels)
     save(figure, tmp_path / "empty.svg")
 
 
-def test_more_lines_than_can_be_told_apart_are_left_out_and_counted(finish, results):
+def test_extra_lines_are_counted(finish, results):
     for epochs in range(1, 10):
         finish(epochs=epochs)
-    figure = figures.cmc(below(results))
-    assert len(figure.panels[0].lines) == figures.MOST
+    figure = figures.cmc(finished_runs(results))
+    assert len(figure.panels[0].lines) == figures.MOST_LINES
     assert any(note.startswith("2 more lines") for note in figure.notes)
 
 
-def test_drawing_is_the_same_bytes_each_time_and_has_no_date(finish, results, tmp_path):
+def test_drawing_is_reproducible(finish, results, tmp_path):
     for sigma in (0.0, 0.5):
         finish("mean+afa", sigma=sigma)
-    figure = figures.fig3a(below(results))
+    figure = figures.fig3a(finished_runs(results))
     first, second = (save(figure, tmp_path / name) for name in ("one", "two"))
     assert [file.name for file in first] == ["fig3a.png", "fig3a.pdf", "fig3a.svg"]
     assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]
@@ -131,10 +128,10 @@ def test_drawing_is_the_same_bytes_each_time_and_has_no_date(finish, results, tm
     assert b"date>" not in first[2].read_bytes()
 
 
-def test_the_verb_draws_what_it_is_asked_for(bench, finish, tmp_path):
+def test_figure_verb(bench, finish, tmp_path):
     record = finish()
     finish(seed=1, dataset="mars")
-    answer = bench("figure", "cmc", record["name"], "--to", tmp_path / "one.svg")
+    answer = bench("figure", "cmc", record.name, "--to", tmp_path / "one.svg")
     assert (answer.status, Path(answer.out.strip())) == (0, tmp_path / "one.svg")
     assert (
         bench("figure", "fig9", "--to", tmp_path).err.splitlines()[-1].startswith("bench: no figure 'fig9'; choose cmc")

@@ -1,4 +1,4 @@
-"""A GPU's record as tables: targets beside figures, hours by hand, and nothing in the place of what was not measured."""
+"""The GPU measurement as tables: targets beside figures, hours by hand, and dashes for what was not measured."""
 
 import json
 
@@ -44,12 +44,12 @@ def test_slower_is_a_missed_target():
     assert [row[-1] for row in grids(slow)[0].rows] == ["no", "no", "no"]
 
 
-def test_what_the_clock_cut_off_has_dashes():
+def test_unmeasured_rows_have_dashes():
     bare = {**RECORD, "methods": [{"method": "mean+afa", "precision": "bf16", "bare": 3000.0}]}
     assert [(row[1], row[3]) for row in grids(bare)[0].rows] == [("-", "-")] * 3
 
 
-def test_without_a_record_the_verb_says_so(tmp_path, bench):
+def test_missing_record_is_reported(tmp_path, bench):
     file = tmp_path / "gpu.json"
     assert bench("speed", "--gpu", file).out.strip() == NOT_MEASURED
     file.write_text("{}")

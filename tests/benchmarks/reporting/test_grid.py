@@ -21,7 +21,7 @@ GRID = Grid(
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here: LaTeX tables are not compiled")
-def test_latex_compiles_and_stays_within_its_lines(tmp_path):
+def test_latex_compiles(tmp_path):
     wide = Grid("wide", [f"column {number}" for number in range(14)], [["61.7 ± 4.9"] * 14])
     text = page([GRID, GRID, wide], "latex")
     packages = "\\usepackage{booktabs,graphicx}"
@@ -34,7 +34,7 @@ def test_latex_compiles_and_stays_within_its_lines(tmp_path):
     assert "textbf{80.1 $\\pm$ 0.2}" in text
 
 
-def test_html_holds_the_texts_and_no_markup_of_theirs():
+def test_html_is_escaped():
     class Reader(html.parser.HTMLParser):
         def __init__(self):
             super().__init__()
@@ -52,7 +52,7 @@ def test_html_holds_the_texts_and_no_markup_of_theirs():
     assert set(NASTY) < set(reader.texts)
 
 
-def test_csv_is_read_back_as_it_was():
+def test_csv_is_read_back():
     rows = list(csv.reader(io.StringIO(page([GRID], "csv"))))
     note = GRID.notes[0]
     assert rows == [
@@ -62,17 +62,17 @@ def test_csv_is_read_back_as_it_was():
     ]
 
 
-def test_names_that_stand_twice_are_told_apart_in_csv():
+def test_csv_heads_are_unique():
     grid = Grid("walkers", ("method", "R1", "paper", "mAP", "paper"), [["mean", "1", "2", "3", "4"]])
     assert page([grid], "csv").splitlines()[0] == "data set,method,R1,R1 paper,mAP,mAP paper,notes"
 
 
-def test_markdown_shows_a_bar_and_a_bracket_as_they_are():
+def test_markdown_is_escaped():
     (row,) = [line for line in page([Grid("t", ("a", "b"), [["x|y", "<b>"]])], "github").splitlines() if "x" in line]
     assert row.replace("\\|", "").count("|") == 3
     assert "&lt;b>" in row
 
 
-def test_github_marks_the_best_and_a_pipe_of_the_terminal_does_not():
+def test_best_is_bold_unless_piped():
     assert "**80.1 ± 0.2**" in page([GRID], "github")
     assert "80.1±0.2" in page([GRID], "terminal")

@@ -1,14 +1,14 @@
-"""What a suite could show at all, before and after a pilot."""
+"""The smallest difference that a suite can show, before and after a pilot."""
 
 import math
-from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from benchmarks.reporting.power import detectable
-from benchmarks.runs import records
+from benchmarks.runs.folder import RunFolder
+from benchmarks.runs.record import Metrics
 from benchmarks.scheduling.states import DONE, State
 from benchmarks.suites.suite import Choice, Row, Suite, experiments
 
@@ -21,7 +21,7 @@ class Two(Suite):
 
 
 @pytest.fixture
-def said(results):
+def said(results, make_record):
     """The lines for a data set, after runs whose mAP is `figure(method, seed, split)`, the same for each query."""
 
     def call(dataset, seeds, figure):
@@ -30,20 +30,14 @@ def said(results):
         for each in planned:
             experiment = each.experiment
             pids = np.arange(4)
-            folder = records.RunFolder(results / experiment.name)
+            folder = RunFolder(results / experiment.name)
             folder.path.mkdir(parents=True)
             value = figure(experiment.method, experiment.seed, experiment.split)
             columns = {"protocol": "standard", "feature": "before", "query": [f"q{pid}" for pid in pids], "pid": pids}
             columns |= {"camid": 1, "average_precision": value, "first_hit_rank": 1.0}
             pd.DataFrame(columns).to_parquet(folder.queries)
-        made = [
-            {
-                "name": each.experiment.name,
-                "experiment": asdict(each.experiment),
-                "metrics": [{"protocol": "standard", "feature": "before", "queries": 4}],
-            }
-            for each in planned
-        ]
+        metrics = [Metrics("standard", "before", 0.5, 0.5, 1.0, 1.0, 1.0, 4, 0)]
+        made = [make_record(experiment=each.experiment, metrics=metrics) for each in planned]
         return "\n".join(detectable(Two(), choice, [State(DONE, record=record) for record in made], planned))
 
     return call
@@ -57,7 +51,7 @@ def test_over_splits_by_hand(said):
     assert f"with 10 splits a true difference of {100 * least:.1f} points of mAP shows" in text
 
 
-def test_too_few_seeds_show_nothing_whatever_they_say(said):
+def test_too_few_seeds_show_nothing(said):
     text = said("dukev", 2, lambda method, seed, split: 0.5)
     assert "fewer than 3 seeds do not decide what methods differ by" in text
     assert "a true difference" not in text

@@ -1,4 +1,4 @@
-"""The report in a real browser, from files and without a network: everything is there, sorts, filters, fits a phone."""
+"""The report in a real browser, from files and without a network: it is complete, sorts, filters and fits a phone."""
 
 import csv
 import re
@@ -10,12 +10,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmarks.experiments.experiment import DatasetPair
 from benchmarks.reporting.report import contents, pages
 from benchmarks.reporting.report.html import Markup, el, join
+from benchmarks.reporting.report.run_page import run_page
 from benchmarks.reporting.statistics import Interval, Verdict
-from benchmarks.reporting.verdict import Judged, judge
-from benchmarks.runs import exchange, records
-from benchmarks.runs.finished import Found
+from benchmarks.reporting.verdict import JudgedClaim, judge
+from benchmarks.runs import staleness
+from benchmarks.runs.exchange import export_runs
+from benchmarks.runs.finished import FinishedRun, finished_runs
+from benchmarks.runs.folder import RunFolder
 from benchmarks.suites.claims import Claim
 
 VOID = {"meta", "link", "img"}
@@ -53,13 +57,13 @@ class Balanced(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_text_is_escaped_and_markup_is_not():
+def test_text_is_escaped():
     assert str(el("p", '<&"', el("b", "1"), ["2", None], title='"<')) == '<p title="&quot;&lt;">&lt;&amp;"<b>1</b>2</p>'
     assert str(join(["<", Markup("<br>")])) == "&lt;<br>"
     assert str(el("form", hidden=True, class_="a", data_x=None)) == '<form hidden class="a"></form>'
 
 
-def test_pages_are_balanced_small_escaped_and_lead_only_to_files_of_the_site(site):
+def test_pages_are_valid_and_local(site):
     pages = list(site.rglob("*.html"))
     assert len(pages) == 4 + 7
     for file in pages:
@@ -75,24 +79,23 @@ def test_pages_are_balanced_small_escaped_and_lead_only_to_files_of_the_site(sit
             assert target.startswith("data:") or (file.parent / path).exists(), f"{file.name} leads to {target}"
 
 
-def test_long_tables_of_queries_are_cut_and_say_so(site):
+def test_long_query_tables_are_cut(site):
     (page,) = (site / "runs").glob("mars-*.html")
     assert "The worst 200 of 300 queries" in page.read_text()
     assert page.read_text().count("<td>q") == 200
 
 
-def test_the_best_of_a_column_is_bold_and_a_filter_knows_its_baseline(finish, results):
-    from benchmarks.runs.finished import below
+def test_best_is_bold_and_filters_know_baselines(finish, results):
 
     finish("mean", ranks=[1, 1, 2, 2])
     finish("qan+afa", ranks=[1, 1, 1, 2])
-    section = contents.result_tables(below(results))[0]
+    section = contents.result_tables(finished_runs(results))[0]
     assert section.frame.baseline.tolist() == ["mean", "qan"]
     assert [str(cell) for cell in section.frame.R1] == ["50.0", "<b>75.0</b>"]
 
 
-def test_a_suites_table_stands_in_the_report_as_bench_table_prints_it(bench, finish, tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "code_digest", lambda _: "c" * 64)  # of these records: they are current
+def test_suite_table_agrees_with_bench_table(bench, finish, tmp_path, monkeypatch):
+    monkeypatch.setattr(staleness, "code_digest", lambda _: "c" * 64)  # of these records: they are current
     for method in ("mean", "qan", "mean+afa", "qan+afa"):
         for seed in (0, 1):
             finish(method, seed=seed)
@@ -113,33 +116,31 @@ def test_a_suites_table_stands_in_the_report_as_bench_table_prints_it(bench, fin
     assert 'data-baseline="qan" data-protocol="standard"><td>QAN*' in tables
 
 
-def test_no_page_of_thousands_of_runs_is_over_2_mb(finish, results):
+def test_pages_of_3000_runs_stay_below_2_mb(finish, results):
     record = finish("mean+afa", ranks=[*range(1, 3001)])
-    rows = pd.read_parquet(results / record["name"] / "queries.parquet").query("query < 'q030'")
+    rows = pd.read_parquet(results / record.name / "queries.parquet").query("query < 'q030'")
     runs = []
     for number in range(3000):
-        experiment = {**record["experiment"], "seed": number % 5, "dataset": f"walkers@{number % 30}:demo"}
-        experiment |= {"test": experiment["dataset"], "method": f"{'a-long-name' * 4}{number % 400}+afa"}
-        runs.append(Found({**record, "name": f"{number:05}" * 20, "experiment": experiment}, rows=rows))
+        dataset, method = f"walkers@{number % 30}:demo", f"{'a-long-name' * 4}{number % 400}+afa"
+        experiment = replace(record.experiment, seed=number % 5, dataset=dataset, test=dataset, method=method)
+        runs.append(FinishedRun(replace(record, name=f"{number:05}" * 20, experiment=experiment), rows=rows))
     sections = contents.result_tables(runs)
-    places = [{**record["experiment"], "dataset": f"d{number}", "test": f"d{number}"} for number in range(30)]
-    claims = judge([Found({**record, "experiment": experiment}, rows=rows) for experiment in places])
+    elsewhere = [replace(record.experiment, dataset=f"d{number}", test=f"d{number}") for number in range(30)]
+    claims = judge([FinishedRun(replace(record, experiment=experiment), rows=rows) for experiment in elsewhere])
     wide = [replace(each, frame=pd.concat([each.frame, each.frame.add_suffix(" again")], axis=1)) for each in sections]
     made = [pages.all_tables(wide), pages.overview(runs, claims, sections, []), *pages.all_runs(runs).values()]
-    made.append(pages.one_run(Found(record, records.RunFolder(results / record["name"])), None, []))
+    made.append(run_page(FinishedRun(record, RunFolder(results / record.name)), None, []))
     made.append(pages.all_figures(contents.drawn_figures(runs[:200])))
     assert len(sections) == 60
     assert max(len(text.encode()) for text in made) < 2e6
 
 
-def test_a_report_of_exported_records_and_the_claims_that_are_handed_over(
-    bench, finish, results, tmp_path, monkeypatch
-):
+def test_report_from_exported_records(bench, finish, results, tmp_path, monkeypatch):
     record = finish()
-    exchange.export([(records.RunFolder(results / record["name"]), record)], tmp_path / "runs.parquet")
+    export_runs([(RunFolder(results / record.name), record)], tmp_path / "runs.parquet")
     claim = Claim("AFA helps <mean>", "table4", ())
     interval = Interval(0.01, 0.005, 0.015, "methods", ())
-    judged = Judged(claim, ("mars", "mars"), interval, Verdict.SUPPORTED, (), 3, 0.007)
+    judged = JudgedClaim(claim, DatasetPair("mars", "mars"), interval, Verdict.SUPPORTED, (), 3, 0.007)
     monkeypatch.setattr(contents, "verdict", lambda runs: [judged])
     assert bench("report", "--from", tmp_path / "runs.parquet", "--to", tmp_path / "site").status == 0
     overview = (tmp_path / "site" / "index.html").read_text()
@@ -147,7 +148,7 @@ def test_a_report_of_exported_records_and_the_claims_that_are_handed_over(
     assert "✓ SUPPORTED" in overview
 
 
-def test_the_verdict_is_what_bench_verdict_prints(bench, finish, tmp_path):
+def test_verdict_agrees_with_bench_verdict(bench, finish, tmp_path):
     for seed in (0, 1, 2):
         finish("mean", seed=seed, ranks=[2] * 20)
         finish("mean+afa", seed=seed, ranks=[1] * 12 + [2] * 8)
@@ -167,7 +168,7 @@ def test_the_verdict_is_what_bench_verdict_prints(bench, finish, tmp_path):
     assert "6 stale runs left out" in here.err
 
 
-def test_a_folder_with_something_else_in_it_is_refused(bench, finish, tmp_path):
+def test_other_folder_is_refused(bench, finish, tmp_path):
     finish()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
@@ -215,7 +216,7 @@ def column(browser, selector: str, number: int) -> list[str]:
     return [cell.text for cell in cells if cell.is_displayed()]
 
 
-def test_every_page_loads_without_an_error_and_fits_a_phone(site, browse):
+def test_pages_load_and_fit_a_phone(site, browse):
     browser = browse(phone=True)
     for file in site.rglob("*.html"):
         browser.get(file.as_uri())
@@ -226,7 +227,7 @@ def test_every_page_loads_without_an_error_and_fits_a_phone(site, browse):
         assert browser.get_log("browser") == [], file.name
 
 
-def test_sorting_filters_and_the_keyboard(site, browse):
+def test_sorting_filters_and_keyboard(site, browse):
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.select import Select
 
@@ -269,7 +270,7 @@ def test_sorting_filters_and_the_keyboard(site, browse):
     assert browser.title.startswith("Tables")
 
 
-def test_without_javascript_everything_is_there(site, browse):
+def test_everything_is_there_without_javascript(site, browse):
     browser = browse(javascript=False)
     browser.get((site / "runs.html").as_uri())
     assert browser.find_elements("css selector", "th button") == []  # so the script did not run

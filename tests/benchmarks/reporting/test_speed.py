@@ -45,7 +45,7 @@ def kept(tmp_path, monkeypatch):
     return keep
 
 
-def test_each_row_stands_beside_its_limit_with_a_word_on_its_target(bench, kept):
+def test_rows_show_limit_and_target(bench, kept):
     kept(SLOW, FAST, LIST)
     rows = csv.reader(bench("speed", "--format", "csv").out.splitlines()[1:])
     assert [row[1:6] for row in rows] == [
@@ -55,7 +55,7 @@ def test_each_row_stands_beside_its_limit_with_a_word_on_its_target(bench, kept)
     ]
 
 
-def test_below_it_stand_what_limits_a_missed_target_and_the_machine(bench, kept):
+def test_notes_explain_missed_targets(bench, kept):
     kept(SLOW, FAST)
     said = bench("speed").out
     assert "missed: a step: a copy\n" in said
@@ -63,14 +63,14 @@ def test_below_it_stand_what_limits_a_missed_target_and_the_machine(bench, kept)
     assert "a processor, 2 cores; 2026-11-24\nPython 3.11.9, torch 2.14.1\n" in said
 
 
-def test_the_newest_run_is_shown_unless_a_file_is_named(bench, kept):
+def test_newest_run_is_the_default(bench, kept):
     older = kept(SLOW, name="0002_b.json", second=1)
     kept(LIST, name="0001_a.json", second=2)
     assert "bench list" in bench("speed").out
     assert "a step" in bench("speed", "--from", older).out
 
 
-def test_what_is_kept_gives_the_same_table_and_names_no_machine(bench, kept, tmp_path):
+def test_kept_file_gives_the_same_table(bench, kept, tmp_path):
     kept(SLOW, FAST, LIST)
     shown = bench("speed", "--to", tmp_path / "speed.json").out
     assert bench("speed", "--from", tmp_path / "speed.json").out == shown
@@ -81,7 +81,7 @@ def test_what_is_kept_gives_the_same_table_and_names_no_machine(bench, kept, tmp
     ("content", "words"),
     [(None, "No such file"), ("{", "not what"), ("[]", "not what"), ('{"benchmarks": []}', "not what")],
 )
-def test_what_is_no_measurement_is_refused_by_name(bench, tmp_path, content, words):
+def test_other_file_is_refused_by_name(bench, tmp_path, content, words):
     file = tmp_path / "x.json"
     if content is not None:
         file.write_text(content)
@@ -90,7 +90,7 @@ def test_what_is_no_measurement_is_refused_by_name(bench, tmp_path, content, wor
     assert f"{file}: {words}" in answer.err
 
 
-def test_without_a_measurement_it_says_how_to_make_one(bench, tmp_path, monkeypatch):
+def test_missing_measurement_has_a_hint(bench, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = bench("speed")
     assert (answer.status, answer.err.count("\n")) == (2, 1)

@@ -1,4 +1,4 @@
-"""Intervals hold the truth as often as they say, and agree with scipy.stats where it can do the same."""
+"""Intervals have the stated coverage, and agree with scipy.stats where it computes the same."""
 
 import math
 from dataclasses import replace
@@ -62,17 +62,17 @@ def two_methods(rng, pids, errors=(0.1, 0.08), seeds=1, seed_spread=0.0, precisi
         ("difference", 100, (0.2, 0.18), True),
     ],
 )
-def test_95_percent_intervals_of_checkpoints_hold_the_truth_in_94_to_96(rng, figure, identities, errors, precision):
+def test_checkpoint_interval_coverage(rng, figure, identities, errors, precision):
     assert 0.94 <= covered(rng, "checkpoints", figure, identities, errors, precision=precision) <= 0.96
 
 
 @pytest.mark.parametrize("seeds", [3, 5])
 @pytest.mark.parametrize("figure", ["mean", "difference"])
-def test_95_percent_intervals_of_methods_hold_the_truth_in_94_to_96(rng, figure, seeds):
+def test_method_interval_coverage(rng, figure, seeds):
     assert 0.94 <= covered(rng, "methods", figure, 100, (0.1, 0.08), seeds=seeds, seed_spread=0.2) <= 0.96
 
 
-def test_a_p_of_methods_is_no_smaller_than_it_may_be_at_any_level(rng):
+def test_method_p_is_conservative(rng):
     # Where nothing differs, and three seeds tell of nine tenths of the variance.
     of_seeds = 0.9 * stats.chi2.rvs(2, size=3000, random_state=rng) / 2
     sources = [((math.sqrt(variance), 2), (math.sqrt(0.1), 99)) for variance in of_seeds]
@@ -97,7 +97,7 @@ def covered(rng, question, figure, identities, errors, **world):
 # Against scipy.stats.
 
 
-def test_with_one_query_an_identity_a_difference_is_the_paired_t_test(rng):
+def test_one_query_each_is_the_paired_t_test(rng):
     pids = people(rng, 50, 1)
     a, b = two_methods(rng, pids, precision=True)
     ours, theirs = difference(a, b, pids, "checkpoints"), stats.ttest_rel(a[0], b[0])
@@ -105,7 +105,7 @@ def test_with_one_query_an_identity_a_difference_is_the_paired_t_test(rng):
     assert ours.p == pytest.approx(theirs.pvalue)
 
 
-def test_a_mean_agrees_with_scipys_bootstrap_over_identities(rng):
+def test_mean_agrees_with_scipys_bootstrap(rng):
     pids = people(rng, 300)
     (values, _) = two_methods(rng, pids, (0.2, 0.2), seeds=2, precision=True)
     sums = np.bincount(pids, values.mean(0))
@@ -122,7 +122,7 @@ def test_a_mean_agrees_with_scipys_bootstrap_over_identities(rng):
     assert (ours.low, ours.high) == pytest.approx(expected, abs=0.1 * (expected[1] - expected[0]))
 
 
-def test_methods_that_differ_by_seed_alone_are_compared_by_students_t(rng):
+def test_seeds_alone_give_students_t(rng):
     by_seed = rng.normal(0.02, 0.01, 4)
     a = np.full((4, 30), 0.5)
     ours = difference(a + by_seed[:, None], a, people(rng, 10, 3), "methods")
@@ -131,7 +131,7 @@ def test_methods_that_differ_by_seed_alone_are_compared_by_students_t(rng):
     assert ours.p == pytest.approx(theirs.pvalue)
 
 
-def test_permutation_agrees_with_all_of_scipys_flips(rng):
+def test_permutation_agrees_with_scipy(rng):
     pids = people(rng, 9)
     a, b = two_methods(rng, pids, (0.3, 0.2), seeds=2, precision=True)
     sums = np.bincount(pids, (b - a).mean(0))
@@ -140,7 +140,7 @@ def test_permutation_agrees_with_all_of_scipys_flips(rng):
     assert ours == pytest.approx(theirs, abs=4 * math.sqrt(theirs / 40_000))
 
 
-def test_permutation_rejects_as_often_as_it_may_where_nothing_differs(rng):
+def test_permutation_rejects_at_the_nominal_rate(rng):
     rejected = 0
     for _ in range(1000):
         pids = people(rng, 60)
@@ -150,12 +150,12 @@ def test_permutation_rejects_as_often_as_it_may_where_nothing_differs(rng):
 
 
 @pytest.mark.parametrize("units", [2, 5, 6])
-def test_smallest_p_is_what_scipy_finds_where_every_seed_says_the_same(units):
+def test_smallest_p_agrees_with_scipy(units):
     won = (np.arange(1.0, units + 1),)
     assert stats.permutation_test(won, np.sum, permutation_type="samples").pvalue == smallest_p(units)
 
 
-def test_the_smallest_difference_is_seen_as_often_as_asked(rng):
+def test_smallest_difference_has_the_stated_power(rng):
     pids = people(rng, 40, 1)
     a, b = two_methods(rng, pids, precision=True)
     shift = smallest_difference(a, b, pids, "checkpoints", seeds=1, power=0.8) / error(
@@ -167,26 +167,26 @@ def test_the_smallest_difference_is_seen_as_often_as_asked(rng):
 # By hand.
 
 
-def test_permutation_counts_the_measured_order_too(rng):
+def test_permutation_counts_the_measured_order(rng):
     a, b = np.ones((1, 40)), np.zeros((1, 40))
     assert permutation_test(a, b, people(rng, 40, 1), rng, flips=99) == 1 / 100
     assert permutation_test(a, a, people(rng, 40, 1), rng, flips=99) == 1
     assert permutation_test(a, b, people(rng, 2, 20), rng, flips=4000) == pytest.approx(0.5, abs=0.04)
 
 
-def test_the_same_generator_gives_the_same_p(rng):
+def test_same_generator_gives_the_same_p(rng):
     pids = people(rng, 30)
     a, b = two_methods(rng, pids, precision=True)
     first, second = (permutation_test(a, b, pids, np.random.default_rng(3), flips=500) for _ in range(2))
     assert first == second
 
 
-def test_a_figure_is_the_mean_over_queries_and_not_over_identities():
+def test_figure_is_the_mean_over_queries():
     values, pids = np.array([[1.0, 1, 1, 0]]), np.array([7, 7, 7, 9])
     assert mean(values, pids, "checkpoints").estimate == 0.75
 
 
-def test_a_second_copy_of_each_query_is_no_evidence(rng):
+def test_copied_queries_add_no_evidence(rng):
     pids = people(rng, 30)
     a, b = two_methods(rng, pids, precision=True)
     twice = [np.tile(each, 2) for each in (a, b)]
@@ -195,7 +195,7 @@ def test_a_second_copy_of_each_query_is_no_evidence(rng):
     )
 
 
-def test_queries_without_a_match_and_their_people_count_for_nothing(rng):
+def test_unmatched_queries_do_not_count(rng):
     pids = people(rng, 30)
     (values, _) = two_methods(rng, pids, seeds=3, precision=True)
     dropped = (pids == 4) | (rng.random(len(pids)) < 0.1)
@@ -205,7 +205,7 @@ def test_queries_without_a_match_and_their_people_count_for_nothing(rng):
         assert bounds(mean(holed, pids, question)) == pytest.approx(bounds(expected))
 
 
-def test_over_splits_a_person_stays_one_unit(rng):
+def test_person_is_one_unit_over_splits(rng):
     values = rng.random((2, 40))
     alone = mean(values[:1], np.arange(40), "checkpoints")
     same_results_in_both = mean(np.repeat(values[:1], 2, 0), np.arange(40), "checkpoints")
@@ -215,13 +215,13 @@ def test_over_splits_a_person_stays_one_unit(rng):
     assert error(mean(values, np.arange(40), "checkpoints")) == pytest.approx(math.hypot(*halves) / 2, rel=0.03)
 
 
-def test_seeds_that_agree_leave_the_noise_of_identities(rng):
+def test_equal_seeds_leave_identity_noise(rng):
     pids = people(rng, 40)
     a, b = (np.repeat(each, 3, 0) for each in two_methods(rng, pids, precision=True))
     assert bounds(difference(a, b, pids, "methods")) == pytest.approx(bounds(difference(a, b, pids, "checkpoints")))
 
 
-def test_one_seed_says_nothing_of_methods(rng):
+def test_one_seed_is_unbounded_for_methods(rng):
     pids = people(rng, 40)
     a, b = two_methods(rng, pids)
     assert bounds(difference(a, b, pids, "methods")) == (-math.inf, math.inf)
@@ -232,7 +232,7 @@ def test_one_seed_says_nothing_of_methods(rng):
         smallest_difference(a, b, pids, "methods", seeds=5)
 
 
-def test_an_interval_of_a_mean_stays_within_0_and_1_and_is_the_same_seen_from_either_end(rng):
+def test_mean_interval_is_symmetric_within_0_and_1(rng):
     pids = people(rng, 50)
     (values, _) = two_methods(rng, pids, (0.02, 0.02))
     ours, mirrored = mean(values, pids, "checkpoints"), mean(1 - values, pids, "checkpoints")
@@ -240,7 +240,7 @@ def test_an_interval_of_a_mean_stays_within_0_and_1_and_is_the_same_seen_from_ei
     assert (1 - mirrored.high, 1 - mirrored.low) == pytest.approx(bounds(ours))
 
 
-def test_where_all_are_hits_the_bound_is_clopper_and_pearsons():
+def test_all_hits_use_clopper_pearson():
     pids = np.arange(100)
     exact = stats.binomtest(100, 100).proportion_ci(method="exact")
     assert bounds(mean(np.ones((3, 100)), pids, "checkpoints")) == pytest.approx((exact.low, 1))
@@ -262,7 +262,7 @@ def test_more_seeds_show_smaller_differences(rng):
         assert 0 < ten < three
 
 
-def test_a_difference_seen_every_other_time_has_a_p_of_a_twentieth(rng):
+def test_half_power_means_p_of_a_twentieth(rng):
     pids = people(rng, 60)
     better_for_some = rng.normal(0, 0.2, 60)[pids]
     a, b = two_methods(rng, pids, seeds=3, seed_spread=0.2)
@@ -272,7 +272,7 @@ def test_a_difference_seen_every_other_time_has_a_p_of_a_twentieth(rng):
         assert replace(interval, estimate=shown).p == pytest.approx(0.05)
 
 
-def test_a_pilot_of_3_seeds_foretells_12(rng):
+def test_pilot_of_3_seeds_predicts_12(rng):
     pids = people(rng, 300)
     better_for_some = rng.normal(0, 0.2, 300)[pids]
     a, b = two_methods(rng, pids, seeds=12)
@@ -307,11 +307,11 @@ def test_fewest_units_is_the_first_below_alpha(alpha, units):
         (-math.inf, math.inf, "UNDECIDED"),
     ],
 )
-def test_verdicts_with_a_margin_of_half_a_point(low, high, expected):
+def test_verdicts_with_a_margin(low, high, expected):
     assert verdict(Interval(0.0, low, high, "methods", ()), margin=0.5) == expected
 
 
-def test_what_is_not_paired_is_refused(rng):
+def test_unpaired_values_are_refused(rng):
     values, pids = np.ones((1, 4)), np.array([0, 0, 1, 1])
     holed = values.copy()
     holed[0, 2] = np.nan

@@ -1,14 +1,15 @@
-"""A verdict says no more than the data: worked from records whose effects are known."""
+"""A verdict claims no more than the data support, on runs whose effects are known."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from benchmarks.reporting import verdict
-from benchmarks.reporting.verdict import HEAD, grids, judge, row
-from benchmarks.runs.finished import Found
+from benchmarks.reporting.verdict import HEAD, cells, grids, judge
+from benchmarks.runs.finished import FinishedRun
 from benchmarks.suites import SUITES
 from benchmarks.suites.claims import CLAIMS
 from benchmarks.suites.suite import Choice, Row, Suite, experiments
@@ -23,8 +24,14 @@ class Few(Suite):
         return (Row("a", "mean"), Row("b", "mean+afa"), Row("c", "mean+afa", ("lambda=0.0",)))
 
 
-def world(effects, seeds=3, dataset="mars", suite=Few, changes=()):
-    """Records of methods whose mAP differs from `mean`'s by `effects`, with noise of seeds and people."""
+@pytest.fixture
+def world(make_record):
+    """As `_world`."""
+    return partial(_world, make_record)
+
+
+def _world(make_record, effects, seeds=3, dataset="mars", suite=Few, changes=()):
+    """Finished runs of methods whose mAP differs from `mean`'s by `effects`, with noise of seeds and people."""
     draw = np.random.default_rng(5)
     pids = np.repeat(np.arange(PEOPLE), EACH)
     people = draw.normal(0.5, 0.1, PEOPLE)[pids]
@@ -43,53 +50,47 @@ def world(effects, seeds=3, dataset="mars", suite=Few, changes=()):
                 "first_hit_rank": 1.0,
             }
         )
-        record = {
-            "name": experiment.name,
-            "experiment": asdict(experiment),
-            "code": "c",
-            "environment": {"gpu": None, "cpu": "a CPU"},
-            "metrics": [{"protocol": "official", "feature": "before"}],
-            "finished": "2026",
-        }
-        found.append(Found(record, rows=table))
+        found.append(FinishedRun(make_record(experiment=experiment), rows=table))
     return found
 
 
-def judged(*arguments, **options):
-    return {each.claim.text: each for each in judge(world(*arguments, **options))}
+@pytest.fixture
+def judged(world):
+    """The claims by their texts, judged by a `world`."""
+    return lambda *arguments, **options: {each.claim.text: each for each in judge(world(*arguments, **options))}
 
 
-def test_an_effect_that_is_there_is_supported_and_its_opposite_contradicted():
+def test_effect_is_supported_and_opposite_contradicted(judged):
     found = judged({"a": 0.0, "b": 0.06, "c": 0.12})
     helps = found["AFA helps mean"]
-    assert helps.said == "SUPPORTED"
+    assert helps.verdict_text == "SUPPORTED"
     assert helps.interval.low < 0.06 < helps.interval.high
     assert helps.paper == pytest.approx(0.028)  # Table 4, MARS, mAP: 82.9 less 80.1
-    assert found["the coherence constraint helps"].said == "CONTRADICTED"
+    assert found["the coherence constraint helps"].verdict_text == "CONTRADICTED"
 
 
-def test_on_drawn_data_nothing_is_said_of_people():
+def test_drawn_data_has_its_own_words(judged):
     found = judged({"a": 0.0, "b": 0.06, "c": 0.12}, dataset="walkers")
-    assert found["AFA helps mean"].said == "holds in this world"
-    assert found["the coherence constraint helps"].said == "does not hold in this world"
+    assert found["AFA helps mean"].verdict_text == "holds in this world"
+    assert found["the coherence constraint helps"].verdict_text == "does not hold in this world"
 
 
-def test_no_effect_at_all_is_not_supported():
-    assert judged({"a": 0.0, "b": 0.0, "c": 0.0})["AFA helps mean"].said in ("UNDECIDED", "NEGLIGIBLE")
+def test_no_effect_is_not_supported(judged):
+    assert judged({"a": 0.0, "b": 0.0, "c": 0.0})["AFA helps mean"].verdict_text in ("UNDECIDED", "NEGLIGIBLE")
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
-def test_too_few_seeds_decide_nothing_and_say_what_is_missing(seeds):
+def test_too_few_seeds_decide_nothing(judged, seeds):
     helps = judged({"a": 0.0, "b": 0.3, "c": 0.0}, seeds=seeds)["AFA helps mean"]
-    assert helps.said == "UNDECIDED"
+    assert helps.verdict_text == "UNDECIDED"
     assert "how much seeds vary: 3 at least" in helps.missing
     assert helps.interval.question == "checkpoints"  # of which they do say something
     assert 0.25 < helps.interval.low < helps.interval.high < 0.35
-    assert dict(zip(HEAD, row(helps), strict=True))["inside"] == ""  # the paper's effect is of methods
+    assert dict(zip(HEAD, cells(helps), strict=True))["inside"] == ""  # the paper's effect is of methods
     assert helps.p == 1 / 10_000  # no flip of whole people comes near: (0 + 1) / (9,999 + 1)
 
 
-def test_splits_are_what_varies_where_there_are_several():
+def test_splits_are_the_repetition(world):
     found = world({"a": 0.0, "b": 0.1, "c": 0.0}, seeds=1, dataset="ilidsvid")
     helps = judge(found)[0]
     assert (helps.runs, helps.interval.question) == (10, "methods")
@@ -99,40 +100,44 @@ def test_splits_are_what_varies_where_there_are_several():
     assert "2 splits cannot say how much splits vary" in two.missing
 
 
-def test_what_did_not_run_is_named_with_the_suite_that_runs_it():
+def test_missing_runs_name_their_suite(judged):
     found = judged({"a": 0.0, "b": 0.1, "c": 0.0})
     assert found["AFA helps qan"].missing == "not run: qan+afa, qan (suite table4)"
 
 
-def test_a_protocol_that_the_runs_have_not_decides_nothing():
+def test_missing_protocol_decides_nothing(world):
     helps = judge(world({"a": 0.0, "b": 0.06, "c": 0.0}), "full")[0]
-    assert (helps.said, helps.missing) == ("UNDECIDED", "the runs have no protocol full")
+    assert (helps.verdict_text, helps.missing) == ("UNDECIDED", "the runs do not have protocol full")
 
 
-@pytest.mark.parametrize("other", [{"environment": {"gpu": "another", "cpu": "a CPU"}}, {"code": "other"}])
-def test_runs_on_other_processors_or_of_other_code_are_not_compared(other):
-    found = world({"a": 0.0, "b": 0.06, "c": 0.0})
-    for run in found:
-        if run.experiment.method == "mean":
-            run.record.update(other)
+@pytest.mark.parametrize("other", ["gpu", "code"])
+def test_other_processor_or_code_is_not_compared(world, other):
+    def changed(run):
+        if run.experiment.method != "mean":
+            return run
+        environment = replace(run.record.environment, gpu="another")
+        more = {"environment": environment} if other == "gpu" else {"code": "0" * 64}
+        return replace(run, record=replace(run.record, **more))
+
+    found = [changed(run) for run in world({"a": 0.0, "b": 0.06, "c": 0.0})]
     helps = next(each for each in judge(found) if each.claim.text == "AFA helps mean")
-    assert helps.said == "UNDECIDED"
+    assert helps.verdict_text == "UNDECIDED"
     assert "same settings, code and processor" in helps.missing
 
 
-def test_seeds_are_paired_and_those_of_one_side_alone_are_left_out():
+def test_seeds_are_paired(world):
     found = world({"a": 0.0, "b": 0.06, "c": 0.0})
     lone = [run for run in found if run.experiment.method != "mean" or run.experiment.seed != 2]
     assert next(each for each in judge(lone) if each.claim.text == "AFA helps mean").runs == 2
 
 
-def test_the_weights_of_each_claim_add_up_to_nothing():
+def test_claim_weights_add_up_to_0():
     for claim in CLAIMS:
         assert sum(arm.weight for arm in claim.arms) == pytest.approx(0, abs=1e-12)
         assert any(arm.weight > 0 for arm in claim.arms)
 
 
-def test_the_table_shows_effect_interval_and_whether_the_papers_effect_lies_inside():
+def test_table_shows_effect_and_interval(world):
     [grid] = grids(judge(world({"a": 0.0, "b": 0.06, "c": 0.0})))
     row = dict(zip(grid.head, grid.rows[0], strict=True))
     assert row["claim"] == "AFA helps mean"
@@ -143,7 +148,7 @@ def test_the_table_shows_effect_interval_and_whether_the_papers_effect_lies_insi
     assert row["inside"] == ("yes" if low <= 2.8 <= high else "no")
 
 
-def test_claims_that_were_not_run_stand_below_the_table_by_suite():
+def test_claims_not_run_are_noted_by_suite(world):
     [grid] = grids(judge(world({"a": 0.0, "b": 0.06, "c": 0.0})))
     assert "AFA helps qan" not in {row[0] for row in grid.rows}
     [note] = [note for note in grid.notes if note.startswith("not run, suite table4")]
@@ -151,19 +156,19 @@ def test_claims_that_were_not_run_stand_below_the_table_by_suite():
     assert "not run, suite table5: AFA helps on another data set" in grid.notes
 
 
-def test_what_is_significant_alone_but_not_among_several_is_undecided():
+def test_holm_makes_claims_undecided(judged):
     helps = judged({"a": 0.0, "b": 0.06, "c": 0.12})["AFA helps mean"]
     p = (0.03, 0.04, 0.2)  # by Holm 3 x 0.03, 2 x 0.04 (or the former), 0.2
-    three = verdict._holm([replace(helps, p=each) for each in p])
-    assert [each.said for each in three] == ["UNDECIDED"] * 3
+    three = verdict._correct([replace(helps, p=each) for each in p])
+    assert [each.verdict_text for each in three] == ["UNDECIDED"] * 3
     assert three[0].missing == "p 0.09 among 3 claims (Holm)"
-    one = verdict._holm([replace(helps, p=0.03)])
-    assert one[0].said == "SUPPORTED"
+    one = verdict._correct([replace(helps, p=0.03)])
+    assert one[0].verdict_text == "SUPPORTED"
     untested = replace(helps, interval=None, reasons=("not run",))  # fixed beforehand, whatever has run: 2 x 0.03
-    assert verdict._holm([replace(helps, p=0.03), untested])[0].said == "UNDECIDED"
+    assert verdict._correct([replace(helps, p=0.03), untested])[0].verdict_text == "UNDECIDED"
 
 
-def test_a_protocol_that_is_not_the_primary_one_is_said_to_be_so():
+def test_other_protocol_is_marked(world):
     found = world({"a": 0.0, "b": 0.06, "c": 0.12})
     other = [replace(run, rows=run.rows.assign(protocol="full")) for run in found]
     both = [replace(run, rows=pd.concat([run.rows, more.rows])) for run, more in zip(found, other, strict=True)]
@@ -175,7 +180,7 @@ def test_a_protocol_that_is_not_the_primary_one_is_said_to_be_so():
         assert said in grid.notes
 
 
-def test_what_sigma_costs_is_told_over_the_whole_figure_and_not_by_the_step():
+def test_sigma_effect_spans_the_figure(world):
     effects = {row.label: 0.0 for row in SUITES.get("fig3a")().rows("mars")}
     effects |= {f"motion, 1/sigma {inverse}": 0.01 * np.log2(inverse) for inverse in (2, 5, 10, 20, 40, 80)}
     found = {each.claim.text: each for each in judge(world(effects, suite=SUITES.get("fig3a")))}
@@ -185,7 +190,7 @@ def test_what_sigma_costs_is_told_over_the_whole_figure_and_not_by_the_step():
     assert found[f"{falls}coherence distilled"].interval.estimate == pytest.approx(0, abs=0.01)
 
 
-def test_families_are_judged_by_equally_tuned_runs():
+def test_families_need_equal_tuning(world):
     effects = {**dict.fromkeys(("mean", "qan"), 0.1), **dict.fromkeys(("lstm", "cnn3d", "flow"), 0.0)}
     others = {name: 0.1 - effect for name, effect in effects.items()}
     untuned = world(effects, suite=SUITES.get("families"))
@@ -196,11 +201,11 @@ def test_families_are_judged_by_equally_tuned_runs():
         return next(each for each in judge(found) if each.claim.suite == "families")
 
     for found in (untuned, untuned + half, half + untuned):
-        assert said(found).word == "UNDECIDED"
+        assert said(found).verdict == "UNDECIDED"
         assert "unequal tuning" in said(found).missing
     more = world(effects, seeds=5, suite=SUITES.get("families"))  # of which two seeds were never tuned
     longer = world(effects, suite=SUITES.get("families"), changes=("tuning_trials=20",))
     again = [run for run in longer if run.experiment.method == "mean"]  # by more trials, and it alone
     for found in (tuned, untuned + tuned, tuned + untuned, more + tuned, tuned + again):
-        assert said(found).word == "CONTRADICTED"
+        assert said(found).verdict == "CONTRADICTED"
         assert said(found).interval.estimate == pytest.approx(-0.1, abs=0.02)

@@ -1,4 +1,4 @@
-"""Ranked strips show what the run's figures were made of."""
+"""Ranked strips show what the run's figures were computed from."""
 
 import json
 import re
@@ -6,7 +6,8 @@ import re
 import pandas as pd
 import pytest
 
-from benchmarks.runs import records
+from benchmarks.runs.folder import RunFolder
+from benchmarks.runs.store import load_records
 
 
 @pytest.fixture
@@ -14,11 +15,11 @@ def run(bench, results):
     """An untrained network on a small drawn data set."""
     answer = bench("run", "--method", "qan", "--dataset", "walkers:tiny", "--epochs", "0", "--workers", "0")
     assert answer.status == 0, answer.err
-    (record,) = records.finished(results)
-    return records.RunFolder(results / record["name"])
+    (record,) = load_records(results)
+    return RunFolder(results / record.name)
 
 
-def test_lists_agree_with_the_figures_of_the_run_and_leave_out_the_person_in_the_same_camera(bench, run):
+def test_lists_agree_with_the_run(bench, run):
     answer = bench("gallery", run.path.name, "--queries", 4, "--workers", 0)
     assert answer.status == 0, answer.err
     described = json.loads((run.gallery / "gallery.json").read_text())

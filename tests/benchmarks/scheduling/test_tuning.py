@@ -11,7 +11,7 @@ from benchmarks.engine import run as running
 from benchmarks.engine.run import Machine, plan
 from benchmarks.engine.training import DivergedError, Stopped
 from benchmarks.experiments.settings import SEARCHED, resolve
-from benchmarks.runs import records
+from benchmarks.runs.store import load_records
 from benchmarks.scheduling import tuning
 
 CHANGES = ["epochs=1", "identities=2", "clips=2", "test_chunk=8"]
@@ -71,10 +71,10 @@ def test_trials_use_training_identities_only(results, monkeypatch):
     assert len(tried) == len(looked_at) == 2
     assert {subset for tracklets in looked_at for subset in tracklets.subset} == {"train"}
     assert {tracklets.pid.nunique() for tracklets in looked_at} == {2}  # of 8
-    found = records.finished(folder)
-    assert {row["protocol"] for record in found for row in record["metrics"]} == {"validation"}
+    found = load_records(folder)
+    assert {row.protocol for record in found for row in record.metrics} == {"validation"}
     assert all(0 < each.score <= 1 for each in tried)
-    assert records.finished(results) == []  # trials are not listed as results
+    assert load_records(results) == []  # trials are not listed as results
 
 
 def test_trials_stay_within_bounds(results, quick):
@@ -140,8 +140,8 @@ def test_tune_run_and_table(bench, results):
     file = re.search(r"--recipe (\S+)", answer.out)[1]
     assert bench("tune", "--method", "mean+afa", "--dataset", "walkers:tiny", "--trials", 2, *words).out == answer.out
     assert bench("run", "--method", "mean+afa", "--dataset", "walkers:tiny", "--recipe", file).status == 0
-    (record,) = records.finished(results)
-    settings, chosen = record["experiment"]["settings"], tomllib.loads(Path(file).read_text())
+    (record,) = load_records(results)
+    settings, chosen = record.experiment.settings, tomllib.loads(Path(file).read_text())
     assert {key: settings[key] for key in SEARCHED} == {key: chosen[key] for key in SEARCHED}
     assert (settings["tuning_trials"], settings["holdout"], settings["lambda"]) == (2, 0.0, 0.1)
     table = bench("table").out

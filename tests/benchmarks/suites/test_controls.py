@@ -8,46 +8,54 @@ import pytest
 
 from benchmarks.data import JUNK
 from benchmarks.data.datasets.walkers import Walkers
-from benchmarks.runs import exchange
+from benchmarks.runs.exchange import exported_records
+from benchmarks.runs.record import Metrics
 from benchmarks.suites import controls
-from benchmarks.suites.controls import APPEARANCE, CHANCE, DATASET, judge, standing
+from benchmarks.suites.controls import APPEARANCE, CHANCE, DATASET, judge, problems
 
 
-def record(method: str, r1: float, shuffle: str = "none", dataset: str = DATASET, **settings: object) -> dict:
-    experiment = {
-        "method": method, "dataset": dataset, "test": dataset, "settings": {"shuffle": shuffle, **settings},
-        "seed": 0, "split": 0, "data": "", "test_data": "", "weights": "", "recipe": "control",
-    }  # fmt: skip
-    metrics = [
-        {"protocol": "official", "feature": feature, "R1": value / 100}
-        for feature, value in (("after", 0), ("before", r1))
+@pytest.fixture
+def record(make_record):
+    """The record of a control: its method, R1 in percent, shuffling and data set."""
+
+    def make(method, r1, shuffle="none", dataset=DATASET, **options):
+        rows = [
+            Metrics("official", feature, 0.5, value / 100, 1.0, 1.0, 1.0, 9, 0)
+            for feature, value in (("after", 0), ("before", r1))
+        ]
+        return make_record(
+            method, dataset, metrics=rows, recipe=options.pop("recipe", "control"), shuffle=shuffle, **options
+        )
+
+    return make
+
+
+@pytest.fixture
+def good(record):
+    """Controls that all hold."""
+    return [
+        record("mean", 0.0),
+        record("mean", 0.5, "both"),
+        record("cnn3d", 61.7),
+        record("cnn3d", 0.0, "both"),
+        record("mean", 90.0, dataset=APPEARANCE),
+        record("cnn3d", 81.0, dataset=APPEARANCE),
     ]
-    return {"experiment": experiment, "metrics": metrics}
 
 
-GOOD = [
-    record("mean", 0.0),
-    record("mean", 0.5, "both"),
-    record("cnn3d", 61.7),
-    record("cnn3d", 0.0, "both"),
-    record("mean", 90.0, dataset=APPEARANCE),
-    record("cnn3d", 81.0, dataset=APPEARANCE),
-]
-
-
-def test_controls_that_were_not_run_are_said_to_be_missing():
-    assert "not run" in standing([record("mean", 80.0, dataset="walkers")], ["cnn3d"])
-    assert standing(GOOD, ["cnn3d"]) == ""
+def test_missing_controls_are_named(record, good):
+    assert "not run" in problems([record("mean", 80.0, dataset="walkers")], ["cnn3d"])
+    assert problems(good, ["cnn3d"]) == ""
     assert (
         "not run: lstm on walkers-gait, lstm with shuffled frames on walkers-gait, lstm on walkers-appearance ("
-        in standing(GOOD, ["cnn3d", "lstm"])
+        in problems(good, ["cnn3d", "lstm"])
     )
-    assert "cnn3d reaches R1 3.0" in standing([*GOOD[:2], record("cnn3d", 3.0), *GOOD[3:]], ["cnn3d"])
-    assert "not run: cnn3d on walkers-appearance (" in standing(GOOD[:5], ["cnn3d"])
-    assert standing([*GOOD, record("lstm", 3.0)], ["cnn3d"]) == ""  # another's failure is no matter here
+    assert "cnn3d reaches R1 3.0" in problems([*good[:2], record("cnn3d", 3.0), *good[3:]], ["cnn3d"])
+    assert "not run: cnn3d on walkers-appearance (" in problems(good[:5], ["cnn3d"])
+    assert problems([*good, record("lstm", 3.0)], ["cnn3d"]) == ""  # the failure of another baseline does not count
 
 
-def test_chance_is_that_of_drawing_lots():
+def test_chance_is_a_random_ranking():
     table = Walkers.from_name(DATASET).tracklets()
     queries = table[table.subset == "query"]
     gallery = pd.concat([table[(table.subset == "gallery") & (table.pid != JUNK)], queries])
@@ -58,56 +66,59 @@ def test_chance_is_that_of_drawing_lots():
     assert np.mean(hits) == pytest.approx(CHANCE, abs=0.05)
 
 
-def test_controls_that_hold_are_not_spoken_of():
-    assert judge(GOOD) == []
-    assert judge([*GOOD, record("lstm", 20.0), record("mean", 80.0, dataset="walkers"), record("max", 9.0)]) == []
-    assert judge([*GOOD, record("gru", 80.0, dataset=APPEARANCE), record("flow-only", 2.7, dataset=APPEARANCE)]) == []
+def test_controls_that_hold_are_silent(record, good):
+    assert judge(good) == []
+    assert judge([*good, record("lstm", 20.0), record("mean", 80.0, dataset="walkers"), record("max", 9.0)]) == []
+    assert judge([*good, record("gru", 80.0, dataset=APPEARANCE), record("flow-only", 2.7, dataset=APPEARANCE)]) == []
 
 
-def test_a_run_with_something_changed_is_no_control():
+def test_changed_run_is_no_control(record, good):
     changed = [
         record("cnn3d", 3.0, epochs=12),
         record("cnn3d", 3.0, "test"),
-        {**record("cnn3d", 3.0), "experiment": {**record("cnn3d", 3.0)["experiment"], "recipe": "small"}},
+        record("cnn3d", 3.0, recipe="small"),
     ]
     for each in changed:
-        assert judge([*GOOD, each]) == []
-        assert "not run: cnn3d on walkers-gait (" in standing([*GOOD[:2], *GOOD[3:], each], ["cnn3d"])
+        assert judge([*good, each]) == []
+        assert "not run: cnn3d on walkers-gait (" in problems([*good[:2], *good[3:], each], ["cnn3d"])
 
 
 @pytest.mark.parametrize(
-    ("instead", "said"),
+    ("kept", "added", "message"),
     [
-        ([record("mean", 4.2), *GOOD[1:]], "mean reaches R1 4.2"),
-        ([*GOOD[:2], record("cnn3d", 49.9), GOOD[3]], "cnn3d reaches R1 49.9"),
-        ([*GOOD[:3], record("cnn3d", 4.2, "both")], "cnn3d with shuffled frames reaches R1 4.2"),
-        ([*GOOD, record("flow", 19.9)], "flow reaches R1 19.9 on walkers-gait, below 20.0: mean's 0.0 +20"),
-        ([record("lstm", 50.0)], "lstm cannot be judged"),
-        ([*GOOD, record("gru", 4.0)], "gru reaches R1 4.0"),
-        ([*GOOD, record("flow-only", 0.0)], "flow-only reaches R1 0.0"),
+        ([1, 2, 3, 4, 5], [("mean", 4.2)], "mean reaches R1 4.2"),
+        ([0, 1, 3], [("cnn3d", 49.9)], "cnn3d reaches R1 49.9"),
+        ([0, 1, 2], [("cnn3d", 4.2, "both")], "cnn3d with shuffled frames reaches R1 4.2"),
+        (range(6), [("flow", 19.9)], "flow reaches R1 19.9 on walkers-gait, below 20.0: mean's 0.0 +20"),
+        ([], [("lstm", 50.0)], "lstm cannot be judged"),
+        (range(6), [("gru", 4.0)], "gru reaches R1 4.0"),
+        (range(6), [("flow-only", 0.0)], "flow-only reaches R1 0.0"),
         (
-            [*GOOD, record("gru", 79.9, dataset=APPEARANCE)],
+            range(6),
+            [("gru", 79.9, "none", APPEARANCE)],
             "gru reaches R1 79.9 on walkers-appearance, below 80.0: mean's 90.0 -10",
         ),
-        ([record("cnn3d", 99.0, dataset=APPEARANCE)], "cnn3d cannot be judged: mean was not run on walkers-appearance"),
+        (
+            [],
+            [("cnn3d", 99.0, "none", APPEARANCE)],
+            "cnn3d cannot be judged: mean was not run on walkers-appearance",
+        ),
     ],
 )
-def test_each_control_that_fails_is_named(instead, said):
-    (line,) = judge(instead)
-    assert line.startswith(said)
+def test_failed_control_is_named(record, good, kept, added, message):
+    (line,) = judge([*(good[number] for number in kept), *(record(*each) for each in added)])
+    assert line.startswith(message)
 
 
-def test_seeds_are_judged_by_their_mean():
+def test_seeds_are_judged_by_mean(record):
     assert judge([record("cnn3d", 40.0), record("cnn3d", 60.0)]) == []
     assert len(judge([record("cnn3d", 40.0), record("cnn3d", 59.0)])) == 1
 
 
-def test_doctor_says_a_failed_control_loudly_runs_it_once_and_without_controls_runs_nothing(
-    bench, results, monkeypatch
-):
+def test_doctor_runs_quick_controls_once(bench, results, monkeypatch):
     name = "walkers-gait:tiny"
     monkeypatch.setattr(controls, "DATASET", name)
-    monkeypatch.setattr(controls, "is_control", lambda record: True)  # of no epochs
+    monkeypatch.setattr(controls, "is_control", lambda each: True)  # though with no epochs
     monkeypatch.setattr(controls, "QUICK", (("mean", ("epochs=0",)), ("cnn3d", ("epochs=0", "lr=2e-3"))))
     assert bench("doctor").status == 0
     assert not results.exists()
@@ -123,5 +134,5 @@ def test_doctor_says_a_failed_control_loudly_runs_it_once_and_without_controls_r
     assert bench("doctor", "--controls").status == 0
 
 
-def test_the_committed_controls_hold():
-    assert judge(exchange.exported(Path(__file__).parents[3] / "results" / "measured" / "controls.parquet")) == []
+def test_committed_controls_hold():
+    assert judge(exported_records(Path(__file__).parents[3] / "results" / "measured" / "controls.parquet")) == []

@@ -5,18 +5,19 @@ import re
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from baselines.backbones.build import build_backbone, strided
 from baselines.interface.errors import UserError
-from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.settings import KEYS
 from benchmarks.reporting.paper_numbers import read
-from benchmarks.runs import records
-from benchmarks.runs.unfinished import Begun, unfinished
+from benchmarks.runs import staleness
+from benchmarks.runs.folder import RunFolder
+from benchmarks.runs.record import Phase
+from benchmarks.runs.unfinished import UnfinishedRun, note_early_failure, start_run, unfinished_runs
 from benchmarks.scheduling.estimate import estimate_seconds, format_duration
 from benchmarks.scheduling.states import states_by_request, states_of
 from benchmarks.suites import SUITES
@@ -85,37 +86,25 @@ def test_factors():
     assert ("pooled", 0.0, 0.0) in asked
 
 
-def record_of(experiment: Experiment, **changes):
-    return {
-        "format": records.FORMAT,
-        "name": experiment.name,
-        "experiment": asdict(experiment),
-        "code": None,
-        "metrics": [],
-        "finished": "2026-01-01",
-        "phases": {},
-        "environment": {"gpu": None, "cpu": "a CPU"},
-        **changes,
-    }
-
-
 @pytest.fixture
 def _any_code(monkeypatch):
-    monkeypatch.setattr(records, "code_digest", lambda _: "this")
+    monkeypatch.setattr(staleness, "code_digest", lambda _: "this")
 
 
 @pytest.mark.usefixtures("_any_code")
-def test_states():
+def test_states(make_record):
     one, two, three, four, five, six = (each for each in planned("table4", datasets=("walkers",), seeds=1))
     here = {"walkers/0": {"today"}}
 
     def measured(each, data, code="this"):
-        return record_of(replace(each.experiment, data=data, test_data=data, weights="w"), code=code)
+        return make_record(
+            experiment=replace(each.experiment, data=data, test_data=data, weights="w"), code=code, phases={}
+        )
 
     found = [measured(one, "today"), measured(two, "yesterday"), measured(three, "today", "other")]
     begun = [
-        Begun(records.RunFolder(None), four.experiment, "failed", "out of memory"),
-        Begun(records.RunFolder(None), five.experiment, "running", "epoch 3 of 40"),
+        UnfinishedRun(RunFolder(None), four.experiment, "failed", "out of memory"),
+        UnfinishedRun(RunFolder(None), five.experiment, "running", "epoch 3 of 40"),
     ]
     words = [
         str(state) for state in states_of([one, two, three, four, five, six], states_by_request(found, begun, here), {})
@@ -133,16 +122,13 @@ def test_states():
     assert str(states_of([six], {}, {"walkers": "no folder"})[0]) == "data set absent: no folder"
 
 
-def test_time_left_from_recorded_speed():
+def test_time_left_from_recorded_speed(make_record):
     mean, qan = planned("table4", datasets=("walkers",), seeds=1)[:2]
     settings = {**mean.experiment.settings, "epochs": 10, "clip_frames": 5}
-    ran = record_of(
-        replace(mean.experiment, settings=settings),
+    ran = make_record(
+        experiment=replace(mean.experiment, settings=settings),
         # 20 clips an epoch, 10 epochs of 5 frames: 1,000 frames at 100 a second; 300 test frames at 150
-        phases={
-            "train": {"items": 1000, "seconds": 10, "per_second": 100},
-            "extract": {"items": 300, "seconds": 2, "per_second": 150},
-        },
+        phases={"train": Phase(10, 1000, 100), "extract": Phase(2, 300, 150)},
     )
     # 40 epochs of 20 clips of 7 frames = 5,600 frames: 56 s, and 2 s of extraction
     assert estimate_seconds(mean.experiment, [ran]) == pytest.approx(58)
@@ -152,17 +138,15 @@ def test_time_left_from_recorded_speed():
     assert [format_duration(each) for each in (45, 750, 12_000, 190_000)] == ["45 s", "12 min", "3 h 20 min", "2 d 4 h"]
 
 
-def test_time_left_of_a_running_experiment():
+def test_time_left_of_a_running_experiment(make_record):
     each, like = planned("table4", datasets=("walkers",), seeds=2)[::6]
     settings = each.experiment.settings
     frames = (
         100 * settings["epochs"] * settings["clip_frames"]
     )  # 100 clips an epoch, at half as many frames/s: 2 s an epoch
-    phases = {"train": {"items": frames, "per_second": 50 * settings["clip_frames"]}}
-    phases["extract"] = {"items": 0, "per_second": 1.0}
-    done = {"experiment": asdict(like.experiment), "phases": phases, "finished": "2026", "code": "c"}
-    done["environment"] = {"gpu": None}
-    begun = Begun(records.RunFolder(None), each.experiment, "running", "epoch 10 of 40", 10 / 40)
+    phases = {"train": Phase(1.0, frames, 50 * settings["clip_frames"]), "extract": Phase(1.0, 0, 1.0)}
+    done = make_record(experiment=like.experiment, phases=phases)
+    begun = UnfinishedRun(RunFolder(None), each.experiment, "running", "epoch 10 of 40", 10 / 40)
     (state,) = states_of([each], states_by_request([done], [begun], {}), {})
     assert state.detail == "epoch 10 of 40, about 60 s left"
     (alone,) = states_of([each], states_by_request([], [begun], {}), {})
@@ -173,15 +157,15 @@ def test_time_left_of_a_running_experiment():
 
 def test_time_left_from_the_last_epoch(results):
     (each,) = planned("fig3b", datasets=("walkers:tiny",), seeds=1)[:1]
-    folder = records.RunFolder(results / each.experiment.name)
+    folder = RunFolder(results / each.experiment.name)
     folder.path.mkdir(parents=True)
-    records.begin(folder, each.experiment, "code")
+    start_run(folder, each.experiment, "code")
     lines = [
         f"2026-11-25 10:2{minute}:30 epoch {epoch}  iteration 9  loss 1\n" for minute, epoch in ((1, 1), (5, 2), (8, 3))
     ]
     for shown, left in ((3, 3 * 60 * (each.experiment.settings["epochs"] - 3)), (1, None)):
         folder.log.write_text("2026-11-25 10:20:30 begins\n" + "".join(lines[:shown]))
-        (found,) = unfinished(results)
+        (found,) = unfinished_runs(results)
         assert found.left == left
 
 
@@ -240,11 +224,11 @@ def test_folder_named_like_a_recipe(tmp_path, monkeypatch):
 
 def test_early_failure_is_dropped_when_the_run_begins(results):
     (each,) = planned("table3", seeds=1)
-    records.fail(results, each.experiment, "no such weights")
-    assert states_by_request([], unfinished(results), {})[each.experiment.request_hash].name == "failed"
+    note_early_failure(results, each.experiment, "no such weights")
+    assert states_by_request([], unfinished_runs(results), {})[each.experiment.request_hash].name == "failed"
     begun = replace(each.experiment, data="d")
-    records.begin(records.RunFolder(results / begun.name), begun, "code")
-    assert [found.state for found in unfinished(results)] == ["stopped"]
+    start_run(RunFolder(results / begun.name), begun, "code")
+    assert [found.state for found in unfinished_runs(results)] == ["stopped"]
 
 
 def test_suite_that_trains_nothing(bench):
@@ -362,5 +346,5 @@ def test_stopped_suite(results):
         out, err = suite.communicate(timeout=60)
     assert suite.returncode == 130, err
     assert "table4: 0 of 6 done" in out
-    assert [begun.state for begun in unfinished(results)] == ["stopped"]
-    assert (unfinished(results)[0].folder.checkpoint).exists()
+    assert [begun.state for begun in unfinished_runs(results)] == ["stopped"]
+    assert (unfinished_runs(results)[0].folder.checkpoint).exists()

@@ -1,0 +1,124 @@
+"""How the runs of a table were made, and what they cost: the cells beside its figures and the notes below them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from string import ascii_letters
+from typing import Any
+
+import numpy as np
+
+from benchmarks.experiments.experiment import Experiment
+from benchmarks.experiments.settings import SEARCHED, changed_from_recipe
+from benchmarks.runs.record import Record
+
+COSTS = {"M params": "{:.2f}", "G MAC": "{:.3g}", "frames/s": "{:.0f}"}  # columns, and how their figures are written
+
+
+def processor_letters(records: Iterable[Record]) -> dict[str, str]:
+    """A letter for each processor on which frames/s were measured; empty unless there are several."""
+    processors = sorted({each.environment.processor for each in records if "extract" in each.phases})
+    return dict(zip(processors, ascii_letters, strict=False)) if len(processors) > 1 else {}
+
+
+def cost_note(letters: Mapping[str, str]) -> str:
+    """The note below the columns of COSTS."""
+    by = "; frames/s by " + ", ".join(f"{letter} {name}" for name, letter in letters.items()) if letters else ""
+    return f"M params: without the classifier; G MAC: multiply-adds a frame; frames/s: at test; means over runs{by}"
+
+
+def cost_cells(records: Sequence[Record], letters: Mapping[str, str]) -> list[str]:
+    """Means over runs in the order of COSTS, a dash where nothing is known, and the letters of the processors."""
+    known = [_costs(each) for each in records]
+    values = {column: [each[column] for each in known if column in each] for column in COSTS}
+    cells = [form.format(np.mean(values[column])) if values[column] else "-" for column, form in COSTS.items()]
+    measured = {each.environment.processor for each in records if "extract" in each.phases}
+    by = ", ".join(sorted(letters[name] for name in measured)) if letters else ""
+    return [*cells[:-1], f"{cells[-1]} {by}".rstrip()]
+
+
+def _costs(record: Record) -> dict[str, float]:
+    """One run's figures by the names of COSTS; features that were extracted elsewhere have none."""
+    cost, extract = record.cost, record.phases.get("extract")
+    costs = {"M params": cost.parameters / 1e6, "G MAC": cost.multiply_adds / 1e9} if cost else {}
+    return costs | {"frames/s": extract.per_second} if extract else costs
+
+
+def common_settings(experiments: Sequence[Experiment]) -> dict[str, Any]:
+    """The settings that all experiments share, with their values."""
+    if not experiments:
+        return {}
+    first, *others = (each.settings for each in experiments)
+    return {key: value for key, value in first.items() if all(each.get(key) == value for each in others)}
+
+
+def common_changes(experiments: Sequence[Experiment]) -> dict[str, Any]:
+    """The settings that all experiments change from recipe and method, all to the same value."""
+    changes = [changed_from_recipe(each.recipe, each.method, each.settings) or {} for each in experiments]
+    common = common_settings(experiments)
+    return {key: value for key, value in common.items() if all(key in each for each in changes)}
+
+
+def change_notes(changes: Mapping[str, Any]) -> list[str]:
+    """A note on `common_changes`, if there are any."""
+    return [f"changed from the recipe: {list_settings(changes, changes)}"] if changes else []
+
+
+def own_experiments(records: Iterable[Record]) -> list[Experiment]:
+    """The experiments of the records, without those of features that were extracted elsewhere."""
+    return [each.experiment for each in records if not each.experiment.external]
+
+
+def tuning_trials(settings: Mapping[str, Any]) -> int:
+    """How many trials of `bench tune` chose a run's settings."""
+    return int(settings.get("tuning_trials", 0))
+
+
+def tuning_notes(rows: Iterable[tuple[str, Sequence[Record]]]) -> list[str]:
+    """How the labelled rows were tuned, if any was: whether by the same number of trials, and what was chosen."""
+    first = {label: records[0].experiment for label, records in rows if records}
+    settings = {label: each.settings for label, each in first.items() if not each.external}
+    trials = {label: tuning_trials(each) for label, each in settings.items()}
+    if not any(trials.values()):
+        return []
+    if len(set(trials.values())) == 1:
+        headline = f"tuned: {max(trials.values())} trials each"
+    else:
+        labels = {
+            count: [label for label in trials if trials[label] == count] for count in sorted(set(trials.values()))
+        }
+        by_count = "; ".join(f"{count} of {', '.join(each)}" for count, each in labels.items())
+        headline = f"UNEQUAL TUNING: trials: {by_count}"
+    chosen = [
+        f"{label}: {list_settings(settings[label], set(SEARCHED) & set(settings[label]))}"
+        for label in trials
+        if trials[label]
+    ]
+    return [f"{headline}; by mAP on held-out training identities", *chosen]
+
+
+def list_settings(settings: Mapping[str, Any], keys: Iterable[str]) -> str:
+    """`key=value` of some settings, sorted."""
+    return ", ".join(f"{key}={settings[key]}" for key in sorted(keys))
+
+
+def flag_mixed(values: Iterable[str]) -> str:
+    """Values that should all be the same, flagged if they are not."""
+    distinct = sorted(set(values))
+    return ", ".join(distinct) + " (MIXED)" * (len(distinct) > 1)
+
+
+def code_note(records: Sequence[Record]) -> str:
+    """The digests of the code. A baseline's own file is part of its digest, so one is expected for each baseline."""
+    pairs = {(each.experiment.method.partition("+")[0], each.code[:8]) for each in records}
+    mixed = len(pairs) > len({baseline for baseline, _ in pairs})
+    return f"code {', '.join(sorted({code for _, code in pairs}))}{' (MIXED)' * mixed}"
+
+
+def repetition_note(records: Sequence[Record]) -> str:
+    """The seeds and splits of the runs; many consecutive ones by the first and the last."""
+    seeds, splits = ({getattr(each.experiment, key) for each in records} for key in ("seed", "split"))
+    return f"seeds {_ranges(sorted(seeds))}; splits {_ranges(sorted(splits))}"
+
+
+def _ranges(numbers: list[int]) -> str:
+    consecutive = len(numbers) > 3 and numbers[-1] - numbers[0] == len(numbers) - 1
+    return f"{numbers[0]} to {numbers[-1]}" if consecutive else ", ".join(map(str, numbers))

@@ -1,0 +1,165 @@
+"""The folder of a run: which files it holds, who may write to it, and how folders are listed and removed."""
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from baselines.interface.errors import UserError
+from benchmarks.atomic import write_atomically
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run."""
+
+    path: Path
+
+    @property
+    def settings(self) -> Path:
+        """The experiment with all its settings, as JSON; written first."""
+        return self.path / "experiment.json"
+
+    @property
+    def log(self) -> Path:
+        """What the training reported, with times."""
+        return self.path / "log.txt"
+
+    @property
+    def curves(self) -> Path:
+        """Means of the loss terms, a JSON line an epoch."""
+        return self.path / "curves.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The state of a training that has not ended; removed when it ends."""
+        return self.path / "checkpoint.pth"
+
+    @property
+    def weights(self) -> Path:
+        """The final weights."""
+        return self.path / "model.safetensors"
+
+    @property
+    def fitted_metric(self) -> Path:
+        """The metric that was fitted on the training tracklets, if the settings name such a one."""
+        return self.path / "metric.npz"
+
+    @property
+    def queries(self) -> Path:
+        """The results of each query, under every protocol."""
+        return self.path / "queries.parquet"
+
+    @property
+    def record(self) -> Path:
+        """Everything else; written last, so that a run with a record is finished."""
+        return self.path / "record.json"
+
+    @property
+    def failure(self) -> Path:
+        """The error that ended the last attempt, on one line; absent if it did not fail."""
+        return self.path / "failure.txt"
+
+    @property
+    def gallery(self) -> Path:
+        """The folder of ranked strips that `bench gallery` draws."""
+        return self.path / "gallery"
+
+    @property
+    def _lock(self) -> Path:
+        return self.path / ".lock"
+
+    @property
+    def failed_empty(self) -> bool:
+        """Whether a run failed here and left neither a record nor a state to resume from."""
+        results = (self.record, self.checkpoint, self.weights)
+        return self.failure.exists() and not any(file.exists() for file in results)
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether a process is running the experiment, on any machine whose kernel shares this file system's locks."""
+        try:
+            with open(self._lock) as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Lock the folder for this process; the kernel releases the lock when the process dies.
+
+        An error that ends the block is written to `failure`.
+
+        Raises:
+            UserError: another process has locked it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self._lock, "w") as file:
+            for attempt in (1, 2, 3):
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if attempt == 3:
+                        raise UserError(
+                            f"{self.path}: another process is running this experiment; wait for it or stop it"
+                        ) from None
+                    time.sleep(0.05)  # `is_locked` locks it for a moment
+            self.failure.unlink(missing_ok=True)
+            with self.noting_failure():
+                yield
+
+    @contextmanager
+    def noting_failure(self) -> Iterator[None]:
+        """Write an error that ends the block to `failure`. A request to stop is no error.
+
+        Of several processes, the first to fail is the cause; the others lose their connection to it.
+        """
+        try:
+            yield
+        except Exception as error:
+            line = f"{type(error).__name__}: {error}".splitlines()[0]
+            if isinstance(error, UserError):
+                line = str(error).strip().splitlines()[-1]  # of a worker's error, the line below its traceback
+            if not self.failure.exists():
+                write_atomically(self.failure, line)
+            raise
+
+    def clear(self) -> None:
+        """Remove the results, so that the run starts anew. The record goes first: no reader sees half of it."""
+        results = (self.record, self.queries, self.weights, self.fitted_metric)
+        for file in (*results, self.checkpoint, self.curves, self.log):
+            file.unlink(missing_ok=True)
+        shutil.rmtree(self.gallery, ignore_errors=True)
+
+
+def run_folders(results_dir: Path) -> list[RunFolder]:
+    """The folders in the results directory, by name."""
+    if not results_dir.exists():
+        return []
+    with os.scandir(results_dir) as entries:
+        return [RunFolder(results_dir / name) for name in sorted(entry.name for entry in entries if entry.is_dir())]
+
+
+@contextmanager
+def temporarily_removed(folders: Sequence[RunFolder]) -> Iterator[None]:
+    """Remove runs while the block runs: for good if it succeeds; if it fails they are put back."""
+    moves = [(folder.path, folder.path.with_name(f".{folder.path.name}.{os.getpid()}")) for folder in folders]
+    for path, hidden in moves:
+        path.rename(hidden)
+    try:
+        yield
+    except BaseException:
+        for path, hidden in moves:
+            if not path.exists():  # unless a job that was accepted has started it anew
+                hidden.rename(path)
+        raise
+    for _, hidden in moves:
+        shutil.rmtree(hidden)

@@ -1,0 +1,330 @@
+"""What a finished run leaves as numbers: the record, its one reader, which checks every field, and its one writer.
+
+On disk a record is JSON with these names as keys. Fractions are from 0 to 1, times in seconds, memory in bytes.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
+
+from baselines.interface.errors import UserError
+from benchmarks.experiments.experiment import Experiment
+from benchmarks.experiments.methods import split_method
+from benchmarks.experiments.settings import TYPES, check_values
+
+FORMAT = 1  # raised when the fields change: a reader refuses a record of another format
+RANKS = (1, 5, 10, 20)
+LONGEST_TEXT = 200  # characters
+LARGEST = 2**63 - 1
+
+
+def _check_text(text: str) -> str:
+    """Text that can be printed on one line: 1 to 200 printable characters.
+
+    Raises:
+        ValueError: any other.
+    """
+    if not 0 < len(text) <= LONGEST_TEXT or not text.isprintable():
+        raise ValueError(f"must be 1 to {LONGEST_TEXT} printable characters, not {text[:LONGEST_TEXT]!r}")
+    return text
+
+
+def check_name(text: str) -> str:
+    """A text that cannot be taken for a path.
+
+    Raises:
+        ValueError: any other.
+    """
+    if text in (".", "..") or "/" in text or "\\" in text:
+        raise ValueError(f"must be a name, not the path {text[:LONGEST_TEXT]!r}")
+    return _check_text(text)
+
+
+def _check_digest(text: str) -> str:
+    """A digest in hexadecimal digits, or "none" where there was nothing to read.
+
+    Raises:
+        ValueError: any other.
+    """
+    if not re.fullmatch(r"[0-9a-f]{1,128}|none", text):
+        raise ValueError(f"must be a digest in hexadecimal digits or 'none', not {text[:LONGEST_TEXT]!r}")
+    return text
+
+
+def _check_count(number: int) -> int:
+    """A whole number from 0 on that 64 bits can hold: a longer one could not even be printed.
+
+    Raises:
+        ValueError: any other.
+    """
+    if not 0 <= number <= LARGEST:
+        raise ValueError("must be a whole number of at most 64 bits, 0 or more")
+    return number
+
+
+Text = Annotated[str, AfterValidator(_check_text)]
+Name = Annotated[str, AfterValidator(check_name)]
+Digest = Annotated[str, AfterValidator(_check_digest)]
+Count = Annotated[int, AfterValidator(_check_count)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The results under one protocol by one feature.
+
+    Attributes:
+        feature: before or after batch normalisation.
+        mAP, R1, R5, R10, R20: fractions; None where no query has a match.
+        queries, unmatched: how many queries have a match, and how many have none and are left out.
+    """
+
+    protocol: Name
+    feature: Annotated[str, Field(pattern="^(before|after)$")]
+    mAP: Fraction | None  # noqa: N815 - as the field writes it, and as the key in the file
+    R1: Fraction | None
+    R5: Fraction | None
+    R10: Fraction | None
+    R20: Fraction | None
+    queries: Count
+    unmatched: Count
+
+    def percent(self, metric: str) -> float | None:
+        """One metric, such as "mAP" or "R1", in percent; None where no query has a match."""
+        fraction: float | None = getattr(self, metric)
+        return None if fraction is None else 100 * fraction
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Parameters of the model without its classifier, and multiply-adds for one frame of a clip."""
+
+    parameters: Count
+    multiply_adds: Amount
+
+
+@dataclass(frozen=True)
+class Phase:
+    """How long a phase took. items: frames; in the phases `fit` and `evaluate`, tracklets."""
+
+    seconds: Amount
+    items: Count
+    per_second: Amount
+
+    @property
+    def text(self) -> str:
+        """Seconds and speed, without the unit of the items."""
+        return f"{self.seconds:.1f} s, {self.per_second:.0f}"
+
+
+@dataclass(frozen=True)
+class Git:
+    """The commit, and whether tracked files differed from it."""
+
+    commit: Digest
+    dirty: bool
+
+    @property
+    def short(self) -> str:
+        """The first twelve digits of the commit."""
+        return self.commit[:12]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where a run was made.
+
+    Attributes:
+        cores: of the machine; None where the system does not say.
+        gpu: its name; None without one.
+        packages: versions by name; None where the package is not installed.
+        processes: how many worked together.
+        git: None outside a checkout.
+    """
+
+    cores: Count | None
+    cpu: Text
+    git: Git | None
+    gpu: Text | None
+    packages: dict[Name, Text | None]
+    processes: Count
+    python: Text
+    system: Text
+
+    @property
+    def processor(self) -> str:
+        """The GPU, or without one the CPU."""
+        return self.gpu or self.cpu
+
+    @property
+    def machine(self) -> dict[str, Any]:
+        """The facts without packages and commit, by name."""
+        return {key: value for key, value in vars(self).items() if key not in ("git", "packages")}
+
+
+def _check_experiment(experiment: Experiment) -> Experiment:
+    """Check the values of an experiment whose types are right. Texts may be empty: before a run its digests are unknown.
+
+    Raises:
+        ValueError: its text begins with the field.
+    """
+    checks: dict[Callable[[Any], object], tuple[str, ...]] = {
+        check_name: ("method", "dataset", "test", "recipe"),
+        _check_count: ("seed", "split", "test_split"),
+        _check_digest: ("data", "test_data", "weights", "flow_weights"),
+    }
+    for check, fields in checks.items():
+        for field in fields:
+            value = getattr(experiment, field)
+            try:
+                if value != "":
+                    check(value)
+            except ValueError as error:
+                raise ValueError(f"{field} {error}") from None
+    try:
+        split_method("" if experiment.external else experiment.method)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+    _check_settings(tuple((key, type(value), value) for key, value in experiment.settings.items()))
+    return experiment
+
+
+def _check_settings(settings: tuple[tuple[str, type, Any], ...]) -> None:
+    """Check that all values are simple, and those of settings that this version knows as a recipe's are."""
+    for key, kind, value in settings:
+        if kind not in (bool, int, float, str) or (kind in (int, float) and not abs(value) <= LARGEST):
+            raise ValueError(f"settings.{key[:LONGEST_TEXT]} must be a finite number, a text, true or false")
+    _check_simple_settings(settings)
+
+
+@lru_cache(maxsize=1024)  # many runs share their settings; the types are part of the key, because True equals 1
+def _check_simple_settings(settings: tuple[tuple[str, type, Any], ...]) -> None:
+    for key, kind, value in settings:
+        try:
+            check_name(key)
+            if kind is str and value:
+                _check_text(value)
+        except ValueError as error:
+            raise ValueError(f"settings.{key[:LONGEST_TEXT]!r} {error}") from None
+    try:
+        # Whether a matcher is registered is no question here: it may come from a plug-in that is not loaded.
+        check_values({key: value for key, _, value in settings if key in TYPES and key != "matcher"}, "settings")
+    except UserError as error:
+        raise ValueError(str(error)) from None
+
+
+def _check_recorded(experiment: Experiment) -> Experiment:
+    """As `_check_experiment`, for a run that has read its data: no text is empty."""
+    for field in ("method", "dataset", "test", "recipe", "data", "test_data", "weights", "flow_weights"):
+        if getattr(experiment, field) == "":
+            raise ValueError(f"{field} must not be empty")
+    return _check_experiment(experiment)
+
+
+@dataclass(frozen=True)
+class Record:
+    """The results of a finished run, what it was, what it cost, and how and where it was made.
+
+    Attributes:
+        name: of the run and of its folder.
+        code: the digest of the code that decided the numbers.
+        metrics: a row for each protocol and feature, those of the data set's default protocol first.
+        cost: None of features that were extracted elsewhere.
+        phases: by name: train, fit, extract, evaluate.
+        peak_memory: by kind: resident, and gpu where there is one.
+    """
+
+    format: Annotated[int, Field(ge=FORMAT, le=FORMAT)]
+    name: Name
+    experiment: Annotated[Experiment, AfterValidator(_check_recorded)]
+    code: Digest
+    metrics: Annotated[list[Metrics], Field(min_length=1)]
+    cost: Cost | None
+    phases: dict[Name, Phase]
+    peak_memory: dict[Name, Count]
+    environment: Environment
+    started: AwareDatetime
+    finished: AwareDatetime
+
+    __pydantic_config__ = ConfigDict(strict=True, extra="forbid")
+
+    @property
+    def first_protocol(self) -> str:
+        """The data set's default protocol."""
+        return self.metrics[0].protocol
+
+    def find_metrics(self, protocol: str, feature: str) -> Metrics | None:
+        """The row of a protocol and feature; None where the run has none."""
+        wanted = (protocol, feature)
+        return next((row for row in self.metrics if (row.protocol, row.feature) == wanted), None)
+
+
+_RECORD = TypeAdapter(Record)
+_EXPERIMENT = TypeAdapter(Annotated[Experiment, AfterValidator(_check_experiment)])
+
+
+def parse_record(text: str | bytes, source: Path | str) -> Record:
+    """The record in a JSON text.
+
+    Args:
+        source: where it was read, for messages.
+
+    Raises:
+        UserError: not a record, of another format, or a field with a wrong type or value; one line names source and field.
+    """
+    return _parse(_RECORD, text, source)
+
+
+def parse_experiment(values: Mapping[str, Any], source: Path | str) -> Experiment:
+    """The experiment in a mapping, checked as a record's is; its digests may be empty.
+
+    Raises:
+        UserError: one line names source and field.
+    """
+    return _parse(_EXPERIMENT, json.dumps(values), source)
+
+
+def _parse(adapter: TypeAdapter[Any], text: str | bytes, source: Path | str) -> Any:
+    try:
+        return adapter.validate_json(text, strict=True)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False)
+    found = {".".join(map(str, problem["loc"])): problem for problem in reversed(problems)}
+    if "format" in found and found["format"]["type"] != "missing":
+        raise UserError(
+            f"{source}: a record of format {found['format']['input']!r:.20}; this version of bench reads {FORMAT}"
+        )
+    field, problem = next(reversed(found.items()))
+    message = problem["msg"].removeprefix("Value error, ").splitlines()[0]
+    raise UserError(f"{source}: {f'{_printable(field)}: ' if field else ''}{_printable(message)}")
+
+
+def _printable(text: str) -> str:
+    """A text from a file that may be hostile, fit for one line on a screen."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)[: 2 * LONGEST_TEXT]
+
+
+def to_json(value: Any) -> str:
+    """Indented and sorted JSON.
+
+    Raises:
+        ValueError: a number that is not finite; JSON has none.
+    """
+    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False, default=_time_to_json)
+
+
+def _time_to_json(time: datetime) -> str:
+    return time.isoformat(timespec="seconds")
+
+
+def record_to_json(record: Record) -> str:
+    """A record as the text that `parse_record` reads."""
+    return to_json(asdict(record))

@@ -1,0 +1,29 @@
+"""When a record is not current: other code made it, or the data has changed since."""
+
+from collections.abc import Mapping
+
+from benchmarks.experiments.code_digest import code_digest
+
+from .record import Record
+
+
+def stale_reasons(record: Record, digests: Mapping[str, set[str]]) -> list[str]:
+    """Why a record is not current; empty if it is.
+
+    Args:
+        digests: of the data on this machine, by "DATASET/SPLIT". Data that is not named there is not compared.
+    """
+    experiment = record.experiment
+    code = code_digest(experiment)
+    reasons = ["made by other code"] if code is not None and record.code != code else []
+    if experiment.external:
+        return reasons  # it was made from files of features, not from the data set that it names
+    read = (
+        (experiment.dataset, experiment.split, experiment.data),
+        (experiment.test, experiment.test_split, experiment.test_data),
+    )
+    for name, split, digest in read:
+        here = digests.get(f"{name}/{split}")
+        if here is not None and digest not in here and f"other data: {name}" not in reasons:
+            reasons.append(f"other data: {name}")
+    return reasons

@@ -1,0 +1,68 @@
+"""Records in the results directory: write one, read one, load all."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from baselines.interface.errors import UserError
+from benchmarks.atomic import atomic_file, write_atomically
+
+from .folder import RunFolder, run_folders
+from .record import Record, parse_record, record_to_json
+
+
+def write_record(folder: RunFolder, record: Record, queries: pd.DataFrame) -> None:
+    """Write the results of each query first and the record last: a reader that sees a record sees all of the run.
+
+    Raises:
+        UserError: a field that no reader would accept.
+    """
+    text = record_to_json(record)
+    parse_record(text, folder.record)
+    with atomic_file(folder.queries) as half:
+        queries.to_parquet(half, index=False)
+    write_atomically(folder.record, text)
+
+
+def read_record(folder: RunFolder) -> Record | None:
+    """The record of a finished run; None if the run is not finished.
+
+    Raises:
+        UserError: not a record, or one that this version cannot read; the line names the file and the field.
+    """
+    try:
+        text = folder.record.read_bytes()
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        raise  # the results directory itself is a file; the command line names the variable
+    except OSError as error:
+        raise UserError(f"{folder.record}: cannot be read ({error.strerror})") from error
+    try:
+        return parse_record(text, folder.record)
+    except UserError as error:
+        raise UserError(f"{error}; --fresh makes it again") from error
+
+
+def read_finished(results_dir: Path) -> Iterator[tuple[RunFolder, Record]]:
+    """Every finished run, by name. A record that cannot be read is left out, with a line on stderr."""
+    for folder in run_folders(results_dir):
+        try:
+            record = read_record(folder)
+        except UserError as error:
+            leave_out(error)
+            continue
+        if record is not None:
+            yield folder, record
+
+
+def load_records(results_dir: Path) -> list[Record]:
+    """The records of all finished runs, by name. One that cannot be read is left out, with a line on stderr."""
+    return [record for _, record in read_finished(results_dir)]
+
+
+def leave_out(error: UserError) -> None:
+    """Tell the user on stderr what is left out, and why."""
+    print(f"bench: left out: {error}", file=sys.stderr)
