@@ -26,7 +26,7 @@ class VideoFeatures:
 
     @property
     def motion(self) -> Tensor:
-        """(B, T, D), what is left of each time step: X_D = X - X_C (Eq. 3)."""
+        """What is left of each time step, X_D = X - X_C (Eq. 3): a tensor (B, T, D)."""
         return self.frames - self.coherence.unsqueeze(1)
 
 

@@ -21,7 +21,7 @@ class Clock:
     """Measures the phases of a run: seconds, frames (tracklets for the evaluation) and their ratio."""
 
     def __init__(self) -> None:
-        self.started = datetime.now(UTC)
+        self.started = datetime.now(UTC).replace(microsecond=0)
         self.phases: dict[str, Phase] = {}
         environment.git_state()  # now, not when the run ends: the code that runs is the code that was imported
         self.start()
@@ -83,5 +83,5 @@ def new_record(experiment: Experiment, metrics: Sequence[Metrics], clock: Clock,
         peak_memory=environment.peak_memory(),
         environment=environment.describe(),
         started=clock.started,
-        finished=datetime.now(UTC),
+        finished=datetime.now(UTC).replace(microsecond=0),
     )
