@@ -53,7 +53,7 @@ def figure(
 @verbs.command()
 def gallery(
     run: Run,
-    queries: Annotated[int, typer.Option(min=1, help="The number of queries, the worst first.")] = 10,
+    queries: Annotated[int, typer.Option(min=1, help="The number of queries to show, worst first.")] = 10,
     query: Annotated[
         list[str], typer.Option(help="Show this query instead, by the name of its tracklet. Can be repeated.")
     ] = [],

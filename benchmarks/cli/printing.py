@@ -1,4 +1,4 @@
-"""Printing of tables, as several verbs need it."""
+"""Print tables, for several verbs."""
 
 from collections.abc import Sequence
 from pathlib import Path

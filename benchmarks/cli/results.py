@@ -101,7 +101,7 @@ def verdict(
     files: From = [],
     plugin: Plugin = [],
 ) -> None:
-    """Judge the paper's claims one by one: the effect, its confidence interval, the paper's effect, and the verdict."""
+    """Judge each of the paper's claims: the effect, its confidence interval, the paper's effect, and the verdict."""
     check_choices(style)
     from functools import partial
 
@@ -144,7 +144,7 @@ def export(
 def merge(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of `bench records export`.")],
 ) -> None:
-    """Add the runs in these files to the results here. Runs that are already here stay unchanged."""
+    """Add the runs in these files to the results directory. Runs that it already has stay unchanged."""
     from benchmarks.runs.exchange import merge_file
 
     for file in files:

@@ -110,7 +110,7 @@ def test_a_recipe_that_extends_itself_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.toml").write_text('extends = "b.toml"\n')
     (tmp_path / "b.toml").write_text('extends = "a.toml"\n')
-    with pytest.raises(UserError, match=r"recipe a\.toml: extends itself, by way of a\.toml and b\.toml"):
+    with pytest.raises(UserError, match=r"recipe a\.toml: extends itself, through a\.toml and b\.toml"):
         resolve("a.toml", "mean")
 
 
