@@ -155,7 +155,7 @@ def cancel(
     from benchmarks.scheduling.submitted import cancel as cancel_jobs
 
     if (what is None) != everything:
-        raise UserError("name what to cancel, or --all; `bench status` lists what was submitted")
+        raise UserError("name an experiment, or use --all; `bench status` lists the submitted ones")
     cancelled = cancel_jobs(what)
     print(f"{len(cancelled)} jobs cancelled")
     for entry in cancelled:

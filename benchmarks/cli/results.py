@@ -57,7 +57,7 @@ def table(
     for name in ("root", "recipe", "change", "quick"):
         if getattr(options, name):
             option = "--set" if name == "change" else f"--{name}"
-            raise UserError(f"{option}: selects experiments of a suite; name the SUITE, or leave the option out")
+            raise UserError(f"{option}: selects experiments of a suite; name the SUITE, or omit the option")
     try:
         _print_finished(options.dataset, protocol, style, feature, files)
     finally:
@@ -121,7 +121,7 @@ def verdict(
     )
     if not judged:
         raise UserError(
-            f"nothing to judge: no finished run of the claims' methods{f' on {dataset}' if dataset else ''}"
+            f"nothing to judge: no finished run of a method that the claims compare{f' on {dataset}' if dataset else ''}"
         )
     print(page(list(grids(judged)), style))
 

@@ -76,9 +76,7 @@ class Settings:
     holdout: float  # share of the TRAINING identities held out for validation
     tuning_trials: int  # trials of `bench tune` that chose some of these settings; 0: not tuned
     metric: Literal["euclidean", "cosine", "xqda"]  # distance at test; xqda is fitted on the training tracklets
-    matcher: (
-        str  # own: the baseline's, if it has one, else feature distances; none: feature distances; or a matcher's name
-    )
+    matcher: str  # own: the baseline's, or else feature distances; none: feature distances; or a matcher's name
 
     def as_dict(self) -> dict[str, Any]:
         """Settings by the names that a user writes: `lambda`, not `lambda_`."""
@@ -218,7 +216,7 @@ def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
         if not choices and (not isinstance(value, hint) or isinstance(value, bool)):
             raise UserError(f"{source}: {key} takes {_WORDS[hint]}, not {value!r}")
         if value == "":
-            raise UserError(f"{source}: {key} is empty; give a value, or leave it out")
+            raise UserError(f"{source}: {key} is empty; give a value, or omit it")
         if key == "matcher" and value not in (matchers := [*NO_MATCHER, *MATCHERS.names()]):
             raise UserError(f"{source}: no matcher {value!r}; {nearest(value, matchers)}")
         low, high = RANGES.get(key, (-float("inf"), float("inf")))

@@ -118,7 +118,7 @@ def test_external_features_are_checked(bench, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"feature": np.zeros((0, 2)), "pid": [], "camid": [], "tracklet": []}, "g.npz: holds no row"),
+        ({"feature": np.zeros((0, 2)), "pid": [], "camid": [], "tracklet": []}, "g.npz: has no rows"),
         ({"pid": [1.0, 2.5]}, "g.npz: pid must be whole numbers, and row 1 has 2.5"),
         ({"pid": [np.nan, 2.0]}, "g.npz: pid must be whole numbers, and row 0 has nan"),
         ({"camid": ["left", "right"]}, "g.npz: camid must be whole numbers"),

@@ -172,7 +172,7 @@ def test_other_folder_is_refused(bench, finish, tmp_path):
     finish()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
-    assert "holds something else" in bench("report", "--to", tmp_path / "mine").err
+    assert "contains something other" in bench("report", "--to", tmp_path / "mine").err
     assert [file.name for file in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
 

@@ -72,4 +72,4 @@ def test_without_a_gpu_the_command_says_so(capsys, monkeypatch):
     with pytest.raises(SystemExit) as end:
         gpu.main([])
     assert end.value.code == 2
-    assert "no GPU is at hand; --tiny" in capsys.readouterr().err
+    assert "no GPU is available; --tiny" in capsys.readouterr().err
