@@ -73,7 +73,7 @@ def test_unknown_split_is_refused(root):
         load("prid2011", split=10, root=root)
 
 
-def test_damaged_index_is_made_again(root):
+def test_damaged_index_is_rebuilt(root):
     before = load("prid2011", root=root)
     (index,) = (cache_dir() / "index").glob(
         f"prid2011-0-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}-*.parquet"

@@ -270,7 +270,7 @@ def test_sorting_filters_and_keyboard(site, browse):
     assert browser.title.startswith("Tables")
 
 
-def test_everything_is_there_without_javascript(site, browse):
+def test_report_works_without_javascript(site, browse):
     browser = browse(javascript=False)
     browser.get((site / "runs.html").as_uri())
     assert browser.find_elements("css selector", "th button") == []  # so the script did not run

@@ -148,7 +148,7 @@ def test_ties_are_both_bold(whole):
     assert {row for row, column in grid.bold if grid.head[column] == "R1"} == set(range(len(grid.rows)))
 
 
-def test_what_is_changed_from_the_recipe_stands_below_the_table(whole):
+def test_changes_are_noted(whole):
     assert "changed from the recipe: lr=0.002" in whole(Choice(("mars",), seeds=1, changes=("lr=0.002",))).notes
     assert not any("changed" in note for note in whole(Choice(("mars",), seeds=1)).notes)
 
