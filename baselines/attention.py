@@ -1,4 +1,4 @@
-"""`attention`: frames weighted by a temporal attention, after Gao and Nevatia (2018)."""
+"""`attention`: frames weighted by temporal attention, after Gao and Nevatia (2018)."""
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ from .interface.registry import register
 
 @register("attention")
 class Attention(Baseline):
-    """Frames weighted by a temporal attention that sees the neighbouring frames, after Gao and Nevatia (2018).
+    """Frames weighted by temporal attention over neighbouring frames, after Gao and Nevatia (2018).
 
     A frame's score is a linear reduction of its embedding, then a convolution of width 3 over time; its weight is the
     exponential of the score, which normalised over the clip is the softmax. Weights start equal.

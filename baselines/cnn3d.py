@@ -1,4 +1,4 @@
-"""`cnn3d`: a two-dimensional backbone inflated in time, or a video network of torchvision's."""
+"""`cnn3d`: a two-dimensional backbone inflated in time, or a video network of torchvision."""
 
 from afa import VideoFeatures, disentangle
 
@@ -15,9 +15,9 @@ FULL_SIZE = 3
 
 @register("cnn3d")
 class Cnn3d(Baseline):
-    """The backbone with a kernel over time in each block and no stride in time, so that T time steps come out.
+    """The backbone with a kernel over time in each block and no stride in time, so that the output keeps all T time steps.
 
-    Over `r3d18` and `r2plus1d18` it is the video network as torchvision has it, likewise without a stride in time.
+    With `r3d18` or `r2plus1d18` it is torchvision's video network, likewise without a stride in time.
     """
 
     takes_video = True

@@ -1,4 +1,4 @@
-"""`lstm`, `gru`, `rnn`: frame embeddings through a recurrent layer, its outputs averaged over time (McLaughlin et al., 2016)."""
+"""`lstm`, `gru`, `rnn`: a recurrent layer over frame embeddings, outputs averaged over time (McLaughlin et al., 2016)."""
 
 from typing import ClassVar
 
@@ -54,20 +54,20 @@ def change(frames: Tensor) -> Tensor:
 
 @register("lstm")
 class Lstm(_Recurrent, Baseline):
-    """The changes of frame embeddings through an LSTM; its outputs and the embeddings averaged over time."""
+    """An LSTM over the changes of frame embeddings; its outputs and the embeddings are averaged over time."""
 
     layer = nn.LSTM
 
 
 @register("gru")
 class Gru(_Recurrent, Baseline):
-    """The changes of frame embeddings through a gated recurrent unit; its outputs and the embeddings averaged over time."""
+    """A gated recurrent unit over the changes of frame embeddings; its outputs and the embeddings are averaged over time."""
 
     layer = nn.GRU
 
 
 @register("rnn")
 class Rnn(_Recurrent, Baseline):
-    """The changes of frame embeddings through a plain recurrent layer; its outputs and the embeddings averaged over time."""
+    """A plain recurrent layer over the changes of frame embeddings; its outputs and the embeddings are averaged over time."""
 
     layer = nn.RNN

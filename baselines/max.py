@@ -1,4 +1,4 @@
-"""`max`: temporal maximum pooling."""
+"""`max`: temporal max pooling."""
 
 from torch import Tensor
 
@@ -10,7 +10,7 @@ from .interface.registry import register
 
 @register("max")
 class Max(Baseline):
-    """Temporal maximum: each channel's strongest response over all frames of a tracklet, as MARS's own code pools."""
+    """Temporal max pooling: each channel's strongest response over all frames of a tracklet, as in MARS's own code."""
 
     def forward(self, clips: Clips) -> VideoFeatures:
         frames = self.embed(clips.frames)

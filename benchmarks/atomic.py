@@ -63,7 +63,7 @@ def reading_derived_file(file: Path) -> Iterator[None]:
     except PermissionError:
         raise
     except (OSError, ValueError) as error:
-        raise UserError(f"{file}: missing or damaged ({error}); delete {file.parent}, and make it again") from error
+        raise UserError(f"{file}: missing or damaged ({error}); delete {file.parent} and create it again") from error
 
 
 def leftovers(folder: Path) -> list[Path]:

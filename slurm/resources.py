@@ -94,7 +94,7 @@ class Resources:
         days, hours, minutes, seconds, minutes_alone = (int(part or 0) for part in matched.groups())
         limit = minutes_alone or (days * 24 + hours) * 60 + minutes + (seconds + 59) // 60
         if not limit:
-            raise JobError(f"--time {self.time}: a job needs a limit; give at most the partition's")
+            raise JobError(f"--time {self.time}: a job needs a time limit; give at most that of the partition")
         return limit
 
     def parameters(self, name: str, folder: Path, after: Sequence[str] = ()) -> dict[str, Any]:

@@ -18,7 +18,7 @@ PROJECTION = re.compile(r".*\.conv\.[12]|blocks\.0\.0")  # of each inverted resi
 
 @register("mobilenet_v2")
 class MobileNet(Backbone):
-    """A light trunk, 1,280 channels; on a CPU it trains at 128x64."""
+    """A light backbone, 1,280 channels; small enough to train on a CPU at 128x64."""
 
     def __init__(self, network: Any) -> None:
         blocks = list(network.features)

@@ -17,7 +17,7 @@ WEIGHTS = {"resnet50": "ResNet50_Weights.IMAGENET1K_V1", "resnet18": "ResNet18_W
 
 @register("resnet50", "resnet18")
 class ResNet(Backbone):
-    """`resnet50`: the paper's trunk, 2,048 channels. `resnet18`: a smaller one, 512 channels.
+    """`resnet50`: the paper's backbone, 2,048 channels. `resnet18`: a smaller one, 512 channels.
 
     The last stage has stride 1 (section 3.3), so that the map keeps its resolution, or 2 as ImageNet networks have it.
     """

@@ -18,7 +18,7 @@ TORCHVISION_NAMES = {"r3d18": "r3d_18", "r2plus1d18": "r2plus1d_18"}
 
 @register("r3d18", "r2plus1d18")
 class VideoResNet(Backbone):
-    """`r3d18`: 3-D convolutions, 512 channels, for cnn3d. `r2plus1d18`: factorised in space and time, for cnn3d.
+    """`r3d18`: 3-D convolutions, 512 channels, for cnn3d. `r2plus1d18`: convolutions factorised into space and time, for cnn3d.
 
     Without a stride in time, so that T time steps come out, and with a last stage of stride 1 as the image networks have it.
     """

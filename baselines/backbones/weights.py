@@ -30,12 +30,12 @@ def torchvision_file(weights: str, download: bool) -> Path:
             enum.get_state_dict(progress=True, check_hash=True)
         except Exception as error:
             raise UserError(
-                f"weights: {file} is not there and cannot be downloaded ({error}); put {file.name} there, "
+                f"weights: {file} is missing and cannot be downloaded ({error}); put {file.name} there, "
                 "or use --weights FILE, or --weights none"
             ) from error
     expected = file.stem.rsplit("-", 1)[-1]
     if not file_digest(file).startswith(expected):
-        raise UserError(f"weights: {file} does not have the checksum in its name; delete it and fetch it again")
+        raise UserError(f"weights: {file} does not match the checksum in its name; delete it and download it again")
     return file
 
 

@@ -29,7 +29,7 @@ class FrameStack(NamedTuple):
 
 @register("nearest-frames")
 class NearestFrames(Matcher):
-    """The Euclidean distance of the two nearest frames."""
+    """The Euclidean distance between the two nearest frames."""
 
     k: ClassVar[int] = 1  # frame pairs whose distances are averaged
 

@@ -1,4 +1,4 @@
-"""The `bench` command. This file holds the program and what becomes of its errors; the verbs are in
+"""The `bench` command. This file holds the program and how its errors are reported; the verbs are in
 
 run: run, eval, score, features         tune: tune
 results: show, table, verdict, records  figures: figure, gallery, report
@@ -28,7 +28,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    epilog="An error that you can fix is one line, with exit status 2; add --debug to any command for the traceback. "
+    epilog="An error that you can fix is reported in one line, with exit status 2; add --debug to any command for the traceback. "
     "Environment variables: BENCH_DATA, the folder of the data sets; BENCH_CACHE, the folder of files derived from them; "
     "BENCH_RESULTS, the folder of the runs (default: results/runs).",
 )

@@ -1,4 +1,4 @@
-"""Verbs on data sets: stats, verify, pack, import, export."""
+"""Verbs for data sets: stats, verify, pack, import, export."""
 
 import shlex
 from pathlib import Path
@@ -79,11 +79,11 @@ def import_video(
     name: Annotated[str, typer.Option(help="The name of the new data set.")],
     tracklet_frames: Annotated[int, typer.Option(help="The number of frames in a tracklet.")] = 30,
     train_share: Annotated[
-        float, typer.Option(help="The share of the identities that are used for training, from 0 to 1.")
+        float, typer.Option(help="The share of the identities to use for training, from 0 to 1.")
     ] = 0.5,
-    margin: Annotated[float, typer.Option(help="Enlarge each box on every side by this share of its size.")] = 0.0,
+    margin: Annotated[float, typer.Option(help="Extend each box on every side by this share of its size.")] = 0.0,
 ) -> None:
-    """Make a data set from your own video: cut each track into tracklets. Each track counts as a camera of its own."""
+    """Make a data set from your own video: cut each track into tracklets. Each track counts as a separate camera."""
     first_line(name)
     from benchmarks.data import imported_folder
     from benchmarks.data.import_video import import_video as cut
@@ -115,7 +115,7 @@ def export_layout(
     root: Root = None,
     plugin: Plugin = [],
 ) -> None:
-    """Write a data set with the folders, file names and index files of another one, for code that reads that one."""
+    """Write a data set with the folders, file names and index files of another data set, for code that reads that one."""
     first_line(f"{dataset} as {layout}")
     from benchmarks.data.export_layouts import export
     from benchmarks.data.loading import load

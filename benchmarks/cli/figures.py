@@ -45,7 +45,7 @@ def figure(
     if name not in known:
         raise UserError(f"no figure {name!r}; choose {', '.join(known)}")
     if to.suffix and to.suffix[1:] not in SUFFIXES and not to.is_dir():
-        raise UserError(f"--to {to}: end it in .{', .'.join(SUFFIXES)}, or name a folder")
+        raise UserError(f"--to {to}: use the suffix .{', .'.join(SUFFIXES)}, or name a folder")
     for written in save(known[name](find_runs(runs, [dataset] if dataset else [], file)), to):
         print(written)
 
@@ -53,7 +53,7 @@ def figure(
 @verbs.command()
 def gallery(
     run: Run,
-    queries: Annotated[int, typer.Option(min=1, help="The number of queries, the worst first.")] = 10,
+    queries: Annotated[int, typer.Option(min=1, help="The number of queries to show, worst first.")] = 10,
     query: Annotated[
         list[str], typer.Option(help="Show this query instead, by the name of its tracklet. Can be repeated.")
     ] = [],
@@ -88,7 +88,7 @@ def report(
 
     if (to.exists() and not to.is_dir()) or (to.is_dir() and any(to.iterdir()) and not (to / "report.css").exists()):
         raise UserError(
-            f"--to {to}: holds something else than a report; name a new folder, or that of an earlier report"
+            f"--to {to}: contains something other than a report; name a new folder, or that of an earlier report"
         )
     runs = find_runs(files=file)
     digests = None if file else available_digests([run.record for run in runs])

@@ -18,13 +18,13 @@ verbs = typer.Typer()
 METHODS = {
     "BASELINE": "triplet and cross-entropy loss on the pooled feature",
     "BASELINE+afa": "the paper's objective, Eq. 6: noise on the motion",
-    "BASELINE+afa-motion": "the opposite, of section 4.3: noise on the coherence",
+    "BASELINE+afa-motion": "the opposite objective of section 4.3: noise on the coherence",
 }
 
 
 @verbs.command("list")
 def list_names(plugin: Plugin = []) -> None:
-    """List the baselines, backbones, matchers, methods, data sets, recipes, settings and protocols, with one line about each."""
+    """List the baselines, backbones, matchers, methods, data sets, recipes, settings and protocols, one per line."""
     from benchmarks.evaluation.protocols import PROTOCOLS
     from benchmarks.experiments.settings import meanings, recipe_summaries
 
@@ -52,11 +52,11 @@ def doctor(
         bool,
         typer.Option(
             "--controls",
-            help="Also train three methods on data with a known result (minutes on two cores), and check all such runs.",
+            help="Also train three methods on data with a known result (minutes on two cores), and check all runs on it.",
         ),
     ] = False,
 ) -> None:
-    """Check weights, data, folders, threads and GPU, and say what to do about what is missing.
+    """Check weights, data, folders, threads and GPU, and say how to fix what is missing.
 
     The exit status is 1 if something necessary is missing.
     """
@@ -83,12 +83,14 @@ def _print_controls() -> bool:
     print_tables(check.records)
     if check.incomplete:
         names = ", ".join(check.incomplete)
-        print(f"\nnot all run here, of: {names} (`bench suite run controls` runs them; `bench verdict` needs them)")
+        print(
+            f"\ncontrols not run, or not all of them: {names} (`bench suite run controls` runs them; `bench verdict` needs them)"
+        )
     print(
         "\n" + "\n".join(f"CONTROL FAILED: {line}" for line in check.failures) if check.failures else "\nok    controls"
     )
     if check.failures:
-        print("Comparisons of methods made here mean nothing until this is explained.")
+        print("Comparisons of methods on this machine mean nothing until this is explained.")
     return not check.failures
 
 
@@ -107,7 +109,7 @@ def speed(
         typer.Option("--gpu", metavar="FILE", help="Show this record of `python -m benchmarks.speed.gpu` instead."),
     ] = None,
 ) -> None:
-    """Show what `make speed` measured: each step beside its limit, measured in the same run, and whether it meets its target."""
+    """Show what `make speed` measured: each step, its limit in the same run, and whether it meets its target."""
     check_choices(style)
     if on_gpu is not None:
         from benchmarks.reporting import gpu

@@ -1,4 +1,4 @@
-"""Verbs on jobs of a cluster: submit, retry, status, logs, cancel, clean."""
+"""Verbs for jobs on a cluster: submit, retry, status, logs, cancel, clean."""
 
 import shlex
 import time
@@ -146,7 +146,7 @@ def cancel(
     what: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN]", help="The title or name of an experiment, or a part that only one has, or a job id."
+            metavar="[RUN]", help="The title or name of an experiment, or a part that is unique to it, or a job id."
         ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Cancel all jobs that were submitted here.")] = False,
@@ -155,7 +155,7 @@ def cancel(
     from benchmarks.scheduling.submitted import cancel as cancel_jobs
 
     if (what is None) != everything:
-        raise UserError("name what to cancel, or --all; `bench status` lists what was submitted")
+        raise UserError("name an experiment, or use --all; `bench status` lists the submitted ones")
     cancelled = cancel_jobs(what)
     print(f"{len(cancelled)} jobs cancelled")
     for entry in cancelled:

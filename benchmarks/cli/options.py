@@ -34,7 +34,9 @@ def _check_protocol(name: str | None) -> str | None:
 
 Run = Annotated[
     str,
-    typer.Argument(metavar="RUN", help="The name of a run, or the beginning or end of it, or the path of its folder."),
+    typer.Argument(
+        metavar="RUN", help="The name of a run, the beginning or end of its name, or the path of its folder."
+    ),
 ]
 DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="A name from `bench list`.")]
 SuiteArgument = Annotated[str, typer.Argument(metavar="SUITE", help="A name from `bench suite list`.")]
@@ -71,7 +73,7 @@ From = Annotated[
     list[Path],
     typer.Option(
         "--from",
-        help="Read the runs from this file of `bench records export`, not from the results here. Can be repeated.",
+        help="Read the runs from this file of `bench records export`, not from the results directory. Can be repeated.",
     ),
 ]
 
@@ -83,7 +85,7 @@ class SuiteOptions(NamedTuple):
         list[str],
         typer.Option("--dataset", help="A data set to use instead of the suite's own. Repeat it for several."),
     ] = []
-    seeds: Annotated[int, typer.Option(min=1, help="The number of seeds; they are counted from 0.")] = 3
+    seeds: Annotated[int, typer.Option(min=1, help="The number of seeds, counted from 0.")] = 3
     quick: Annotated[
         bool, typer.Option("--quick", help="Use the recipe `small` and 12 epochs: less than a minute per run.")
     ] = False

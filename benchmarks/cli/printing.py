@@ -1,4 +1,4 @@
-"""Printing of tables, as several verbs need it."""
+"""Print tables, for several verbs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,7 +48,7 @@ def print_tables(
     check_choices(style, feature)
     made = tables(list(records), protocol, available_digests(records) if check_current else None, feature)
     if not made:
-        raise UserError(f"--protocol {protocol}: none of the runs has it")
+        raise UserError(f"--protocol {protocol}: no run was evaluated under it")
     print(page(made, style))
 
 

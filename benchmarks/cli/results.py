@@ -57,7 +57,7 @@ def table(
     for name in ("root", "recipe", "change", "quick"):
         if getattr(options, name):
             option = "--set" if name == "change" else f"--{name}"
-            raise UserError(f"{option}: selects experiments of a suite; name the SUITE, or leave the option out")
+            raise UserError(f"{option}: selects experiments of a suite; name the SUITE, or omit the option")
     try:
         _print_finished(options.dataset, protocol, style, feature, files)
     finally:
@@ -101,7 +101,7 @@ def verdict(
     files: From = [],
     plugin: Plugin = [],
 ) -> None:
-    """Judge the paper's claims one by one: the effect, its confidence interval, the paper's effect, and the verdict."""
+    """Judge each of the paper's claims: the effect, its confidence interval, the paper's effect, and the verdict."""
     check_choices(style)
     from functools import partial
 
@@ -121,7 +121,7 @@ def verdict(
     )
     if not judged:
         raise UserError(
-            f"nothing to judge: no finished run of the claims' methods{f' on {dataset}' if dataset else ''}"
+            f"nothing to judge: no finished run of a method that the claims compare{f' on {dataset}' if dataset else ''}"
         )
     print(page(list(grids(judged)), style))
 
@@ -144,7 +144,7 @@ def export(
 def merge(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of `bench records export`.")],
 ) -> None:
-    """Add the runs in these files to the results here. Runs that are already here stay unchanged."""
+    """Add the runs in these files to the results directory. Runs that it already has stay unchanged."""
     from benchmarks.runs.exchange import merge_file
 
     for file in files:

@@ -29,16 +29,16 @@ def run(
         int | None, typer.Option(help="Short for --set epochs=NUMBER. 0 evaluates the model without training it.")
     ] = None,
     precision: Annotated[str | None, typer.Option(help="float32, or bf16 if the machine supports it.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The seed of weights, batches and augmentation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The seed for weights, batches and augmentation.")] = 0,
     split: Split = 0,
     test: Annotated[
         str | None,
-        typer.Option(help="After the training, evaluate the model on this other data set, as `bench eval` does."),
+        typer.Option(help="After training, evaluate the model on this other data set, as `bench eval` does."),
     ] = None,
     root: Root = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run again, even if the run has finished.")] = False,
     workers: Workers = None,
-    checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Minutes between two checkpoints.")] = 10.0,
+    checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Minutes between checkpoints.")] = 10.0,
     plugin: Plugin = [],
 ) -> None:
     """Train and evaluate one experiment. If it has already finished, show its result."""
@@ -87,14 +87,12 @@ def score(
     query: Annotated[
         Path, typer.Option(help="The query features: an npz or parquet file with feature, pid, camid and tracklet.")
     ],
-    gallery: Annotated[Path, typer.Option(help="The gallery features, in the same form.")],
-    method: Annotated[
-        str, typer.Option(help="The method's name in tables, where it is marked as external.")
-    ] = "theirs",
+    gallery: Annotated[Path, typer.Option(help="The gallery features, in the same format.")],
+    method: Annotated[str, typer.Option(help="The method's name in tables, which mark it as external.")] = "theirs",
     dataset: Annotated[str, typer.Option(help="The data set's name in tables.")] = "external",
     metric: Annotated[str, typer.Option(help="The distance: euclidean or cosine.")] = "euclidean",
 ) -> None:
-    """Evaluate features that other code computed, and keep the result like that of a run."""
+    """Evaluate features that other code computed, and store the result as a run."""
     first_line(f"{method} on {dataset}")
     from benchmarks.runs.external_features import score_files
 

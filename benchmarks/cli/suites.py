@@ -1,4 +1,4 @@
-"""Verbs on suites: plan, suite list, suite show, suite run, suite export."""
+"""Verbs for suites: plan, suite list, suite show, suite run, suite export."""
 
 import shlex
 import sys
@@ -22,7 +22,7 @@ suite_verbs = typer.Typer(
 
 @suite_verbs.command("list")
 def list_suites(plugin: Plugin = []) -> None:
-    """List the suites, with one line about each."""
+    """List the suites, with a one-line summary of each."""
     for name, entry in sorted(SUITES.entries.items()):
         print(f"{name:<12} {entry.summary}")
 

@@ -15,7 +15,7 @@ verbs = typer.Typer()
 def tune(
     method: Annotated[
         list[str],
-        typer.Option(help="BASELINE, BASELINE+afa or BASELINE+afa-motion. Repeat it to tune several, one by one."),
+        typer.Option(help="BASELINE, BASELINE+afa or BASELINE+afa-motion. Repeat it to tune several methods in turn."),
     ],
     dataset: Dataset,
     trials: Annotated[
@@ -23,7 +23,7 @@ def tune(
     ],
     recipe: Recipe = None,
     change: Change = [],
-    seed: Annotated[int, typer.Option(min=0, help="The seed of the runs and of the search.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The seed for the runs and for the search.")] = 0,
     split: Split = 0,
     root: Root = None,
     to: Annotated[

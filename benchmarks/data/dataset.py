@@ -182,7 +182,7 @@ def read_matlab(file: Path, variable: str) -> np.ndarray:
     try:
         return loadmat(content)[variable].astype(np.int64)
     except KeyError:
-        raise UserError(f"{file}: holds no variable {variable!r}; take the file of the original archive") from None
+        raise UserError(f"{file}: has no variable {variable!r}; take the file from the original archive") from None
     except Exception as error:  # damaged files fail in a dozen ways, from zlib to struct
         raise UserError(f"{file}: not a readable MATLAB file ({error}); take it from the original archive") from error
 

@@ -50,7 +50,7 @@ def export(loaded: LoadedDataset, layout: str, to: Path, progress: Progress = no
         try:
             copies = LAYOUTS[layout](loaded.table, half)
         except UserError as error:
-            raise UserError(f"--layout {layout}: {loaded.name} does not fit: {error}; choose another layout") from error
+            raise UserError(f"--layout {layout}: cannot hold {loaded.name}: {error}; choose another layout") from error
         for done, (path, frame) in enumerate(copies, 1):
             file = half / path
             file.parent.mkdir(parents=True, exist_ok=True)

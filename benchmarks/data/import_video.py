@@ -83,7 +83,7 @@ def import_video(
     boxes, people = read_tracks(tracks), read_identities(identities)
     named = boxes[boxes.track.isin(list(people))]
     if named.empty:
-        raise UserError(f"{identities}: names none of the {boxes.track.nunique()} tracks in {tracks}")
+        raise UserError(f"{identities}: lists none of the {boxes.track.nunique()} tracks in {tracks}")
     visible = _clip(named, *_size(video), margin)
     plan = _cut_into_tracklets(visible.assign(pid=visible.track.map(people)), tracklet_frames, train_share)
     rows = [(*key, list(part.frame_name)) for key, part in plan.groupby(["subset", "pid", "track", "tracklet"])]
@@ -142,7 +142,7 @@ def read_tracks(file: Path) -> pd.DataFrame:
         if rest != [0]:
             rows.append((frame, track, left, top, width, height))
     if not rows:
-        raise UserError(f"{file}: holds no boxes")
+        raise UserError(f"{file}: has no boxes")
     boxes = pd.DataFrame(rows, columns=pd.Index(["frame", "track", "left", "top", "width", "height"]))
     return boxes.astype({"frame": "int64", "track": "int64"})
 
@@ -163,7 +163,7 @@ def read_identities(file: Path) -> dict[int, int]:
         except (TypeError, ValueError):
             raise UserError(f"{file}, line {reader.line_num}: expected two whole numbers") from None
         if person < 0:
-            raise UserError(f"{file}, line {reader.line_num}: identity {person}; identities count from 0")
+            raise UserError(f"{file}, line {reader.line_num}: identity {person}; identities are numbered from 0")
         if people.setdefault(track, person) != person:
             raise UserError(
                 f"{file}, line {reader.line_num}: track {track} is person {people[track]} in an earlier line"

@@ -161,10 +161,10 @@ def load(
     """
     dataset = find_dataset(name)
     if not 0 <= split < dataset.splits:
-        raise UserError(f"--split {split}: {name} has the splits 0 to {dataset.splits - 1}")
+        raise UserError(f"--split {split}: {name} has splits 0 to {dataset.splits - 1}")
     if isinstance(dataset, PackedDataset):
         if root is not None:
-            raise UserError(f"--root {root}: {name} is drawn or imported, and lies in BENCH_CACHE; leave --root out")
+            raise UserError(f"--root {root}: {name} is drawn or imported and stored in BENCH_CACHE; omit --root")
         dataset.make(progress)
         folder = dataset.cache_folder
         table = dataset.read(folder, split)  # checked when it was written
@@ -184,7 +184,7 @@ def pack(name: str, root: Path | None = None, progress: Progress = no_progress) 
     """
     dataset = find_dataset(name)
     if isinstance(dataset, PackedDataset):
-        raise UserError(f"{name} is drawn or imported, and already packed")
+        raise UserError(f"{name} is drawn or imported and already packed")
     splits = [load(name, split, root, progress, fresh=True) for split in range(dataset.splits)]
     frames = {loaded.digest: [frame for frames in loaded.table.frames for frame in frames] for loaded in splits}
     return packing.write_pack_folder(name, frames, FolderStore(splits[0].root), progress)
@@ -246,7 +246,7 @@ def _read_indexed(
     except (ValueError, TypeError, IndexError, KeyError) as error:  # from files with unexpected contents
         if plugin_at_fault(error):
             raise
-        raise UserError(f"{root}: the index files are not as the original unpacks them ({error})") from error
+        raise UserError(f"{root}: the index files differ from those of the original archive ({error})") from error
     names = [frame for frames in table.frames for frame in frames]
     digest = tables.digest(table, _frame_sizes(root, names, progress))
     parents = sorted({"", *dataset.tables, *(parent for frame in names for parent in _parents(frame))})

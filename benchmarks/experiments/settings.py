@@ -1,6 +1,6 @@
 """The settings of a run and the recipes that give them values.
 
-A recipe is a TOML file with every setting, or with `extends = "NAME"` and what differs. Copy one from
+A recipe is a TOML file with every setting, or with `extends = "NAME"` and the settings that differ. Copy one from
 recipes/ and name it by `--recipe FILE`; change single settings by `--set key=value`.
 """
 
@@ -25,7 +25,7 @@ RECIPES = Path(__file__).parent / "recipes"
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides a run's numbers beside method, data set, seed and split. Recipes give the values.
+    """The settings that decide a run's numbers, besides method, data set, seed and split. Recipes give the values.
 
     `bench list` shows the comment behind each setting.
     """
@@ -33,64 +33,62 @@ class Settings:
     # model
     backbone: str  # resnet50 (the paper's), resnet18, mobilenet_v2, small (4 layers); video networks: r3d18, r2plus1d18
     weights: str  # none, imagenet, or a safetensors or state-dict file
-    last_stride: int  # of the last stage of a ResNet: 1, or 2 as in ImageNet networks
-    dropout: float  # probability, for baselines that use dropout; -1: the baseline's own
-    neck: Literal["bn", "none"]  # batch normalisation between feature and classifier, or nothing
+    last_stride: int  # stride of the last stage of a ResNet: 1, or 2 as in ImageNet networks
+    dropout: float  # dropout probability, for baselines that use dropout; -1: the baseline's default
+    neck: Literal["bn", "none"]  # batch normalisation between feature and classifier, or none
     # input
-    height: int  # of the frames, in pixels
-    width: int  # of the frames, in pixels
+    height: int  # height of the frames, in pixels
+    width: int  # width of the frames, in pixels
     flip: float  # probability of mirroring a clip
     erase: float  # probability of erasing one region in all frames of a clip
-    crop: float  # probability of enlarging a clip by an eighth and cropping it at a random place
+    crop: float  # probability of enlarging a clip by an eighth and cropping it at a random position
     # clips
     clip_frames: int  # T, frames per clip
-    sampling: Literal["restricted", "consecutive", "even"]  # restricted: one random frame from each of T equal parts
+    sampling: Literal["restricted", "consecutive", "even"]  # restricted: one random frame from each of T equal segments
     spacing: int  # step between consecutive frames
-    shuffle: Literal["none", "train", "test", "both"]  # a control: frames in random order
-    test_chunk: int  # at test, frames per chunk at most; all frames count
-    test_frames: int  # frames tested per tracklet, the first of each of so many equal parts; 0: all
+    shuffle: Literal["none", "train", "test", "both"]  # a control: where frames come in random order
+    test_chunk: int  # maximum frames per chunk at test; all frames count
+    test_frames: int  # frames per tracklet at test: the first of each of this many equal segments; 0: all frames
     # batches
-    identities: int  # P, of a batch of P x K clips
-    clips: int  # K, clips per identity
+    identities: int  # P, identities per batch of P x K clips
+    clips: int  # K, clips per identity in a batch
     # optimisation
-    epochs: int  # an epoch takes every identity once
+    epochs: int  # number of epochs; an epoch takes every identity once
     lr: float  # learning rate of Adam
     weight_decay: float  # L2, on all parameters
     lr_step: int  # epochs between steps of the learning rate
     lr_gamma: float  # factor of each step of the learning rate
-    precision: Literal["float32", "bf16"]  # of the forward pass; losses and distances are float32
+    precision: Literal["float32", "bf16"]  # precision of the forward pass; losses and distances are float32
     flow: Literal["dis", "raft"]  # optical flow: OpenCV's dense inverse search, or torchvision's RAFT
     flow_weights: str  # none, or a file with RAFT's weights: safetensors or a state dict
-    threads: int  # of the CPU; they change the bits of a result
-    statistics_shares: int  # 1: batch statistics of the whole batch; N: of the share of each of N processes
-    # the parts of the method; its name sets the first two and may set the others to 0
-    classification: Literal[
-        "pooled", "consensus", "frames", "none"
-    ]  # cross-entropy on the coherence, Eq. 7-9, or per frame
-    target: Literal["coherence", "motion"]  # the part that is distilled; noise scales the other one
+    threads: int  # CPU threads; their number changes the last bits of a result
+    statistics_shares: int  # batch statistics over 1: the whole batch; N: each of the shares of N processes
+    # parts of the method; its name sets the first two and may set the others to 0
+    classification: Literal["pooled", "consensus", "frames", "none"]  # cross-entropy: on coherence, Eq. 7-9, per frame
+    target: Literal["coherence", "motion"]  # the part to distil; noise scales the other part
     sigma: float  # standard deviation of the noise, Eq. 4; 0: no augmentation
     lambda_: float  # weight of the coherence constraint, Eq. 11
-    granularity: Literal["batch", "clip", "frame"]  # one factor of noise for each of these
-    coherence_norm: Literal["l2", "mse"]  # reading of Eq. 11; mse is about 1,200 times smaller
-    margin: float  # of the triplet loss as a hinge; 0: the paper's soft margin
-    label_smoothing: float  # of the cross-entropy: share of the target spread over all identities
+    granularity: Literal["batch", "clip", "frame"]  # draw one noise factor for each of these
+    coherence_norm: Literal["l2", "mse"]  # norm in Eq. 11; mse is about 1,200 times smaller
+    margin: float  # margin of the triplet hinge loss; 0: the paper's soft margin
+    label_smoothing: float  # share of the cross-entropy target that is spread over all identities
     # validation and evaluation
     holdout: float  # share of the TRAINING identities held out for validation
     tuning_trials: int  # trials of `bench tune` that chose some of these settings; 0: not tuned
-    metric: Literal["euclidean", "cosine", "xqda"]  # of the distances at test; xqda is fitted on the training tracklets
-    matcher: str  # own: the baseline's where it has one, else distances of features; none: features; or a name below
+    metric: Literal["euclidean", "cosine", "xqda"]  # distance at test; xqda is fitted on the training tracklets
+    matcher: str  # own: the baseline's, or else feature distances; none: feature distances; or a matcher's name
 
     def as_dict(self) -> dict[str, Any]:
         """Settings by the names that a user writes: `lambda`, not `lambda_`."""
         return {field.name.rstrip("_"): getattr(self, field.name) for field in fields(self)}
 
     def recorded(self) -> dict[str, Any]:
-        """As a record has them: files by their names alone, for their digests stand beside the settings."""
+        """The settings as a record stores them: files by name only, because the record has their digests."""
         return {**self.as_dict(), **{key: Path(getattr(self, key)).name for key in FILES}}
 
 
 FILES = ("weights", "flow_weights")
-NO_MATCHER = ("own", "none")  # values of `matcher` beside the registered names
+NO_MATCHER = ("own", "none")  # values of `matcher` that are not registered names
 
 KEYS = tuple(field.name.rstrip("_") for field in fields(Settings))
 TYPES = {key.rstrip("_"): hint for key, hint in get_type_hints(Settings).items()}
@@ -108,8 +106,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "holdout": (0, 0.9),
 }
 
-# What `bench tune` searches. lr, clip_frames: by what the recipe's own are multiplied, lr anywhere between; the others: what is
-# tried beside the recipe's own. spacing is drawn where frames are consecutive.
+# What `bench tune` searches. lr, clip_frames: factors of the recipe's value (for lr, any factor between the two); the others:
+# values tried in addition to the recipe's. spacing is searched where frames are consecutive.
 SEARCHED: dict[str, tuple[Any, ...]] = {
     "lr": (0.1, 10.0),
     "clip_frames": (0.5, 2.0),
@@ -119,7 +117,7 @@ SEARCHED: dict[str, tuple[Any, ...]] = {
 
 
 def meanings() -> dict[str, str]:
-    """What each setting is: the values it can have and its comment, as `bench list` shows them."""
+    """The description of each setting for `bench list`: its possible values and its comment."""
     comments = dict(re.findall(r"^    (\w+): .*?  # (.*)$", inspect.getsource(Settings), re.MULTILINE))
     choices = {key: " | ".join(get_args(hint)) for key, hint in TYPES.items()}
     return {
@@ -134,12 +132,12 @@ def recipe_names() -> list[str]:
 
 
 def recipe_summaries() -> dict[str, str]:
-    """The first line of each recipe, which is a comment, by its name."""
+    """By name, the comment in the first line of each recipe."""
     return {name: (RECIPES / f"{name}.toml").read_text().partition("\n")[0].lstrip("# ") for name in recipe_names()}
 
 
 def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
-    """The settings of a run: the recipe's, then what the method's name says, then `--set key=value` in their order.
+    """The settings of a run: the recipe's, then those that the method's name implies, then each `--set key=value` in order.
 
     Args:
         recipe: a name from recipes/, or a TOML file.
@@ -147,7 +145,7 @@ def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
         changes: texts "key=value".
 
     Raises:
-        UserError: unknown recipe, key or value; the message names it and the nearest right one.
+        UserError: unknown recipe, key or value; the message suggests the nearest valid one.
     """
     values = read_recipe(recipe)
     missing = [key for key in KEYS if key not in values]
@@ -164,21 +162,21 @@ def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
 
 
 def changed_from_recipe(recipe: str, method: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Those of a run's settings that are not what its recipe and its method's name say; None if the recipe is not ours."""
+    """The settings of a run that differ from its recipe and its method's name; None if the project has no such recipe."""
     try:
-        said = _said(recipe, method)
+        defaults = _defaults(recipe, method)
     except UserError:
         return None
-    return {key: value for key, value in values.items() if key in said and said[key] != value}
+    return {key: value for key, value in values.items() if key in defaults and defaults[key] != value}
 
 
 @cache
-def _said(recipe: str, method: str) -> dict[str, Any]:
+def _defaults(recipe: str, method: str) -> dict[str, Any]:
     return resolve(recipe, method).as_dict()
 
 
 def change(settings: Settings, values: Mapping[str, Any], source: str) -> Settings:
-    """Settings with `values` put in, checked; `source` begins an error message."""
+    """The settings with `values` changed and checked; error messages begin with `source`."""
     return replace(settings, **check_values(values, source))
 
 
@@ -186,10 +184,12 @@ def from_dict(values: Mapping[str, Any]) -> Settings:
     """The inverse of `Settings.as_dict`, as a record stores it.
 
     Raises:
-        UserError: the record is of a version that did not have all settings.
+        UserError: an earlier version, without some of the settings, wrote the record.
     """
     if lacking := [key for key in KEYS if key not in values]:
-        raise UserError(f"the run is of an earlier version, without {', '.join(lacking)}; run it again with --fresh")
+        raise UserError(
+            f"the run was made by an earlier version without the settings {', '.join(lacking)}; run it again with --fresh"
+        )
     return _settings(values, "record")
 
 
@@ -198,10 +198,10 @@ def _settings(values: Mapping[str, Any], source: str) -> Settings:
 
 
 def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """Values by the names of `Settings`' fields; whole numbers become floats where the setting is one.
+    """Checked values by field name of `Settings`; whole numbers become floats where the setting is a float.
 
     Raises:
-        UserError: an unknown setting, or a wrong type or value; `source` begins the message.
+        UserError: an unknown setting, or a wrong type or value; the message begins with `source`.
     """
     checked = {}
     for key, value in values.items():
@@ -216,7 +216,7 @@ def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
         if not choices and (not isinstance(value, hint) or isinstance(value, bool)):
             raise UserError(f"{source}: {key} takes {_WORDS[hint]}, not {value!r}")
         if value == "":
-            raise UserError(f"{source}: {key} is empty; give a value, or leave it out")
+            raise UserError(f"{source}: {key} is empty; give a value, or omit it")
         if key == "matcher" and value not in (matchers := [*NO_MATCHER, *MATCHERS.names()]):
             raise UserError(f"{source}: no matcher {value!r}; {nearest(value, matchers)}")
         low, high = RANGES.get(key, (-float("inf"), float("inf")))
@@ -230,7 +230,7 @@ _WORDS = {int: "a whole number", float: "a number", str: "a text"}
 
 
 def _parse(text: str) -> Any:
-    """The value of `key=text`: a TOML value where it is one, else the text itself."""
+    """The value of `key=text`: parsed as TOML if possible, else the text itself."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -238,14 +238,14 @@ def _parse(text: str) -> Any:
 
 
 def read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The settings in a recipe, given by its name or as a TOML file, and in those that it extends; not yet checked."""
+    """The settings of a recipe (a name or a TOML file) and of the recipes that it extends, not yet checked."""
     file = Path(recipe)
     if file.suffix != ".toml":
         file = RECIPES / f"{recipe}.toml"
         if not file.exists():
             raise UserError(f"no recipe {recipe!r}; {nearest(recipe, recipe_names())}, or name a .toml file")
     if str(file) in extended_by:
-        raise UserError(f"recipe {file}: extends itself, by way of {' and '.join(extended_by)}")
+        raise UserError(f"recipe {file}: extends itself, through {' and '.join(extended_by)}")
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -261,10 +261,10 @@ def read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any
 
 
 def recipe_for(recipe: str, method: str) -> str:
-    """The recipe of a method, where `recipe` is no recipe's name and a folder with METHOD.toml of each.
+    """The recipe for a method: `recipe` itself, or its file METHOD.toml if it is a folder.
 
     Raises:
-        UserError: the folder has none of the method.
+        UserError: the folder has no file for the method.
     """
     if recipe in recipe_names() or not Path(recipe).is_dir():
         return recipe
@@ -275,12 +275,12 @@ def recipe_for(recipe: str, method: str) -> str:
 
 
 def recipe_label(recipe: str, settings: Settings) -> str:
-    """What tables call a recipe: its name, or its file's. One that was searched for is a method's own, and they say so."""
+    """The name of a recipe in tables: its own or its file's. Tuned recipes, which differ by method, share one label."""
     if settings.tuning_trials:
         return f"tuned by {settings.tuning_trials} trials"
     return Path(recipe).stem if recipe.endswith(".toml") else recipe
 
 
 def flattened(recipe: str) -> str:
-    """A recipe with what it extends, as the text of one TOML file."""
+    """A recipe, including the recipes it extends, as the text of one TOML file."""
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in read_recipe(recipe).items())

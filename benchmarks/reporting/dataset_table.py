@@ -33,7 +33,7 @@ def dataset_grids(suite: Suite, choice: Choice, root: Path | None = None) -> lis
         rows = [[what, *(_number(column.get(what)) for column in columns)] for what in COUNTS]
         notes = [f"data set absent: {reason}"] if table is None else list(dataset.notes(table))
         if any("" in row[2:] for row in rows):
-            notes.append("empty beside what is counted: the paper prints none, or none was published")
+            notes.append("empty cells: the paper prints no number, or none was published")
         made.append(Grid(name, ("", "counted", "paper", "published"), rows, notes))
     return made
 

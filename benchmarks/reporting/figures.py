@@ -1,4 +1,4 @@
-"""What a figure shows, as numbers: lines, bands and texts from finished runs. `drawing` draws it.
+"""The data of a figure: lines, bands and texts from finished runs. `drawing` draws them.
 
 Nothing here imports matplotlib, and nothing in `drawing` reads a run.
 """
@@ -20,9 +20,9 @@ from .query_results import TEST_TO_TRAIN, fraction_matrix, query_matrix, repetit
 from .table import tables
 
 RANKS = 20  # of a CMC curve
-MOST_LINES = 7  # in a panel; more cannot be told apart
+MOST_LINES = 7  # per panel; more cannot be told apart
 NOT_A_TERM = {"epoch", "iteration", "lr", "means_of"}
-LEVEL = "95% interval; of one run for other people and the same weights, of several for other seeds or splits too"
+LEVEL = "95% interval: for one run, over other people; for several, also over other seeds or splits"
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,13 @@ class Figure:
 
 
 def cmc(runs: Sequence[FinishedRun], protocol: str | None = None) -> Figure:
-    """Share of the queries with a hit among the first k, k to 20: a panel for each data set, a line for each method."""
+    """Share of the queries with a hit among the first k, up to k = 20: a panel per data set, a line per method."""
     panels, notes, hidden = [], [], 0
     for title, groups in _groups(runs, protocol):
         lines = [line for label, found in groups if (line := _cmc_line(label, found, protocol))]
         lines.sort(key=lambda line: -line.y[0])
         hidden += len(lines[MOST_LINES:])
-        empty = "" if lines else "these runs have no results of single queries"
+        empty = "" if lines else "these runs have no per-query results"
         panels.append(Panel(title, "rank k", "queries matched by rank k, %", lines[:MOST_LINES], empty=empty))
         notes.append(f"{title}: protocol {protocol or groups[0][1][0].record.first_protocol}")
     panels = panels or [Panel("", "rank k", "queries matched by rank k, %", empty="no finished runs")]
@@ -87,7 +87,7 @@ def _cmc_line(label: str, runs: Sequence[FinishedRun], protocol: str | None) -> 
 
 
 def training(runs: Sequence[FinishedRun]) -> Figure:
-    """The loss terms by epoch, a panel for each term: the mean over seeds with its interval."""
+    """The loss terms by epoch, a panel per term: the mean over seeds with its interval."""
     grouped = [(f"{label} on {title}", found) for title, groups in _groups(runs, None) for label, found in groups]
     if len({title for title, _ in _groups(runs, None)}) == 1:
         grouped = [(label.rpartition(" on ")[0], found) for label, found in grouped]
@@ -139,8 +139,8 @@ class _Sweep:
     Attributes:
         axis: the label of the axis.
         methods: the parts of a method's name that have the setting.
-        value: what is shown on the axis for a value of the setting.
-        zero: the tick of the value that has no place on a logarithmic axis.
+        value: the position on the axis for a value of the setting.
+        zero: the tick label of the value that a logarithmic axis cannot show.
     """
 
     axis: str
@@ -186,9 +186,9 @@ def _sweep(name: str, setting: str, runs: Sequence[FinishedRun], dataset: str | 
     if drawn:
         counts = ", ".join(map(str, sorted({len(found) for found in drawn})))
         protocol = protocol or drawn[0][0].record.first_protocol
-        notes.append(f"Bars: {LEVEL}; {repetition(drawn[0])[0]}s a point: {counts}; protocol {protocol}.")
+        notes.append(f"Bars: {LEVEL}; {repetition(drawn[0])[0]}s per point: {counts}; protocol {protocol}.")
     if alone:
-        notes.append(f"Left out, because only one value of {setting} was tried with their other settings: {alone}.")
+        notes.append(f"Groups left out because they have only one value of {setting}: {alone}.")
     title = f"Fig. 3 ({name[-1]}) on {dataset}" if dataset else f"Fig. 3 ({name[-1]})"
     return Figure(name, title, panels, [*notes, *_left_out(hidden)])
 
@@ -201,7 +201,7 @@ def _has_setting(run: FinishedRun, setting: str, sweep: _Sweep) -> bool:
 
 
 def _most_swept(runs: Iterable[FinishedRun], setting: str) -> str | None:
-    """The data set on which most values of the setting were tried."""
+    """The data set with the most values of the setting."""
     values: dict[str, set[float]] = {}
     for run in runs:
         values.setdefault(run.experiment.dataset, set()).add(run.experiment.settings[setting])
@@ -266,6 +266,4 @@ def _groups(runs: Sequence[FinishedRun], protocol: str | None) -> list[tuple[str
 
 
 def _left_out(count: int) -> list[str]:
-    return (
-        [f"{count} more lines are not drawn, so that the others can be told apart; name fewer runs."] if count else []
-    )
+    return [f"{count} more lines are not drawn, to keep the panels readable; name fewer runs."] if count else []

@@ -6,7 +6,7 @@ from typing import Any
 
 from .grid import Grid, page
 
-NOT_MEASURED = "Not measured yet: no GPU was at hand."
+NOT_MEASURED = "Not measured yet: no GPU was available."
 HEAD = (
     "method", "precision", "bare step", "harness", "of bare", "extraction", "of forward", "peak GB", "hours of the MARS recipe"
 )  # fmt: skip

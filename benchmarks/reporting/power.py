@@ -1,4 +1,4 @@
-"""Before a suite is run: the smallest difference that its data and its seeds can show."""
+"""Before a suite runs: the smallest difference that its data and its seeds can detect."""
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -21,7 +21,7 @@ Pilot = list[tuple[FinishedRun, FinishedRun]]  # two rows' runs of the same seed
 
 
 def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: Sequence[Planned]) -> Iterator[str]:
-    """Lines of text: what two checkpoints must differ by, and two methods, on each pair of data sets."""
+    """Lines of text: the smallest detectable difference of two checkpoints, and of two methods, on each pair of data sets."""
     done = {
         each.experiment.request_hash: FinishedRun(state.record, RunFolder(results_dir() / state.record.name))
         for each, state in zip(planned, states, strict=True)
@@ -40,16 +40,16 @@ def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: S
         splits = find_dataset(pair[0]).splits
         word, count = ("split", splits) if splits > 1 else ("seed", choice.seeds)
         if count < MIN_RUNS:
-            yield f"{test}: fewer than {MIN_RUNS} {word}s do not decide what methods differ by"
+            yield f"{test}: fewer than {MIN_RUNS} {word}s cannot show how much methods differ"
             continue
         pilot = _pilot(suite, choice, pair, done, word)
         if pilot is None:
-            yield f"{test}: what more {word}s could show is known once two rows have two {word}s in common"
+            yield f"{test}: the smallest detectable difference is known once two rows have two {word}s in common"
             continue
         for metric in ("mAP", "R1"):
             least, people = _least_difference(pilot, metric, protocol, word, count)
             if least * people < 1:  # two rows that do not differ do not show how much others vary
-                yield f"{test}: what {count} {word}s could show of {metric} cannot be said from these runs"
+                yield f"{test}: these runs do not tell which difference in {metric} {count} {word}s could detect"
                 continue
             yield (
                 f"{test}: with {count} {word}s a true difference of {100 * least:.1f} points of {metric} shows "
@@ -71,7 +71,7 @@ def _pilot(suite: Suite, choice: Choice, pair: DatasetPair, done: dict[str, Fini
 
 
 def _least_difference(pilot: Pilot, metric: str, protocol: str, word: str, count: int) -> tuple[float, int]:
-    """The smallest difference that shows, a fraction, and the number of queries."""
+    """The smallest detectable difference, a fraction, and the number of queries."""
     (ours, pids), (others, _) = (fraction_matrix(runs, metric, protocol) for runs in zip(*pilot, strict=True))
     if word == "split":
         differences = split_means(np.nanmean(ours - others, axis=1), [run for run, _ in pilot])
@@ -80,7 +80,7 @@ def _least_difference(pilot: Pilot, metric: str, protocol: str, word: str, count
 
 
 def _count_queries(dataset: str, protocol: str, runs: Sequence[FinishedRun]) -> int:
-    """By a finished run, or by the published numbers; 0 if neither is known."""
+    """The number of queries, from a finished run or the published numbers; 0 if neither is known."""
     for run in runs:
         metrics = run.record.find_metrics(protocol, "before")
         if run.experiment.test == dataset and metrics:

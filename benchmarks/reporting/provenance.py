@@ -1,4 +1,4 @@
-"""How the runs of a table were made, and what they cost: the cells beside its figures and the notes below them."""
+"""How the runs of a table were made, and what they cost: the cost columns of a table and the notes below it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from string import ascii_letters
@@ -20,9 +20,9 @@ def processor_letters(records: Iterable[Record]) -> dict[str, str]:
 
 
 def cost_note(letters: Mapping[str, str]) -> str:
-    """The note below the columns of COSTS."""
-    by = "; frames/s by " + ", ".join(f"{letter} {name}" for name, letter in letters.items()) if letters else ""
-    return f"M params: without the classifier; G MAC: multiply-adds a frame; frames/s: at test; means over runs{by}"
+    """The note that explains the columns of COSTS."""
+    by = "; frames/s on " + ", ".join(f"{letter} {name}" for name, letter in letters.items()) if letters else ""
+    return f"M params: without the classifier; G MAC: multiply-adds per frame; frames/s: at test; means over runs{by}"
 
 
 def cost_cells(records: Sequence[Record], letters: Mapping[str, str]) -> list[str]:
@@ -36,7 +36,7 @@ def cost_cells(records: Sequence[Record], letters: Mapping[str, str]) -> list[st
 
 
 def _costs(record: Record) -> dict[str, float]:
-    """One run's figures by the names of COSTS; features that were extracted elsewhere have none."""
+    """One run's costs by the names in COSTS; none for features that were extracted elsewhere."""
     cost, extract = record.cost, record.phases.get("extract")
     costs = {"M params": cost.parameters / 1e6, "G MAC": cost.multiply_adds / 1e9} if cost else {}
     return costs | {"frames/s": extract.per_second} if extract else costs
@@ -51,7 +51,7 @@ def common_settings(experiments: Sequence[Experiment]) -> dict[str, Any]:
 
 
 def common_changes(experiments: Sequence[Experiment]) -> dict[str, Any]:
-    """The settings that all experiments change from recipe and method, all to the same value."""
+    """The settings that all experiments change from their recipe and method, to the same value."""
     changes = [changed_from_recipe(each.recipe, each.method, each.settings) or {} for each in experiments]
     common = common_settings(experiments)
     return {key: value for key, value in common.items() if all(key in each for each in changes)}
@@ -73,7 +73,7 @@ def tuning_trials(settings: Mapping[str, Any]) -> int:
 
 
 def tuning_notes(rows: Iterable[tuple[str, Sequence[Record]]]) -> list[str]:
-    """How the labelled rows were tuned, if any was: whether by the same number of trials, and what was chosen."""
+    """How the labelled rows were tuned, if any: whether with the same number of trials, and the chosen settings."""
     first = {label: records[0].experiment for label, records in rows if records}
     settings = {label: each.settings for label, each in first.items() if not each.external}
     trials = {label: tuning_trials(each) for label, each in settings.items()}
@@ -114,7 +114,7 @@ def code_note(records: Sequence[Record]) -> str:
 
 
 def repetition_note(records: Sequence[Record]) -> str:
-    """The seeds and splits of the runs; many consecutive ones by the first and the last."""
+    """The seeds and splits of the runs; more than three consecutive ones as a range."""
     seeds, splits = ({getattr(each.experiment, key) for each in records} for key in ("seed", "split"))
     return f"seeds {_ranges(sorted(seeds))}; splits {_ranges(sorted(splits))}"
 

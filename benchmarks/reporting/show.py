@@ -32,7 +32,7 @@ def describe(record: Record, stale: list[str]) -> str:
     lines.append(_pairs("settings", experiment.settings))
     if cost := record.cost:
         lines.append(
-            f"cost: {cost.parameters / 1e6:.2f} M parameters, {cost.multiply_adds / 1e9:.3f} G multiply-adds a frame"
+            f"cost: {cost.parameters / 1e6:.2f} M parameters, {cost.multiply_adds / 1e9:.3f} G multiply-adds per frame"
         )
     lines += [f"{name}: {phase.text} {ITEMS.get(name, 'frames')}/s" for name, phase in record.phases.items()]
     peaks = (f"{kind} {size / 2**30:.2f} GiB" for kind, size in record.peak_memory.items())

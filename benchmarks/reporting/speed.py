@@ -21,7 +21,7 @@ def newest(folder: Path = KEPT) -> Path:
     """
     files = sorted(folder.glob("*/*.json"), key=lambda file: file.stat().st_mtime_ns)
     if not files:
-        raise UserError(f"no measurements in {folder.absolute()}; `make speed` makes them, or name a file by --from")
+        raise UserError(f"no measurements in {folder.absolute()}; run `make speed`, or name a file with --from")
     return files[-1]
 
 
@@ -43,7 +43,7 @@ def read(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: not what `make speed` keeps ({type(error).__name__}: {error})") from error
+        raise UserError(f"{file}: not a file of `make speed` ({type(error).__name__}: {error})") from error
 
 
 def write(measured: dict[str, Any], file: Path) -> None:

@@ -48,12 +48,12 @@ def grids(
 
 @dataclass(frozen=True)
 class MeasuredRow:
-    """A row of a suite with what was measured.
+    """A row of a suite with its measured values.
 
     Attributes:
-        row: None of a published system that is not built here.
+        row: None for a published system that is not implemented here.
         view: the protocol and the feature of its figures.
-        values: by metric, in percent, one a run.
+        values: by metric, in percent, one per run.
         published: by metric, in percent; NaN where no figure was published.
     """
 
@@ -99,14 +99,14 @@ def measured_rows(
         for metric in suite.metrics
         if not _comparable(suite, pair) or any(metric in figures for figures in published.values())
     ]
-    made = []
+    measured = []
     for label in dict.fromkeys([*published, *rows]):
-        row, here = rows.get(label), states.get(label, [])
+        row, row_states = rows.get(label), states.get(label, [])
         view = ((row and row.protocol) or protocol, (row and row.feature) or feature)
-        values = {metric: _values(_finished(here), metric, *view) for metric in metrics}
+        values = {metric: _values(_finished(row_states), metric, *view) for metric in metrics}
         figures = {metric: published.get(label, {}).get(metric, math.nan) for metric in metrics}
-        made.append(MeasuredRow(label, row, view, here, values, figures))
-    return made
+        measured.append(MeasuredRow(label, row, view, row_states, values, figures))
+    return measured
 
 
 def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
@@ -135,7 +135,7 @@ def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
 
 
 def _comparable(suite: Suite, pair: DatasetPair) -> bool:
-    """Whether figures were published on this very pair of data sets."""
+    """Whether figures were published for exactly this pair of data sets."""
     return bool(_published(suite, pair)) and pair in _own_pairs(suite)
 
 
@@ -160,7 +160,7 @@ def _figure(value: float, form: str) -> str:
 
 
 def _source(suite: Suite) -> str:
-    """Who published the figures beside ours: the head of their column."""
+    """The heading of the column with the published figures."""
     return "paper" if suite.paper else "expected"
 
 
@@ -179,9 +179,9 @@ def _own_pairs(suite: Suite) -> list[DatasetPair]:
 
 
 def _published(suite: Suite, pair: DatasetPair) -> dict[str, dict[str, float]]:
-    """The figures of the paper, or of others that the suite expects: label -> metric -> percent.
+    """The paper's figures, or the published ones that the suite expects: label -> metric -> percent.
 
-    On a pair of data sets that the paper does not have, those of its last pair.
+    For a pair of data sets that the paper does not have, those of its last pair.
     """
     if not suite.paper:
         rows = suite.rows(_own_pairs(suite)[-1][0])
@@ -199,9 +199,9 @@ def _values(runs: Sequence[Record], metric: str, protocol: str, feature: str) ->
 
 
 def _why_empty(row: Row | None, states: Sequence[State]) -> str:
-    """Why there is no figure: the states that are not done, with counts where they differ."""
+    """Why there is no figure: the states other than done, with counts if there are several."""
     if row is None:
-        return "not built here"
+        return "not implemented here"
     counts = Counter(state.name for state in states if state.name != DONE)
     if not counts:
         return "protocol not computed"
@@ -209,7 +209,7 @@ def _why_empty(row: Row | None, states: Sequence[State]) -> str:
 
 
 def _view_notes(rows: Sequence[MeasuredRow]) -> list[str]:
-    """The protocol and feature of the figures, and of which rows, where they differ."""
+    """The protocol and feature of the figures; if rows differ, which rows use which."""
     views: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         views.setdefault(row.view, []).append(row.label)
@@ -221,22 +221,22 @@ def _view_notes(rows: Sequence[MeasuredRow]) -> list[str]:
 
 
 def _published_notes(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> list[str]:
-    """Which figures miss the published ones, and where those were measured."""
+    """Which figures are out of tolerance, and on which data sets the published ones were measured."""
     published, comparable, source = bool(_published(suite, pair)), _comparable(suite, pair), _source(suite)
     notes = []
     off = [row.label for row in rows if comparable and _within(row, suite.tolerance) == "NO"]
     if off:
-        notes.append(f"OFF BY MORE THAN {suite.tolerance:g}, SO THIS HARNESS IS WRONG SOMEWHERE: {'; '.join(off)}")
+        notes.append(f"OFF BY MORE THAN {suite.tolerance:g}, WHICH MEANS AN ERROR IN THIS HARNESS: {'; '.join(off)}")
     if published and not comparable:
         where = " to ".join(dict.fromkeys(_own_pairs(suite)[-1]))
         whose = "its" if suite.paper else "published"
-        notes.append(f"{source}: {whose} figures on {where}; no difference is taken between data sets")
+        notes.append(f"{source}: {whose} figures on {where}; differences between data sets are not shown")
     if published and any(math.isnan(figure) for row in rows for figure in row.published.values()):
-        notes.append(f"{source}: empty where none was printed")
+        notes.append(f"{source}: empty where no figure was published")
     return notes
 
 
-# What must be the same in all rows for a table to compare methods and nothing else.
+# What all rows of a table must share, so that only methods are compared.
 SHARED: dict[str, Callable[[Record], Any]] = {
     "recipe": lambda record: record.experiment.recipe,
     "precision": lambda record: record.experiment.settings.get("precision"),
@@ -248,7 +248,7 @@ SHARED: dict[str, Callable[[Record], Any]] = {
 
 
 def _provenance_notes(rows: Sequence[MeasuredRow], letters: dict[str, str]) -> list[str]:
-    """How the runs were made. Rows with recipes of their own may differ; all else that differs is flagged as mixed."""
+    """How the runs were made. Values that differ are flagged as mixed, except between rows with recipes of their own."""
     runs = [run for row in rows for run in row.runs]
     if not runs:
         return []

@@ -44,7 +44,7 @@ class MethodRow:
     """One method under one set of settings, with all its seeds and splits.
 
     Attributes:
-        values: by metric, in percent, one a run (None where no query has a match).
+        values: by metric, in percent, one per run (None where no query has a match).
         stale: why the runs are not current; empty if they are.
     """
 
@@ -69,12 +69,12 @@ class Table:
 
 
 class _Context(NamedTuple):
-    """What all records of a table have in common, and what is shown of them."""
+    """What all records of a table have in common, and which results it shows."""
 
     protocol: str
     feature: str
-    settings: dict[str, Any]  # that our runs share
-    changes: dict[str, Any]  # from the recipe, that our runs share
+    settings: dict[str, Any]  # shared by our runs
+    changes: dict[str, Any]  # changes from the recipe that our runs share
 
 
 def tables(
@@ -83,7 +83,7 @@ def tables(
     """A table for each pair of data sets (trained on, tested on) among the records.
 
     Args:
-        protocol: the one to show; None is the first of the records, which is the data set's default.
+        protocol: the one to show; None is the data set's default, the first in its records.
         digests: of the data on this machine, as `stale_reasons` takes them; None: no row is marked as stale.
         feature: "before" or "after" batch normalisation.
     """
@@ -114,7 +114,7 @@ def _table(
     made = []
     for (label, _, reason, *_), found in rows.items():
         if repeated[label] > 1 and label.endswith(")"):
-            # Other features, or tuned to another end: tell the rows apart by the hash in the runs' names.
+            # External features of other data, or other tuned settings: the hash of a run tells the rows apart.
             label = f"{label.removesuffix(')')}, {found[0][0].experiment.run_hash[:10]})"
         values = {column: [metrics.percent(column) for _, metrics in found] for column in COLUMNS}
         made.append(MethodRow(label, [record for record, _ in found], values, reason))
@@ -123,14 +123,14 @@ def _table(
 
 
 def _default_protocol(records: Sequence[Record], feature: str) -> str:
-    """The first protocol of most runs of ours: features of other code have all protocols, whatever the data set."""
+    """The most frequent first protocol among our runs: external features have all protocols, whatever the data set."""
     ours = [record for record in records if not record.experiment.external] or records
     first = Counter(record.first_protocol for record in ours if record.find_metrics(record.first_protocol, feature))
     return first.most_common(1)[0][0] if first else records[0].first_protocol
 
 
 def _row_key(experiment: Experiment, context: _Context, reasons: Sequence[str]) -> tuple[str, ...]:
-    """The label, and everything in which runs of one row agree."""
+    """The label, and everything that the runs of one row must share."""
     different = {key: value for key, value in experiment.settings.items() if key not in context.settings}
     weights = experiment.weights if experiment.test == experiment.dataset else ""
     return (
@@ -144,19 +144,19 @@ def _row_key(experiment: Experiment, context: _Context, reasons: Sequence[str]) 
 def _label(experiment: Experiment, different: Mapping[str, Any], common: Mapping[str, Any]) -> str:
     """The method, and the settings by which this row differs from other rows or from its recipe.
 
-    Left out are those that the method's name implies, and the `common` changes, which stand below the table.
+    Settings that the method's name implies are left out, and so are the `common` changes, which a note below the table lists.
     """
     method, settings = experiment.method, experiment.settings
     if experiment.external:
         metric = settings.get("metric", "euclidean")
         return f"{method} (external{'' if metric == 'euclidean' else f', {metric}'})"
     changed = changed_from_recipe(experiment.recipe, method, settings)
-    if changed is None:  # not one of our recipes: only what the name implies is known
+    if changed is None:  # not one of our recipes: only the settings that the name implies are known
         implied = ATTACHMENTS[split_method(method)[1]]
         changed = {key: value for key, value in different.items() if key in ATTACHED and implied.get(key) != value}
     shown = {key: value for key, value in different.items() if key not in ATTACHED} | changed
     keys, words = set(shown) - set(common) - {"tuning_trials"}, []
-    if tuning_trials(settings):  # what was chosen stands below the table
+    if tuning_trials(settings):  # a note below the table lists the chosen settings
         keys, words = keys - set(SEARCHED), ["tuned"]
     words += [list_settings(shown, keys)] if keys else []
     return f"{method} ({', '.join(words)})" if words else method
@@ -191,19 +191,19 @@ def _notes(rows: Sequence[MethodRow], context: _Context) -> list[str]:
 
 
 def best(means: Sequence[float]) -> list[int]:
-    """The indices of the highest figures as they are printed, to a tenth. NaN is no figure, and one alone is not best."""
+    """The indices of the highest figures, rounded to a tenth as printed. NaN is ignored, and a single figure is not best."""
     known = {row: round(value, 1) for row, value in enumerate(means) if not math.isnan(value)}
     return [row for row, value in known.items() if value == max(known.values())] if len(known) > 1 else []
 
 
 def mean(values: Iterable[float | None]) -> float:
-    """Over the runs that have a figure; NaN if none has."""
+    """The mean over the runs that have a figure; NaN if none has."""
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else math.nan
 
 
 def cell(values: Sequence[float | None]) -> str:
-    """`83.1 ± 0.4`, or `83.1` of a single run; a dash where no query has a match."""
+    """`83.1 ± 0.4`, or `83.1` for a single run; a dash where no query has a match."""
     known = [value for value in values if value is not None]
     if not known:
         return "-"

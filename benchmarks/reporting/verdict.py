@@ -1,4 +1,4 @@
-"""The paper's claims, each judged by what was measured, and no more than the data support."""
+"""The paper's claims, each judged by the measurements, as far as the data allow."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ from .statistics import Interval, Verdict, difference, holm, over_splits, permut
 TUNED = "tuning_trials"
 NOT_RUN = "not run"
 Controls: TypeAlias = Callable[[Sequence[str]], str]
-# A generator decides what holds on drawn data; a verdict there says nothing about people.
+# On drawn data, the generator decides which claims hold; a verdict says nothing about real people.
 ON_DRAWN_DATA = {
     Verdict.SUPPORTED: "holds in this world",
     Verdict.CONTRADICTED: "does not hold in this world",
@@ -37,11 +37,11 @@ class JudgedClaim:
     """A claim on one pair of data sets.
 
     Attributes:
-        interval: of the effect, in fractions: for methods, or with fewer than MIN_RUNS runs for the checkpoints at hand.
+        interval: of the effect, in fractions: for methods, or, with fewer than MIN_RUNS runs, for the given checkpoints.
         reasons: why it is undecided.
         paper: the paper's effect, a fraction.
-        p: of there being no effect: the interval's, or for checkpoints that of flipping whole identities.
-        protocol: by which it was judged, with a warning if it is not the data set's first, which was fixed beforehand.
+        p: the p-value of no effect: from the interval, or for checkpoints from flipping whole identities.
+        protocol: used for the judgement, with a warning if it is not the data set's first, which was fixed in advance.
     """
 
     claim: Claim
@@ -56,7 +56,7 @@ class JudgedClaim:
 
     @property
     def missing(self) -> str:
-        """What is needed before a verdict may be given; empty if nothing is."""
+        """What is needed before a verdict can be given; empty if nothing is."""
         return "; ".join(self.reasons)
 
     @property
@@ -73,7 +73,7 @@ def judge(
 
     Args:
         protocol: None is each data set's first.
-        controls: gives the failures of some baselines' controls in this environment; "": none.
+        controls: returns the failures of the controls of some baselines in this environment; "" if there are none.
     """
     ours = [run for run in runs if not run.experiment.external]
     judged = []
@@ -124,13 +124,13 @@ def _judge(
         p = permutation_test(above, below, pids, generator("permutation", claim.text, *pair))
     reasons = _missing(claim, arms, controls)
     word = Verdict.UNDECIDED if reasons else verdict(interval, MARGIN)
-    shown = protocol if protocol == primary else f"{protocol}, WHICH IS NOT THE PRIMARY ONE ({primary})"
+    shown = protocol if protocol == primary else f"{protocol}, NOT THE PRIMARY PROTOCOL ({primary})"
     return JudgedClaim(claim, pair, interval, word, reasons, len(arms[0]), paper, p, shown)
 
 
 def _interval(above: np.ndarray, below: np.ndarray, pids: np.ndarray, runs: Sequence[FinishedRun]) -> Interval:
-    """Of the difference between methods: over seeds and identities, or over splits that share people. Too few runs say too
-    little about methods; then it is of these checkpoints, over identities."""
+    """The interval of the difference between methods: over seeds and identities, or over splits that share people. With too few
+    runs to judge methods, the interval for these checkpoints, over identities."""
     word, count = repetition(runs)
     if word == "split" and count >= MIN_RUNS:
         return over_splits(split_means(np.nanmean(above - below, axis=1), runs), TEST_TO_TRAIN)
@@ -138,12 +138,14 @@ def _interval(above: np.ndarray, below: np.ndarray, pids: np.ndarray, runs: Sequ
 
 
 def _missing(claim: Claim, arms: Sequence[Sequence[FinishedRun]], controls: Controls) -> tuple[str, ...]:
-    """What is needed before a verdict may be given."""
+    """What is needed before a verdict can be given."""
     word, count = repetition(arms[0])
     trials = {run.experiment.settings.get(TUNED, 0) for runs in arms for run in runs}
     reasons = []
     if count < MIN_RUNS:
-        reasons.append(f"{count} {word}{'s' * (count > 1)} cannot say how much {word}s vary: {MIN_RUNS} at least")
+        reasons.append(
+            f"{count} {word}{'s' * (count > 1)} cannot show how much {word}s vary; at least {MIN_RUNS} are needed"
+        )
     failures = controls(sorted({_baseline(arm.method) for arm in claim.arms})) if "controls" in claim.needs else ""
     if failures:
         reasons.append(f"controls: {failures}")
@@ -153,7 +155,7 @@ def _missing(claim: Claim, arms: Sequence[Sequence[FinishedRun]], controls: Cont
 
 
 def _most_tuned(claim: Claim, runs: Sequence[FinishedRun]) -> list[list[FinishedRun]] | str:
-    """The runs of each arm, or what is missing. Where tuning matters: those of the most trials that all arms have."""
+    """The runs of each arm, or what is missing. If tuning matters, those with the highest number of trials that all arms have."""
     trials = {run.experiment.settings.get(TUNED, 0) for run in runs if "tuning" in claim.needs} - {0}
     for count in sorted(trials, reverse=True):
         arms = _pair_runs(claim, [run for run in runs if run.experiment.settings.get(TUNED) == count])
@@ -163,10 +165,10 @@ def _most_tuned(claim: Claim, runs: Sequence[FinishedRun]) -> list[list[Finished
 
 
 def _pair_runs(claim: Claim, runs: Sequence[FinishedRun]) -> list[list[FinishedRun]] | str:
-    """The runs of each arm, paired by seed and split, in the context that has most of them; or what is missing.
+    """The runs of each arm, paired by seed and split, in the context with the most pairs; or what is missing.
 
-    A context is all that must be the same on both sides: data, processor, the settings that are not under test, and, within
-    one baseline, the code (the code of two differs by their own files).
+    A context is everything that both sides must share: data, processor, the settings that are not under test, and, within one
+    baseline, the code (two baselines differ in their own files).
     """
     one_baseline = len({_baseline(arm.method) for arm in claim.arms}) == 1
     contexts: dict[str, dict[int, dict[tuple[int, int], FinishedRun]]] = {}
@@ -187,7 +189,7 @@ def _pair_runs(claim: Claim, runs: Sequence[FinishedRun]) -> list[list[FinishedR
     missing = [claim.arms[number] for number in numbers if not any(number in arms for arms in contexts.values())]
     if missing:
         return f"{NOT_RUN}: {', '.join(' '.join((arm.method, *arm.changes)) for arm in missing)}"
-    return "no seed has run on all sides with the same settings, code and processor"
+    return "no seed has runs on all sides with the same settings, code and processor"
 
 
 def _newest(arms: dict[int, dict[tuple[int, int], FinishedRun]]) -> str:
@@ -210,7 +212,7 @@ def _fits(arm: Arm, experiment: Experiment) -> bool:
 
 
 def _paper_effect(claim: Claim, pair: DatasetPair) -> float | None:
-    """The paper's effect, a fraction, on these data sets or those that `paper_numbers.at` takes in their stead."""
+    """The paper's effect, a fraction, on these data sets or on those that `paper_numbers.at` uses instead."""
     if not claim.paper:
         return None
     name, better, worse = claim.paper
@@ -220,7 +222,7 @@ def _paper_effect(claim: Claim, pair: DatasetPair) -> float | None:
 
 
 def _elsewhere(judged: Sequence[JudgedClaim]) -> list[str]:
-    """The data sets of the paper's effects, if not these."""
+    """A note on the data sets of the paper's effects, if they are others."""
     pairs = {(each.claim.paper[0], each.datasets) for each in judged if each.claim.paper}
     rows = [paper_numbers.at(name, pair).iloc[0] for name, pair in sorted(pairs)]
     found = dict.fromkeys(DatasetPair(row.train, row.test) for row in rows)
@@ -232,8 +234,7 @@ def _baseline(method: str) -> str:
 
 
 def _correct(judged: list[JudgedClaim]) -> list[JudgedClaim]:
-    """Holm's correction: a claim that a single test would call significant must be so among all claims on these data sets,
-    which were fixed beforehand.
+    """Holm's correction: a claim must be significant among all claims on these data sets, which were fixed in advance.
 
     A claim that cannot be tested yet counts as one without effect, so that no verdict changes when it is tested.
     """
@@ -258,9 +259,9 @@ def grids(judged: Sequence[JudgedClaim]) -> Iterator[Grid]:
         here = [each for each in judged if each.datasets == pair]
         count = f"{len(here)} claim{'s' * (len(here) != 1)}"
         notes = [
-            f"effects in points of {METRIC}; intervals of methods: other seeds, other people; of checkpoints: these weights on "
-            f"other people, p by flipping whole identities; a difference within ±{100 * MARGIN:g} is negligible; p errs on "
-            f"the safe side of the interval, and is before Holm's correction over {count} of the place, run or not"
+            f"effects in points of {METRIC}; intervals of methods: for other seeds and people; of checkpoints: for these weights "
+            f"on other people, p by flipping whole identities; a difference within ±{100 * MARGIN:g} is negligible; p is "
+            f"conservative, and not yet corrected (Holm) for the {count} on these data sets, run or not"
         ]
         notes += [f"protocol {protocol}" for protocol in dict.fromkeys(each.protocol for each in here) if protocol]
         notes += _elsewhere(here)
@@ -276,7 +277,7 @@ def grids(judged: Sequence[JudgedClaim]) -> Iterator[Grid]:
 
 
 def _by_reason(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """A line for each reason, with all the claims for which it holds."""
+    """A line for each reason, with all claims that it applies to."""
     claims: dict[str, list[str]] = {}
     for reason, claim in pairs:
         claims.setdefault(reason, []).append(claim)
@@ -284,14 +285,14 @@ def _by_reason(pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def cells(judged: JudgedClaim) -> list[str]:
-    """The cells below HEAD."""
+    """The cells of a row, in the order of HEAD."""
     effect = span = question = p = inside = ""
     if judged.interval is not None:
         low, high = 100 * judged.interval.low, 100 * judged.interval.high
         effect, question = f"{100 * judged.interval.estimate:+.1f}", judged.interval.question
         span = f"{low:+.1f} to {high:+.1f}"
         p = f"{judged.p:.4f}" if judged.p >= 0.0001 else "< 0.0001"
-        if judged.paper is not None and question == "methods":  # as the paper's effect is
+        if judged.paper is not None and question == "methods":  # the paper's effect is one of methods
             inside = "yes" if low <= 100 * judged.paper <= high else "no"
     paper = "" if judged.paper is None else f"{100 * judged.paper:+.1f}"
     return [

@@ -48,7 +48,7 @@ def exported_records(file: Path) -> list[Record]:
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:  # Arrow's own errors are ValueErrors
         raise UserError(f"{file}: not a file that `bench records export` wrote ({type(error).__name__})") from error
     if not isinstance(values, list):
-        raise UserError(f"{file}: not a file that `bench records export` wrote (its records are no list)")
+        raise UserError(f"{file}: not a file that `bench records export` wrote (its records are not a list)")
     records = []
     for number, each in enumerate(values, 1):
         try:

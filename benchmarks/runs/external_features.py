@@ -49,7 +49,7 @@ def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
             with np.load(file, allow_pickle=False) as arrays:
                 columns = {name: arrays[name] for name in COLUMNS if name in arrays}
     except FileNotFoundError:
-        raise UserError(f"{file}: no such file; `bench score --help` says what one holds") from None
+        raise UserError(f"{file}: no such file; `bench score --help` describes its format") from None
     except Exception as error:
         raise UserError(f"{file}: cannot be read as npz or parquet ({error})") from error
     lacking = [name for name in COLUMNS if name not in columns]
@@ -57,13 +57,13 @@ def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
         raise UserError(f"{file}: lacks {', '.join(lacking)}; a file holds {', '.join(COLUMNS)}")
     raw = np.asarray(columns.pop("feature"))
     if raw.dtype.kind not in "fiu":
-        raise UserError(f"{file}: feature must be numbers, and is of the type {raw.dtype}")
+        raise UserError(f"{file}: feature must be numeric, not {raw.dtype}")
     feature = raw.astype(np.float32)
     if feature.ndim != 2 or any(np.shape(column) != (len(feature),) for column in columns.values()):
         sizes = ", ".join(f"{name} {np.shape(column)}" for name, column in columns.items())
         raise UserError(f"{file}: feature {feature.shape} must be (N, D) and the rest (N,): {sizes}")
     if not len(feature):
-        raise UserError(f"{file}: holds no row")
+        raise UserError(f"{file}: has no rows")
     if not np.isfinite(feature).all():
         raise UserError(
             f"{file}: feature row {int(np.flatnonzero(~np.isfinite(feature).all(axis=1))[0])} is not finite"
@@ -76,10 +76,10 @@ def _whole_numbers(values: np.ndarray, source: str) -> np.ndarray:
     try:
         numbers = values.astype(np.float64)
     except (TypeError, ValueError):
-        raise UserError(f"{source} must be whole numbers, and {values[0]!r} is none") from None
+        raise UserError(f"{source} must be whole numbers, not {values[0]!r}") from None
     wrong = np.flatnonzero((numbers % 1 != 0) | (np.abs(numbers) >= 2**63))  # of a NaN or an infinity the rest is NaN
     if len(wrong):
-        raise UserError(f"{source} must be whole numbers, and row {wrong[0]} has {values[wrong[0]]}")
+        raise UserError(f"{source} must be whole numbers, but row {wrong[0]} has {values[wrong[0]]}")
     return values.astype(np.int64)
 
 
@@ -108,7 +108,7 @@ def score_files(query: Path, gallery: Path, method: str, dataset: str, metric: s
     clock.lap("evaluate", len(queries) + len(others))
     metrics, per_query = tabulate_rankings({"before": rankings}, queries)
     if not any(row.queries for row in metrics):
-        raise UserError(f"{query}: no query has a match in {gallery}, a row of the same pid and another camid")
+        raise UserError(f"{query}: no query has a match in {gallery}: a row with the same pid and another camid")
     record = new_record(experiment, metrics, clock)
     folder = RunFolder(results_dir / experiment.name)
     with folder.lock():

@@ -36,8 +36,8 @@ def find_run(text: str, results_dir: Path) -> tuple[RunFolder, Record]:
     if len(matches) == 1:
         return found[matches[0]]
     if matches:
-        raise UserError(f"{text!r} is {len(matches)} runs in {results_dir}: {', '.join(matches)}; name one")
-    hint = nearest(text, list(found)) if found else "there is none yet"
+        raise UserError(f"{text!r} matches {len(matches)} runs in {results_dir}: {', '.join(matches)}; name one")
+    hint = nearest(text, list(found)) if found else "there are no runs yet"
     raise UserError(f"no finished run {text!r} in {results_dir}; {hint}")
 
 

@@ -85,11 +85,11 @@ def _read(file: Path, changed: int) -> pd.DataFrame:  # noqa: ARG001 - a file th
     try:
         table = pd.read_parquet(file)
     except (OSError, ValueError) as error:
-        raise UserError(f"{file}: damaged ({type(error).__name__}); --fresh makes the run again") from error
+        raise UserError(f"{file}: damaged ({type(error).__name__}); --fresh runs it again") from error
     if table.empty:
         return NO_QUERIES
     if missing := [name for name in QUERY_COLUMNS if name not in table]:
-        raise UserError(f"{file}: has no column {missing[0]}; --fresh makes the run again")
+        raise UserError(f"{file}: has no column {missing[0]}; --fresh runs it again")
     return table
 
 

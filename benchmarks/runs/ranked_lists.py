@@ -110,10 +110,10 @@ def _choose_queries(
     protocol = protocol or record.first_protocol
     rows = results[(results.protocol == protocol) & (results.feature == "before")].dropna(subset="first_hit_rank")
     if rows.empty:
-        raise UserError(f"--protocol {protocol}: {record.name} has no query with a match under it")
+        raise UserError(f"--protocol {protocol}: {record.name} has no query with a match under this protocol")
     if unknown := set(names) - set(rows["query"]):
         raise UserError(
-            f"--query {min(unknown)}: no such query with a match in {record.name}; `bench report` lists them"
+            f"--query {min(unknown)}: no query of that name with a match in {record.name}; `bench report` lists the queries"
         )
     rows = rows[rows["query"].isin(names)] if names else rows
     return rows.sort_values(["average_precision", "query"], kind="stable").head(len(names) or count)

@@ -31,7 +31,7 @@ class Selection:
         """
         planned = list(experiments(self.suite, self.choice))
         if not planned:
-            raise UserError("this suite trains nothing; `bench table` shows it")
+            raise UserError("this suite trains nothing; use `bench table`")
         return planned
 
     @property
@@ -58,7 +58,7 @@ def select(
         UserError: not exactly one of suite and method; an unknown suite or data set; too few data sets; or one root for several.
     """
     if (suite is None) == (method is None):
-        raise UserError("name a SUITE (bench suite list), or --method and --dataset; one of the two")
+        raise UserError("name either a SUITE (bench suite list), or --method and --dataset")
     if method is not None and not datasets:
         raise UserError("--method: add --dataset, a name from `bench list`")
     selected = SUITES.get(suite)() if suite is not None else Single(method or "")
@@ -67,11 +67,13 @@ def select(
     choice = Choice(tuple(datasets), seeds, recipe, tuple(changes), quick)
     pairs = dataset_pairs(selected, choice)
     if not pairs:
-        raise UserError(f"{name} trains on one data set and tests on another; name two, each with --dataset")
+        raise UserError(f"{name} trains on one data set and tests on another; name both, each with --dataset")
     if root is not None:
         names = sorted({name for pair in pairs for name in pair})
         if len(names) != 1:
-            raise UserError(f"--root {root}: for which of {', '.join(names)}? name one --dataset, or set BENCH_DATA")
+            raise UserError(
+                f"--root {root}: applies to one data set, not to {', '.join(names)}; name one with --dataset, or set BENCH_DATA"
+            )
         passed += ["--root", str(root.absolute())]
     return Selection(name, selected, replace(choice, passed=tuple(passed)), root)
 

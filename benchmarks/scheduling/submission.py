@@ -68,7 +68,9 @@ def submit(
     with ledger.lock():
         missing, jobs = _find_missing(selection, ledger, wanted)
         if jobs is None:
-            raise JobError("the queue does not answer, and something was submitted before; try again when it does")
+            raise JobError(
+                "the queue does not answer, so that the state of earlier jobs is unknown; try again when it answers"
+            )
         stale = [RunFolder(results_dir() / state.record.name) for state in missing.states if state.record]
         if missing.planned:
             with temporarily_removed(stale):  # now: a job that is queued again must not delete what it has done since

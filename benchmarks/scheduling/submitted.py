@@ -58,10 +58,10 @@ def find_entries(name: str, ledger: Ledger, unique: bool = False) -> list[Ledger
     ]
     titles = [entry.title for entry in entries.values()]
     if not containing:
-        raise UserError(f"nothing that was submitted is called {name!r}; {nearest(name, titles)}")
+        raise UserError(f"no submitted experiment is called {name!r}; {nearest(name, titles)}")
     if unique and len(containing) > 1:
         matching = "; ".join(entry.title for entry in containing)
-        raise UserError(f"{name!r} is part of {len(containing)}: {matching}; name one, or --all")
+        raise UserError(f"{name!r} matches {len(containing)} experiments: {matching}; name one, or use --all")
     return containing
 
 

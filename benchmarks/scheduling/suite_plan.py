@@ -66,6 +66,6 @@ def export_finished(selection: Selection, to: Path) -> tuple[int, int]:
     done = [state.record for state in states if state.name == DONE and state.record is not None]
     if not done:
         name = selection.name
-        raise UserError(f"no finished and current runs of {name} in {results_dir()}; `bench plan {name}` says why")
+        raise UserError(f"no finished and current runs of {name} in {results_dir()}; `bench plan {name}` shows why")
     export_runs([(RunFolder(results_dir() / record.name), record) for record in done], to)
     return len(done), len(planned)

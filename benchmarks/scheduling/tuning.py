@@ -109,7 +109,7 @@ def tune(
             f"data set {data.name}: holdout={settings.holdout:g} leaves fewer than 2 identities to validate on"
         )
     if settings.lr == 0 or settings.epochs == 0:
-        raise UserError("tune: lr and epochs must be above 0; otherwise there is nothing to search")
+        raise UserError("tune: lr and epochs must be greater than 0")
     base = replace(experiment, settings=settings.recorded())
     folder = RunFolder(results / "tuning" / f"{base.name}-{(code_digest(base) or '')[:8]}")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -174,7 +174,7 @@ def _validate(
     metrics = record.find_metrics("validation", "before")
     if metrics is None or metrics.mAP is None:
         raise UserError(
-            f"data set {data.name}: no held-out training identity is seen by two cameras; nothing to tune by"
+            f"data set {data.name}: no held-out training identity is seen by two cameras, so that no trial can be scored"
         )
     return metrics.mAP
 

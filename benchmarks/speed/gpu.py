@@ -369,7 +369,7 @@ def main(words: list[str] | None = None) -> None:
     )
     given = options.parse_args(words)
     if not given.tiny and not torch.cuda.is_available():
-        options.error("no GPU is at hand; --tiny tries the command on the processor")
+        options.error("no GPU is available; --tiny tries the command on the CPU")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     sheet, began = Sheet(given.to), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Experiments that the paper lacks and a reader would ask for."""
+"""Experiments that the paper lacks and that a reader would ask for."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -22,7 +22,7 @@ class Matrix(Suite):
 
 @register("families")
 class Families(Suite):
-    """Coherence baselines against motion baselines; fair if each has a recipe from `bench tune` (--recipe FOLDER)."""
+    """Coherence baselines against motion baselines; to be fair, tune each with `bench tune` first (--recipe FOLDER)."""
 
     def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
         return [Row(name, name) for name in (*COHERENCE, *MOTION)]
@@ -30,7 +30,7 @@ class Families(Suite):
 
 @register("factors")
 class Factors(Suite):
-    """Which part of "+AFA" helps: classification, noise (the paper's claim) or constraint, in all combinations."""
+    """Which part of "+AFA" helps: classification, noise (the paper's claim) or constraint; all combinations."""
 
     def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
         return [
@@ -45,7 +45,7 @@ class Factors(Suite):
 
 @register("controls")
 class Controls(Suite):
-    """Every baseline where the answer is known: on walkers-gait and walkers-appearance, and with shuffled frames."""
+    """Every baseline on data with a known answer: walkers-gait and walkers-appearance, and with shuffled frames."""
 
     datasets = ("walkers-gait", "walkers-appearance")
 
@@ -86,7 +86,7 @@ BACKBONES_WITH: dict[tuple[str, ...], tuple[str, ...]] = {("last_stride=2",): ("
 
 @register("choices")
 class Choices(Suite):
-    """Where the paper leaves a choice: mean+afa as chosen here, and with each alternative that the backbone has."""
+    """The choices that the paper leaves open: mean+afa as chosen here, and with each alternative that the backbone supports."""
 
     def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
         alternatives = [

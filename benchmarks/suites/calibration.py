@@ -14,7 +14,7 @@ LARGE = ("backbone", "weights", "last_stride", "height", "width")
 
 @register("calibration")
 class Calibration(Suite):
-    """Recipes of public code with known results on MARS; if ours differ by more than 0.5, the harness is wrong."""
+    """Recipes of public code with known results on MARS. A result that differs by more than 0.5 means the harness is wrong."""
 
     metrics = ("R1", "mAP")
     tolerance = 0.5

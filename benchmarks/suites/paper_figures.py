@@ -12,7 +12,7 @@ LAMBDAS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 @register("fig3a")
 class Fig3a(Suite):
-    """The noise: several 1 / sigma and no noise, on the motion (+afa) and on the coherence (+afa-motion)."""
+    """The noise: several values of 1 / sigma, and no noise; on the motion (+afa) and on the coherence (+afa-motion)."""
 
     def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
         sigmas = {"no noise": 0.0, **{f"1/sigma {inverse}": 1 / inverse for inverse in INVERSE_SIGMAS}}

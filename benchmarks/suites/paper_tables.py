@@ -12,7 +12,7 @@ from .suite import Row, Suite
 
 @register("table1")
 class Table1(Suite):
-    """The data sets: counts by the loader, in the paper, and of the published files."""
+    """The data sets: as counted by the loader, in the paper, and in the published files."""
 
     datasets = ("ilidsvid", "mars", "dukev")
     paper = "table1"
@@ -67,7 +67,7 @@ class Table4(Suite):
 
 @register("table5")
 class Table5(Suite):
-    """Trained on one data set, tested on the other, both ways. For drawn data the other is another world: walkers@2."""
+    """Trained on one data set, tested on the other, in both directions. For drawn data, the other is another world: walkers@2."""
 
     datasets = ("mars", "dukev")
     paper = "table5"

@@ -21,7 +21,7 @@ def deltas(augmented: torch.Tensor, features: VideoFeatures, target: str) -> tor
 
 @pytest.mark.parametrize("target", ["coherence", "motion"])
 @pytest.mark.parametrize(("granularity", "distinct"), [("batch", 1), ("clip", 4), ("frame", 28)])
-def test_delta_is_one_number_a_batch_a_clip_or_a_frame(features, target, granularity, distinct):
+def test_granularity_of_delta(features, target, granularity, distinct):
     augment = AdversarialFeatureAugmentation(0.5, target, granularity)
     delta = deltas(augment(features, torch.Generator().manual_seed(3)), features, target)
     torch.testing.assert_close(delta, delta[..., :1].expand_as(delta), rtol=1e-6, atol=1e-6)
@@ -30,7 +30,7 @@ def test_delta_is_one_number_a_batch_a_clip_or_a_frame(features, target, granula
         torch.testing.assert_close(delta[:, :1], delta[:, 1:2], rtol=1e-6, atol=1e-6)
 
 
-def test_delta_is_normal_around_one_with_standard_deviation_sigma():
+def test_delta_is_normal():
     frames = torch.randn(2000, 10, 1, generator=torch.Generator().manual_seed(0)).double()
     features = disentangle(frames)
     augment = AdversarialFeatureAugmentation(0.025, granularity="frame")
@@ -40,19 +40,19 @@ def test_delta_is_normal_around_one_with_standard_deviation_sigma():
 
 
 @pytest.mark.parametrize("granularity", ["batch", "clip"])
-def test_mean_over_time_is_untouched_so_the_noise_reaches_only_single_frames(features, granularity):
+def test_mean_over_time_is_unchanged(features, granularity):
     augmented = AdversarialFeatureAugmentation(5.0, granularity=granularity)(features)
     torch.testing.assert_close(augmented.mean(dim=1), features.coherence)
     assert not torch.allclose(augmented, features.frames)
 
 
 @pytest.mark.parametrize("target", ["coherence", "motion"])
-def test_sigma_zero_is_the_identity_bit_for_bit(features, target):
+def test_sigma_zero_is_the_identity(features, target):
     assert torch.equal(AdversarialFeatureAugmentation(0.0, target)(features), features.frames)
 
 
 @pytest.mark.parametrize("target", ["coherence", "motion"])
-def test_evaluation_hands_out_the_coherence_without_randomness(features, target):
+def test_evaluation_returns_the_coherence(features, target):
     augment = AdversarialFeatureAugmentation(0.5, target).eval()
     state = torch.get_rng_state()
     once = augment(features)
@@ -60,14 +60,14 @@ def test_evaluation_hands_out_the_coherence_without_randomness(features, target)
     assert torch.equal(once, features.coherence.unsqueeze(1).expand(4, 7, 5))
 
 
-def test_the_generator_alone_decides_the_draw(features):
+def test_generator_decides_delta(features):
     augment = AdversarialFeatureAugmentation(0.5)
     first, again, other = (augment(features, torch.Generator().manual_seed(s)) for s in (7, 7, 8))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-def test_gradients_are_those_of_the_augmented_features(features):
+def test_gradients(features):
     augment = AdversarialFeatureAugmentation(0.5)
     frames = features.frames.clone().requires_grad_()
 
@@ -78,6 +78,6 @@ def test_gradients_are_those_of_the_augmented_features(features):
 
 
 @pytest.mark.parametrize("wrong", [{"sigma": -1.0}, {"target": "both"}, {"granularity": "epoch"}])
-def test_wrong_settings_are_refused_by_name(wrong):
+def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         AdversarialFeatureAugmentation(**wrong)

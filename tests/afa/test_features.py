@@ -8,14 +8,14 @@ import torch
 from afa import disentangle
 
 
-def test_coherence_and_motion_of_a_hand_worked_clip():
+def test_coherence_and_motion_by_hand():
     features = disentangle(torch.tensor([[[1.0, 0.0], [3.0, 4.0]]]))
     assert features.coherence.tolist() == [[2.0, 2.0]]
     assert features.motion.tolist() == [[[-1.0, -2.0], [1.0, 2.0]]]
     assert features.weights is None
 
 
-def test_weighted_coherence_of_a_hand_worked_clip():
+def test_weighted_coherence_by_hand():
     features = disentangle(torch.tensor([[[1.0], [4.0]]]), torch.tensor([[1.0, 3.0]]))
     assert features.coherence.tolist() == [[(1 * 1 + 3 * 4) / 4]]
     assert features.weights is not None
@@ -37,7 +37,7 @@ def test_order_of_frames_does_not_matter():
     )
 
 
-def test_chunks_merge_exactly_by_the_sum_of_their_weights():
+def test_chunks_merge_by_weight():
     generator = torch.Generator().manual_seed(2)
     frames, weights = (
         torch.randn(1, 11, 6, generator=generator).double(),
@@ -50,7 +50,7 @@ def test_chunks_merge_exactly_by_the_sum_of_their_weights():
     torch.testing.assert_close(merged, whole)
 
 
-def test_block_weights_of_a_hand_worked_clip():
+def test_block_weights_by_hand():
     frames = torch.tensor([[[1.0, 1.0, 10.0, 20.0], [5.0, 9.0, 30.0, 40.0]]])
     weights = torch.tensor([[[3.0, 1.0], [1.0, 1.0]]])  # the first two channels by 3 to 1, the others alike
     features = disentangle(frames, weights)
@@ -65,7 +65,7 @@ def test_equal_blocks_are_one_weight():
     torch.testing.assert_close(disentangle(frames, blocks).coherence, disentangle(frames, weights).coherence)
 
 
-def test_a_block_leaves_the_others_alone():
+def test_blocks_are_independent():
     generator = torch.Generator().manual_seed(4)
     frames, weights = torch.randn(1, 4, 6, generator=generator), torch.rand(1, 4, 3, generator=generator)
     other = weights.clone()

@@ -48,26 +48,26 @@ def constraint_by_hand(motion: torch.Tensor) -> float:
     return sum(math.sqrt(sum(v * v for frame in clip for v in frame)) for clip in motion.tolist()) / len(motion)
 
 
-def test_consensus_is_the_log_of_the_mean_probability():
+def test_consensus_averages_probabilities():
     logits = random(5, 4, 3)
     assert frame_consensus_cross_entropy(logits, LABELS).item() == pytest.approx(consensus_by_hand(logits, LABELS))
 
 
-def test_consensus_of_one_frame_is_plain_cross_entropy():
+def test_consensus_of_one_frame():
     logits = random(5, 1, 3)
     torch.testing.assert_close(
         frame_consensus_cross_entropy(logits, LABELS), torch.nn.functional.cross_entropy(logits[:, 0], LABELS)
     )
 
 
-def test_smoothed_consensus_is_plain_smoothed_cross_entropy_of_the_log_of_the_mean_probability():
+def test_smoothed_consensus():
     logits = random(5, 4, 3)
     consensus = logits.softmax(dim=-1).mean(dim=1).log()
     expected = torch.nn.functional.cross_entropy(consensus, LABELS, label_smoothing=0.1)
     torch.testing.assert_close(frame_consensus_cross_entropy(logits, LABELS, 0.1), expected)
 
 
-def test_consensus_stays_finite_where_probabilities_underflow():
+def test_consensus_is_finite():
     logits = torch.tensor([[[0.0, 1000.0], [0.0, 2000.0]]], requires_grad=True)
     loss = frame_consensus_cross_entropy(logits, torch.tensor([0]))
     loss.backward()
@@ -75,12 +75,12 @@ def test_consensus_stays_finite_where_probabilities_underflow():
     assert torch.isfinite(logits.grad).all()
 
 
-def test_triplet_takes_the_hardest_pairs_in_euclidean_distance():
+def test_triplet_takes_hardest_pairs():
     features = random(5, 6)
     assert batch_hard_soft_margin_triplet(features, LABELS).item() == pytest.approx(triplet_by_hand(features, LABELS))
 
 
-def test_triplet_of_a_hand_worked_batch():
+def test_triplet_by_hand():
     features, labels = torch.tensor([[0.0], [3.0], [1.0]]), torch.tensor([0, 0, 1])
     expected = (math.log1p(math.exp(3 - 1)) + math.log1p(math.exp(3 - 2)) + math.log1p(math.exp(0 - 1))) / 3
     assert batch_hard_soft_margin_triplet(features, labels).item() == pytest.approx(expected)
@@ -89,7 +89,7 @@ def test_triplet_of_a_hand_worked_batch():
 
 @pytest.mark.parametrize("labels", [[0, 0, 0], [0, 0, 1], [0, 1, 2]])
 @pytest.mark.parametrize("triplet", [batch_hard_soft_margin_triplet, partial(batch_hard_triplet, margin=0.3)])
-def test_triplet_gradients_are_finite_where_clips_coincide_or_negatives_lack(labels, triplet):
+def test_triplet_gradients_are_finite(labels, triplet):
     features = torch.ones(3, 4, requires_grad=True)
     loss = triplet(features, torch.tensor(labels))
     loss.backward()
@@ -97,21 +97,21 @@ def test_triplet_gradients_are_finite_where_clips_coincide_or_negatives_lack(lab
     assert torch.isfinite(features.grad).all()
 
 
-def test_triplet_is_the_same_in_any_order_of_clips():
+def test_triplet_ignores_clip_order():
     features, order = random(5, 6), torch.tensor([3, 1, 4, 0, 2])
     torch.testing.assert_close(
         batch_hard_soft_margin_triplet(features, LABELS), batch_hard_soft_margin_triplet(features[order], LABELS[order])
     )
 
 
-def test_constraint_is_the_norm_of_a_clip_and_its_mean_over_clips():
+def test_constraint_by_hand():
     motion = random(5, 4, 6)
     assert coherence_constraint(motion).item() == pytest.approx(constraint_by_hand(motion))
     squares = [v * v for clip in motion.tolist() for frame in clip for v in frame]
     assert coherence_constraint(motion, "mse").item() == pytest.approx(sum(squares) / len(squares))
 
 
-def test_the_two_readings_of_eq_11_differ_by_about_1200_at_the_papers_size():
+def test_norms_differ_by_1200():
     motion = 0.1 * random(4, 7, 2048)
     assert coherence_constraint(motion).item() / coherence_constraint(motion, "mse").item() == pytest.approx(
         1200, rel=0.02
@@ -119,18 +119,18 @@ def test_the_two_readings_of_eq_11_differ_by_about_1200_at_the_papers_size():
 
 
 @pytest.mark.parametrize("norm", ["l2", "mse"])
-def test_constraint_gradient_is_finite_where_nothing_moves(norm):
+def test_constraint_gradient_is_finite(norm):
     motion = torch.zeros(2, 3, 4, requires_grad=True)
     coherence_constraint(motion, norm).backward()
     assert torch.equal(motion.grad, torch.zeros_like(motion))
 
 
-def test_unknown_norm_is_refused_by_name():
+def test_unknown_norm_is_refused():
     with pytest.raises(ValueError, match="l1"):
         coherence_constraint(torch.zeros(1, 1, 1), "l1")
 
 
-def test_the_sum_is_eq_6():
+def test_loss_is_eq_6():
     logits, features = random(5, 4, 3), disentangle(random(5, 4, 6, seed=1))
     expected = (
         consensus_by_hand(logits, LABELS)

@@ -26,7 +26,7 @@ PAIRS = [(name, backbone) for name in BASELINES.names() for backbone in BACKBONE
 
 
 @pytest.mark.parametrize(("name", "backbone"), [*PAIRS, *(("cnn3d", backbone) for backbone in VIDEO)])
-def test_the_one_rule(name, backbone):
+def test_baseline_contract(name, backbone):
     model = BASELINES.get(name)(build_backbone(backbone, "none")[0]).eval()
     with torch.no_grad():
         features = model(clips())
@@ -35,7 +35,7 @@ def test_the_one_rule(name, backbone):
     assert features.weights is None or (features.weights.shape == (2, 3) and (features.weights > 0).all())
 
 
-def test_mean_is_the_mean_of_single_frames():
+def test_mean_averages_frames():
     torch.manual_seed(0)
     model = BASELINES.get("mean")(build_backbone("small", "none")[0]).eval()
     with torch.no_grad():
@@ -44,7 +44,7 @@ def test_mean_is_the_mean_of_single_frames():
     torch.testing.assert_close(whole, singles.mean(dim=0))
 
 
-def test_qan_weights_a_frame_by_its_quality_alone():
+def test_qan_weights_depend_on_the_frame():
     torch.manual_seed(0)
     model = BASELINES.get("qan")(build_backbone("small", "none")[0]).eval()
     torch.nn.init.normal_(model.quality.weight)
@@ -58,7 +58,7 @@ def test_qan_weights_a_frame_by_its_quality_alone():
     torch.testing.assert_close(features.coherence, expected)
 
 
-def test_qan_learns_to_see_the_frame_that_helps():
+def test_qan_learns_the_useful_frame():
     """Gradient descent on the pooled feature raises the weight of the frame that is nearer to the target."""
     torch.manual_seed(0)
     model = BASELINES.get("qan")(build_backbone("small", "none")[0]).eval()
@@ -75,13 +75,13 @@ def test_qan_learns_to_see_the_frame_that_helps():
 
 
 @pytest.mark.parametrize(("backbone", "stage"), [("resnet18", (16, 8)), ("resnet50", (16, 8))])
-def test_the_last_stage_of_a_resnet_keeps_the_resolution(backbone, stage):
+def test_resnet_last_stage_resolution(backbone, stage):
     model = build_backbone(backbone, "none")[0].eval()
     with torch.no_grad():
         assert model(torch.zeros(1, 3, 256, 128)).shape[2:] == stage
 
 
-def test_the_last_stride_may_be_imagenets_and_is_a_resnets_alone():
+def test_last_stride():
     model = build_backbone("resnet18", "none", last_stride=2)[0].eval()
     with torch.no_grad():
         assert model(torch.zeros(1, 3, 256, 128)).shape[2:] == (8, 4)
@@ -90,7 +90,7 @@ def test_the_last_stride_may_be_imagenets_and_is_a_resnets_alone():
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_weights_from_a_file_are_torchvisions_and_the_classifier_may_lack(tmp_path, suffix):
+def test_weights_from_a_file(tmp_path, suffix):
     reference = torchvision.models.mobilenet_v2(weights=None).eval()
     state = {key: value for key, value in reference.state_dict().items() if not key.startswith("classifier.")}
     file = tmp_path / f"w{suffix}"
@@ -102,14 +102,14 @@ def test_weights_from_a_file_are_torchvisions_and_the_classifier_may_lack(tmp_pa
     assert len(digest) == 64
 
 
-def test_weights_for_another_backbone_are_refused(tmp_path):
+def test_weights_of_another_backbone(tmp_path):
     file = tmp_path / "w.safetensors"
     save_file(torchvision.models.mobilenet_v2(weights=None).state_dict(), file)
     with pytest.raises(UserError, match=r"w\.safetensors lacks 'conv1\.weight'"):
         build_backbone("resnet18", str(file))
 
 
-def test_a_file_that_would_run_code_is_refused(tmp_path):
+def test_pickled_code_is_refused(tmp_path):
     class Evil:
         def __reduce__(self):
             return (print, ("run",))
@@ -120,7 +120,7 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
         build_backbone("resnet18", str(file))
 
 
-def test_unreachable_imagenet_weights_name_the_options(tmp_path, monkeypatch):
+def test_unreachable_weights_are_explained(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(
         torch.hub, "download_url_to_file", lambda *_, **__: (_ for _ in ()).throw(OSError("no network"))
@@ -129,7 +129,7 @@ def test_unreachable_imagenet_weights_name_the_options(tmp_path, monkeypatch):
         build_backbone("resnet50", "imagenet")
 
 
-def test_a_cached_file_that_is_not_the_one_of_2020_is_refused(tmp_path, monkeypatch):
+def test_wrong_checksum_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "resnet50-0676ba61.pth").write_bytes(b"another")
@@ -140,13 +140,13 @@ def test_a_cached_file_that_is_not_the_one_of_2020_is_refused(tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("name", "weights", "message"), [("resnet51", "none", "resnet50"), ("small", "imagenet", "none")]
 )
-def test_a_wrong_backbone_or_weights_say_what_to_do(name, weights, message):
+def test_wrong_backbone_or_weights(name, weights, message):
     with pytest.raises(UserError, match=message):
         build_backbone(name, weights)
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
-def test_a_recurrent_baseline_sees_the_order_of_frames_and_the_pooling_ones_do_not(name):
+def test_only_recurrent_baselines_see_order(name):
     def coherence(baseline: str, reverse: bool) -> torch.Tensor:
         torch.manual_seed(0)
         model = BASELINES.get(baseline)(build_backbone("small", "none")[0]).eval()
@@ -159,7 +159,7 @@ def test_a_recurrent_baseline_sees_the_order_of_frames_and_the_pooling_ones_do_n
         torch.testing.assert_close(coherence(pooling, False), coherence(pooling, True))
 
 
-def test_recurrent_dropout_draws_in_training_alone():
+def test_recurrent_dropout():
     torch.manual_seed(0)
     model = BASELINES.get("lstm")(build_backbone("small", "none")[0])
     with torch.no_grad():
@@ -169,7 +169,7 @@ def test_recurrent_dropout_draws_in_training_alone():
         assert torch.equal(model(clips()).coherence, model(clips()).coherence)
 
 
-def test_max_is_the_strongest_response_of_any_frame():
+def test_max_pooling():
     torch.manual_seed(0)
     model = BASELINES.get("max")(build_backbone("small", "none")[0]).eval()
     with torch.no_grad():
@@ -178,7 +178,7 @@ def test_max_is_the_strongest_response_of_any_frame():
     torch.testing.assert_close(features.coherence, singles.max(dim=0).values)
 
 
-def test_attention_begins_as_the_mean_and_its_weights_normalise_to_a_softmax():
+def test_attention_starts_as_the_mean():
     torch.manual_seed(0)
     model = BASELINES.get("attention")(build_backbone("small", "none")[0]).eval()
     with torch.no_grad():
@@ -197,7 +197,7 @@ def moving(steps: int = 5) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("backbone", ["small", "resnet18", "mobilenet_v2", "resnet50"])
-def test_a_still_clip_goes_through_an_inflated_network_as_through_its_image_network(backbone):
+def test_still_clip_through_inflated_network(backbone):
     torch.manual_seed(0)
     image = build_backbone(backbone, "none")[0].double()
     still = moving().double()[:, :1].expand(-1, 5, -1, -1, -1)
@@ -207,7 +207,7 @@ def test_a_still_clip_goes_through_an_inflated_network_as_through_its_image_netw
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
 
 
-def test_an_inflated_convolution_is_torchs_convolution_over_time_and_space():
+def test_inflated_convolution_is_conv3d():
     torch.manual_seed(0)
     inflated = TemporalConv(torch.nn.Conv2d(3, 4, 3, stride=2, padding=1, bias=False)).double()
     inflated.steps = 5
@@ -219,7 +219,7 @@ def test_an_inflated_convolution_is_torchs_convolution_over_time_and_space():
     torch.testing.assert_close(inflated(clip.flatten(0, 1)).unflatten(0, (2, 5)), expected)
 
 
-def test_kernels_over_time_bring_as_much_into_a_deep_network_as_into_a_shallow_one():
+def test_temporal_kernels_scale_with_depth():
     sums = []
     for backbone in ("small", "mobilenet_v2"):
         model = BASELINES.get("cnn3d")(build_backbone(backbone, "none")[0])
@@ -230,7 +230,7 @@ def test_kernels_over_time_bring_as_much_into_a_deep_network_as_into_a_shallow_o
 
 
 @pytest.mark.parametrize("backbone", ["small", *VIDEO])
-def test_a_3d_network_sees_the_order_of_frames_and_the_mean_does_not(backbone):
+def test_cnn3d_sees_order(backbone):
     torch.manual_seed(0)
     frames = moving(6)
     order = torch.tensor([3, 0, 5, 2, 4, 1])
@@ -240,7 +240,7 @@ def test_a_3d_network_sees_the_order_of_frames_and_the_mean_does_not(backbone):
     assert not torch.allclose(one, other, rtol=1e-2)
 
 
-def test_a_time_step_of_flow_sees_the_two_fields_before_and_after_it():
+def test_flow_stack_neighbours():
     torch.manual_seed(0)
     model = BASELINES.get("flow-only")(build_backbone("small", "none")[0]).eval()
     flow = torch.randn(1, 9, 2, 64, 32, generator=torch.Generator().manual_seed(1))
@@ -253,7 +253,7 @@ def test_a_time_step_of_flow_sees_the_two_fields_before_and_after_it():
 
 
 @pytest.mark.parametrize("backbone", ["small", "resnet18", "mobilenet_v2"])
-def test_a_stack_of_flow_without_differences_goes_through_the_image_networks_weights_as_a_grey_picture(backbone):
+def test_constant_flow_acts_as_grey_image(backbone):
     from baselines.flow import UNIT
 
     torch.manual_seed(0)
@@ -266,13 +266,13 @@ def test_a_stack_of_flow_without_differences_goes_through_the_image_networks_wei
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
 
 
-def test_a_video_network_is_refused_by_baselines_of_images():
+def test_video_network_needs_cnn3d():
     with pytest.raises(UserError, match="Mean cannot take; --method cnn3d can"):
         BASELINES.get("mean")(build_backbone("r3d18", "none")[0])
 
 
 @pytest.mark.parametrize("steps", [1, 6])
-def test_change_is_the_rhythm_of_an_embedding_and_neither_its_level_nor_its_size(steps):
+def test_change_ignores_level_and_scale(steps):
     from baselines.lstm import change
 
     frames = torch.randn(2, steps, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -12,7 +12,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_at_80_columns_nothing_is_cut(monkeypatch):
+def test_progress_fits_80_columns(monkeypatch):
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("COLUMNS", "80")
@@ -27,7 +27,7 @@ def test_at_80_columns_nothing_is_cut(monkeypatch):
     assert max(len(line) for line in re.split(r"[\r\n]+", text)) <= 80
 
 
-def test_without_a_terminal_there_are_lines(monkeypatch, capsys):
+def test_progress_lines_without_a_terminal(monkeypatch, capsys):
     with show_progress() as report:
         report("read", 0, 10, "mars")
         report("read", 10, 10, "mars")

@@ -65,7 +65,7 @@ def test_commands(document):
 
 
 @pytest.mark.parametrize("code", ["bench tabel", "bench run --sed 1"])
-def test_wrong_commands_are_seen(tmp_path, code):
+def test_wrong_commands_are_detected(tmp_path, code):
     document = tmp_path / "page.md"
     document.write_text(f"Call `{code}`.")
     with pytest.raises(AssertionError, match=code):

@@ -14,7 +14,7 @@ LOSS, MAP, RANK = 0.01, 0.05, 0.15
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: name_of(*case))
-def test_a_golden_run_gives_the_same_numbers(case, tmp_path):
+def test_golden_run(case, tmp_path):
     expected, found = GOLDEN["runs"][name_of(*case)], golden_run(*case, tmp_path)
     if SAME_MACHINE:
         assert found == expected

@@ -77,7 +77,7 @@ def test_active_jobs(programs):
     }
 
 
-def test_squeue_is_asked_for_all_states(programs, tmp_path):
+def test_squeue_reports_all_states(programs, tmp_path):
     programs("squeue", f'echo "$@" >{tmp_path}/asked; printf "1|COMPLETING|1|None\\n2|CONFIGURING|1|None\\n"')
     assert queue.active_jobs([entry("a", "1"), entry("b", "2")]) == {"1": ("running", "1", ""), "2": ("queued", "", "")}
     asked = (tmp_path / "asked").read_text().partition("--states=")[2].split()[0].split(",")

@@ -150,7 +150,7 @@ def test_cluster_user_errors(bench):
         (("submit",), "name a SUITE"),
         (("submit", "--method", "mean"), "add --dataset"),
         (("submit", "table4", "--dataset", "walkers", "--time", "4h"), "--time 4h: not a time"),
-        (("logs", "nothing"), "nothing that was submitted"),
+        (("logs", "nothing"), "no submitted experiment"),
         (("cancel",), "or --all"),
     ):
         answer = bench(*ask)

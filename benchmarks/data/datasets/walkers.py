@@ -1,4 +1,4 @@
-"""`walkers`: drawn video of walking people, of whom it is known what tells them apart.
+"""`walkers`: drawn video of walking people, with known differences between them.
 
 The name decides everything that is drawn. Each random generator is seeded by the sha256 of what it depends on, so that any
 tracklet can be drawn alone, in any order and by any process, with the same bytes.
@@ -68,13 +68,13 @@ SIZES = {
 class Walkers(DrawnDataset):
     """Drawn people seen by several cameras; identity lies in appearance, in gait, or in both.
 
-    `walkers`: drawn people, half of whom have a look-alike with another gait. `walkers-appearance`: drawn people with a look
-    of their own, whose gait changes in every tracklet. `walkers-gait`: drawn people who all look alike and differ in gait.
+    `walkers`: drawn people; half of them have a look-alike with another gait. `walkers-appearance`: drawn people who differ
+    in appearance and change gait in every tracklet. `walkers-gait`: drawn people who look alike and differ only in gait.
 
     Longer names:
-        walkers@WORLD: walkers@2 has other cameras, clothes and people than walkers, which is world 1
+        walkers@WORLD: walkers@2 has different cameras, clothes and people from walkers, which is world 1
         walkers:SIZE: walkers:tiny for tests, walkers:demo (the default), walkers:mars with as many people as MARS
-        walkers:HEIGHTxWIDTH: walkers:256x128, walkers@2:tiny-128x64: the same people in other numbers of pixels
+        walkers:HEIGHTxWIDTH: walkers:256x128, walkers@2:tiny-128x64: the same people at another image size
 
     Attributes:
         kind: one of the registered names; it decides where identity lies.

@@ -98,7 +98,7 @@ def _rows(suite: Suite) -> Sequence[Row]:
 
 
 def _is_known(dataset: str) -> bool:
-    """Whether a data set has a find_dataset here; that of a plug-in or an imported video may be missing."""
+    """Whether this installation can find a data set; one of a plug-in or an imported video may be missing."""
     try:
         find_dataset(dataset)
     except UserError:

@@ -17,8 +17,8 @@ from .contents import Section, baseline
 from .html import Markup, el, page
 from .html_tables import MOST_ROWS, filters, table, table_section
 
-MOST_LETTERS = 1_500_000  # of the page of all tables, to keep it below 2 MB
-MOST_FIRST = 40  # rows of a table on the overview
+MOST_LETTERS = 1_500_000  # on the page of all tables, to keep it below 2 MB
+MOST_FIRST = 40  # rows per table on the overview
 MARKS = {"SUPPORTED": "✓", "CONTRADICTED": "✗", "NEGLIGIBLE": "≈", "UNDECIDED": "?"}
 VERDICTS = {text: word for word in ON_DRAWN_DATA for text in (str(word), ON_DRAWN_DATA[word])}  # by their texts
 
@@ -77,7 +77,7 @@ def _judged(grid: Grid) -> Markup:
 
 
 def all_tables(sections: list[Section]) -> str:
-    """Every table, with sorting and filters; the first rows of each if a page cannot hold them all."""
+    """Every table, with sorting and filters; only the first rows of each if the page would be too large."""
     most = MOST_ROWS
     while len(made := _tables(sections, most)) > MOST_LETTERS and most > 1:
         most //= 2
@@ -101,7 +101,7 @@ def _tables(sections: list[Section], most: int) -> str:
 
 
 def all_runs(runs: Sequence[FinishedRun]) -> dict[str, str]:
-    """The list of runs, MOST_ROWS on a page: the pages by their files' names."""
+    """The list of runs, MOST_ROWS per page: the pages by file name."""
     rows = []
     for run in runs:
         experiment, metrics = run.experiment, run.record.metrics[0]
@@ -132,7 +132,7 @@ def all_runs(runs: Sequence[FinishedRun]) -> dict[str, str]:
             "nav",
             "Runs, page ",
             links,
-            "; sorting and filters are for this page alone",
+            "; sorting and filters apply to this page only",
             aria_label="Pages of runs",
             class_="pager",
         )
@@ -151,7 +151,7 @@ def _runs_file(number: int) -> str:
 
 
 def all_figures(drawn: list[figures.Figure]) -> str:
-    """The figures as `bench figure` draws them, with their numbers, and to download."""
+    """The figures as `bench figure` draws them, with their numbers and download links."""
     body = [el("h1", "Figures"), [_figure(each) for each in drawn]]
     return page("Figures", body, current="Figures")
 

@@ -90,7 +90,7 @@ def _origin(record: Record) -> dict[str, Any]:
     facts |= environment.packages
     if cost := record.cost:
         facts["parameters"] = f"{cost.parameters / 1e6:.2f} M"
-        facts["multiply-adds a frame"] = f"{cost.multiply_adds / 1e9:.3f} G"
+        facts["multiply-adds per frame"] = f"{cost.multiply_adds / 1e9:.3f} G"
     facts |= {name: f"{phase.text} {ITEMS.get(name, 'frames')}/s" for name, phase in record.phases.items()}
     return facts | {f"peak memory, {kind}": f"{size / 2**30:.2f} GiB" for kind, size in record.peak_memory.items()}
 
@@ -98,7 +98,7 @@ def _origin(record: Record) -> dict[str, Any]:
 def _queries(run: FinishedRun) -> Markup:
     rows = run.queries()
     if rows.empty:
-        return el("p", "This run has no results of single queries.", class_="note")
+        return el("p", "This run has no per-query results.", class_="note")
     worst = rows.sort_values(["average_precision", "query"], na_position="first").head(MOST_QUERIES)
     frame = pd.DataFrame(
         {

@@ -29,7 +29,7 @@ def images(count: int = 2) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_the_stages_in_order_are_the_backbone(name):
+def test_stages_compose_the_backbone(name):
     backbone = build_backbone(name, "none")[0].eval()
     maps = images()
     with torch.no_grad():
@@ -57,7 +57,7 @@ class Recorder(TemporalLayer):
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_a_module_after_a_block_sees_its_output_and_knows_t(name):
+def test_module_after_a_block(name):
     for block in build_backbone(name, "none")[0].blocks:
         backbone = build_backbone(name, "none")[0].eval()
         recorder, plain = Recorder(), copy.deepcopy(backbone)
@@ -72,7 +72,7 @@ def test_a_module_after_a_block_sees_its_output_and_knows_t(name):
         assert len(shape) == 4
 
 
-def test_a_stage_may_be_named_like_a_block():
+def test_stage_named_like_a_block():
     backbone = build_backbone("resnet18", "none")[0].eval()
     recorder = Recorder()
     backbone.insert_after("layer3", recorder)
@@ -83,7 +83,7 @@ def test_a_stage_may_be_named_like_a_block():
         backbone.insert_after("layer9", Recorder())
 
 
-def test_a_replaced_convolution_is_used():
+def test_replaced_convolution_is_used():
     backbone = build_backbone("resnet18", "none")[0].eval()
     name = "layer2.0.conv1"
     old = backbone.convolutions[name]
@@ -96,13 +96,13 @@ def test_a_replaced_convolution_is_used():
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_what_cnn3d_inflates_is_a_convolution(name):
+def test_inflatable_names_are_convolutions(name):
     backbone = build_backbone(name, "none")[0]
     assert backbone.inflatable
     assert set(backbone.inflatable) <= set(backbone.convolutions)
 
 
-def test_a_transformer_is_one_plugin_file(vit):
+def test_transformer_plugin(vit):
     backbone, digest = build_backbone(vit, "none")
     assert digest == "none"
     with torch.no_grad():
@@ -119,6 +119,6 @@ def test_a_transformer_is_one_plugin_file(vit):
     assert recorder.seen == (3, (6, 64, 8, 4))
 
 
-def test_cnn3d_refuses_a_trunk_without_convolutions_to_inflate(vit):
+def test_cnn3d_needs_convolutions(vit):
     with pytest.raises(UserError, match="TinyVit names no convolutions to inflate in time"):
         BASELINES.get("cnn3d")(build_backbone(vit, "none")[0])

@@ -77,7 +77,7 @@ def test_base_class_decides_the_registry(add, registries, kind, text):
     assert registries[kind].get("x").registered_names == ("x",)
 
 
-def test_one_file_may_hold_all_kinds(add):
+def test_one_file_with_all_kinds(add):
     text = PLUGIN + (
         "from benchmarks.data.dataset import Dataset\nfrom benchmarks.suites.suite import Suite\n"
         "@register('people')\nclass People(Dataset): ...\n@register('table9')\nclass Table9(Suite): ...\n"
@@ -113,7 +113,7 @@ def test_same_file_name_in_two_folders(add, registries):
     assert registries["baseline"].get("b").registered_names == ("b",)
 
 
-def test_a_plugin_may_be_added_twice(add):
+def test_plugin_added_twice(add):
     assert add(PLUGIN) == add(PLUGIN)
 
 

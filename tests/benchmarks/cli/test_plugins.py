@@ -260,7 +260,7 @@ def test_generator_is_paired_with_its_other_world(bench, rectangles):
         (("--dataset", "rectangle"), "no data set 'rectangle'; did you mean 'rectangles'"),
         (("--dataset", "mars@2"), "no data set 'mars@2'; only drawn data sets take '@' and ':'"),
         (("--dataset", "rectangles", "--root", "/tmp"), "--root /tmp: rectangles is drawn or imported"),
-        (("--dataset", "rectangles", "--split", "1"), "--split 1: rectangles has the splits 0 to 0"),
+        (("--dataset", "rectangles", "--split", "1"), "--split 1: rectangles has splits 0 to 0"),
     ],
 )
 def test_wrong_name_of_a_generator(bench, rectangles, words, message):

@@ -118,9 +118,9 @@ def test_external_features_are_checked(bench, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"feature": np.zeros((0, 2)), "pid": [], "camid": [], "tracklet": []}, "g.npz: holds no row"),
-        ({"pid": [1.0, 2.5]}, "g.npz: pid must be whole numbers, and row 1 has 2.5"),
-        ({"pid": [np.nan, 2.0]}, "g.npz: pid must be whole numbers, and row 0 has nan"),
+        ({"feature": np.zeros((0, 2)), "pid": [], "camid": [], "tracklet": []}, "g.npz: has no rows"),
+        ({"pid": [1.0, 2.5]}, "g.npz: pid must be whole numbers, but row 1 has 2.5"),
+        ({"pid": [np.nan, 2.0]}, "g.npz: pid must be whole numbers, but row 0 has nan"),
         ({"camid": ["left", "right"]}, "g.npz: camid must be whole numbers"),
         ({"pid": [[1], [2]]}, "must be (N, D) and the rest (N,)"),
         ({"pid": [7, 8]}, "no query has a match in"),
@@ -183,7 +183,7 @@ def test_non_numeric_features(bench, tmp_path):
         np.savez(file, feature=feature, pid=[1], camid=[1], tracklet=["t"])
         answer = bench("score", "--query", file, "--gallery", file)
         assert answer.status == 2
-        assert f"bench: {file}: feature must be numbers" in answer.err
+        assert f"bench: {file}: feature must be numeric" in answer.err
 
 
 def test_held_out_identities_are_not_trained_on(bench, results):

@@ -17,37 +17,37 @@ def draw(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def test_restricted_sampling_takes_one_frame_of_each_equal_part():
+def test_restricted_sampling():
     drawn = np.array([clip_positions(21, 7, "restricted", 1, draw(seed)) for seed in range(300)])
     for part in range(7):
         assert set(drawn[:, part]) == {3 * part, 3 * part + 1, 3 * part + 2}
 
 
-def test_consecutive_sampling_reaches_the_first_and_the_last_clip():
+def test_consecutive_sampling_reaches_both_ends():
     drawn = [tuple(clip_positions(9, 7, "consecutive", 1, draw(seed))) for seed in range(200)]
     assert set(drawn) == {tuple(range(start, start + 7)) for start in (0, 1, 2)}
 
 
-def test_spacing_spreads_consecutive_frames_and_still_reaches_the_last():
+def test_spacing():
     drawn = {tuple(clip_positions(10, 4, "consecutive", 3, draw(seed))) for seed in range(20)}
     assert drawn == {(0, 3, 6, 9)}
 
 
-def test_even_sampling_takes_the_middles_and_draws_nothing():
+def test_even_sampling():
     assert clip_positions(9, 3, "even", 1, draw()).tolist() == [1, 4, 7]
     assert clip_positions(8, 2, "even", 1, draw()).tolist() == [2, 6]
 
 
 @pytest.mark.parametrize("sampling", ["restricted", "consecutive", "even"])
 @pytest.mark.parametrize("length", [1, 2, 6])
-def test_a_short_tracklet_loops_in_order(sampling, length):
+def test_short_tracklet_loops(sampling, length):
     positions = clip_positions(length, 7, sampling, 1, draw())
     assert positions.tolist() == [i % length for i in range(7)]
 
 
 @pytest.mark.parametrize("sampling", ["restricted", "consecutive", "even"])
 @pytest.mark.parametrize("length", [7, 8, 50, 920])
-def test_positions_are_within_the_tracklet_and_in_order(sampling, length):
+def test_positions_are_valid(sampling, length):
     for seed in range(20):
         positions = clip_positions(length, 7, sampling, 1, draw(seed))
         assert (np.diff(positions) > 0).all()
@@ -56,7 +56,7 @@ def test_positions_are_within_the_tracklet_and_in_order(sampling, length):
 
 
 @pytest.mark.parametrize(("count", "batches"), [(625, 78), (702, 88), (150, 19), (8, 1), (5, 1), (12, 2)])
-def test_an_epoch_takes_every_identity_once_in_even_batches(count, batches):
+def test_epoch_takes_every_identity_once(count, batches):
     drawn = epoch_batches(np.arange(count), 8, seed=3, epoch=1)
     assert len(drawn) == batches == batches_per_epoch(count, 8)
     assert sorted(np.concatenate(drawn)) == list(range(count))
@@ -84,7 +84,7 @@ def batches(people, *changes: str, seed: int = 0) -> TrainingBatches:
     return TrainingBatches(*people, settings, seed)
 
 
-def test_a_batch_is_p_identities_by_k_clips_with_the_labels_of_its_pixels(people):
+def test_batch_is_p_by_k(people):
     batch = batches(people)[0]
     assert batch.frames.shape == (12, 3, 3, 16, 8)
     assert batch.frames.dtype == torch.uint8
@@ -97,7 +97,7 @@ def test_a_batch_is_p_identities_by_k_clips_with_the_labels_of_its_pixels(people
     assert (batch.frames[:, :, 2, 8, 4].int().diff(dim=1) > 0).all()  # blue is time: in order
 
 
-def test_batch_i_is_the_same_whoever_draws_it_and_whatever_came_before(people):
+def test_batch_depends_on_seed_and_index(people):
     straight = [batches(people)[i] for i in range(4)]
     later = batches(people)
     for i in (3, 1):
@@ -111,13 +111,13 @@ def test_batch_i_is_the_same_whoever_draws_it_and_whatever_came_before(people):
     assert straight[0].seed != straight[1].seed
 
 
-def test_another_seed_draws_other_batches_although_global_generators_stand_still(people):
+def test_other_seed_gives_other_batches(people):
     np.random.seed(0)
     torch.manual_seed(0)
     assert not torch.equal(batches(people, seed=1)[0].frames, batches(people, seed=2)[0].frames)
 
 
-def test_shuffled_frames_control_breaks_the_order_in_training(people):
+def test_shuffle_in_training(people):
     times = torch.cat([batches(people, "shuffle=train")[i].frames[:, :, 2, 8, 4].int() for i in range(4)])
     assert not (times.diff(dim=1) > 0).all()
     assert (
@@ -125,7 +125,7 @@ def test_shuffled_frames_control_breaks_the_order_in_training(people):
     ).all()
 
 
-def test_erasing_is_one_region_of_a_clip_with_zhongs_area_about_as_often_as_asked(people):
+def test_erased_regions(people):
     drawn = torch.cat([batches(people, "height=100", "width=50")[i].erase for i in range(40)]).double()
     area = (drawn[:, 2] - drawn[:, 0]) * (drawn[:, 3] - drawn[:, 1]) / 5000
     assert 0.4 < (area > 0).double().mean() < 0.6
@@ -137,7 +137,7 @@ def test_erasing_is_one_region_of_a_clip_with_zhongs_area_about_as_often_as_aske
     assert not batches(people, "erase=0")[0].erase.any()
 
 
-def test_crops_lie_within_the_enlarged_clip_reach_its_ends_and_change_no_other_draw(people):
+def test_crop_positions(people):
     size = ("height=16", "width=8")  # enlarged to 18 x 9
     cropped = [batches(people, "crop=0.5", *size)[i] for i in range(40)]
     drawn = torch.cat([batch.crop for batch in cropped])
@@ -155,12 +155,12 @@ def test_crops_lie_within_the_enlarged_clip_reach_its_ends_and_change_no_other_d
 @pytest.mark.parametrize(
     ("count", "expected"), [(0, [0, 1, 2, 3, 4]), (2, [0, 2]), (5, [0, 1, 2, 3, 4]), (9, [0, 1, 2, 3, 4])]
 )
-def test_of_a_tracklet_the_first_frame_of_each_equal_part_may_be_tested_alone(people, count, expected):
+def test_test_frames_setting(people, count, expected):
     settings = resolve("small", "mean", ["height=16", "width=8", f"test_frames={count}"])
     assert Chunks(*people, settings)[0].frames[:, :, 2, 8, 4].tolist() == [expected] * 12
 
 
-def test_test_chunks_hold_every_frame_once_in_order(people):
+def test_chunks_cover_every_frame(people):
     settings = resolve("small", "mean", ["height=16", "width=8", "test_chunk=2"])
     table, store = people
     seen: dict[int, list[int]] = {}
@@ -175,7 +175,7 @@ def test_test_chunks_hold_every_frame_once_in_order(people):
     assert {row: sorted(times) for row, times in seen.items()} == {row: [0, 1, 2, 3, 4] for row in range(len(table))}
 
 
-def test_shuffled_frames_control_at_test_is_the_same_every_time(people):
+def test_shuffle_at_test_is_reproducible(people):
     settings = resolve("small", "mean", ["height=16", "width=8", "shuffle=test"])
 
     def times() -> list:

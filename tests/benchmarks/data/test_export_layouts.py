@@ -236,7 +236,7 @@ def test_data_set_that_does_not_fit_is_refused(walkers, tmp_path, layout, change
     if "pid" in change:
         rows[-2] = (change["pid"], 1, ["a"])
     table = make_table(("train", pid, camid, f"{pid}-{camid}", frames) for pid, camid, frames in rows)
-    with pytest.raises(UserError, match=f"--layout {layout}: mine does not fit: {message}.*choose another"):
+    with pytest.raises(UserError, match=f"--layout {layout}: cannot hold mine: {message}.*choose another"):
         export(replace(walkers, name="mine", table=table), layout, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 

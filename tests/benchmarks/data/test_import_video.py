@@ -174,7 +174,7 @@ def test_unnamed_tracks_are_left_out(bring, tmp_path):
     made_from = json.loads((tmp_path / "made/import.json").read_text())
     assert made_from["tracks_without_identity"] == 2
     assert made_from["boxes"] == 40 + 25 + 10
-    with pytest.raises(UserError, match=r"people\.csv: names none of the 5 tracks"):
+    with pytest.raises(UserError, match=r"people\.csv: lists none of the 5 tracks"):
         bring(people={77: 1}, to="other")
 
 

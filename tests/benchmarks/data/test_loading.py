@@ -69,11 +69,11 @@ def test_digest_is_independent_of_the_root(root, tmp_path_factory):
 
 
 def test_unknown_split_is_refused(root):
-    with pytest.raises(UserError, match="--split 10: prid2011 has the splits 0 to 9"):
+    with pytest.raises(UserError, match="--split 10: prid2011 has splits 0 to 9"):
         load("prid2011", split=10, root=root)
 
 
-def test_damaged_index_is_made_again(root):
+def test_damaged_index_is_rebuilt(root):
     before = load("prid2011", root=root)
     (index,) = (cache_dir() / "index").glob(
         f"prid2011-0-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}-*.parquet"
@@ -91,7 +91,7 @@ def test_damaged_drawn_files_are_named(tmp_path, monkeypatch):
     for name in ("table.parquet", "frames.arrow"):
         content = (before.root / name).read_bytes()
         (before.root / name).write_bytes(content[: len(content) // 2])
-        with pytest.raises(UserError, match=rf"{name}: missing or damaged .*delete {before.root}, and make it again"):
+        with pytest.raises(UserError, match=rf"{name}: missing or damaged .*delete {before.root} and create it again"):
             load("walkers:tiny")
         (before.root / name).write_bytes(content)
     assert load("walkers:tiny").digest == before.digest

@@ -168,7 +168,7 @@ def saved(tmp_path_factory) -> list[dict]:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_two_processes_train_what_one_trains(saved, method):
+def test_two_processes_match_one(saved, method):
     one, two, other = (each[method] for each in saved)
     # Sums in another order: a few times 1e-16 of the largest part, in the loss and in each gradient.
     assert two["terms"][0] == pytest.approx(one["terms"][0], rel=1e-12)
@@ -187,12 +187,12 @@ def test_two_processes_train_what_one_trains(saved, method):
     torch.testing.assert_close(two["features"], one["features"], rtol=1e-5, atol=1e-6)  # float32 features
 
 
-def test_noise_a_frame_is_drawn_as_by_one_process(saved):
+def test_frame_noise_matches_one_process(saved):
     one, two, _ = (each["per frame"] for each in saved)
     assert two["terms"][0] == pytest.approx(one["terms"][0], rel=1e-12)
 
 
-def test_statistics_of_each_share_are_those_of_one_process_that_looks_at_each_share_by_itself(saved):
+def test_statistics_shares(saved):
     one, two, _ = saved
     assert two["in shares"]["terms"] == [pytest.approx(terms, rel=1e-9) for terms in one["in shares"]["terms"]]
     whole = one["mean+afa"]["terms"][0]
@@ -200,20 +200,20 @@ def test_statistics_of_each_share_are_those_of_one_process_that_looks_at_each_sh
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_batch_normalisation_over_uneven_shares_is_that_of_the_whole_batch(saved, shape):
+def test_batch_norm_of_uneven_shares(saved, shape):
     one, two, _ = (each["layers"][shape] for each in saved)  # one: torch's own layer on all rows
     assert set(one) >= {"outputs", "gradient", "0.weight", "0.bias", "0.running_mean", "0.running_var", "evaluated"}
     torch.testing.assert_close(two, one, rtol=1e-11, atol=1e-11)
 
 
-def test_what_the_first_process_makes_or_refuses_holds_for_all(saved):
+def test_leader_result_reaches_all(saved):
     for each in saved[1:]:
         assert each["talk"] == {"refusal": "refused by 0", "value": 0, "one": True, "none": False,
                                 "all": ["item 0", "item 1"]}  # fmt: skip
 
 
 @pytest.mark.parametrize("world", [2, 3, 4])
-def test_shares_are_the_batch_of_one_process_and_each_decodes_its_own_alone(world):
+def test_shares_form_the_batch(world):
     whole, parts = batches_of(), [batches_of((), rank, world) for rank in range(world)]
     sizes = set()
     for i in range(3):
@@ -271,7 +271,7 @@ TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE
         ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_JOB_ID": "7"}, (0, 1, 1, "none")),
     ],
 )
-def test_the_launcher_says_which_process_this_is(said, environment, expected):
+def test_launcher_sets_rank(said, environment, expected):
     said(environment)
     assert tuple(launch.process_info()) == expected
 
@@ -279,7 +279,7 @@ def test_the_launcher_says_which_process_this_is(said, environment, expected):
 @pytest.mark.parametrize(
     ("gpus", "given"), [(True, {"gpu": 0, "backend": "cpu:gloo,cuda:nccl"}), (False, {"backend": "gloo"})]
 )
-def test_mmengines_slurm_launcher_lets_a_step_meet_at_its_own_node_and_port(said, monkeypatch, tmp_path, gpus, given):
+def test_slurm_rendezvous(said, monkeypatch, tmp_path, gpus, given):
     said(STEP)
     (tmp_path / "scontrol").write_text('#!/bin/sh\necho "$3"\n')  # as `scontrol show hostnames LIST`, of one node
     (tmp_path / "scontrol").chmod(0o755)
@@ -320,7 +320,7 @@ class Mortal(Mean, Baseline):
 '''
 
 
-def test_a_signal_to_one_stops_all_at_one_iteration_and_another_number_of_processes_goes_on(tmp_path):
+def test_signal_stops_all_processes(tmp_path):
     (tmp_path / "mortal.py").write_text(MORTAL)
     words = ["run", "--method", "mortal+afa", "--plugin", str(tmp_path / "mortal.py"), "--dataset", "walkers:tiny"]
     words += [word for change in (*CHANGES, "epochs=3") for word in ("--set", change)]
@@ -358,7 +358,7 @@ def test_a_signal_to_one_stops_all_at_one_iteration_and_another_number_of_proces
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
-def test_the_first_process_to_fail_is_the_one_whose_error_is_written_down(tmp_path):
+def test_first_failure_is_recorded(tmp_path):
     (tmp_path / "mine.py").write_text("""
 from baselines.interface.baseline import Baseline
 from baselines.interface.errors import UserError

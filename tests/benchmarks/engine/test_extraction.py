@@ -45,18 +45,18 @@ def whole(model: ReidModel, tracklets, store, settings) -> np.ndarray:
 
 @pytest.mark.parametrize("method", ["mean", "qan", "max"])
 @pytest.mark.parametrize("chunk", [3, 8])
-def test_chunks_merge_to_what_all_frames_give(method, chunk):
+def test_chunks_merge_exactly(method, chunk):
     model, given = built(method, f"test_chunk={chunk}")
     np.testing.assert_allclose(extract(model, **given).before, whole(model, **given), rtol=1e-4, atol=1e-5)
 
 
-def test_blocks_of_chunks_merge_by_their_own_weights(stripes):
+def test_block_weights_merge(stripes):
     model, given = built("stripes", "test_chunk=4")
     np.testing.assert_allclose(extract(model, **given).before, whole(model, **given), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["mean", "max", "stripes"])
-def test_frame_features_are_those_that_the_tracklet_feature_is_made_of(method, stripes):
+def test_frame_features_give_tracklet_feature(method, stripes):
     model, given = built(method, "test_chunk=4")
     found = sorted(extract_frames(model, **given), key=lambda each: each.row)
     assert [len(each.frames) for each in found] == [len(frames) for frames in given["tracklets"].frames]
@@ -71,7 +71,7 @@ def test_frame_features_are_those_that_the_tracklet_feature_is_made_of(method, s
     torch.testing.assert_close(found[0].frames, torch.stack(alone), rtol=1e-4, atol=1e-5)
 
 
-def test_exact_clips_are_padded_with_their_last_frame():
+def test_exact_clips_are_padded():
     _, given = built("mean", "clip_frames=5")
     chunks = TrackletChunks(given["tracklets"], given["store"], given["settings"], clips="exact")
     seen: dict[int, int] = {}
@@ -86,7 +86,7 @@ def test_exact_clips_are_padded_with_their_last_frame():
     assert seen == {row: len(frames) for row, frames in enumerate(given["tracklets"].frames)}
 
 
-def test_padding_of_exact_clips_counts_for_nothing(monkeypatch):
+def test_padding_is_ignored(monkeypatch):
     model, given = built("mean", "clip_frames=5")
     monkeypatch.setattr(type(model.baseline), "test_clips", "exact")
     found = extract(model, **given).before
@@ -102,13 +102,13 @@ def test_padding_of_exact_clips_counts_for_nothing(monkeypatch):
             np.testing.assert_allclose(found[row], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_whole_tracklets_go_through_in_one_pass(monkeypatch):
+def test_whole_tracklets_in_one_pass(monkeypatch):
     model, given = built("lstm", "test_chunk=4")
     monkeypatch.setattr(type(model.baseline), "test_clips", "whole")
     np.testing.assert_allclose(extract(model, **given).before, whole(model, **given), rtol=1e-4, atol=1e-5)
 
 
-def test_a_compiled_model_is_not_compiled_for_each_size_of_batch():
+def test_batch_sizes_do_not_recompile():
     model, given = built("mean")
     plain = extract(model, **given)
     compiled = []

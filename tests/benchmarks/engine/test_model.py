@@ -35,7 +35,7 @@ def draw() -> torch.Generator:
     return torch.Generator().manual_seed(5)
 
 
-def test_a_plain_baseline_is_triplet_and_cross_entropy_on_the_pooled_feature():
+def test_plain_baseline_loss():
     ours, given = model("mean"), features()
     terms = ours.losses(given, LABELS, draw())
     assert set(terms) == {"loss_triplet", "loss_class"}
@@ -44,24 +44,24 @@ def test_a_plain_baseline_is_triplet_and_cross_entropy_on_the_pooled_feature():
     torch.testing.assert_close(terms["loss_triplet"], afa.batch_hard_soft_margin_triplet(given.coherence, LABELS))
 
 
-def test_a_margin_makes_the_triplet_a_hinge():
+def test_margin_gives_hinge_loss():
     terms = model("mean", "margin=0.5").losses(features(), LABELS, draw())
     torch.testing.assert_close(terms["loss_triplet"], batch_hard_triplet(features().coherence, LABELS, 0.5))
 
 
-def test_without_a_neck_the_classifier_reads_the_feature_itself_and_labels_are_smoothed():
+def test_no_neck_and_label_smoothing():
     ours, given = model("mean", "neck=none", "label_smoothing=0.1"), features()
     logits = given.coherence @ ours.classifier.weight.T
     expected = F.cross_entropy(logits, LABELS, label_smoothing=0.1)
     torch.testing.assert_close(ours.losses(given, LABELS, draw())["loss_class"], expected)
 
 
-def test_dropout_is_the_baselines_unless_it_is_set():
+def test_dropout_setting():
     assert model("lstm").baseline.dropout.p == 0.2
     assert model("lstm", "dropout=0").baseline.dropout.p == 0
 
 
-def test_afa_is_eq_6_of_the_augmented_frames():
+def test_afa_loss_is_eq_6():
     ours, given = model("mean+afa"), features()
     terms = ours.losses(given, LABELS, draw())
     augmented = afa.AdversarialFeatureAugmentation(0.025)(given, draw())
@@ -70,7 +70,7 @@ def test_afa_is_eq_6_of_the_augmented_frames():
     torch.testing.assert_close(sum(terms.values()), expected)
 
 
-def test_afa_motion_has_no_constraint_and_scales_the_coherence():
+def test_afa_motion_loss():
     ours, given = model("mean+afa-motion", "sigma=1"), features()
     terms = ours.losses(given, LABELS, draw())
     assert set(terms) == {"loss_triplet", "loss_class"}
@@ -81,14 +81,14 @@ def test_afa_motion_has_no_constraint_and_scales_the_coherence():
 
 
 @pytest.mark.parametrize("weights", [False, True])
-def test_pooled_classification_never_sees_noise_on_the_motion(weights):
+def test_pooled_classification_ignores_motion_noise(weights):
     quiet, loud = model("mean"), model("mean", "sigma=3")
     given = features(weights)
     a, b = (each.losses(given, LABELS, draw())["loss_class"] for each in (quiet, loud))
     torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_parts_switch_off_one_by_one():
+def test_parts_can_be_disabled():
     assert set(model("mean", "classification=none").losses(features(), LABELS, draw())) == {"loss_triplet"}
     assert "loss_coherence" not in model("mean+afa", "lambda=0").losses(features(), LABELS, draw())
     constraint = model("mean+afa", "lambda=3", "coherence_norm=mse").losses(features(), LABELS, draw())[
@@ -97,7 +97,7 @@ def test_parts_switch_off_one_by_one():
     torch.testing.assert_close(constraint, 3 * features().motion.square().mean())
 
 
-def test_pixels_are_normalised_flipped_and_erased_as_the_batch_says():
+def test_normalise_flip_erase():
     frames = torch.randint(0, 256, (3, 2, 3, 32, 16), dtype=torch.uint8, generator=draw())
     flip = torch.tensor([True, False, False])
     erase = torch.tensor([[0, 0, 0, 0], [4, 2, 10, 8], [0, 0, 0, 0]])
@@ -111,7 +111,7 @@ def test_pixels_are_normalised_flipped_and_erased_as_the_batch_says():
     torch.testing.assert_close(ours[2], plain[2])
 
 
-def test_a_cropped_clip_is_a_part_of_its_enlarged_self_and_the_others_are_left_alone():
+def test_crop():
     ramp = torch.arange(32, dtype=torch.uint8).view(1, 1, 1, 32, 1).expand(2, 2, 3, 32, 16) * 7
     crop = torch.tensor([[4, 2], [-1, -1]])
     ours, flow = model().prepare(ramp, crop=crop), model().prepare_flow(ramp[:, :, :2], crop=crop)
@@ -128,7 +128,7 @@ def test_a_cropped_clip_is_a_part_of_its_enlarged_self_and_the_others_are_left_a
     )
 
 
-def test_everything_of_a_batch_goes_to_the_models_device(monkeypatch):
+def test_batch_moves_to_device(monkeypatch):
     ours = model("mean+afa").to("meta")
     seen = {}
     monkeypatch.setattr(ours, "losses", lambda features, labels, draw: seen.update(features=features, labels=labels))
@@ -137,7 +137,7 @@ def test_everything_of_a_batch_goes_to_the_models_device(monkeypatch):
     assert seen["labels"].device == seen["features"].frames.device == torch.device("meta")
 
 
-def test_losses_are_in_float32_also_where_the_baseline_was_not():
+def test_losses_are_float32():
     given = features()
     half = afa.VideoFeatures(given.frames.bfloat16(), given.coherence.bfloat16())
     with torch.autocast("cpu", torch.bfloat16):
@@ -148,7 +148,7 @@ def test_losses_are_in_float32_also_where_the_baseline_was_not():
     torch.testing.assert_close(terms, exact)
 
 
-def test_prediction_draws_nothing_and_changes_no_input():
+def test_prediction_has_no_side_effects():
     ours = model("qan+afa").eval()
     frames = torch.randint(0, 256, (2, 3, 3, 32, 16), dtype=torch.uint8, generator=draw())
     kept, state = frames.clone(), torch.get_rng_state()
@@ -159,13 +159,13 @@ def test_prediction_draws_nothing_and_changes_no_input():
     assert torch.equal(frames, kept)
 
 
-def test_methods_of_one_baseline_and_seed_start_from_the_same_weights():
+def test_methods_share_initial_weights():
     plain, with_afa = model("qan").state_dict(), model("qan+afa").state_dict()
     assert plain.keys() == with_afa.keys()
     assert all(torch.equal(plain[key], with_afa[key]) for key in plain)
 
 
-def test_classification_of_frames_is_the_mean_of_each_frames_own():
+def test_frame_classification_is_a_mean():
     built = model("mean+afa", "classification=frames", "lambda=0.0", "label_smoothing=0.1")
     given, loss = features(), built.losses(features(), LABELS, draw())["loss_class"]
     augmented = built.augmentation(given, draw())
@@ -194,7 +194,7 @@ def with_losses(returned: dict, *changes: str) -> ReidModel:
     return ReidModel(baseline, 2, settings).train()
 
 
-def test_a_baselines_own_losses_are_added_and_kept_with_afa():
+def test_baseline_losses_are_added():
     built = with_losses({"diversity": torch.tensor(0.25)})
     terms = built.losses(features(), LABELS, draw())
     assert terms["loss_diversity"] == 0.25
@@ -202,7 +202,7 @@ def test_a_baselines_own_losses_are_added_and_kept_with_afa():
 
 
 @pytest.mark.parametrize("returned", [{"triplet": torch.tensor(0.0)}, {"mine": torch.zeros(2)}, {"mine": 0.5}])
-def test_losses_that_are_none_are_refused_by_file_and_name(returned):
+def test_invalid_losses_are_refused(returned):
     with pytest.raises(UserError, match=r"test_model\.py, line \d+: losses of WithLosses returns '(triplet|mine)'"):
         with_losses(returned).losses(features(), LABELS, draw())
 
@@ -218,7 +218,7 @@ def test_losses_that_are_none_are_refused_by_file_and_name(returned):
         (VideoFeatures(torch.zeros(2, 256), torch.zeros(2, 256)), "returns frames (2, 256) and coherence (2, 256)"),
     ],
 )
-def test_what_forward_returns_is_checked(returned, message):
+def test_forward_output_is_checked(returned, message):
     built = with_losses({})
     clips = Clips(torch.zeros(2, 3, 3, 32, 16))
     if not message:
@@ -228,7 +228,7 @@ def test_what_forward_returns_is_checked(returned, message):
         checked(returned, built.baseline, clips)
 
 
-def test_one_delta_per_batch_makes_motion_the_coherence_method():
+def test_batch_delta_equals_coherence_method():
     """delta X_C + X_D is delta (X_C + X_D / delta), and the batch normalisation divides by delta (docs/paper-notes.md)."""
     built, given, delta = model("mean+afa"), features(), 1.025
     built.neck.eps = 1e-12

@@ -20,7 +20,7 @@ def assert_read_again(method, trained, file):
     assert all(torch.equal(value, expected[name]) for name, value in other.state_dict().items())
 
 
-def test_weights_that_lie_in_one_block_as_on_a_gpu_are_written_and_read_again(tmp_path):
+def test_shared_memory_weights_round_trip(tmp_path):
     trained = model("lstm")
     weights = list(trained.baseline.recurrent.parameters())
     block = torch.cat([weight.detach().flatten() for weight in weights])
@@ -30,6 +30,6 @@ def test_weights_that_lie_in_one_block_as_on_a_gpu_are_written_and_read_again(tm
     assert_read_again("lstm", trained, tmp_path / "model.safetensors")
 
 
-def test_weights_in_the_layout_of_tensor_cores_are_read_into_either(tmp_path):
+def test_channels_last_weights_load(tmp_path):
     trained = model("mean").to(memory_format=torch.channels_last)
     assert_read_again("mean", trained, tmp_path / "model.safetensors")

@@ -76,7 +76,7 @@ def same_bits(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
-def test_the_same_run_twice_has_the_same_bits_and_another_seed_has_not(bench, tmp_path, monkeypatch):
+def test_runs_are_reproducible(bench, tmp_path, monkeypatch):
     places = [tmp_path / name for name in ("one", "two", "three")]
     for place, seed in zip(places, (0, 0, 1), strict=True):
         monkeypatch.setenv("BENCH_RESULTS", str(place))
@@ -94,7 +94,7 @@ def test_workers_do_not_change_the_bits(bench, tmp_path, monkeypatch):
     assert same_bits(weights(tmp_path / "0"), weights(tmp_path / "2"))
 
 
-def test_a_run_that_was_ended_goes_on_and_ends_with_the_bits_of_an_undisturbed_one(tmp_path):
+def test_resumed_run_has_the_same_bits(tmp_path):
     plugin, deaths = tmp_path / "mortal.py", tmp_path / "deaths"
     plugin.write_text(MORTAL)
 
@@ -128,7 +128,7 @@ def test_a_run_that_was_ended_goes_on_and_ends_with_the_bits_of_an_undisturbed_o
     assert [line for line in folder.log.read_text().splitlines() if "epoch" not in line] == []
 
 
-def test_what_a_step_frees_is_there_for_the_next():
+def test_freed_memory_is_reused():
     program = """
 import resource
 import torch
@@ -146,7 +146,7 @@ print(faults[-1] - faults[-5])
     assert int(done.stdout) < 1000, done.stderr  # pages: one such array has 10,000
 
 
-def test_workers_end_with_the_block_that_they_work_for():
+def test_workers_end_with_the_block():
     """Also where an exception that is kept holds the block: else the process would wait at its end for whom it cannot end."""
     program = """
 from torch import arange
@@ -166,7 +166,7 @@ print(kept)
     assert (ended.stdout, ended.returncode) == ("[tensor(0)]\n", 0), ended.stderr
 
 
-def test_files_of_a_run_are_for_whom_the_umask_says(bench, results):
+def test_files_respect_umask(bench, results):
     before = os.umask(0o002)
     try:
         assert bench(*RUN, "--set", "epochs=0").status == 0
@@ -177,7 +177,7 @@ def test_files_of_a_run_are_for_whom_the_umask_says(bench, results):
     assert set(modes.values()) == {"0o664"}, modes
 
 
-def test_the_learning_rate_falls_as_the_recipe_says(bench, results):
+def test_learning_rate_schedule(bench, results):
     assert (
         bench(*RUN, "--set", "epochs=5", "--set", "lr_step=2", "--set", "lr_gamma=0.5", "--set", "lr=0.008").status == 0
     )
@@ -193,7 +193,7 @@ def test_training_learns_the_training_set(bench, results):
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_with_what_to_do(bench, results, monkeypatch):
+def test_infinite_loss_is_reported(bench, results, monkeypatch):
     monkeypatch.setattr(
         ReidModel, "losses", lambda _, features, *__: {"loss_class": features.coherence.sum() * math.nan}
     )
@@ -203,7 +203,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_what_to_do(bench, results, 
     assert not list(results.glob("*/model.safetensors"))
 
 
-def test_a_checkpoint_of_other_code_is_not_gone_on_with(bench, results):
+def test_checkpoint_of_other_code_is_ignored(bench, results):
     assert bench(*RUN, "--set", "epochs=1").status == 0
     (folder,) = [RunFolder(path) for path in results.iterdir()]
     straight = weights(results)
@@ -214,7 +214,7 @@ def test_a_checkpoint_of_other_code_is_not_gone_on_with(bench, results):
     assert same_bits(weights(results), straight)
 
 
-def test_bf16_is_near_to_float32(bench, results, monkeypatch):
+def test_bf16_is_close_to_float32(bench, results, monkeypatch):
     monkeypatch.setattr("benchmarks.engine.run.check_precision", lambda *_: None)  # imitated bf16 is slow, and as near
     for precision in ("bf16", "float32"):
         assert bench(*RUN, "--precision", precision, "--set", "epochs=1").status == 0
@@ -224,7 +224,7 @@ def test_bf16_is_near_to_float32(bench, results, monkeypatch):
     assert lines[0] != lines[1]
 
 
-def test_a_machine_without_bf16_says_so_before_it_trains(bench, results, monkeypatch):
+def test_unsupported_bf16_is_refused(bench, results, monkeypatch):
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     answer = bench(*RUN, "--precision", "bf16")
     assert answer.status == 2

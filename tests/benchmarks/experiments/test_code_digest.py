@@ -17,7 +17,7 @@ def deciding_files() -> list[Path]:
     return [file for part in code_digest.DECIDING for file in code_digest._python_files(code_digest.HOUSE / part)]
 
 
-def test_a_change_of_any_deciding_file_changes_the_digest(tmp_path, monkeypatch):
+def test_digest_covers_deciding_files(tmp_path, monkeypatch):
     for file in deciding_files():
         copy = tmp_path / file.relative_to(code_digest.HOUSE)
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def test_a_change_of_any_deciding_file_changes_the_digest(tmp_path, monkeypatch)
         file.write_text(text)
 
 
-def test_deciding_code_imports_nothing_else_that_could_decide():
+def test_deciding_code_is_self_contained():
     covered = [part.removesuffix(".py").replace("/", ".") for part in code_digest.DECIDING]
     for file in deciding_files():
         for node in ast.walk(ast.parse(file.read_text())):
@@ -50,7 +50,7 @@ def test_deciding_code_imports_nothing_else_that_could_decide():
                     assert name.startswith(tuple(f"{each}." for each in (*covered, *DECIDES_NOTHING))), (file, name)
 
 
-def test_the_digest_follows_what_a_baselines_file_imports(tmp_path, monkeypatch):
+def test_digest_follows_imports(tmp_path, monkeypatch):
     folder = tmp_path / "baselines"
     folder.mkdir()
     (folder / "mine.py").write_text("from .parts import layer\nfrom baselines.interface.registry import register\n")
@@ -80,7 +80,7 @@ def test_the_digest_follows_what_a_baselines_file_imports(tmp_path, monkeypatch)
     forget()
 
 
-def test_where_a_plugin_lies_is_not_what_it_is(tmp_path, monkeypatch):
+def test_digest_ignores_plugin_location(tmp_path, monkeypatch):
     (tmp_path / "m" / "baselines").mkdir(parents=True)
     (tmp_path / "m" / "baselines" / "mean.py").write_text("width = 1\n")
     monkeypatch.setattr(code_digest, "HOUSE", tmp_path / "m")

@@ -15,7 +15,7 @@ from benchmarks.experiments.settings import (
 )
 
 
-def test_the_papers_recipe_is_section_3_3():
+def test_paper_recipe_is_section_3_3():
     settings = resolve("mars", "mean+afa").as_dict()
     paper = {
         "backbone": "resnet50", "height": 256, "width": 128, "clip_frames": 7, "identities": 8, "clips": 4,
@@ -27,7 +27,7 @@ def test_the_papers_recipe_is_section_3_3():
 
 
 @pytest.mark.parametrize("recipe", recipe_names())
-def test_every_recipe_gives_every_setting(recipe):
+def test_recipes_are_complete(recipe):
     assert set(resolve(recipe, "mean").as_dict()) == set(KEYS)
 
 
@@ -39,17 +39,17 @@ def test_every_recipe_gives_every_setting(recipe):
         ("qan+afa-motion", {"classification": "consensus", "sigma": 0.025, "lambda": 0.0, "target": "motion"}),
     ],
 )
-def test_a_methods_name_sets_its_parts(method, expected):
+def test_method_name_sets_parts(method, expected):
     settings = resolve("small", method).as_dict()
     assert {key: settings[key] for key in expected} == expected
 
 
-def test_each_part_can_be_set_on_its_own_over_what_the_name_says():
+def test_set_overrides_method_name():
     settings = resolve("small", "mean", ["classification=consensus", "sigma=0.5", "lambda=2"])
     assert (settings.classification, settings.sigma, settings.lambda_) == ("consensus", 0.5, 2.0)
 
 
-def test_a_recipe_of_ones_own_extends_ours(tmp_path):
+def test_recipe_file_extends_a_recipe(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text('extends = "small"\nepochs = 3\n')
     assert resolve(str(file), "mean").epochs == 3
@@ -72,7 +72,7 @@ def test_a_recipe_of_ones_own_extends_ours(tmp_path):
         ("matcher=nearest-frame", "no matcher 'nearest-frame'; did you mean 'nearest-frames'"),
     ],
 )
-def test_a_wrong_change_names_option_and_value(change, message):
+def test_wrong_change_is_named(change, message):
     with pytest.raises(UserError, match=rf"--set {change}.*{message}|{message}"):
         resolve("small", "mean", [change])
 
@@ -86,14 +86,14 @@ def test_a_wrong_change_names_option_and_value(change, message):
         ("extends = 3", "extends takes a recipe's name"),
     ],
 )
-def test_a_wrong_recipe_names_the_file(tmp_path, text, message):
+def test_wrong_recipe_is_named(tmp_path, text, message):
     file = tmp_path / "mine.toml"
     file.write_text(text)
     with pytest.raises(UserError, match=rf"mine\.toml.*{message}"):
         resolve(str(file), "mean")
 
 
-def test_an_unknown_recipe_or_attachment_is_refused():
+def test_unknown_recipe_or_attachment():
     with pytest.raises(UserError, match="did you mean 'small'"):
         resolve("smal", "mean")
     for method in ("mean+affa", "mean+", "mean+afa+afa"):
@@ -106,21 +106,21 @@ def test_settings_survive_a_record():
     assert from_dict(settings.as_dict()) == settings
 
 
-def test_a_recipe_that_extends_itself_is_refused(tmp_path, monkeypatch):
+def test_recipe_that_extends_itself(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.toml").write_text('extends = "b.toml"\n')
     (tmp_path / "b.toml").write_text('extends = "a.toml"\n')
-    with pytest.raises(UserError, match=r"recipe a\.toml: extends itself, by way of a\.toml and b\.toml"):
+    with pytest.raises(UserError, match=r"recipe a\.toml: extends itself, through a\.toml and b\.toml"):
         resolve("a.toml", "mean")
 
 
-def test_a_recipe_that_is_no_text_is_refused(tmp_path):
+def test_binary_recipe_is_refused(tmp_path):
     (tmp_path / "image.toml").write_bytes(b"\xff\xd8")
     with pytest.raises(UserError, match=r"image\.toml: not TOML"):
         resolve(str(tmp_path / "image.toml"), "mean")
 
 
-def test_what_was_changed_is_what_neither_recipe_nor_method_says():
+def test_changed_from_recipe():
     for method in ("mean", "qan+afa", "qan+afa-motion"):
         assert changed_from_recipe("small", method, resolve("small", method).as_dict()) == {}
     settings = resolve("small", "mean", ["epochs=0", "sigma=0.025"]).as_dict()
@@ -128,7 +128,7 @@ def test_what_was_changed_is_what_neither_recipe_nor_method_says():
     assert changed_from_recipe("mine", "mean", settings) is None
 
 
-def test_every_setting_and_recipe_says_what_it_is():
+def test_settings_and_recipes_are_described():
     said = meanings()
     assert list(said) == list(KEYS)
     assert [key for key, meaning in said.items() if not meaning.replace(" | ", "").strip()] == []
@@ -136,7 +136,7 @@ def test_every_setting_and_recipe_says_what_it_is():
     assert [name for name, summary in recipe_summaries().items() if len(summary) < 10] == []
 
 
-def test_the_backbones_that_the_settings_name_are_those_that_there_are():
+def test_settings_name_every_backbone():
     from baselines.backbones import BACKBONES
 
     assert [name for name in BACKBONES.names() if name not in meanings()["backbone"]] == []

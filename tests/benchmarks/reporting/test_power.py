@@ -53,5 +53,5 @@ def test_over_splits_by_hand(said):
 
 def test_too_few_seeds_show_nothing(said):
     text = said("dukev", 2, lambda method, seed, split: 0.5)
-    assert "fewer than 3 seeds do not decide what methods differ by" in text
+    assert "fewer than 3 seeds cannot show how much methods differ" in text
     assert "a true difference" not in text

@@ -172,7 +172,7 @@ def test_other_folder_is_refused(bench, finish, tmp_path):
     finish()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
-    assert "holds something else" in bench("report", "--to", tmp_path / "mine").err
+    assert "contains something other" in bench("report", "--to", tmp_path / "mine").err
     assert [file.name for file in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
 
@@ -270,7 +270,7 @@ def test_sorting_filters_and_keyboard(site, browse):
     assert browser.title.startswith("Tables")
 
 
-def test_everything_is_there_without_javascript(site, browse):
+def test_report_works_without_javascript(site, browse):
     browser = browse(javascript=False)
     browser.get((site / "runs.html").as_uri())
     assert browser.find_elements("css selector", "th button") == []  # so the script did not run

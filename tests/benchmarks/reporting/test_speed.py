@@ -70,7 +70,7 @@ def test_newest_run_is_the_default(bench, kept):
     assert "a step" in bench("speed", "--from", older).out
 
 
-def test_kept_file_gives_the_same_table(bench, kept, tmp_path):
+def test_written_file_gives_the_same_table(bench, kept, tmp_path):
     kept(SLOW, FAST, LIST)
     shown = bench("speed", "--to", tmp_path / "speed.json").out
     assert bench("speed", "--from", tmp_path / "speed.json").out == shown

@@ -113,7 +113,7 @@ def test_best_of_each_column_is_bold(mars):
 def test_no_difference_on_another_data_set():
     grid = table(Choice(("walkers",), seeds=1), {})[0]
     assert "Δ" not in grid.head
-    assert any("no difference is taken" in note for note in grid.notes)
+    assert any("differences between data sets are not shown" in note for note in grid.notes)
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_mixed_processors_are_flagged(whole):
     note = " ".join(grid.notes)
     assert "processor GPU 0, GPU 1 (MIXED)" in note
     assert "precision float32;" in note
-    assert "frames/s by a GPU 0, b GPU 1" in note
+    assert "frames/s on a GPU 0, b GPU 1" in note
     assert [row[-1] for row in grid.rows[:2]] == ["580 a", "580 b"]
 
 
@@ -148,7 +148,7 @@ def test_ties_are_both_bold(whole):
     assert {row for row, column in grid.bold if grid.head[column] == "R1"} == set(range(len(grid.rows)))
 
 
-def test_what_is_changed_from_the_recipe_stands_below_the_table(whole):
+def test_changes_are_noted(whole):
     assert "changed from the recipe: lr=0.002" in whole(Choice(("mars",), seeds=1, changes=("lr=0.002",))).notes
     assert not any("changed" in note for note in whole(Choice(("mars",), seeds=1)).notes)
 
@@ -205,7 +205,7 @@ def test_missed_calibration_is_loud(calibrated):
 def test_drawn_data_is_not_calibrated():
     grid = table(Choice(("walkers",), seeds=1), {}, "calibration")[0]
     assert "within 0.5" not in grid.head
-    assert "expected: published figures on mars; no difference is taken between data sets" in grid.notes
+    assert "expected: published figures on mars; differences between data sets are not shown" in grid.notes
 
 
 def test_table1_counts_no_distractors():
@@ -222,7 +222,7 @@ def test_table2_has_published_systems():
     ilids, mars = table(Choice(seeds=1), {}, "table2")
     assert len(ilids.rows) == len(mars.rows) == 20
     assert cells(ilids, "AFA", "runs") == "0/10"
-    assert cells(mars, "GLTR", "R1") == "not built here"
+    assert cells(mars, "GLTR", "R1") == "not implemented here"
     assert "R20" in ilids.head
     assert "mAP" not in ilids.head
     assert "mAP" in mars.head

@@ -77,7 +77,7 @@ def test_labels_show_different_settings(record):
     assert [row.label for row in table.rows] == ["mean (epochs=0)", "mean (epochs=40)", "qan (epochs=40)"]
 
 
-def test_one_table_a_data_set(record):
+def test_one_table_per_data_set(record):
     assert [table.title for table in tables([record(), record(dataset="mars")], None, {})] == ["mars", "walkers"]
 
 

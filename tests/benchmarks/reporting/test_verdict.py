@@ -97,7 +97,7 @@ def test_splits_are_the_repetition(world):
     assert not helps.missing
     two = judge([run for run in found if run.experiment.split < 2])[0]
     assert (two.runs, two.interval.question) == (2, "checkpoints")
-    assert "2 splits cannot say how much splits vary" in two.missing
+    assert "2 splits cannot show how much splits vary" in two.missing
 
 
 def test_missing_runs_name_their_suite(judged):
@@ -174,7 +174,7 @@ def test_other_protocol_is_marked(world):
     both = [replace(run, rows=pd.concat([run.rows, more.rows])) for run, more in zip(found, other, strict=True)]
     for protocol, said in (
         (None, "protocol official"),
-        ("full", "protocol full, WHICH IS NOT THE PRIMARY ONE (official)"),
+        ("full", "protocol full, NOT THE PRIMARY PROTOCOL (official)"),
     ):
         (grid,) = grids(judge(both, protocol))
         assert said in grid.notes

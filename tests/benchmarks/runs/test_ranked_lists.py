@@ -44,4 +44,4 @@ def test_lists_agree_with_the_run(bench, run):
     assert bench("gallery", run.path.name, "--query", named, "--workers", 0).status == 0
     (only,) = json.loads((run.gallery / "gallery.json").read_text())["lists"]
     assert only["query"]["tracklet"] == named
-    assert "no such query" in bench("gallery", run.path.name, "--query", "nobody").err
+    assert "no query of that name" in bench("gallery", run.path.name, "--query", "nobody").err

@@ -99,7 +99,7 @@ def test_find_by_beginning_end_and_path(three, results):
     name = three[0].path.name
     for text in (name, name[-8:], str(three[0].path), name[:-3]):
         assert find_run(text, results)[0].path.name == name
-    with pytest.raises(UserError, match="is 2 runs in"):
+    with pytest.raises(UserError, match="matches 2 runs in"):
         find_run("walkers", results)
     with pytest.raises(UserError, match="no finished run 'mars'"):
         find_run("mars", results)

@@ -119,7 +119,7 @@ def test_interrupted_search_resumes(results, quick):
 
 
 def test_tune_rejects_impossible_settings(results):
-    for change, message in (("holdout=0.1", "fewer than 2 identities"), ("epochs=0", "nothing to search")):
+    for change, message in (("holdout=0.1", "fewer than 2 identities"), ("epochs=0", "must be greater than 0")):
         with pytest.raises(UserError, match=message):
             tuning.tune(*asked(changes=[change]), 2, results, HOW)
 

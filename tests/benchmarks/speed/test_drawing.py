@@ -6,7 +6,7 @@ from benchmarks.speed.drawing import draw_within, drawn_dataset
 
 
 @pytest.mark.parametrize(("seconds", "part"), [(0, 2), (3600, None)])
-def test_tracklets_are_drawn_as_the_time_allows(tmp_path, seconds, part):
+def test_drawing_respects_the_time_limit(tmp_path, seconds, part):
     dataset = drawn_dataset("walkers:tiny")
     whole = dataset.tracklets()
     drawn = draw_within(seconds, "walkers:tiny", tmp_path, processes=2)

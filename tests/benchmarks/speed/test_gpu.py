@@ -23,7 +23,7 @@ def measured(tmp_path, monkeypatch):
     return call
 
 
-def test_every_figure_of_every_method_is_in_the_record(measured):
+def test_record_has_every_figure(measured):
     record = measured()
     assert record["complete"]
     rows = {(row["method"], row["precision"]): row for row in record["methods"]}
@@ -45,7 +45,7 @@ def test_every_figure_of_every_method_is_in_the_record(measured):
     assert all(each["difference"] <= each["tolerance"] for each in record["agreement"])
 
 
-def test_what_was_measured_before_the_clock_ended_it_is_in_the_record(measured, monkeypatch):
+def test_partial_record_after_time_limit(measured, monkeypatch):
     monkeypatch.setattr(gpu, "agreement", lambda *_: signal.raise_signal(signal.SIGALRM))
     record = measured()
     assert not record["complete"]
@@ -53,7 +53,7 @@ def test_what_was_measured_before_the_clock_ended_it_is_in_the_record(measured, 
     assert record["methods"] == []
 
 
-def test_a_method_that_fails_is_noted_and_the_next_has_its_turn(measured, monkeypatch):
+def test_failed_method_is_recorded(measured, monkeypatch):
     def full(*_, **__):
         raise torch.OutOfMemoryError("no room")
 
@@ -67,9 +67,9 @@ def test_a_method_that_fails_is_noted_and_the_next_has_its_turn(measured, monkey
     assert all(row["bare"] > 0 for row in record["methods"])
 
 
-def test_without_a_gpu_the_command_says_so(capsys, monkeypatch):
+def test_missing_gpu_is_reported(capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit) as end:
         gpu.main([])
     assert end.value.code == 2
-    assert "no GPU is at hand; --tiny" in capsys.readouterr().err
+    assert "no GPU is available; --tiny" in capsys.readouterr().err

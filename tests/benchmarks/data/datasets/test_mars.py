@@ -112,7 +112,7 @@ def test_missing_part_says_what_the_root_needs(root, part):
 
 def test_bad_matlab_file_is_refused(root):
     file = root / "info/query_IDX.mat"
-    with pytest.raises(UserError, match=r"query_IDX\.mat: holds no variable 'ls_set'"):
+    with pytest.raises(UserError, match=r"query_IDX\.mat: has no variable 'ls_set'"):
         read_matlab(file, "ls_set")
     file.write_bytes(file.read_bytes()[:150])
     with pytest.raises(UserError, match=r"query_IDX\.mat: not a readable MATLAB file"):
