@@ -108,7 +108,7 @@ def run(
         Stopped: a signal ended the training, which had saved its state.
     """
     if tested:
-        check_questions(data)
+        check_evaluable(data)
     with distributed.led(folder.lock()), folder.noting_failure():
         done = distributed.from_leader(partial(_begin, experiment, folder, fresh))
         if done is not None:
@@ -186,7 +186,7 @@ def _begin(experiment: Experiment, folder: RunFolder, fresh: bool) -> Record | N
     return None
 
 
-def check_questions(data: LoadedDataset) -> None:
+def check_evaluable(data: LoadedDataset) -> None:
     """Refuse, before any training, data that nothing can be asked of.
 
     Raises:
@@ -215,7 +215,7 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: LoadedDataset, p
     trained = record.experiment
     if (data.name, data.split, data.digest) == (trained.test, trained.test_split, trained.test_data):
         return record
-    check_questions(data)
+    check_evaluable(data)
     if reasons := stale_reasons(record, {}):
         raise UserError(
             f"{record.name}: {'; '.join(reasons)}; run it again with --fresh before it is evaluated elsewhere"

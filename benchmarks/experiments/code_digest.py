@@ -14,7 +14,7 @@ from .experiment import Experiment
 from .methods import split_method
 from .settings import NO_MATCHER
 
-HOUSE = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[2]
 EVALUATION = ("benchmarks/evaluation",)
 # All code in these folders, and how seeds are derived, decides numbers. So do the files of the run's own model and matcher, and
 # of a plug-in backbone. The code that reads or draws data is covered by the digest of the data.
@@ -41,7 +41,7 @@ def code_digest(experiment: Experiment) -> str | None:
     if None in entries:
         return None
     files = [file for entry in entries if entry for file in model_files(entry.file)]
-    return _digest(DECIDING, tuple(file for file in files if file.parent != HOUSE / "baselines" / "backbones"))
+    return _digest(DECIDING, tuple(file for file in files if file.parent != REPOSITORY / "baselines" / "backbones"))
 
 
 @cache
@@ -54,14 +54,14 @@ def model_files(file: Path) -> tuple[Path, ...]:
     while waiting:
         found.add(waiting[-1])
         modules = re.findall(r"^\s*from (?:baselines)?\.(\w+) import", waiting.pop().read_text("utf-8"), re.MULTILINE)
-        imported = [HOUSE / "baselines" / f"{name}.py" for name in modules]
+        imported = [REPOSITORY / "baselines" / f"{name}.py" for name in modules]
         waiting += [each for each in imported if each.is_file() and each not in found]
     return tuple(sorted(found, key=lambda file: (file.name, file.read_bytes())))
 
 
 @cache
 def _digest(deciding: tuple[str, ...], others: tuple[Path, ...]) -> str:
-    files = [file for part in deciding for file in _python_files(HOUSE / part)]
+    files = [file for part in deciding for file in _python_files(REPOSITORY / part)]
     return hashlib.sha256(b"".join(_syntax(file) for file in (*files, *others))).hexdigest()
 
 

@@ -200,14 +200,14 @@ def smallest_difference(
         raise ValueError("a pilot of one seed does not show how much seeds vary; give two or more")
     between_seeds, between_identities, rest = _mean_squares(table)
     planned = rest + max(between_identities - rest, 0) * seeds / runs
-    return _shown(_errors((between_seeds, planned, rest), (seeds, identities), question), level, power)
+    return _detectable(_errors((between_seeds, planned, rest), (seeds, identities), question), level, power)
 
 
 def smallest_difference_over_splits(
     differences: np.ndarray, splits: int, test_to_train: float, level: float = 0.95, power: float = 0.8
 ) -> float:
     """As `smallest_difference`, over so many random splits, from a pilot of (J,) differences, one for each of two or more."""
-    return _shown(_errors_over_splits(differences, splits, test_to_train), level, power)
+    return _detectable(_errors_over_splits(differences, splits, test_to_train), level, power)
 
 
 # From queries to a table of runs x identities, and from that to an error.
@@ -300,7 +300,7 @@ def _reach(errors: Errors, p: float) -> float:
     return math.hypot(*(error * _t(p, df) for error, df in errors))
 
 
-def _shown(errors: Errors, level: float, power: float) -> float:
+def _detectable(errors: Errors, level: float, power: float) -> float:
     """The true difference whose p is below 1 - level with probability `power`."""
     return _reach(errors, 1 - level) + _half(errors, 2 * (1 - power))
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from benchmarks import launch
 from benchmarks.data.loading import LoadedDataset, load
 from benchmarks.engine import distributed
-from benchmarks.engine.run import Machine, check_questions, evaluate_elsewhere, plan, run
+from benchmarks.engine.run import Machine, check_evaluable, evaluate_elsewhere, plan, run
 from benchmarks.paths import results_dir
 from benchmarks.progress import ReportProgress, show_progress
 from benchmarks.runs.external_features import export_features
@@ -68,7 +68,7 @@ def run_experiment(
         test_data = None  # loaded before the training, so that an error in it costs no training
         if test is not None:
             test_data = _load(test, 0, None, report)
-            check_questions(test_data)
+            check_evaluable(test_data)
         folder = RunFolder(results_dir() / experiment.name)
         record = distributed.from_leader(lambda: read_record(folder))
         was_finished = record is not None and not fresh

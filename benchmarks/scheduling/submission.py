@@ -37,7 +37,7 @@ class Missing:
     wanted: Sequence[str]
 
     @property
-    def others(self) -> str:
+    def not_submitted(self) -> str:
         """How many experiments are not submitted, by state."""
         counts = Counter(state.name for state in self.all_states if state.name not in self.wanted)
         parts = ", ".join(f"{count} {name}" for name, count in counts.items())
@@ -75,7 +75,7 @@ def submit(
         if missing.planned:
             with temporarily_removed(stale):  # now: a job that is queued again must not delete what it has done since
                 _submit(missing.planned, selection, resources, local, jobs, ledger)
-    yield f"{len(missing.planned)} jobs submitted; {missing.others}"
+    yield f"{len(missing.planned)} jobs submitted; {missing.not_submitted}"
 
 
 def _find_missing(
@@ -94,7 +94,7 @@ def _describe(missing: Missing, name: str, resources: Resources, local: bool) ->
     packed_first = unpacked(missing.planned) if resources.scratch and not local else []
     for data in packed_first:
         yield f"{PACK}{data}, for which the others wait"
-    yield f"\n{len(missing.planned)} jobs{_cost(missing.planned, resources)}; {missing.others}"
+    yield f"\n{len(missing.planned)} jobs{_cost(missing.planned, resources)}; {missing.not_submitted}"
     if missing.planned and not local:
         after = [f"JOB_OF_{PACK}{data}".replace(" ", "_") for data in packed_first]
         scripts = sbatch_scripts(len(packed_first), _for_packing(resources), "bench-pack")

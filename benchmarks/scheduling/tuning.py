@@ -145,18 +145,18 @@ def draw(trial: BaseTrial, own: Settings) -> dict[str, Any]:
     low, high = SEARCHED["lr"]
     lr = trial.suggest_float("lr", own.lr * low, own.lr * high, log=True)
     frames = sorted({own.clip_frames, *(max(2, round(own.clip_frames * factor)) for factor in SEARCHED["clip_frames"])})
-    sampling = trial.suggest_categorical("sampling", _own_first(own.sampling, SEARCHED["sampling"]))
+    sampling = trial.suggest_categorical("sampling", _recipe_value_first(own.sampling, SEARCHED["sampling"]))
     values = {
         "lr": lr if lr == own.lr else float(f"{lr:.3g}"),
         "clip_frames": trial.suggest_categorical("clip_frames", frames),
         "sampling": sampling,
     }
     if sampling == "consecutive":
-        values["spacing"] = trial.suggest_categorical("spacing", _own_first(own.spacing, SEARCHED["spacing"]))
+        values["spacing"] = trial.suggest_categorical("spacing", _recipe_value_first(own.spacing, SEARCHED["spacing"]))
     return values
 
 
-def _own_first(own: Any, others: Sequence[Any]) -> list[Any]:
+def _recipe_value_first(own: Any, others: Sequence[Any]) -> list[Any]:
     return list(dict.fromkeys((own, *others)))
 
 
