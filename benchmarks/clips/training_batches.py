@@ -1,4 +1,4 @@
-"""Training batches: which clips, and what is drawn for them.
+"""Training batches: their clips and random draws.
 
 Batch i and every draw in it are functions of (seed, i). A training loop can begin at any batch, in any process.
 """

@@ -31,13 +31,13 @@ OWN_TERMS = ("triplet", "class", "coherence")  # the names of the method's losse
 
 
 class ReidModel(BaseModel):
-    """The objective of Eq. 6 around any baseline. Each part is a setting of its own.
+    """The objective of Eq. 6 around any baseline. Each part has its own setting.
 
     - triplet on the coherence, always;
-    - classification behind the neck: "pooled" (cross-entropy on the coherence of X'), "consensus" (Eq. 7-9 on X'), "frames"
-      (the mean over the frames of X' of each one's own cross-entropy, as QAN and RQEN train) or "none";
-    - the coherence constraint with weight lambda, where lambda is not 0;
-    - the losses of the baseline's own.
+    - classification after the neck: "pooled" (cross-entropy on the coherence of X'), "consensus" (Eq. 7-9 on X'), "frames"
+      (the cross-entropy of each frame of X', averaged over the frames, as QAN and RQEN train) or "none";
+    - the coherence constraint with weight lambda, unless lambda is 0;
+    - the baseline's own losses.
 
     Args:
         baseline: clips to VideoFeatures.

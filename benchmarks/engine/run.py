@@ -1,4 +1,4 @@
-"""One experiment from the table of tracklets to a record."""
+"""Run one experiment: from the table of tracklets to a record."""
 
 import ctypes
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ from .training import train
 
 
 class Machine(NamedTuple):
-    """How a run is carried out. None of it is part of what the run is: it does not change a number."""
+    """How a run is executed. None of it is part of the run's identity: it changes no number."""
 
     workers: int
     checkpoint_minutes: float
@@ -100,8 +100,8 @@ def run(
     """Train to the last epoch, extract, evaluate, and write the record. Goes on where an interrupted run stopped.
 
     Args:
-        fresh: forget what the folder holds of an earlier run of the same experiment.
-        tested: whether the test set is looked at; without, the record holds the validation alone.
+        fresh: discard an earlier run of the same experiment in the folder.
+        tested: whether to evaluate on the test set; if not, the record has only the validation.
 
     Raises:
         UserError: too few training identities, nothing to test, or another process runs the same experiment.
@@ -187,10 +187,10 @@ def _begin(experiment: Experiment, folder: RunFolder, fresh: bool) -> Record | N
 
 
 def check_evaluable(data: LoadedDataset) -> None:
-    """Refuse, before any training, data that nothing can be asked of.
+    """Refuse, before any training, data that cannot be evaluated.
 
     Raises:
-        UserError: no query, no gallery, or a protocol that there is not.
+        UserError: no query, no gallery, or an unknown protocol.
     """
     for subset, tracklets in zip(("query", "gallery"), test_tracklets(data), strict=True):
         if tracklets.empty:
@@ -200,7 +200,7 @@ def check_evaluable(data: LoadedDataset) -> None:
 
 
 def _check_processes(batches: TrainingBatches, settings: Settings) -> None:
-    """Refuse what the number of processes does not fit."""
+    """Refuse settings that do not fit the number of processes."""
     world, smallest = distributed.world(), len(batches.pids) // batches.per_epoch * settings.clips
     if world > smallest:
         raise UserError(f"{world} processes: a batch of {smallest} clips has none for some of them; start fewer")
@@ -300,7 +300,7 @@ def prepare(settings: Settings, device: torch.device) -> None:
 
 
 def _keep_memory() -> None:
-    """Have malloc keep what it has: each step frees its largest arrays and takes them anew, and the kernel clears every page
+    """Make malloc keep freed memory: each step frees and allocates its largest arrays, and the kernel clears every page
     of them again, which is up to a third of a step's time. Where the C library is another than glibc, nothing is done.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -46,7 +46,7 @@ class Stopped(BaseException):  # like KeyboardInterrupt: not an error, the run r
 
 
 class SeededLoop(BaseLoop):
-    """Batches in order, to the last. A resumed run begins at its next batch and reads none again."""
+    """All batches in order. A resumed run continues with its next batch and reads no batch again."""
 
     def __init__(self, runner: Runner, dataloader: DataLoader, workers: int) -> None:
         super().__init__(runner, dataloader)
@@ -107,7 +107,7 @@ class PrecisionWrapper(OptimWrapper):
 
 
 class Checkpoint(Hook):
-    """Saves the state of the run to one file, replaced atomically, every `minutes` and when the run is asked to stop.
+    """Saves the state of the run to one file, replaced atomically, every `minutes` and when a signal asks the run to stop.
 
     On SIGINT or SIGTERM the current iteration ends, the state is saved, and `Stopped` is raised, at the same iteration in all
     processes, whichever of them received the signal.
@@ -159,7 +159,7 @@ class Checkpoint(Hook):
 
 
 class Spent(NamedTuple):
-    """Frames trained on, and the seconds this took."""
+    """The number of frames trained on, and the seconds it took."""
 
     frames: int
     seconds: float
@@ -237,7 +237,7 @@ def _iteration(line: str) -> float:
 
 
 def _is_from_this_module(line: logging.LogRecord) -> bool:
-    """Keep this module's lines in the log, and not those of mmengine's hooks."""
+    """Whether a line of the log is from this module and not from mmengine's hooks."""
     return line.pathname == __file__
 
 

@@ -1,4 +1,4 @@
-"""The digest of the code that decides a run's numbers, by which a record is current or stale."""
+"""The digest of the code that decides a run's numbers; it shows whether a record is current or stale."""
 
 import ast
 import hashlib
@@ -48,7 +48,7 @@ def code_digest(experiment: Experiment) -> str | None:
 def model_files(file: Path) -> tuple[Path, ...]:
     """A model's file and the files of baselines/ that it imports, directly or not, outside the DECIDING folders.
 
-    Sorted by name and contents: where a plug-in lies does not change its digest.
+    Sorted by name and contents, so that the location of a plug-in does not change its digest.
     """
     found, waiting = set(), [file]
     while waiting:

@@ -32,7 +32,7 @@ def grids(record: dict[str, Any]) -> list[Grid]:
         Grid(machine, ("what", "measured", "target", "met"), _targets(record), _notes(record)),
         Grid("Training and extraction", HEAD, [_row(row, record) for row in record["methods"]], (UNITS, PAPER)),
         Grid(
-            "One batch, beside the CPU in float32",
+            "One batch, compared with the CPU in float32",
             ("what", "precision", "difference", "tolerance"),
             [
                 [row["what"], row["precision"], f"{row['difference']:.1e}", f"{row['tolerance']:.0e}"]

@@ -24,8 +24,8 @@ class RunResult(NamedTuple):
 
     Attributes:
         name: of the run; the record has another one if the model was then evaluated on another data set.
-        was_finished: whether it had finished before, so that nothing was run.
-        stale: why such an earlier record is not current; empty if it is.
+        was_finished: whether it had finished before, so that nothing ran.
+        stale: why that earlier record is not current; empty if it is.
     """
 
     name: str

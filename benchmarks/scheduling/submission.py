@@ -1,4 +1,4 @@
-"""Submit the experiments of a selection that are in certain states, to Slurm or in the background of this machine."""
+"""Submit the experiments of a selection that are in certain states, to Slurm or as background processes."""
 
 import shutil
 from collections import Counter
@@ -29,7 +29,7 @@ from .tasks import PACK, CodeCopy, copy_code, job_environment, packing_tasks, un
 
 @dataclass(frozen=True)
 class Missing:
-    """The experiments of a selection that are to be submitted, with their states; and all states."""
+    """The experiments of a selection to submit, with their states; and the states of all its experiments."""
 
     planned: list[Planned]
     states: list[State]
@@ -56,7 +56,7 @@ def submit(
         dry_run: submit nothing; yield the experiments, their cost and the sbatch scripts.
 
     Raises:
-        JobError: a wrong resource, no answer from the queue, or what sbatch says when it refuses.
+        JobError: a wrong resource, no answer from the queue, or the error message of sbatch.
     """
     resources = resolve(options)
     _ = resources.minutes  # raises, before anything else, if the time limit is not a time
@@ -103,7 +103,7 @@ def _describe(missing: Missing, name: str, resources: Resources, local: bool) ->
 
 
 def _cost(planned: Sequence[Planned], resources: Resources) -> str:
-    """What the jobs will take, by recorded runs like them, made on a GPU if the jobs request one.
+    """The estimated time of the jobs, from similar recorded runs, made on a GPU if the jobs request one.
 
     Several processes of a run are assumed to share its work perfectly.
     """
@@ -150,8 +150,8 @@ def _submit(
 
 @contextmanager
 def _removed_if_refused(ledger: Ledger) -> Iterator[list[LedgerEntry]]:
-    """If the block's submission is refused, cancel the packing jobs that it adds to the list, and delete a new copy of the code
-    that no job uses."""
+    """If the submission in the block is refused, cancel the packing jobs that it adds to the list, and delete a new copy of the
+    code that no job uses."""
     packing: list[LedgerEntry] = []
     copies_before = set(_code_folder(ledger).glob("*"))
     jobs_before = {entry.job for entry in ledger.entries().values()}

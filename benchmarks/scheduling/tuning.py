@@ -1,8 +1,8 @@
 """Search the settings in which families of methods differ, by mAP on held-out training identities. The test set is not used.
 
 Each trial is a run in which the share `holdout` of the training identities is left out and then used for validation. optuna
-chooses the settings: the recipe's own first, so that on them tuning is never worse than no tuning; then random ones, and after
-ten trials those of its tree-structured Parzen estimator (Bergstra et al., 2011). What trial n tries depends only on n and the
+chooses the settings: first those of the recipe, so that tuning never ends below it on these identities; then random ones; after
+ten trials those of its tree-structured Parzen estimator (Bergstra et al., 2011). The settings of trial n depend only on n and the
 trials before it: an interrupted trial is drawn again, and its run resumes from its checkpoint.
 """
 

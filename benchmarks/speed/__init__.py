@@ -1,1 +1,1 @@
-"""Speed, measured by pytest-benchmark (`make speed`): each step and its limit or alternative in the same run. No test is timed."""
+"""Speed, measured by pytest-benchmark (`make speed`): each step, and its limit or alternative in the same run."""

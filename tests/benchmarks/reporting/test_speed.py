@@ -49,8 +49,8 @@ def test_rows_show_limit_and_target(bench, kept):
     kept(SLOW, FAST, LIST)
     rows = csv.reader(bench("speed", "--format", "csv").out.splitlines()[1:])
     assert [row[1:6] for row in rows] == [
-        ["a step, beside the bare loop", "", "1.031 x", "at most 1.03 x", "missed"],
-        ["loading, beside Pillow", "", "7.2 x", "at least 7 x", "met"],
+        ["a step, compared with the bare loop", "", "1.031 x", "at most 1.03 x", "missed"],
+        ["loading, compared with Pillow", "", "7.2 x", "at least 7 x", "met"],
         ["`bench list`", "", "0.21 s", "at most 0.3 s", "met"],
     ]
 
