@@ -97,7 +97,7 @@ def run(
     fresh: bool = False,
     tested: bool = True,
 ) -> Record:
-    """Train to the last epoch, extract, evaluate, and write the record. Goes on where an interrupted run stopped.
+    """Train to the last epoch, extract, evaluate, and write the record. Resumes where an interrupted run stopped.
 
     Args:
         fresh: discard an earlier run of the same experiment in the folder.
@@ -166,7 +166,7 @@ def run(
 
 
 def write_weights(model: ReidModel, file: Path) -> None:
-    """The state of a model, each tensor in memory of its own.
+    """The state of a model, each tensor in separate memory.
 
     On a GPU the weights of a recurrent layer are parts of one block (cuDNN's), which safetensors would refuse as shared.
     """
@@ -175,7 +175,7 @@ def write_weights(model: ReidModel, file: Path) -> None:
 
 
 def _begin(experiment: Experiment, folder: RunFolder, fresh: bool) -> Record | None:
-    """Make the folder this run's own; the record, if another process has written it while this one waited."""
+    """Claim the folder for this run; returns the record if another process wrote it while this one waited."""
     done = read_record(folder)
     if done is not None and not fresh:
         return done
@@ -211,7 +211,7 @@ def _check_processes(batches: TrainingBatches, settings: Settings) -> None:
 
 
 def evaluate_elsewhere(source: RunFolder, record: Record, data: LoadedDataset, place: Path, machine: Machine) -> Record:
-    """A finished run's model on another data set, as a record of its own (Table 5 of the paper)."""
+    """Evaluate a finished run's model on another data set, with a separate record (Table 5 of the paper)."""
     trained = record.experiment
     if (data.name, data.split, data.digest) == (trained.test, trained.test_split, trained.test_data):
         return record
@@ -247,10 +247,10 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: LoadedDataset, p
 
 
 def _classes(folder: RunFolder) -> int:
-    """How many training identities the final weights are for.
+    """The number of training identities of the final weights.
 
     Raises:
-        UserError: there are none, or not all of them.
+        UserError: the weights are missing or incomplete.
     """
     try:
         with safe_open(folder.weights, framework="pt") as tensors:
@@ -284,7 +284,7 @@ def flow_for(method: str, data: LoadedDataset, settings: Settings, machine: Mach
 
 
 def prepare(settings: Settings, device: torch.device) -> None:
-    """The process's threads and products, on which the bits of a result depend. No TF32: float32 is IEEE's.
+    """Set the process's threads and matrix products, on which the bits of a result depend. No TF32: float32 is IEEE's.
 
     Raises:
         UserError: a precision that the machine does not have.
@@ -301,7 +301,7 @@ def prepare(settings: Settings, device: torch.device) -> None:
 
 def _keep_memory() -> None:
     """Make malloc keep freed memory: each step frees and allocates its largest arrays, and the kernel clears every page
-    of them again, which is up to a third of a step's time. Where the C library is another than glibc, nothing is done.
+    of them again, which takes up to a third of a step. Does nothing with a C library other than glibc.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -95,7 +95,7 @@ def write_metrics(metrics: dict[str, Metric], file: Path) -> None:
 
 
 def read_metrics(file: Path, model: ReidModel, settings: Settings) -> dict[str, Metric]:
-    """The metrics of a finished run, as `fit_metrics` gave them; the fitted ones are in the file that the run left.
+    """The metrics of a finished run, as `fit_metrics` returned them; the fitted ones are read from the run's file.
 
     Raises:
         UserError: no such file.
@@ -123,9 +123,10 @@ def compare_tracklets(
     seed: int = 0,
     flow: Store | None = None,
 ) -> dict[str, Comparison]:
-    """What compares rows of `tracklets`, for each kind of feature. Features or descriptions are made now, distances later.
+    """The distances between rows of `tracklets`, for each kind of feature. Features or descriptions are computed now, distances
+    later.
 
-    A matcher knows one kind, which stands as "before": it sees features before batch normalisation.
+    A matcher has only the kind "before": it sees features before batch normalisation.
 
     Args:
         metrics: of each kind of feature.

@@ -52,7 +52,7 @@ def _targets(record: dict[str, Any]) -> list[list[str]]:
     name = " in ".join(HEADLINE)
     rows = [
         (f"{name}, frames a second", "{:,.0f}", frames, FRAMES, "at least"),
-        (f"{name}, the harness beside the bare step", "{:.2f}", share, SHARE, "at least"),
+        (f"{name}, the harness compared with the bare step", "{:.2f}", share, SHARE, "at least"),
         (f"{name}, minutes of the MARS recipe", "{:.1f}", minutes, MINUTES, "at most"),
     ]
     return [

@@ -79,7 +79,7 @@ def test_written_file_gives_the_same_table(bench, kept, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "No such file"), ("{", "not what"), ("[]", "not what"), ('{"benchmarks": []}', "not what")],
+    [(None, "No such file"), ("{", "not a file of"), ("[]", "not a file of"), ('{"benchmarks": []}', "not a file of")],
 )
 def test_other_file_is_refused_by_name(bench, tmp_path, content, words):
     file = tmp_path / "x.json"
