@@ -120,9 +120,7 @@ def local_slots(ledger_folder: Path, resources: Resources) -> dict[Path, dict[st
         JobError: no GPU is available, or a job wants more than one process.
     """
     if resources.processes * resources.nodes > 1:
-        raise JobError(
-            "--local: a job has at most one GPU; torchrun trains one experiment on several GPUs (docs/processes-and-gpus.md)"
-        )
+        raise JobError("--local: a job has at most one GPU; torchrun uses several (docs/processes-and-gpus.md)")
     if resources.gpus:
         slots = {f"gpu{number}": {"CUDA_VISIBLE_DEVICES": number} for number in available_gpus()}
         if not slots:

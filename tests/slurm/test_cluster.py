@@ -1,8 +1,4 @@
-"""Jobs on a real Slurm, from `bench submit` to the record: preemption, time limits, killed nodes and processes.
-
-`make cluster-test` runs these tests; they are skipped if Slurm is not installed. All use one cluster. Each training step
-waits a moment, so that there is time to disturb it.
-"""
+"""Jobs on one real Slurm, from `bench submit` to the record: preemption, limits, killed nodes and processes (`make cluster-test`)."""
 
 import getpass
 import os
@@ -37,7 +33,7 @@ class Pair(Suite):
 
 @register("slow")
 class Slow(Mean, Baseline):
-    """Mean, but slow in training."""
+    """Mean, but slow in training, so that there is time to disturb it."""
     def forward(self, clips):
         if self.training:
             time.sleep(float(os.environ.get("SLOW", "0.5")))

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from baselines.interface.errors import UserError
-from benchmarks.engine import run as running
+from benchmarks.engine import scoring
 from benchmarks.engine.run import Machine, plan
 from benchmarks.engine.training import DivergedError, Stopped
 from benchmarks.experiments.settings import SEARCHED, resolve
+from benchmarks.runs.record import Metrics
 from benchmarks.runs.store import load_records
 from benchmarks.scheduling import tuning
 
@@ -32,7 +33,7 @@ def asked(method="mean", seed=0, changes=(), recipe="small"):
 
 
 @pytest.fixture
-def quick(monkeypatch):
+def quick(monkeypatch, make_record):
     """Trials that take no time; the best lr is 3e-3. The run with the number `.stop` is interrupted."""
 
     class Quick:
@@ -50,7 +51,8 @@ def quick(monkeypatch):
             if settings.lr > 5e-3:
                 raise DivergedError("the loss is not finite")
             score = 1 / (1 + abs(settings.lr - 3e-3))
-            return {"metrics": [{"protocol": "validation", "feature": "before", "mAP": score}]}
+            metrics = Metrics("validation", "before", score, score, 1.0, 1.0, 1.0, 10, 0)
+            return make_record(experiment=experiment, metrics=[metrics])
 
     made = Quick()
     monkeypatch.setattr(tuning, "run", made)
@@ -64,8 +66,8 @@ def test_trials_use_training_identities_only(results, monkeypatch):
         looked_at.append(tracklets)
         return extract(model, tracklets, *args, **kwargs)
 
-    extract = running.extract
-    monkeypatch.setattr(running, "extract", watched)
+    extract = scoring.extract
+    monkeypatch.setattr(scoring, "extract", watched)
     experiment, settings, data = asked()
     tried, folder = tuning.tune(experiment, settings, data, 2, results, HOW)
     assert len(tried) == len(looked_at) == 2
