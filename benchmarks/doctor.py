@@ -19,7 +19,7 @@ FAIL = "FAIL"
 
 
 class Check(NamedTuple):
-    """One result. `remedy` says what to do if it is not good; only what is `needed` must be good."""
+    """One result. `remedy` says how to fix a bad result; only a check that is `needed` must pass."""
 
     good: bool
     subject: str
@@ -34,7 +34,7 @@ class Check(NamedTuple):
 
 
 class ControlsCheck(NamedTuple):
-    """The records of the controls that are current, what is wrong with them, and the baselines of which some were not run."""
+    """The current records of the controls, their failures, and the baselines with missing controls."""
 
     records: "list[Record]"
     failures: list[str]

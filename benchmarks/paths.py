@@ -1,7 +1,7 @@
 """The folders that the BENCH_ environment variables name. No other module reads these variables.
 
 BENCH_DATA     the real data sets, one folder for each; may be read-only
-BENCH_CACHE    what is derived from data: indexes, packed frames, optical flow, drawn and imported data sets
+BENCH_CACHE    derived data: indexes, packed frames, optical flow, drawn and imported data sets
 BENCH_RESULTS  one folder for each run
 BENCH_SCRATCH  a folder on this machine's own disk, to which packed frames are copied before they are read
 """

@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class ReportProgress(Protocol):
-    """What long work calls each time it has done a step."""
+    """The function that long work calls after each step."""
 
     def __call__(self, phase: str, done: int, total: int, note: str = "") -> None: ...
 

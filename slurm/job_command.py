@@ -1,4 +1,4 @@
-"""What a job does: run one command as a child process, forward signals to it, and restart it after a SIGKILL."""
+"""The job: run one command as a child process, forward signals to it, and restart it after a SIGKILL."""
 
 import ctypes
 import fcntl

@@ -1,4 +1,4 @@
-"""The ledger: which job runs which task. An append-only file, one line for each event, beside the tasks' results."""
+"""The ledger: which job runs which task. An append-only file next to the results, one line per event."""
 
 import fcntl
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Task:
-    """A command to run once. `key` identifies it, `title` is what people read."""
+    """A command to run once. `key` identifies it; `title` is its name for users."""
 
     key: str
     title: str

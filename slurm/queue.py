@@ -1,4 +1,4 @@
-"""The state of jobs: Slurm's from squeue, this machine's from its processes. No accounting is needed."""
+"""The state of jobs: from squeue for Slurm, from the processes for this machine. No accounting is needed."""
 
 import os
 import re
@@ -20,12 +20,12 @@ RUNNING = {"RUNNING", "COMPLETING", "SIGNALING", "STAGE_OUT", "SUSPENDED", "STOP
 
 
 class ActiveJob(NamedTuple):
-    """A job that is not over.
+    """A job that has not ended.
 
     Attributes:
         state: "queued" or "running".
         time_left: until its time limit, as squeue spells it.
-        reason: why it waits.
+        reason: why it is waiting.
     """
 
     state: str

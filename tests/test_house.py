@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-HOUSE = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parent.parent
 MAY_IMPORT = {
     "afa": {"afa"},
     "baselines": {"afa", "baselines"},
@@ -28,19 +28,19 @@ def imported_packages(code: str) -> set[str]:
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
 def test_imports_run_one_way(package):
-    for file in (HOUSE / package).rglob("*.py"):
+    for file in (REPOSITORY / package).rglob("*.py"):
         forbidden = imported_packages(file.read_text()) & (set(MAY_IMPORT) - MAY_IMPORT[package])
-        assert not forbidden, f"{file.relative_to(HOUSE)} imports {forbidden}"
+        assert not forbidden, f"{file.relative_to(REPOSITORY)} imports {forbidden}"
 
 
 def test_afa_imports_only_torch():
-    for file in (HOUSE / "afa").glob("*.py"):
+    for file in (REPOSITORY / "afa").glob("*.py"):
         outside = imported_packages(file.read_text()) - {"", "afa"} - sys.stdlib_module_names
         assert outside <= {"torch"}, file.name
 
 
 def test_reporting_imports_no_model():
-    for file in (HOUSE / "benchmarks" / "reporting").rglob("*.py"):
+    for file in (REPOSITORY / "benchmarks" / "reporting").rglob("*.py"):
         code = file.read_text().replace("from baselines.interface.errors import UserError\n", "")  # no model
         assert not imported_packages(code) & {"torch", "mmengine", "baselines"}, file.name
 

@@ -1,4 +1,4 @@
-"""The image and video trunks: one file per family, and one registry that plug-ins extend.
+"""The image and video backbones: one file per family, and one registry that plug-ins extend.
 
 `BACKBONES` names them without importing torch; `BACKBONES.get(name)` imports the file.
 """

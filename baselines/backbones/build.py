@@ -1,4 +1,4 @@
-"""A backbone by the names that a recipe gives: the trunk, its weights, its last stride."""
+"""Build a backbone from the settings of a recipe: its name, its weights, its last stride."""
 
 from pathlib import Path
 from typing import Any

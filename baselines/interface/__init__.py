@@ -1,4 +1,4 @@
-"""What a model must implement. Plug-ins import it from here:
+"""The interfaces that a model implements. Plug-ins import them from here:
 
 from baselines.interface import Baseline, Clips, register
 """

@@ -1,4 +1,4 @@
-"""What a backbone is: a network from images to a feature map, in named stages that a model can extend and change."""
+"""The interface of a backbone: a network from images to a feature map, in named stages that a model can extend and change."""
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""What a baseline is: clips in, one embedding per time step and one coherence vector per clip out."""
+"""The interface of a baseline: clips in, one embedding per time step and one coherence vector per clip out."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal, NamedTuple

@@ -1,4 +1,4 @@
-"""The error for what a user can correct."""
+"""The error for problems that a user can correct."""
 
 
 class UserError(Exception):

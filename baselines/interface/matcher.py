@@ -1,4 +1,4 @@
-"""How two tracklets are compared where the distance of two feature vectors is not enough."""
+"""The interface of a matcher, which compares two tracklets where the distance of two feature vectors is not enough."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

@@ -144,5 +144,5 @@ def flatten_options(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 def first_line(text: str) -> None:
-    """Print something before torch loads, which takes seconds."""
+    """Print a first line before torch loads, which takes seconds."""
     print(f"bench: {text}", file=sys.stderr, flush=True)

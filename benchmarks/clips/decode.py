@@ -48,8 +48,8 @@ def decode(data: bytes | memoryview, out: Pixels, name: str = "") -> None:
 def decode_frames(store: Store, names: Sequence[str], height: int, width: int) -> Pixels:
     """The named frames, (N, height, width, 3) RGB.
 
-    Each is decoded into one small array, which stays in the processor's cache, and copied. Decoding into newly allocated memory
-    is slower, because of page faults.
+    Each frame is decoded into one small array, which stays in the processor's cache, and copied. Decoding into newly allocated
+    memory is slower, because of page faults.
     """
     frames = np.empty((len(names), height, width, 3), np.uint8)
     frame = np.empty((height, width, 3), np.uint8)

@@ -22,7 +22,7 @@ WANTED = (
 
 
 def weights_file(weights: str) -> Path:
-    """The file of the setting `flow_weights`: a path, or the name of a file in torchvision's cache.
+    """The file that the setting `flow_weights` names: a path, or the name of a file in torchvision's cache.
 
     Raises:
         UserError: neither exists.

@@ -1,4 +1,4 @@
-"""Which frames make a clip, which identities make a batch. Every draw is a function of named parts of a seed."""
+"""Choose the frames of a clip and the identities of a batch. Every draw is a function of named parts of a seed."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""Which tracklets are trained on, held out, and tested."""
+"""Select the tracklets for training, holdout and test."""
 
 import numpy as np
 import pandas as pd

@@ -17,7 +17,7 @@ from .reading import read_clips
 
 
 def tested(frames: Sequence[str], count: int) -> Sequence[str]:
-    """The frames of a tracklet that are tested: the first of each of `count` equal parts, or all where `count` is 0."""
+    """The frames of a tracklet to test: the first of each of `count` equal segments, or all if `count` is 0."""
     if count == 0 or len(frames) <= count:
         return frames
     return [frames[part * len(frames) // count] for part in range(count)]
@@ -96,7 +96,7 @@ class TrackletChunks(TorchDataset[ChunkBatch]):
         return ChunkBatch(frames, chunks, flow)
 
     def ordered(self, row: int) -> Sequence[str]:
-        """A tracklet's frames in the order in which the model sees them: of time, or random where the control shuffles."""
+        """A tracklet's frames in the order in which the model sees them: by time, or random if the control shuffles them."""
         frames = self.frames[row]
         if self.settings.shuffle not in ("test", "both"):
             return frames

@@ -1,4 +1,4 @@
-"""Training batches: which clips, and what is drawn for them.
+"""Training batches: their clips and random draws.
 
 Batch i and every draw in it are functions of (seed, i). A training loop can begin at any batch, in any process.
 """
@@ -108,7 +108,7 @@ class TrainingBatches(TorchDataset[Batch]):
 
 
 def _take(rows: Indices, count: int, draw: np.random.Generator) -> Indices:
-    """`count` of an identity's tracklets; none is taken twice before all were taken once."""
+    """`count` of an identity's tracklets; none is taken twice before all have been taken once."""
     rounds = -(-count // len(rows))
     return np.concatenate([draw.permutation(rows) for _ in range(rounds)])[:count]
 

@@ -1,6 +1,6 @@
 """Import a user's own video, with the boxes of a tracker, as a data set.
 
-Every track counts as a camera of its own, so that a person who leaves and returns has to be found again. A track is cut into
+Every track counts as a separate camera, so that a person who leaves and returns has to be found again. A track is cut into
 tracklets of N boxes. Their crops are packed as JPEG, with the table of tracklets in the same folder. Crops much larger than any
 recipe needs are made smaller.
 """

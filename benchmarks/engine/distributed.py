@@ -42,7 +42,7 @@ def leads() -> bool:
 
 
 def from_leader(make: Callable[[], T]) -> T:
-    """The result of `make` in rank 0, returned in every process; a UserError that it raises there is raised in all."""
+    """The result of `make` in rank 0, returned in every process; a UserError there is raised in all processes."""
     if world() == 1:
         return make()
     outcome: list[Any] = [None, None]
@@ -67,7 +67,7 @@ def led(context: AbstractContextManager[None]) -> Iterator[None]:
 
 @contextmanager
 def leader_first() -> Iterator[None]:
-    """Run the block in rank 0 first and then in the others, which find the files that it left."""
+    """Run the block in rank 0 first and then in the others, which find the files that it wrote."""
     if not leads():
         anywhere(False)
     try:
@@ -176,7 +176,7 @@ def on_gathered_batch() -> Iterator[None]:
 
 
 class WholeBatchNorm(_BatchNorm):
-    """In training, batch normalisation over the shares of all processes, on the CPU, which torch's SyncBatchNorm refuses."""
+    """Batch normalisation over the shares of all processes in training; also on the CPU, which torch's SyncBatchNorm refuses."""
 
     def _check_input_dim(self, inputs: Tensor) -> None:
         """Accept any shape; the replaced layer had its own check."""

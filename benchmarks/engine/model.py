@@ -35,13 +35,13 @@ METHOD_TERMS = (
 
 
 class ReidModel(BaseModel):
-    """The objective of Eq. 6 around any baseline. Each part is a setting of its own.
+    """The objective of Eq. 6 around any baseline. Each part has its own setting.
 
     - triplet on the coherence, always;
-    - classification behind the neck: "pooled" (cross-entropy on the coherence of X'), "consensus" (Eq. 7-9 on X'), "frames"
-      (the mean over the frames of X' of each one's own cross-entropy, as QAN and RQEN train) or "none";
-    - the coherence constraint with weight lambda, where lambda is not 0;
-    - the losses of the baseline's own.
+    - classification after the neck: "pooled" (cross-entropy on the coherence of X'), "consensus" (Eq. 7-9 on X'), "frames"
+      (the cross-entropy of each frame of X', averaged over the frames, as QAN and RQEN train) or "none";
+    - the coherence constraint with weight lambda, unless lambda is 0;
+    - the baseline's own losses.
 
     Args:
         baseline: clips to VideoFeatures.
@@ -124,7 +124,7 @@ class ReidModel(BaseModel):
         return frame_consensus_cross_entropy(logits.unflatten(0, (-1, steps)), labels, smoothing)
 
     def _own_losses(self, features: VideoFeatures, labels: Tensor) -> dict[str, Tensor]:
-        """The baseline's own, each under the name `loss_NAME`.
+        """The baseline's own losses, each under the name `loss_NAME`.
 
         Raises:
             UserError: not scalars by name, or a name that the method's losses have.
@@ -164,7 +164,7 @@ class ReidModel(BaseModel):
     def prepare_flow(
         self, flow: Tensor, flip: Tensor | None = None, erase: Tensor | None = None, crop: Tensor | None = None
     ) -> Tensor:
-        """uint8 flow (B, T, 2, H, W) to floats in pixels a frame, on the device; mirroring a clip negates u.
+        """uint8 flow (B, T, 2, H, W) to floats in pixels per frame, on the device; mirroring a clip negates u.
 
         Nothing moves in the erased region, and an enlarged clip moves faster.
         """
@@ -179,10 +179,10 @@ class ReidModel(BaseModel):
 
 
 def checked(features: Any, baseline: Baseline, clips: Clips) -> VideoFeatures:
-    """What a baseline returned, if its shapes are right.
+    """The output of a baseline, after a check of its shapes.
 
     Raises:
-        UserError: they are not; the file and line of `forward` are named.
+        UserError: wrong shapes; the message names the file and line of `forward`.
     """
     batch, steps = clips.frames.shape[:2]
     expected = f"frames {(batch, steps, baseline.channels)} and coherence {(batch, baseline.channels)}"
@@ -201,7 +201,7 @@ def checked(features: Any, baseline: Baseline, clips: Clips) -> VideoFeatures:
 
 
 def _wrong_extra(features: VideoFeatures, channels: int) -> tuple[str, str]:
-    """What weights or extras there are and what they should be, as texts; the same text twice where they are right."""
+    """The actual and the expected weights or extras, as texts; both are equal if they are right."""
     batch, steps = features.frames.shape[:2]
     weights = features.weights
     if weights is not None:

@@ -1,4 +1,4 @@
-"""float32 and bf16: which devices support it, autocast, and what is compiled for it."""
+"""float32 and bf16: device support, autocast and compilation."""
 
 import shutil
 from contextlib import AbstractContextManager, nullcontext

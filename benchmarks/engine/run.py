@@ -1,4 +1,4 @@
-"""One experiment from the table of tracklets to a record."""
+"""Run one experiment: from the table of tracklets to a record."""
 
 import ctypes
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ from .training import train
 
 
 class Machine(NamedTuple):
-    """How a run is carried out. None of it is part of what the run is: it does not change a number."""
+    """How a run is executed. None of it is part of the run's identity: it changes no number."""
 
     workers: int
     checkpoint_minutes: float
@@ -108,7 +108,7 @@ def run(
         Stopped: a signal ended the training, which had saved its state.
     """
     if tested:
-        check_questions(data)
+        check_evaluable(data)
     with distributed.led(folder.lock()), folder.noting_failure():
         done = distributed.from_leader(partial(_begin, experiment, folder, fresh))
         if done is not None:
@@ -186,7 +186,7 @@ def _begin(experiment: Experiment, folder: RunFolder, fresh: bool) -> Record | N
     return None
 
 
-def check_questions(data: LoadedDataset) -> None:
+def check_evaluable(data: LoadedDataset) -> None:
     """Refuse, before any training, data that cannot be evaluated.
 
     Raises:
@@ -211,11 +211,11 @@ def _check_processes(batches: TrainingBatches, settings: Settings) -> None:
 
 
 def evaluate_elsewhere(source: RunFolder, record: Record, data: LoadedDataset, place: Path, machine: Machine) -> Record:
-    """A finished run's model on another data set, as a record of its own (Table 5 of the paper)."""
+    """Evaluate a finished run's model on another data set, with a separate record (Table 5 of the paper)."""
     trained = record.experiment
     if (data.name, data.split, data.digest) == (trained.test, trained.test_split, trained.test_data):
         return record
-    check_questions(data)
+    check_evaluable(data)
     if reasons := stale_reasons(record, {}):
         raise UserError(
             f"{record.name}: {'; '.join(reasons)}; run it again with --fresh before it is evaluated elsewhere"
@@ -248,10 +248,10 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: LoadedDataset, p
 
 
 def _classes(folder: RunFolder) -> int:
-    """How many training identities the final weights are for.
+    """The number of training identities of the final weights.
 
     Raises:
-        UserError: there are none, or not all of them.
+        UserError: the weights are missing or incomplete.
     """
     try:
         with safe_open(folder.weights, framework="pt") as tensors:
@@ -285,7 +285,7 @@ def flow_for(method: str, data: LoadedDataset, settings: Settings, machine: Mach
 
 
 def prepare(settings: Settings, device: torch.device) -> None:
-    """The process's threads and products, on which the bits of a result depend. No TF32: float32 is IEEE's.
+    """Set the process's threads and matrix products, on which the bits of a result depend. No TF32: float32 is IEEE's.
 
     Raises:
         UserError: a precision that the machine does not have.
@@ -301,8 +301,8 @@ def prepare(settings: Settings, device: torch.device) -> None:
 
 
 def _keep_memory() -> None:
-    """Have malloc keep what it has: each step frees its largest arrays and takes them anew, and the kernel clears every page
-    of them again, which is up to a third of a step's time. Where the C library is another than glibc, nothing is done.
+    """Make malloc keep freed memory: each step frees and allocates its largest arrays, and the kernel clears every page
+    of them again, which takes up to a third of a step. Does nothing with a C library other than glibc.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

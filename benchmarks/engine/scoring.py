@@ -1,4 +1,4 @@
-"""From a trained model to metrics: how tracklets are compared, and the rows of a record."""
+"""From a trained model to metrics: compare tracklets, and compute the rows of a record."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -48,7 +48,7 @@ def find_matcher(model: ReidModel, settings: Settings) -> Matcher | None:
 
 
 def needs_fit(model: ReidModel, settings: Settings) -> bool:
-    """Whether a metric is fitted on the training tracklets: the settings name one, and no matcher takes its place."""
+    """Whether a metric is fitted on the training tracklets: the settings name one, and no matcher replaces it."""
     return settings.metric in FITTED_METRICS and find_matcher(model, settings) is None
 
 
@@ -80,7 +80,7 @@ def fit_metrics(
 
 
 def _fixed_metrics(settings: Settings) -> dict[str, Metric]:
-    """By kind of feature; empty where a matcher takes the place of a fitted metric."""
+    """Fixed metrics by kind of feature; empty where a matcher replaces a fitted metric."""
     return dict.fromkeys(TrackletFeatures._fields, METRICS[settings.metric]) if settings.metric in METRICS else {}
 
 
@@ -95,7 +95,7 @@ def write_metrics(metrics: dict[str, Metric], file: Path) -> None:
 
 
 def read_metrics(file: Path, model: ReidModel, settings: Settings) -> dict[str, Metric]:
-    """The metrics of a finished run, as `fit_metrics` gave them; the fitted ones are in the file that the run left.
+    """The metrics of a finished run, as `fit_metrics` returned them; the fitted ones are read from the run's file.
 
     Raises:
         UserError: no such file.
@@ -123,9 +123,10 @@ def compare_tracklets(
     seed: int = 0,
     flow: Store | None = None,
 ) -> dict[str, Comparison]:
-    """What compares rows of `tracklets`, for each kind of feature. Features or descriptions are made now, distances later.
+    """The distances between rows of `tracklets`, for each kind of feature. Features or descriptions are computed now, distances
+    later.
 
-    A matcher knows one kind, which stands as "before": it sees features before batch normalisation.
+    A matcher has only the kind "before": it sees features before batch normalisation.
 
     Args:
         metrics: of each kind of feature.

@@ -46,7 +46,7 @@ class Stopped(BaseException):  # like KeyboardInterrupt: not an error, the run r
 
 
 class SeededLoop(BaseLoop):
-    """Batches in order, to the last. A resumed run begins at its next batch and reads none again."""
+    """All batches in order. A resumed run continues with its next batch and reads no batch again."""
 
     def __init__(self, runner: Runner, dataloader: DataLoader, workers: int) -> None:
         super().__init__(runner, dataloader)
@@ -107,7 +107,7 @@ class PrecisionWrapper(OptimWrapper):
 
 
 class Checkpoint(Hook):
-    """Saves the state of the run to one file, replaced atomically, every `minutes` and when the run is asked to stop.
+    """Saves the state of the run to one file, replaced atomically, every `minutes` and when a signal asks the run to stop.
 
     On SIGINT or SIGTERM the current iteration ends, the state is saved, and `Stopped` is raised, at the same iteration in all
     processes, whichever of them received the signal.
@@ -118,7 +118,7 @@ class Checkpoint(Hook):
     def __init__(self, file: Path, minutes: float) -> None:
         self.file, self.seconds = file, minutes * 60
         self.last = time.monotonic()
-        self.asked = False
+        self.stop_requested = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -128,27 +128,27 @@ class Checkpoint(Hook):
             return
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-        def ask(number: int, *_: Any) -> None:
-            self.asked = True
+        def request_stop(number: int, *_: Any) -> None:
+            self.stop_requested = True
             if distributed.world() == 1:  # several may get one signal twice, from a launcher and from Slurm
                 signal.signal(number, before[signal.Signals(number)])
 
         try:
             for number in before:
-                signal.signal(number, ask)
+                signal.signal(number, request_stop)
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
     def after_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
-        asked = distributed.anywhere(self.asked)
-        due = asked or time.monotonic() - self.last >= self.seconds
+        stop_requested = distributed.anywhere(self.stop_requested)
+        due = stop_requested or time.monotonic() - self.last >= self.seconds
         if due and distributed.leads():
             with atomic_file(self.file) as half:
                 runner.save_checkpoint(str(half.parent), half.name, by_epoch=False)
             self.last = time.monotonic()
-        if asked:
+        if stop_requested:
             raise Stopped(f"stopped after iteration {runner.iter + 1} of {runner.max_iters}")
 
     def before_save_checkpoint(self, _: Runner, checkpoint: dict[str, Any]) -> None:
@@ -159,7 +159,7 @@ class Checkpoint(Hook):
 
 
 class Spent(NamedTuple):
-    """Frames trained on, and the seconds this took."""
+    """The number of frames trained on, and the seconds it took."""
 
     frames: int
     seconds: float
@@ -236,8 +236,8 @@ def _iteration(line: str) -> float:
         return math.inf
 
 
-def _from_here(line: logging.LogRecord) -> bool:
-    """Keep this module's lines in the log, and not those of mmengine's hooks."""
+def _is_from_this_module(line: logging.LogRecord) -> bool:
+    """Whether a line of the log is from this module and not from mmengine's hooks."""
     return line.pathname == __file__
 
 
@@ -254,7 +254,7 @@ class BenchRunner(Runner):
         logger = MMLogger.get_instance(self._experiment_name, logger_name="bench", log_level=log_level)
         logger.handlers = [logging.FileHandler(self.log_file) if distributed.leads() else logging.NullHandler()]
         logger.handlers[0].setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-        logger.filters = [_from_here]
+        logger.filters = [_is_from_this_module]
         return logger
 
     def wrap_model(self, _: Any, model: torch.nn.Module) -> torch.nn.Module:

@@ -1,4 +1,4 @@
-"""Rows of distances, which are all that evaluation needs: from a matrix, from one feature a tracklet, or from a matcher."""
+"""Rows of distances, which are all that evaluation needs: from a matrix, from one feature per tracklet, or from a matcher."""
 
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -34,7 +34,7 @@ class Distances(Protocol):
     def rows(self, columns: np.ndarray) -> Iterator[np.ndarray]:
         """For each query its distances (C,) to the tracklets in `columns`.
 
-        A row is valid until the next is asked for, and the caller may overwrite it.
+        A row is valid until the next one is requested, and the caller may overwrite it.
 
         Args:
             columns: (C,) ascending; g < G is a gallery row, G + q is a query row.
@@ -126,7 +126,7 @@ class PairwiseDistances:
         query, gallery: Q and G descriptions, as `matcher.describe` returned them.
 
     Raises:
-        UserError: while rows are computed: the matcher does not return one distance a gallery tracklet.
+        UserError: while rows are computed: the matcher does not return one distance per gallery tracklet.
     """
 
     def __init__(self, matcher: "Matcher", query: Sequence[Any], gallery: Sequence[Any]) -> None:

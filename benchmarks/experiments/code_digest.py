@@ -1,4 +1,4 @@
-"""The digest of the code that decides a run's numbers, by which a record is current or stale."""
+"""The digest of the code that decides a run's numbers; it shows whether a record is current or stale."""
 
 import ast
 import hashlib
@@ -14,7 +14,7 @@ from .experiment import Experiment
 from .methods import split_method
 from .settings import NO_MATCHER
 
-HOUSE = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[2]
 EVALUATION = ("benchmarks/evaluation", "benchmarks/runs/metrics.py")
 # All code in these folders, and how seeds are derived, decides numbers. So do the files of the run's own model and matcher, and
 # of a plug-in backbone. The code that reads or draws data is covered by the digest of the data.
@@ -48,7 +48,7 @@ def code_digest(experiment: Experiment) -> str | None:
 def model_files(file: Path) -> tuple[Path, ...]:
     """A model's file and the files of baselines/ that it imports, directly or not, outside the DECIDING folders.
 
-    Sorted by name and contents: where a plug-in lies does not change its digest.
+    Sorted by name and contents, so that the location of a plug-in does not change its digest.
     """
     found, waiting = set(), [file]
     while waiting:
@@ -56,18 +56,18 @@ def model_files(file: Path) -> tuple[Path, ...]:
         source = waiting.pop().read_text("utf-8")
         modules = re.findall(r"^\s*from (?:baselines)?\.((?:\w+\.)*\w+) import", source, re.MULTILINE)
         modules += re.findall(r"^\s*from baselines import (\w+)", source, re.MULTILINE)
-        imported = [HOUSE / "baselines" / f"{name.replace('.', '/')}.py" for name in modules]
+        imported = [REPOSITORY / "baselines" / f"{name.replace('.', '/')}.py" for name in modules]
         waiting += [each for each in imported if each.is_file() and each not in found and not _is_deciding(each)]
     return tuple(sorted(found, key=lambda file: (file.name, file.read_bytes())))
 
 
 def _is_deciding(file: Path) -> bool:
-    return any(file.is_relative_to(HOUSE / part) for part in DECIDING)
+    return any(file.is_relative_to(REPOSITORY / part) for part in DECIDING)
 
 
 @cache
 def _digest(deciding: tuple[str, ...], others: tuple[Path, ...]) -> str:
-    files = [file for part in deciding for file in _python_files(HOUSE / part)]
+    files = [file for part in deciding for file in _python_files(REPOSITORY / part)]
     return hashlib.sha256(b"".join(_syntax(file) for file in (*files, *others))).hexdigest()
 
 

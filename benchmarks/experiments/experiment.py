@@ -1,4 +1,4 @@
-"""What one run IS, and the hashes and the name that follow from it."""
+"""The definition of one run, and the hashes and the name that follow from it."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ EXTERNAL = "external"  # what stands in the place of a recipe
 
 
 class DatasetPair(NamedTuple):
-    """The data sets that a model is trained and tested on. They differ where the evaluation crosses data sets."""
+    """The data sets that a model is trained and tested on. They differ in a cross-data-set evaluation."""
 
     trained_on: str
     tested_on: str
@@ -32,8 +32,9 @@ class Experiment:
         dataset: trained on; `test`: evaluated on, the same unless the evaluation crosses data sets.
         settings: as `Settings.recorded` gives them.
         seed, split: of the run and of the training set; test_split: of the test set.
-        data, test_data, weights: digests of what was read; of an evaluation elsewhere, of the trained model's weights.
-        flow_weights: the digest of RAFT's, where they were used.
+        data, test_data, weights: digests of the data and weights read; for an evaluation on another data set, `weights` is that
+            of the trained model.
+        flow_weights: the digest of RAFT's weights, if they were used.
         recipe: where the settings came from; a label that no hash covers.
     """
 
@@ -68,12 +69,12 @@ class Experiment:
 
     @property
     def request_hash(self) -> str:
-        """sha256 of what a user asks for, before any data or weights are read: without digests."""
+        """sha256 of the request, before any data or weights are read: without digests."""
         return _sha256({**vars(self), "data": "", "test_data": "", "weights": "", "flow_weights": ""})
 
     @property
     def name(self) -> str:
-        """The run's folder: what a reader wants to see first, then the start of the run hash."""
+        """The name of the run's folder: the most important facts, then the start of the run hash."""
         place = self.dataset if self.test == self.dataset else f"{self.dataset}-to-{self.test}"
         split = f"-split{self.split}" if self.split else ""
         name = f"{place}-{self.method}-seed{self.seed}{split}-{self.run_hash[:10]}"

@@ -1,4 +1,4 @@
-"""How a method is spelled, `BASELINE[+afa|+afa-motion]`, and which settings its name decides."""
+"""The spelling of a method, `BASELINE[+afa|+afa-motion]`, and the settings that its name decides."""
 
 from typing import Any
 

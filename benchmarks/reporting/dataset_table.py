@@ -1,4 +1,4 @@
-"""Table 1: what the loader counts in each data set, beside the paper's numbers and those of the published files."""
+"""Table 1: the loader's counts of each data set, with the numbers of the paper and of the published files."""
 
 from pathlib import Path
 

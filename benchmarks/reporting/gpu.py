@@ -32,7 +32,7 @@ def grids(record: dict[str, Any]) -> list[Grid]:
         Grid(machine, ("what", "measured", "target", "met"), _targets(record), _notes(record)),
         Grid("Training and extraction", HEAD, [_row(row, record) for row in record["methods"]], (UNITS, PAPER)),
         Grid(
-            "One batch, beside the CPU in float32",
+            "One batch, compared with the CPU in float32",
             ("what", "precision", "difference", "tolerance"),
             [
                 [row["what"], row["precision"], f"{row['difference']:.1e}", f"{row['tolerance']:.0e}"]
@@ -52,7 +52,7 @@ def _targets(record: dict[str, Any]) -> list[list[str]]:
     name = " in ".join(HEADLINE)
     rows = [
         (f"{name}, frames a second", "{:,.0f}", frames, FRAMES, "at least"),
-        (f"{name}, the harness beside the bare step", "{:.2f}", share, SHARE, "at least"),
+        (f"{name}, the harness compared with the bare step", "{:.2f}", share, SHARE, "at least"),
         (f"{name}, minutes of the MARS recipe", "{:.1f}", minutes, MINUTES, "at most"),
     ]
     return [

@@ -14,7 +14,7 @@ ITEMS = {"fit": "tracklets", "evaluate": "tracklets"}  # of a phase; of the othe
 
 
 def describe(record: Record, stale: list[str]) -> str:
-    """What the run is, its results and its cost, and where it was made.
+    """Describe a run: its experiment, results, cost and environment.
 
     Args:
         stale: why it is not current.

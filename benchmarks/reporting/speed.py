@@ -1,4 +1,4 @@
-"""What `make speed` measured, as one table: each step beside a limit or a peer of the same run, and its target."""
+"""The measurements of `make speed` as one table: each step, its limit or alternative in the same run, and its target."""
 
 import json
 from pathlib import Path
@@ -9,15 +9,15 @@ from benchmarks.atomic import write_atomically
 
 from .grid import Grid
 
-KEPT = Path(".benchmarks")  # here pytest-benchmark keeps a JSON file for each run
-HEAD = ("what, beside what", "measured", "ratio", "target", "")
+BENCHMARK_FILES = Path(".benchmarks")  # pytest-benchmark writes a JSON file for each run here
+HEAD = ("step, compared with", "measured", "ratio", "target", "")
 
 
-def newest(folder: Path = KEPT) -> Path:
-    """The file of the last run in a folder of pytest-benchmark's.
+def newest(folder: Path = BENCHMARK_FILES) -> Path:
+    """The newest file in a folder of pytest-benchmark.
 
     Raises:
-        UserError: there is none.
+        UserError: the folder has no file.
     """
     files = sorted(folder.glob("*/*.json"), key=lambda file: file.stat().st_mtime_ns)
     if not files:
@@ -26,10 +26,10 @@ def newest(folder: Path = KEPT) -> Path:
 
 
 def read(file: Path) -> dict[str, Any]:
-    """The rows that a run noted, its time and its machine, from pytest-benchmark's JSON or from a file that `write` made.
+    """The rows, time and machine of a run, from pytest-benchmark's JSON or from a file that `write` made.
 
     Raises:
-        UserError: no such file, or not one of these.
+        UserError: no such file, or a file of another kind.
     """
     try:
         kept = json.loads(file.read_text())
@@ -66,7 +66,7 @@ def grid(measured: dict[str, Any]) -> Grid:
 def _cells(row: dict[str, Any]) -> list[str]:
     unit, digits = (row["unit"], 2) if "unit" in row else ("x", 3 if row["ratio"] < 2 else 1)
     return [
-        f"{row['what']}, beside {row['limit']}" if row["limit"] else row["what"],
+        f"{row['what']}, compared with {row['limit']}" if row["limit"] else row["what"],
         row.get("measured", ""),
         f"{row['ratio']:.{digits}f} {unit}",
         f"{row['better']} {row['target']:g} {unit}",

@@ -25,7 +25,7 @@ Measured coverage: how often, in percent, nominal 95% intervals contained the tr
 - R1 0.97, 100 persons who differ (beta) with 1 to 9 queries each: log-odds 95.1, with 2.2 misses above and 2.7 below. The
   alternatives: t on the fractions 90 (9 of 10 misses on one side), percentile bootstrap 91, BCa 94, Wilson's with the design
   effect 94, bootstrap of t 98 and more than twice as wide. With 200 and 702 such persons, R1 0.5 to 0.98: 94.0 to 95.2.
-- Less exact: one query a person, R1 0.97, where a few errors are too coarse for any interval: 96.9 with 100 persons, 95.8 with
+- Less exact: one query per person, R1 0.97, where a few errors are too coarse for any interval: 96.9 with 100 persons, 95.8 with
   200, 94.1 with 702. 100 persons with 2 to 30 queries each, R1 0.97: 93.6.
 - `methods`, 100 persons, seeds that make the errors of a method vary by a factor of 1.05, 1.2 and 1.6: 94.7 to 95.9 with 5 and
   10 seeds, 93.4 to 95.1 with 3, 93.7 to 96.6 with 2. Calculated for two normal sources in any proportion: 94.8 to 95.3 with 5,
@@ -167,7 +167,7 @@ def verdict(interval: Interval, margin: float) -> Verdict:
 
 
 def smallest_p(units: int) -> float:
-    """The smallest two-sided p that flipping so many units (seeds or identities) can reach: all of them on one side."""
+    """The smallest two-sided p that flipping this many units (seeds or identities) can reach: all of them on one side."""
     return min(1.0, 2.0 ** (1 - units))
 
 
@@ -188,7 +188,7 @@ def smallest_difference(
     level: float = 0.95,
     power: float = 0.8,
 ) -> float:
-    """The true difference whose p would be below 1 - level with probability `power`, over so many seeds on these people.
+    """The true difference whose p would be below 1 - level with probability `power`, over this many seeds on these people.
 
     Args:
         values, others: (S, Q) each, a pilot that shows how much results vary: two methods, or one half of a method's seeds
@@ -200,14 +200,14 @@ def smallest_difference(
         raise ValueError("a pilot of one seed does not show how much seeds vary; give two or more")
     between_seeds, between_identities, rest = _mean_squares(table)
     planned = rest + max(between_identities - rest, 0) * seeds / runs
-    return _shown(_errors((between_seeds, planned, rest), (seeds, identities), question), level, power)
+    return _detectable(_errors((between_seeds, planned, rest), (seeds, identities), question), level, power)
 
 
 def smallest_difference_over_splits(
     differences: np.ndarray, splits: int, test_to_train: float, level: float = 0.95, power: float = 0.8
 ) -> float:
-    """As `smallest_difference`, over so many random splits, from a pilot of (J,) differences, one for each of two or more."""
-    return _shown(_errors_over_splits(differences, splits, test_to_train), level, power)
+    """As `smallest_difference`, over this many random splits, from a pilot of (J,) differences, one for each of two or more."""
+    return _detectable(_errors_over_splits(differences, splits, test_to_train), level, power)
 
 
 # From queries to a table of runs x identities, and from that to an error.
@@ -269,7 +269,7 @@ def _errors(squares: MeanSquares, shape: tuple[int, ...], question: Question) ->
 
 
 def _errors_over_splits(differences: np.ndarray, splits: int, test_to_train: float) -> Errors:
-    """The errors of the mean over so many splits, from (J,) differences, one for each split."""
+    """The errors of the mean over this many splits, from (J,) differences, one for each split."""
     if len(differences) < 2:
         return ((math.inf, 1),)
     return ((float(np.std(differences, ddof=1) * math.sqrt(1 / splits + test_to_train)), splits - 1),)
@@ -300,7 +300,7 @@ def _reach(errors: Errors, p: float) -> float:
     return math.hypot(*(error * _t(p, df) for error, df in errors))
 
 
-def _shown(errors: Errors, level: float, power: float) -> float:
+def _detectable(errors: Errors, level: float, power: float) -> float:
     """The true difference whose p is below 1 - level with probability `power`."""
     return _reach(errors, 1 - level) + _half(errors, 2 * (1 - power))
 

@@ -1,4 +1,4 @@
-"""What a run costs: time by phase, parameters and multiply-adds; and the record that holds them."""
+"""The costs of a run: time by phase, parameters and multiply-adds; and the record that contains them."""
 
 import time
 import warnings

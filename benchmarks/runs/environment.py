@@ -1,4 +1,4 @@
-"""Where a run was made: machine, packages and state of the code, without user names or absolute paths."""
+"""The environment of a run: machine, packages and state of the code, without user names or absolute paths."""
 
 import json
 import os

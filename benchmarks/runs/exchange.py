@@ -1,4 +1,4 @@
-"""Finished runs in one file: to share with a co-author, and to commit. It names neither users nor absolute paths."""
+"""Finished runs in one file, to share or to commit. It contains neither user names nor absolute paths."""
 
 import json
 from collections.abc import Sequence

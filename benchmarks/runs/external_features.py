@@ -87,7 +87,7 @@ def score_files(query: Path, gallery: Path, method: str, dataset: str, metric: s
     """The record of features in two files, under every protocol; its data digests are those of the files.
 
     Args:
-        method, dataset: what tables call them.
+        method, dataset: their names in tables.
         metric: euclidean or cosine.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Find finished runs by name, and what of a run is not available here: its code, its data."""
+"""Find finished runs by name, and report which parts of a run (code, data) are not available here."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -21,7 +21,7 @@ from .store import read_finished, read_record
 
 
 def find_run(text: str, results_dir: Path) -> tuple[RunFolder, Record]:
-    """The finished run that a text names: a folder's name, the beginning or the end of it, or a path.
+    """The finished run that a text names: the name of a folder, its beginning or end, or a path.
 
     Raises:
         UserError: no such run, or several.
@@ -44,12 +44,12 @@ def find_run(text: str, results_dir: Path) -> tuple[RunFolder, Record]:
 def find_runs(
     names: Sequence[str] = (), datasets: Collection[str] = (), files: Sequence[Path] = ()
 ) -> list[FinishedRun]:
-    """The finished runs here, or those in exported files.
+    """The finished runs in the results directory, or those in exported files.
 
     Args:
         names: only these; the beginning or end of a name is enough. Empty: all.
         datasets: only runs tested on these. Empty: on any.
-        files: read these, written by `bench records export`, instead of the results here.
+        files: read these, written by `bench records export`, instead of the results directory.
 
     Raises:
         UserError: there are none.
@@ -88,7 +88,7 @@ def find_run_with_model(run: str) -> tuple[RunFolder, Record]:
 
 
 def why_unknown(record: Record) -> str | None:
-    """What a run used that is not known here, and what to do about it. None if all is known."""
+    """What the run used that this installation does not know, and how to fix it. None if everything is known."""
     experiment = record.experiment
     baseline, dataset = experiment.method.partition("+")[0], experiment.test
     unknown = [] if baseline in BASELINES.entries else [f"baseline {baseline!r}"]
@@ -115,13 +115,13 @@ def warnings_of_unknown(found: Sequence[Record]) -> list[str]:
 
 
 def current_runs(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
-    """The runs that were made by the code and data here."""
+    """The runs that were made with the current code and data."""
     digests = available_digests([run.record for run in runs])
     return [run for run in runs if not stale_reasons(run.record, digests)]
 
 
 def available_digests(found: Sequence[Record]) -> dict[str, set[str]]:
-    """The digests of the records' data sets as they are here, by `NAME/SPLIT`; only of data that was read here before."""
+    """The digests of the records' data sets on this machine, by `NAME/SPLIT`; only those that were read before."""
     experiments = [record.experiment for record in found]
     pairs = {(each.dataset, each.split) for each in experiments}
     pairs |= {(each.test, each.test_split) for each in experiments}

@@ -24,8 +24,8 @@ class FinishedRun:
     """One finished run.
 
     Attributes:
-        folder: None of a run in an exported file, which has neither curves nor weights.
-        rows: the results of its queries, where they came in an exported file.
+        folder: None for a run from an exported file, which has neither curves nor weights.
+        rows: the results of its queries, if they come from an exported file.
     """
 
     record: Record
@@ -67,7 +67,7 @@ class FinishedRun:
         return NO_QUERIES if file is None else _read(file, file.stat().st_mtime_ns)
 
     def curves(self) -> pd.DataFrame:
-        """Means of the loss terms, a row an epoch; empty where none were kept."""
+        """Means of the loss terms, one row per epoch; empty if none were stored."""
         if self.folder is None or not self.folder.curves.exists():
             return pd.DataFrame()
         return pd.DataFrame([json.loads(line) for line in self.folder.curves.read_text().splitlines()])

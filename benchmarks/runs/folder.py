@@ -1,4 +1,4 @@
-"""The folder of a run: which files it holds, who may write to it, and how folders are listed and removed."""
+"""The folder of a run: its files, its lock, and how folders are listed and removed."""
 
 import fcntl
 import os
@@ -26,12 +26,12 @@ class RunFolder:
 
     @property
     def log(self) -> Path:
-        """What the training reported, with times."""
+        """The log of the training, with times."""
         return self.path / "log.txt"
 
     @property
     def curves(self) -> Path:
-        """Means of the loss terms, a JSON line an epoch."""
+        """Means of the loss terms, one JSON line per epoch."""
         return self.path / "curves.jsonl"
 
     @property

@@ -1,4 +1,4 @@
-"""What rankings leave: a row of metrics for the record, and a table with the results of each query."""
+"""The results of rankings: a row of metrics for the record, and a table with the results of each query."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""The ranked lists behind a finished run's results: tracklets are extracted again, and chosen queries ranked."""
+"""The ranked lists of a finished run: extract its tracklets again, and rank chosen queries."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ LISTED, FRAMES = 10, 8  # gallery tracklets of a query, and frames of a tracklet
 
 
 class ShownTracklet(NamedTuple):
-    """A tracklet as it is shown.
+    """A tracklet in a picture of a ranked list.
 
     Attributes:
         frames: (F, H, W, 3) uint8 RGB at the network's input size, evenly spaced over the tracklet.

@@ -1,4 +1,4 @@
-"""What a finished run leaves as numbers: the record, its one reader, which checks every field, and its one writer.
+"""The record of a finished run; its only reader, which checks every field; and its only writer.
 
 On disk a record is JSON with these names as keys. Fractions are from 0 to 1, times in seconds, memory in bytes.
 """
@@ -140,10 +140,10 @@ class Git:
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a run was made.
+    """The environment that made a run.
 
     Attributes:
-        cores: of the machine; None where the system does not say.
+        cores: of the machine; None if the system does not report them.
         gpu: its name; None without one.
         packages: versions by name; None where the package is not installed.
         processes: how many worked together.
@@ -231,13 +231,13 @@ def _check_recorded(experiment: Experiment) -> Experiment:
 
 @dataclass(frozen=True)
 class Record:
-    """The results of a finished run, what it was, what it cost, and how and where it was made.
+    """A finished run: its experiment, results and cost, and the environment that made it.
 
     Attributes:
         name: of the run and of its folder.
         code: the digest of the code that decided the numbers.
         metrics: a row for each protocol and feature, those of the data set's default protocol first.
-        cost: None of features that were extracted elsewhere.
+        cost: None for features that were extracted elsewhere.
         phases: by name: train, fit, extract, evaluate.
         peak_memory: by kind: resident, and gpu where there is one.
     """

@@ -1,4 +1,4 @@
-"""When a record is not current: other code made it, or the data has changed since."""
+"""Whether a record is stale: other code made it, or the data has changed since."""
 
 from collections.abc import Mapping
 

@@ -64,5 +64,5 @@ def load_records(results_dir: Path) -> list[Record]:
 
 
 def leave_out(error: UserError) -> None:
-    """Tell the user on stderr what is left out, and why."""
+    """Report on stderr what is left out, and why."""
     print(f"bench: left out: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Runs that were started and have not finished: their experiments, how far they are, and how long they will take."""
+"""Runs that were started and have not finished: their experiments, progress and remaining time."""
 
 import json
 import re
@@ -23,9 +23,9 @@ class UnfinishedRun(NamedTuple):
 
     Attributes:
         state: "running", "failed" or "stopped".
-        detail: how far it is, or the error.
-        share: of its epochs that have ended, from 0 to 1.
-        left: seconds for the remaining epochs, if each takes as long as the last; None where that is not known.
+        detail: its progress, or the error.
+        share: the fraction of its epochs that have ended.
+        left: seconds for the remaining epochs, if each takes as long as the last; None if unknown.
     """
 
     folder: RunFolder
@@ -115,7 +115,7 @@ def unfinished_runs(results_dir: Path) -> list[UnfinishedRun]:
 
 
 def _progress(folder: RunFolder, experiment: Experiment) -> tuple[str, float]:
-    """How far a run is, in words and as a share of its epochs."""
+    """The progress of a run, in words and as a fraction of its epochs."""
     lines = (
         folder.curves.read_text(errors="replace").split("\n")[:-1] if folder.curves.exists() else []
     )  # without a half-written line

@@ -1,4 +1,4 @@
-"""Remove from the results what is no longer needed: old checkpoints, temporary files, failed runs, old copies of the code."""
+"""Remove files that are no longer needed: old checkpoints, temporary files, failed runs, old copies of the code."""
 
 import shutil
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ class Removable(NamedTuple):
 
 
 def clean(remove: bool) -> Iterator[Removable]:
-    """The files and folders that nobody needs; each is removed if `remove` says so.
+    """The files and folders that are no longer needed; `remove` also deletes them.
 
     Failed runs and copies of the code are included only while no job is queued or running.
     """

@@ -1,4 +1,4 @@
-"""The state of submitted experiments: from the files of the runs, and then from the queue."""
+"""The state of submitted experiments: from the files of the runs first, then from the queue."""
 
 import re
 import sys
@@ -20,7 +20,7 @@ ACTIVE = ("queued", "running", "preempted")  # not submitted or run a second tim
 
 
 def find_in_results_and_queue(root: Path | None = None) -> FindStates:
-    """A function that finds the states of planned experiments in the results here and in the queue. Both are read now."""
+    """A function that finds the states of planned experiments in the results directory and the queue. Both are read now."""
     ledger = Ledger(results_dir())
     return add_queue(find_in_results(results_dir(), root), ledger, jobs_in_queue(ledger))
 

@@ -1,4 +1,4 @@
-"""The experiments that a user selects: of a suite, or of one method."""
+"""The experiments that a user selects: those of a suite, or of one method."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from benchmarks.suites.suite import Choice, Planned, Single, Suite, dataset_pair
 
 @dataclass(frozen=True)
 class Selection:
-    """A suite, or one method as a suite, and what was chosen of it.
+    """A suite, or one method as a suite, and the options that select its experiments.
 
     Attributes:
         name: of the suite or the method.
@@ -36,7 +36,7 @@ class Selection:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The arguments by which a verb selects the same; a single method has none."""
+        """The arguments with which a verb selects the same experiments; a single method has none."""
         return (self.name, *self.choice.options) if self.name in SUITES.entries else ()
 
 
@@ -79,7 +79,7 @@ def select(
 
 
 def title(planned: Planned) -> str:
-    """`mars: AFA (mean+afa), seed 0`: what people read of an experiment."""
+    """The title of an experiment, such as `mars: AFA (mean+afa), seed 0`."""
     experiment = planned.experiment
     data = experiment.dataset if experiment.test == experiment.dataset else f"{experiment.dataset} to {experiment.test}"
     split = f", split {experiment.split}" if experiment.split else ""

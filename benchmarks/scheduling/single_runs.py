@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from benchmarks import launch
 from benchmarks.data.loading import LoadedDataset, load
 from benchmarks.engine import distributed
-from benchmarks.engine.run import Machine, check_questions, evaluate_elsewhere, plan, run
+from benchmarks.engine.run import Machine, check_evaluable, evaluate_elsewhere, plan, run
 from benchmarks.paths import results_dir
 from benchmarks.progress import ReportProgress, show_progress
 from benchmarks.runs.external_features import export_features
@@ -24,8 +24,8 @@ class RunResult(NamedTuple):
 
     Attributes:
         name: of the run; the record has another one if the model was then evaluated on another data set.
-        was_finished: whether it had finished before, so that nothing was run.
-        stale: why such an earlier record is not current; empty if it is.
+        was_finished: whether it had finished before, so that nothing ran.
+        stale: why that earlier record is not current; empty if it is.
     """
 
     name: str
@@ -68,7 +68,7 @@ def run_experiment(
         test_data = None  # loaded before the training, so that an error in it costs no training
         if test is not None:
             test_data = _load(test, 0, None, report)
-            check_questions(test_data)
+            check_evaluable(test_data)
         folder = RunFolder(results_dir() / experiment.name)
         record = (
             None if fresh else distributed.from_leader(lambda: read_record(folder))

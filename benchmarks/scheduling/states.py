@@ -22,8 +22,8 @@ class State:
 
     Attributes:
         name: done, stale, running, failed, stopped, data set absent or not run; with the queue also queued or preempted.
-        detail: how far the run is, or why it is in this state.
-        record: of a run that is done or stale.
+        detail: the run's progress, or the reason for the state.
+        record: that of a run that is done or stale.
     """
 
     name: str
@@ -75,7 +75,7 @@ def states_of(planned: Sequence[Planned], known: Mapping[str, State], absent: Ma
 
     Args:
         known: the states of experiments that left files, by request hash.
-        absent: why a data set cannot be read here, by its name.
+        absent: by data set, why it cannot be read here.
     """
     return [known.get(each.experiment.request_hash) or _without_files(each, absent) for each in planned]
 

@@ -1,4 +1,4 @@
-"""Submit the experiments of a selection that are in certain states, to Slurm or in the background of this machine."""
+"""Submit the experiments of a selection that are in certain states, to Slurm or as background processes."""
 
 import shutil
 from collections import Counter
@@ -29,7 +29,7 @@ from .tasks import PACK, CodeCopy, copy_code, job_environment, packing_tasks, un
 
 @dataclass(frozen=True)
 class Missing:
-    """The experiments of a selection that are to be submitted, with their states; and all states."""
+    """The experiments of a selection to submit, with their states; and the states of all its experiments."""
 
     planned: list[Planned]
     states: list[State]
@@ -37,7 +37,7 @@ class Missing:
     wanted: Sequence[str]
 
     @property
-    def others(self) -> str:
+    def not_submitted(self) -> str:
         """How many experiments are not submitted, by state."""
         counts = Counter(state.name for state in self.all_states if state.name not in self.wanted)
         parts = ", ".join(f"{count} {name}" for name, count in counts.items())
@@ -56,7 +56,7 @@ def submit(
         dry_run: submit nothing; yield the experiments, their cost and the sbatch scripts.
 
     Raises:
-        JobError: a wrong resource, no answer from the queue, or what sbatch says when it refuses.
+        JobError: a wrong resource, no answer from the queue, or the error message of sbatch.
     """
     resources = resolve(options)
     _ = resources.minutes  # raises, before anything else, if the time limit is not a time
@@ -75,7 +75,7 @@ def submit(
         if missing.planned:
             with temporarily_removed(stale):  # now: a job that is queued again must not delete what it has done since
                 _submit(missing.planned, selection, resources, local, jobs, ledger)
-    yield f"{len(missing.planned)} jobs submitted; {missing.others}"
+    yield f"{len(missing.planned)} jobs submitted; {missing.not_submitted}"
 
 
 def _find_missing(
@@ -94,7 +94,7 @@ def _describe(missing: Missing, name: str, resources: Resources, local: bool) ->
     packed_first = unpacked(missing.planned) if resources.scratch and not local else []
     for data in packed_first:
         yield f"{PACK}{data}, for which the others wait"
-    yield f"\n{len(missing.planned)} jobs{_cost(missing.planned, resources)}; {missing.others}"
+    yield f"\n{len(missing.planned)} jobs{_cost(missing.planned, resources)}; {missing.not_submitted}"
     if missing.planned and not local:
         after = [f"JOB_OF_{PACK}{data}".replace(" ", "_") for data in packed_first]
         scripts = sbatch_scripts(len(packed_first), _for_packing(resources), "bench-pack")
@@ -103,7 +103,7 @@ def _describe(missing: Missing, name: str, resources: Resources, local: bool) ->
 
 
 def _cost(planned: Sequence[Planned], resources: Resources) -> str:
-    """What the jobs will take, by recorded runs like them, made on a GPU if the jobs request one.
+    """The estimated time of the jobs, from similar recorded runs, made on a GPU if the jobs request one.
 
     Several processes of a run are assumed to share its work perfectly.
     """
@@ -150,8 +150,8 @@ def _submit(
 
 @contextmanager
 def _removed_if_refused(ledger: Ledger) -> Iterator[list[LedgerEntry]]:
-    """If the block's submission is refused, cancel the packing jobs that it adds to the list, and delete a new copy of the code
-    that no job uses."""
+    """If the submission in the block is refused, cancel the packing jobs that it adds to the list, and delete a new copy of the
+    code that no job uses."""
     packing: list[LedgerEntry] = []
     copies_before = set(_code_folder(ledger).glob("*"))
     jobs_before = {entry.job for entry in ledger.entries().values()}

@@ -1,4 +1,4 @@
-"""What was submitted: the state of each experiment, finding one by name, its logs, and cancelling it."""
+"""Submitted experiments: list their states, find one by name, print its logs, cancel it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

@@ -21,8 +21,8 @@ class SuitePlan:
     """The experiments of a suite, their states, and about how many seconds each will take.
 
     Attributes:
-        seconds: None for an experiment that is done, or of which nothing similar has run.
-        gpu: whether the seconds are of runs on a GPU.
+        seconds: None for an experiment that is done, or if no similar one has run.
+        gpu: whether the seconds are for runs on a GPU.
     """
 
     planned: list[Planned]
@@ -44,7 +44,7 @@ class SuitePlan:
 
 
 def plan_suite(selection: Selection) -> SuitePlan:
-    """The plan of a selection, by the results here and the queue."""
+    """The plan of a selection, from the results directory and the queue."""
     planned = selection.experiments()
     states = find_in_results_and_queue(selection.root)(planned)
     recorded, gpu = on_device_of_last_training(load_records(results_dir()))

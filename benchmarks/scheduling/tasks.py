@@ -1,4 +1,4 @@
-"""Planned experiments as tasks of jobs: the copy of the code that they run, and the packing of data sets before them."""
+"""Planned experiments as tasks of jobs, with the copy of the code that they run and the packing of their data sets."""
 
 import json
 import os

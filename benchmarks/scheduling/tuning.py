@@ -1,8 +1,8 @@
 """Search the settings in which families of methods differ, by mAP on held-out training identities. The test set is not used.
 
 Each trial is a run in which the share `holdout` of the training identities is left out and then used for validation. optuna
-chooses the settings: the recipe's own first, so that on them tuning is never worse than no tuning; then random ones, and after
-ten trials those of its tree-structured Parzen estimator (Bergstra et al., 2011). What trial n tries depends only on n and the
+chooses the settings: first those of the recipe, so that tuning never ends below it on these identities; then random ones; after
+ten trials those of its tree-structured Parzen estimator (Bergstra et al., 2011). The settings of trial n depend only on n and the
 trials before it: an interrupted trial is drawn again, and its run resumes from its checkpoint.
 """
 
@@ -145,18 +145,18 @@ def draw(trial: BaseTrial, own: Settings) -> dict[str, Any]:
     low, high = SEARCHED["lr"]
     lr = trial.suggest_float("lr", own.lr * low, own.lr * high, log=True)
     frames = sorted({own.clip_frames, *(max(2, round(own.clip_frames * factor)) for factor in SEARCHED["clip_frames"])})
-    sampling = trial.suggest_categorical("sampling", _own_first(own.sampling, SEARCHED["sampling"]))
+    sampling = trial.suggest_categorical("sampling", _recipe_value_first(own.sampling, SEARCHED["sampling"]))
     values = {
         "lr": lr if lr == own.lr else float(f"{lr:.3g}"),
         "clip_frames": trial.suggest_categorical("clip_frames", frames),
         "sampling": sampling,
     }
     if sampling == "consecutive":
-        values["spacing"] = trial.suggest_categorical("spacing", _own_first(own.spacing, SEARCHED["spacing"]))
+        values["spacing"] = trial.suggest_categorical("spacing", _recipe_value_first(own.spacing, SEARCHED["spacing"]))
     return values
 
 
-def _own_first(own: Any, others: Sequence[Any]) -> list[Any]:
+def _recipe_value_first(own: Any, others: Sequence[Any]) -> list[Any]:
     return list(dict.fromkeys((own, *others)))
 
 

@@ -1,1 +1,1 @@
-"""Speed, measured by pytest-benchmark (`make speed`): each step beside its limit or peer in the same run, never a timed test."""
+"""Speed, measured by pytest-benchmark (`make speed`): each step, and its limit or alternative in the same run."""

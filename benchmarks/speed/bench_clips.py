@@ -1,4 +1,4 @@
-"""Loading a batch of the paper's clips beside the decoder alone on the same bytes, and beside the usual pipeline; one core."""
+"""Loading a batch of the paper's clips on one core, compared with the decoder alone and with the usual pipeline."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from benchmarks.clips.training_batches import TrainingBatches
 from benchmarks.data.loading import load
 from benchmarks.experiments.settings import resolve
 
-from .comparison import beside
+from .comparison import compare
 
 ROUNDS = 15
 
@@ -31,16 +31,16 @@ def batches(tmp_path_factory: pytest.TempPathFactory) -> TrainingBatches:
 def encoded(batches: TrainingBatches) -> list[tuple[str, bytes]]:
     """What the first batch reads: names and bytes of its frames."""
     read = batches.store.read
-    asked: list[str] = []
+    names: list[str] = []
 
     def note(name: str) -> bytes | memoryview:
-        asked.append(name)
+        names.append(name)
         return read(name)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batches.store, "read", note)
         batches[0]
-    return [(name, bytes(read(name))) for name in asked]
+    return [(name, bytes(read(name))) for name in names]
 
 
 def test_loading(benchmark: Any, batches: TrainingBatches) -> None:
@@ -50,7 +50,7 @@ def test_loading(benchmark: Any, batches: TrainingBatches) -> None:
         for _, image in images:
             simplejpeg.decode_jpeg(image)
 
-    beside(
+    compare(
         benchmark,
         lambda: batches[0],
         decode_alone,
@@ -76,7 +76,7 @@ def test_the_usual_pipeline(benchmark: Any, batches: TrainingBatches, tmp_path: 
             transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
         ]
     )
-    beside(
+    compare(
         benchmark,
         lambda: batches[0],
         lambda: torch.stack([one(Image.open(tmp_path / name).convert("RGB")) for name, _ in images]),

@@ -1,4 +1,4 @@
-"""The time of commands: `bench --help` and `list` beside an empty program, `table` and `status` with 10,000 records."""
+"""The time of commands: `bench --help` and `list` against an empty program; `table` and `status` with 10,000 records."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ from benchmarks.runs.record import record_to_json
 from benchmarks.runs.unfinished import start_run
 from slurm.ledger import Ledger, LedgerEntry
 
-from .comparison import in_turn, note_row
+from .comparison import note_row, time_alternately
 
 BENCH = (sys.executable, "-m", "benchmarks.cli")
 RUNS = 10_000
@@ -33,7 +33,7 @@ def test_start(benchmark: Any, words: str) -> None:
     def bench() -> None:
         subprocess.run([*BENCH, words], check=True, stdout=subprocess.DEVNULL)
 
-    bench_times, empty_times = in_turn(benchmark, bench, empty, rounds=10)
+    bench_times, empty_times = time_alternately(benchmark, bench, empty, rounds=10)
     difference = float(np.median(bench_times - empty_times))
     measured = f"{np.median(bench_times):.2f} s against {np.median(empty_times):.2f} s"
     note_row(benchmark, f"`bench {words}`: more than", "`python -c pass`", difference, 0.3, measured=measured, unit="s")

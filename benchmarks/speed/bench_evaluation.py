@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.evaluation import PROTOCOLS, evaluate_features
 
-from .comparison import beside, note_row
+from .comparison import compare, note_row
 from .reference import BLOCK, NOISE, features, product
 
 Labels = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # query pids, camids, gallery pids, camids
@@ -21,13 +21,13 @@ Case = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndar
 
 # MARS's test set: how many of the 626 people 2, 3, ... 6 cameras see. There is one query per person and camera. 14 people have
 # no tracklet in the gallery and 112 only in one camera, so that 140 queries have no match under `standard`.
-SEEN_BY = {2: 213, 3: 202, 4: 132, 5: 54, 6: 25}
+PEOPLE_BY_CAMERAS = {2: 213, 3: 202, 4: 132, 5: 54, 6: 25}
 ABSENT, ONE_CAMERA, IN_GALLERY, DISTRACTORS = 14, 112, 6082, 3248
 RANKING = "one pass that turns products into distances, and the ranking of everything as near as the hits"
 
 
 def mars_labels(draw: np.random.Generator) -> Labels:
-    cameras = np.repeat(list(SEEN_BY), list(SEEN_BY.values()))
+    cameras = np.repeat(list(PEOPLE_BY_CAMERAS), list(PEOPLE_BY_CAMERAS.values()))
     pids = np.repeat(np.arange(len(cameras)), cameras)
     camids = np.concatenate([draw.permutation(6)[:count] for count in cameras])
     first = np.cumsum(cameras) - cameras
@@ -59,7 +59,7 @@ def mars() -> Case:
 
 def test_mars(benchmark: Any, mars: Case) -> None:
     mean_precision = evaluate_features(*mars, PROTOCOLS)["official"].map
-    beside(
+    compare(
         benchmark,
         lambda: evaluate_features(*mars, PROTOCOLS),
         lambda: product(*mars[:2]),
@@ -74,7 +74,7 @@ def test_mars(benchmark: Any, mars: Case) -> None:
 def test_mars_random_features(benchmark: Any, mars: Case) -> None:
     draw = np.random.default_rng(0)
     random = [draw.standard_normal(part.shape, np.float32) for part in mars[:2]]
-    beside(
+    compare(
         benchmark,
         lambda: evaluate_features(random[0], random[1], *mars[2:], PROTOCOLS),
         lambda: product(random[0], random[1]),
@@ -109,7 +109,7 @@ def usual_loop(case: Case, ranks: int = 50) -> tuple[np.ndarray, float]:
 def test_usual_loop(benchmark: Any, mars: Case) -> None:
     """The loop computes one protocol, `standard`; ours computes all."""
     results = []
-    beside(
+    compare(
         benchmark,
         lambda: results.append(evaluate_features(*mars, PROTOCOLS)["standard"].map),
         lambda: results.append(usual_loop(mars)[1]),
@@ -150,7 +150,7 @@ def million(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
 
 def test_million(benchmark: Any, million: Case) -> None:
     """Blocks are independent, so that the time of all 100,000 queries follows from that of a sample."""
-    seconds, _ = beside(
+    seconds, _ = compare(
         benchmark,
         lambda: evaluate_features(*million, PROTOCOLS),
         lambda: product(*million[:2]),

@@ -1,4 +1,4 @@
-"""Extracting a test set, all frames, decoding included, beside the bare forward pass of the backbone on images in memory."""
+"""Extracting a test set, including decoding, compared with the bare forward pass of the backbone on images in memory."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from benchmarks.data.loading import load
 from benchmarks.engine.extraction import extract
 from benchmarks.experiments.settings import resolve
 
-from .comparison import beside
+from .comparison import compare
 from .reference import embed_bare, model_of
 
 TRACKLETS, STEPS = 8, 8  # one full batch, as those of a large test set are
@@ -24,7 +24,7 @@ def test_extraction(benchmark: Any, tmp_path_factory: pytest.TempPathFactory, mo
     tracklets = long.assign(frames=[frames[:STEPS] for frames in long.frames])
     model = model_of("mean", settings).eval()
     clips = Clips(torch.rand(TRACKLETS, STEPS, settings.height, settings.width, 3).permute(0, 1, 4, 2, 3))
-    beside(
+    compare(
         benchmark,
         lambda: extract(model, tracklets, data.store, settings),
         lambda: embed_bare(model, clips),

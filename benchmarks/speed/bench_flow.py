@@ -1,4 +1,4 @@
-"""Computing and keeping the flow of a data set beside decoding and the OpenCV call alone, on as many cores."""
+"""Computing and storing the flow of a data set, compared with decoding and the OpenCV call alone on the same cores."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from benchmarks.clips.optical_flow import flow_store
 from benchmarks.data.loading import load
 from benchmarks.experiments.settings import resolve
 
-from .comparison import beside
+from .comparison import compare
 
 Tracklet = tuple[list[bytes], list[np.ndarray]]  # the frames as they lie on disk, and in grey
 
@@ -47,7 +47,7 @@ def test_flow(benchmark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             list(pool.map(bare, tracklets))
 
-    beside(
+    compare(
         benchmark,
         compute,
         compute_bare,

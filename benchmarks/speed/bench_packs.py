@@ -1,4 +1,4 @@
-"""The start of a packed data set of MARS's size, and packing beside a copy of the files."""
+"""Opening a packed data set of MARS's size, and packing, compared with copying the files."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ from benchmarks.data.loading import load, pack, pack_digest
 from benchmarks.data.table import TABLE, make_table
 from benchmarks.experiments.settings import resolve
 
-from .comparison import beside, note_row
+from .comparison import compare, note_row
 
 PEOPLE, CAMERAS, LENGTH = 1250, 4, 60  # four tracklets of each person and camera
 ROUNDS = 5
@@ -76,7 +76,7 @@ def test_packing(benchmark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def copy() -> None:
         shutil.copytree(root, tmp_path / f"copy-{next(number)}")
 
-    beside(
+    compare(
         benchmark,
         pack_anew,
         copy,

@@ -1,4 +1,4 @@
-"""A report of 1,000 finished runs: those that lie in results/measured, under further seeds, with curves of as many epochs."""
+"""A report of 1,000 finished runs: those in results/measured, copied under more seeds, with curves."""
 
 import json
 from dataclasses import replace

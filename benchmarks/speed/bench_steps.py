@@ -1,7 +1,7 @@
-"""Training steps: the trainer's beside a bare loop's on the same batch, and what AFA and `cnn3d` add to those of `mean`.
+"""Training steps: the trainer against a bare loop on the same batch, and the cost of AFA and `cnn3d` over `mean`.
 
-ResNet-50 at the paper's 256x128, in few and short clips: an image takes two cores a sixth of a second. The trainer is also held
-to the small recipe's whole batch, whose step is quick enough to show what surrounds it.
+ResNet-50 at the paper's 256x128, in few and short clips, because an image takes a sixth of a second on two cores. The trainer is
+also timed on the small recipe's whole batch, whose step is short enough to show the trainer's overhead.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from benchmarks.clips.training_batches import Batch, TrainingBatches
 from benchmarks.engine.training import train
 from benchmarks.experiments.settings import Settings, resolve
 
-from .comparison import beside
+from .comparison import compare
 from .reference import model_of, random_batch, train_bare
 
 SHORT = ("weights=none", "identities=2", "clips=2", "clip_frames=2")
@@ -51,7 +51,7 @@ def test_trainer(benchmark: Any, tmp_path: Path, recipe: str, changes: tuple[str
             checkpoint_minutes=60,
         )
 
-    beside(
+    compare(
         benchmark,
         trained,
         lambda: train_bare(peer, batch, steps),
@@ -66,7 +66,7 @@ def test_trainer(benchmark: Any, tmp_path: Path, recipe: str, changes: tuple[str
 def test_method_on_top_of_mean(benchmark: Any, method: str, target: float, rounds: int) -> None:
     batch = random_batch(resolve("paper", "mean", SHORT))
     ours, mean = (model_of(each, resolve("paper", each, SHORT)) for each in (method, "mean"))
-    beside(
+    compare(
         benchmark,
         lambda: train_bare(ours, batch, 1),
         lambda: train_bare(mean, batch, 1),

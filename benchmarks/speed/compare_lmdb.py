@@ -1,7 +1,7 @@
-"""The packed store beside LMDB, on the same synthetic frames: `python -m benchmarks.speed.compare_lmdb`.
+"""Compare the packed store with LMDB on the same synthetic frames: `python -m benchmarks.speed.compare_lmdb`.
 
-lmdb has to be installed by hand.
-It printed results/measured/stores.txt, on which the choice in docs/speed.md rests; the project itself needs no lmdb.
+Install lmdb by hand; the project itself does not need it. The output is in results/measured/stores.txt and supports the choice
+in docs/speed.md.
 """
 
 import tempfile
@@ -17,7 +17,7 @@ from tabulate import tabulate
 from benchmarks.data.frame_stores import PackedStore, write_pack
 
 T = TypeVar("T")
-TRACKLETS, FRAMES, READ = 1000, 60, 3000  # frames a tracklet; clips of 7 that are read
+TRACKLETS, FRAMES, READ = 1000, 60, 3000  # frames per tracklet; clips of 7 to read
 LARGEST = 8000  # bytes of a frame, of which the smallest has 3,500
 
 
@@ -46,8 +46,8 @@ def main() -> None:
                     for name, data in frames[first : first + 1024]:
                         batch.put(name.encode(), data)
 
-    def look(get: Callable[[Any], Any], asked: list[Any]) -> None:
-        for name in asked:
+    def read_all(get: Callable[[Any], Any], names: list[Any]) -> None:
+        for name in names:
             np.frombuffer(get(name), np.uint8).sum()  # every byte is looked at
 
     def measured(pack: Path, other: Path) -> list[Any]:
@@ -55,7 +55,7 @@ def main() -> None:
         ours, store = timed(PackedStore, pack)
         theirs, opened = timed(lambda: lmdb.open(str(other), readonly=True, lock=False).begin(buffers=True))
         keys = [name.encode() for name in read]
-        spans = [[timed(look, store.read, read)[0], timed(look, opened.get, keys)[0]] for _ in range(5)]
+        spans = [[timed(read_all, store.read, read)[0], timed(read_all, opened.get, keys)[0]] for _ in range(5)]
         disk = pack.stat().st_size, sum(file.stat().st_blocks * 512 for file in other.iterdir())
         return [disk, written, (ours, theirs), np.min(spans, axis=0)]
 

@@ -1,4 +1,4 @@
-"""A step and its limit or peer, measured in turn in one run, and the row of the table of speeds that follows (`bench speed`)."""
+"""Time a step and its limit or alternative (the peer) alternately in one run, and store a row for `bench speed`."""
 
 import time
 from collections.abc import Callable
@@ -9,10 +9,10 @@ import numpy as np
 Better = Literal["at most", "at least"]
 
 
-def in_turn(
+def time_alternately(
     benchmark: Any, step: Callable[[], object], peer: Callable[[], object], rounds: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The seconds of each round of `step`, and of `peer`, which is called before each; a first round of both is not counted."""
+    """The seconds of each round of `step`, and of `peer`, which runs before each; the first round is a warm-up."""
     seconds: dict[str, list[float]] = {"step": [], "peer": []}
 
     def timed(name: str, call: Callable[[], object]) -> Callable[[], None]:
@@ -27,7 +27,7 @@ def in_turn(
     return np.array(seconds["step"][-rounds:]), np.array(seconds["peer"][-rounds:])
 
 
-def beside(
+def compare(
     benchmark: Any,
     step: Callable[[], object],
     peer: Callable[[], object],
@@ -41,28 +41,28 @@ def beside(
     unit: str = "frames",
     note: str = "",
 ) -> tuple[float, float]:
-    """Time `step` and, before each round of it, `peer`, which the row calls `limit`; note the median of the rounds' ratios.
+    """Time `step` and, before each of its rounds, `peer`, which the row calls `limit`; store the median ratio of the rounds.
 
-    "At most": how many times the peer's time the step takes. "At least": how many times as fast as the peer it is. Both
-    handle `count` units, where given: the row then shows rates and not seconds. `note` says what limits a missed target.
+    "At most": the ratio is the step's time over the peer's. "At least": it is the peer's time over the step's. With `count`,
+    the number of units that both handle, the row shows rates instead of seconds. `note` explains a missed target.
 
     Returns:
-        The medians of the seconds of both.
+        The median seconds of both.
     """
-    steps, peers = in_turn(benchmark, step, peer, rounds)
+    steps, peers = time_alternately(benchmark, step, peer, rounds)
     ratio = float(np.median(steps / peers if better == "at most" else peers / steps))
-    here, there = float(np.median(steps)), float(np.median(peers))
+    step_seconds, peer_seconds = float(np.median(steps)), float(np.median(peers))
     if count:
-        measured = f"{count / here:,.0f} {unit}/s against {count / there:,.0f}"
+        measured = f"{count / step_seconds:,.0f} {unit}/s against {count / peer_seconds:,.0f}"
     else:
-        measured = f"{here:.3g} s against {there:.3g} s"
+        measured = f"{step_seconds:.3g} s against {peer_seconds:.3g} s"
     note_row(benchmark, what, limit, ratio, target, better, measured=measured, note=note)
-    return here, there
+    return step_seconds, peer_seconds
 
 
 def note_row(
     benchmark: Any, what: str, limit: str, ratio: float, target: float, better: Better = "at most", **more: str
 ) -> None:
-    """Keep a row in pytest-benchmark's JSON. `more`: measured, note, and unit ("s") where ratio and target are seconds."""
+    """Store a row in pytest-benchmark's JSON. `more`: measured, note, and unit ("s") where ratio and target are seconds."""
     row = {"what": what, "limit": limit, "ratio": ratio, "target": target, "better": better}
     benchmark.extra_info.update(row | {key: text for key, text in more.items() if text})

@@ -1,4 +1,4 @@
-"""What is kept of a run says on what it was measured."""
+"""Store the machine with each measurement."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A part of a drawn data set, drawn by many processes until the clock says so."""
+"""A part of a drawn data set, drawn by many processes until a time limit."""
 
 import multiprocessing
 import time
@@ -22,9 +22,9 @@ def drawn_dataset(name: str) -> DrawnDataset:
 
 
 def draw_within(seconds: float, name: str, folder: Path, processes: int) -> LoadedDataset:
-    """As many whole tracklets of the data set `name` as can be drawn in the time: a chance sample, one a process at least.
+    """Draw as many whole tracklets of the data set `name` as the time allows: a random sample, at least one per process.
 
-    They lie in `folder`, a file a process. What was left out is missing in the table too.
+    They are written to `folder`, one file per process. The table lists only the drawn tracklets.
     """
     until = time.monotonic() + seconds
     dataset = drawn_dataset(name)
@@ -43,7 +43,7 @@ def draw_within(seconds: float, name: str, folder: Path, processes: int) -> Load
 
 
 def _draw(dataset: DrawnDataset, rows: pd.DataFrame, file: Path, until: float) -> list[str]:
-    """Draw tracklets into `file`, one after the other; the names of those that were drawn in time."""
+    """Draw tracklets into `file`, one after the other; returns the names of those that were drawn in time."""
     cv2.setNumThreads(1)
     drawn: list[str] = []
 

@@ -1,10 +1,10 @@
-"""What the paper's MARS recipe takes on a machine with a GPU: one command, in minutes, without a network.
+"""Measure the paper's MARS recipe on a machine with a GPU: one command, in minutes, without a network.
 
     python -m benchmarks.speed.gpu [--to FILE] [--minutes 9] [--tiny]
 
-It draws people as many as MARS has, as far as the clock lets it, and measures ResNet-50 at 256x128 with the paper's batch. The
-most important comes first, and each figure is written as soon as it is known: what the clock cuts off is not in the record.
-Figures are frames a second unless they say otherwise. `benchmarks.reporting.gpu` makes the record a table.
+It draws as many people as MARS has, if time permits, and measures ResNet-50 at 256x128 with the paper's batch. The most important
+measurements come first, and each figure is written as soon as it is known, so that a time limit loses only the rest. Figures are
+frames per second unless noted otherwise. `benchmarks.reporting.gpu` prints the record as tables.
 """
 
 import argparse
@@ -56,11 +56,11 @@ NEXT = ("cnn3d", "flow", "qan", "lstm")  # then the other baselines
 PRECISIONS = ("bf16", "float32")
 # The largest difference to float32 on the CPU, as a share: of a loss term, and of the features by their norms.
 TOLERANCE = {"float32": 1e-3, "bf16": 0.1}
-LEFT_FOR_THE_END = 15.0  # seconds before the last moment, in which the command closes by itself
+CLOSING_SECONDS = 15.0  # seconds before the last moment, in which the command closes by itself
 
 
 def possible(device: torch.device) -> list[str]:
-    """PRECISIONS without those that the device could only imitate."""
+    """PRECISIONS without those that the device could only emulate."""
     found = []
     for precision in PRECISIONS:
         with suppress(UserError):
@@ -87,14 +87,14 @@ class Scale(NamedTuple):
     frames: int
 
 
-OTHERS = (*NEXT, *(name for name in BASELINES.names() if name not in (*FIRST, *NEXT)))
-MARS = Scale("walkers:mars", "mars", ("weights=none",), OTHERS, 40.0, 3.0, 10_000)
+OTHER_METHODS = (*NEXT, *(name for name in BASELINES.names() if name not in (*FIRST, *NEXT)))
+MARS = Scale("walkers:mars", "mars", ("weights=none",), OTHER_METHODS, 40.0, 3.0, 10_000)
 FEW = ("identities=2", "clips=2", "clip_frames=2", "threads=1")
 TINY = Scale("walkers:tiny", "small", FEW, ("cnn3d", "flow"), 60.0, 0.0, 100)
 
 
 class TimeIsUp(BaseException):
-    """The clock has ended the measurement."""
+    """The time limit has ended the measurement."""
 
 
 class Sheet:
@@ -157,7 +157,7 @@ class Rows:
         self.kept_flow: tuple[LoadedDataset, Store] | None = None
 
     def measure(self, method: str, precision: str) -> None:
-        """A row; one that fails is noted as failed."""
+        """Measure a row; if it fails, note the error in it."""
         row: Row = {"method": method, "precision": precision}
         self.sheet.record["methods"].append(row)
         try:
@@ -193,7 +193,7 @@ class Rows:
         note(row, **self.at_test[baseline])
 
     def _rate(self, call: Callable[[int], None], frames: int) -> float:
-        """Frames a second of a call that repeats a step so many times, once warm."""
+        """Frames per second of a call that repeats a step a given number of times, after a warm-up."""
         call(3)
         one = self._seconds(call, 2) / 2
         times = int(np.clip(self.scale.each / 2 / one, 2, 1000))
@@ -230,7 +230,7 @@ class Rows:
                 checkpoint_minutes=60,
                 progress=lambda done, *_: marks.append((done * size, time.perf_counter())),
             )
-        return steady(marks)
+        return steady_rate(marks)
 
     def _at_test(self, model: ReidModel, data: LoadedDataset, flow: Store | None) -> Row:
         """Extraction with its loading, and the forward pass alone on batches as large as its."""
@@ -257,7 +257,7 @@ class Rows:
 
         with torch.compiler.set_stance("force_eager"):
             alone = self._rate(forward, shape[0] * steps)
-        return {"extraction": steady(marks), "forward": alone}
+        return {"extraction": steady_rate(marks), "forward": alone}
 
     def _with_flow(self, settings: Settings) -> tuple[LoadedDataset, Store]:
         """A part of the data small enough to have its flow computed here."""
@@ -282,29 +282,29 @@ class FirstBatches(TrainingBatches):
         return self.count
 
 
-def steady(marks: list[tuple[int, float]]) -> float:
-    """Frames a second over the second half of (frames done, when): the first has the start of workers in it."""
+def steady_rate(marks: list[tuple[int, float]]) -> float:
+    """Frames per second over the second half of the marks (frames done, time); workers start in the first half."""
     (frames, began), (all_frames, ended) = marks[(len(marks) - 1) // 2], marks[-1]
     return (all_frames - frames) / (ended - began)
 
 
 def agreement(scale: Scale, device: torch.device) -> Iterator[Row]:
-    """Losses and features of one batch on the device, beside those of the CPU in float32."""
+    """Compare the losses and features of one batch on the device with those of the CPU in float32."""
     method = FIRST[0]
     settings = resolve(scale.recipe, method, [*scale.changes, "identities=2", "clips=2", "clip_frames=2"])
     batch = random_batch(settings)
 
     @torch.no_grad()
-    def looked(precision: str, place: torch.device) -> dict[str, torch.Tensor]:
+    def compute(precision: str, place: torch.device) -> dict[str, torch.Tensor]:
         model = model_of(method, change(settings, {"precision": precision}, "agreement"), place)
         with autocast(precision, place):
             features = model(batch.frames, flip=batch.flip, erase=batch.erase).frames
             losses = model(**batch._asdict(), mode="loss")
         return {name: value.double().cpu() for name, value in {"features": features, **losses}.items()}
 
-    reference = looked("float32", CPU)
+    reference = compute("float32", CPU)
     for precision in possible(device):
-        for name, value in looked(precision, device).items():
+        for name, value in compute(precision, device).items():
             difference = float((value - reference[name]).norm() / reference[name].norm())
             allowed = TOLERANCE[precision]
             yield {"what": name, "precision": precision, "difference": difference, "tolerance": allowed}
@@ -341,7 +341,7 @@ def synchronize(device: torch.device) -> None:
 
 @contextmanager
 def clock(seconds: float) -> Iterator[None]:
-    """Raise TimeIsUp in the block shortly before the seconds are over; end the process when they are."""
+    """Raise TimeIsUp in the block shortly before the time limit; end the process at the limit."""
 
     def ring(*_: Any) -> None:
         raise TimeIsUp
@@ -351,7 +351,7 @@ def clock(seconds: float) -> Iterator[None]:
     before = signal.signal(signal.SIGALRM, ring)
     try:
         last.start()
-        signal.setitimer(signal.ITIMER_REAL, max(seconds - LEFT_FOR_THE_END, seconds / 2))
+        signal.setitimer(signal.ITIMER_REAL, max(seconds - CLOSING_SECONDS, seconds / 2))
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

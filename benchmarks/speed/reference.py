@@ -1,4 +1,4 @@
-"""What a step of the harness is held to: the same model, or product, on data already in memory, in the shortest loop."""
+"""References for the steps of the harness: the same model or product in the shortest loop, on data already in memory."""
 
 import numpy as np
 import torch
@@ -17,13 +17,13 @@ CPU = torch.device("cpu")
 
 
 def model_of(method: str, settings: Settings, device: torch.device = CPU) -> ReidModel:
-    """A method's model with as many classes as MARS, in training, and the machine prepared as for a run of it."""
+    """A method's model in training mode, with as many classes as MARS; threads and precision are set as for a run."""
     prepare(settings, device)
     return build_model(method, CLASSES, settings, seed=0)[0].train().to(device)
 
 
 def random_batch(settings: Settings, flow: bool = False) -> Batch:
-    """A training batch of random pixels in the form in which workers hand it out; half of its clips mirrored or erased."""
+    """A training batch of random pixels, as workers return it; half of its clips are mirrored or erased."""
     draw = torch.Generator().manual_seed(0)
     clips, steps, height, width = (
         settings.identities * settings.clips,

@@ -37,11 +37,11 @@ class Claim:
     """A weighted sum of results that is positive according to the paper. The weights add up to 0.
 
     Attributes:
-        text: what is claimed.
+        text: the claim in words.
         suite: the suite that runs the arms.
         arms: the terms of the sum.
         paper: a table and two of its rows, whose difference the paper prints; empty if it prints none.
-        transfer: whether the models are tested on another data set than they were trained on.
+        transfer: whether the models are trained on one data set and tested on another.
         needs: what must hold for the comparison to be meaningful: "controls", "tuning".
     """
 

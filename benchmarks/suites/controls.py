@@ -1,4 +1,4 @@
-"""Controls: data sets on which the right result is known, and what each method must reach there.
+"""Controls: data sets with a known result, and the thresholds that each method must reach on them.
 
 On walkers-gait only the order of frames tells people apart, on walkers-appearance only their clothes. All thresholds are in this
 file; `bench doctor --controls` runs the quick controls and judges all that have run.

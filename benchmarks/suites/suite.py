@@ -1,4 +1,4 @@
-"""What a suite is, and how it becomes a list of experiments. Nothing here runs an experiment or reads any data."""
+"""The base class of suites, and how a suite becomes a list of experiments. Nothing here runs an experiment or reads data."""
 
 import math
 from abc import ABC, abstractmethod
@@ -27,7 +27,7 @@ class Row:
         changes: settings that differ from the recipe, as "key=value".
         recipe, protocol, feature: the row's own; by default the user's, or the data set's.
         expected: published results of the row on the suite's own data set: metric -> percent.
-        backbones: the backbones that have the row; empty: all of them.
+        backbones: the backbones for which the row exists; empty: all.
     """
 
     label: str
@@ -47,7 +47,7 @@ class Suite(ABC):
         datasets: trained and tested on, unless the user names others.
         metrics: the columns of its table.
         paper: the table of the paper that its results are compared with; "" if there is none.
-        tolerance: how far results may be from what the rows expect, in points.
+        tolerance: how far results may differ from the expected ones, in points.
     """
 
     datasets: ClassVar[tuple[str, ...]] = ("mars",)
@@ -76,11 +76,11 @@ class Single(Suite):
 
 @dataclass(frozen=True)
 class Choice:
-    """What a user chooses of a suite.
+    """A user's options for a suite.
 
     Attributes:
-        datasets: empty: the suite's own.
-        seeds: how many, from 0.
+        datasets: empty for the suite's own.
+        seeds: their number; they are counted from 0.
         recipe, changes: as in `bench run`. The recipe may be a folder with one file per method. A row's changes come last.
         quick: use the recipe `small` and few epochs, for a first impression on a laptop.
         passed: options that every `bench run` gets (--root, --plugin).

@@ -47,9 +47,9 @@ class Section:
 
 
 def suite_tables(runs: Sequence[FinishedRun], find_states: FindStates) -> list[Section]:
-    """The tables of every suite of which at least half of the rows have run: for each pair of data sets and protocol.
+    """The tables of every suite with runs for at least half of its rows: one for each pair of data sets and protocol.
 
-    The paper's come first, then those with most rows. A single row of ours beside figures of another data set is left out.
+    The paper's come first, then those with the most rows. A single row beside figures of another data set is left out.
     """
     experiments = [run.experiment for run in runs]
     pairs = sorted({each.datasets for each in experiments if not each.external})
@@ -78,7 +78,7 @@ def _requests(suite: Suite, pair: DatasetPair, choice: Choice) -> list[set[str]]
 
 
 def _choices(pair: DatasetPair, experiments: Sequence[Experiment]) -> list[Choice]:
-    """The options with which a suite may have been run: its data set's recipe, --quick, and each recipe of ours in use."""
+    """The options with which a suite may have been run: its data set's recipe, --quick, and each recipe in use."""
     seeds: dict[str, set[int]] = {}
     for each in experiments:
         if each.datasets == pair:
@@ -89,7 +89,7 @@ def _choices(pair: DatasetPair, experiments: Sequence[Experiment]) -> list[Choic
 
 
 def _count_from_0(seeds: set[int]) -> int:
-    """How many consecutive seeds there are from 0 on."""
+    """The number of consecutive seeds, counted from 0."""
     return next(number for number in count() if number not in seeds)
 
 

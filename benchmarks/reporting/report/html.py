@@ -12,7 +12,7 @@ VOID = {"meta", "link", "img"}  # elements without an end tag
 
 @dataclass(frozen=True)
 class Markup:
-    """Text that is HTML already. It is no `str`, because pandas would turn a subclass into a plain one."""
+    """Text that is already HTML. It is not a `str`, because pandas would turn a subclass into a plain string."""
 
     html: str
 

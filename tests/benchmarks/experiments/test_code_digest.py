@@ -14,15 +14,15 @@ DECIDES_NOTHING = ("benchmarks.experiments", "benchmarks.runs", "benchmarks.data
 
 
 def deciding_files() -> list[Path]:
-    return [file for part in code_digest.DECIDING for file in code_digest._python_files(code_digest.HOUSE / part)]
+    return [file for part in code_digest.DECIDING for file in code_digest._python_files(code_digest.REPOSITORY / part)]
 
 
 def test_digest_covers_deciding_files(tmp_path, monkeypatch):
     for file in deciding_files():
-        copy = tmp_path / file.relative_to(code_digest.HOUSE)
+        copy = tmp_path / file.relative_to(code_digest.REPOSITORY)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(file.read_bytes())
-    monkeypatch.setattr(code_digest, "HOUSE", tmp_path)
+    monkeypatch.setattr(code_digest, "REPOSITORY", tmp_path)
 
     def digest():
         code_digest._digest.cache_clear()
@@ -57,7 +57,7 @@ def test_digest_follows_imports(tmp_path, monkeypatch):
     (folder / "parts.py").write_text("from .deeper import width\n")
     (folder / "deeper.py").write_text("width = 1\n")
     (folder / "apart.py").write_text("width = 1\n")
-    monkeypatch.setattr(code_digest, "HOUSE", tmp_path)
+    monkeypatch.setattr(code_digest, "REPOSITORY", tmp_path)
     monkeypatch.setattr(code_digest, "DECIDING", ())
     entry = type("Entry", (), {"file": folder / "mine.py"})
     monkeypatch.setitem(code_digest.BASELINES.entries, "mine", entry)
@@ -83,7 +83,7 @@ def test_digest_follows_imports(tmp_path, monkeypatch):
 def test_digest_ignores_plugin_location(tmp_path, monkeypatch):
     (tmp_path / "m" / "baselines").mkdir(parents=True)
     (tmp_path / "m" / "baselines" / "mean.py").write_text("width = 1\n")
-    monkeypatch.setattr(code_digest, "HOUSE", tmp_path / "m")
+    monkeypatch.setattr(code_digest, "REPOSITORY", tmp_path / "m")
     monkeypatch.setattr(code_digest, "DECIDING", ())
     said = set()
     for place in ("a", "z"):  # before the project's folder, and behind it

@@ -49,8 +49,8 @@ def test_rows_show_limit_and_target(bench, kept):
     kept(SLOW, FAST, LIST)
     rows = csv.reader(bench("speed", "--format", "csv").out.splitlines()[1:])
     assert [row[1:6] for row in rows] == [
-        ["a step, beside the bare loop", "", "1.031 x", "at most 1.03 x", "missed"],
-        ["loading, beside Pillow", "", "7.2 x", "at least 7 x", "met"],
+        ["a step, compared with the bare loop", "", "1.031 x", "at most 1.03 x", "missed"],
+        ["loading, compared with Pillow", "", "7.2 x", "at least 7 x", "met"],
         ["`bench list`", "", "0.21 s", "at most 0.3 s", "met"],
     ]
 
@@ -79,7 +79,7 @@ def test_written_file_gives_the_same_table(bench, kept, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "No such file"), ("{", "not what"), ("[]", "not what"), ('{"benchmarks": []}', "not what")],
+    [(None, "No such file"), ("{", "not a file of"), ("[]", "not a file of"), ('{"benchmarks": []}', "not a file of")],
 )
 def test_other_file_is_refused_by_name(bench, tmp_path, content, words):
     file = tmp_path / "x.json"

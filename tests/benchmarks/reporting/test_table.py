@@ -13,7 +13,7 @@ from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.record import Cost, Metrics, Phase, record_to_json
 from benchmarks.runs.store import load_records
 
-HOUSE = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -188,5 +188,5 @@ def test_export_gives_back_the_records(tmp_path, bench, results):
 
 @pytest.mark.parametrize("name", ["/home/", "/root", "/tmp", "/work"])
 def test_committed_records_have_no_absolute_path(name):
-    for file in (HOUSE / "results" / "measured").glob("*.parquet"):
+    for file in (REPOSITORY / "results" / "measured").glob("*.parquet"):
         assert name not in "".join(map(record_to_json, exported_records(file))), file.name

@@ -83,7 +83,7 @@ def test_no_effect_is_not_supported(judged):
 def test_too_few_seeds_decide_nothing(judged, seeds):
     helps = judged({"a": 0.0, "b": 0.3, "c": 0.0}, seeds=seeds)["AFA helps mean"]
     assert helps.verdict_text == "UNDECIDED"
-    assert "how much seeds vary: 3 at least" in helps.missing
+    assert "how much seeds vary; at least 3 are needed" in helps.missing
     assert helps.interval.question == "checkpoints"  # of which they do say something
     assert 0.25 < helps.interval.low < helps.interval.high < 0.35
     assert dict(zip(HEAD, cells(helps), strict=True))["inside"] == ""  # the paper's effect is of methods
