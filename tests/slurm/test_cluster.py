@@ -1,4 +1,4 @@
-"""Jobs on a real Slurm, from `bench submit` to the record: preemption, limits, killed nodes (`make cluster-test`)."""
+"""Jobs on a real Slurm, from `bench submit` to the record: preemption, limits, killed nodes and processes."""
 
 import getpass
 import os
