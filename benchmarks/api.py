@@ -65,7 +65,7 @@ def run(
     )
     if result.stale:
         warnings.warn(f"{result.name}: {'; '.join(result.stale)}; fresh=True runs it again", stacklevel=2)
-    return FinishedRun(result.record, RunFolder(results_dir() / result.name))
+    return FinishedRun(result.record, RunFolder(results_dir() / result.record.name))
 
 
 def load_runs(source: str | Path | None = None) -> "list[FinishedRun]":

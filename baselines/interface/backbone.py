@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,6 +20,24 @@ class TemporalLayer(nn.Module):
     """
 
     steps: int = 1
+
+
+class Insertion(nn.Sequential):
+    """A block and the module inserted after it."""
+
+
+def _without_insertions(module: nn.Module) -> nn.Module:
+    while isinstance(module, Insertion):
+        module = module[0]
+    return module
+
+
+def _named_modules(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """A module and the modules in it, in order, with their names; inserted modules are left out."""
+    module = _without_insertions(module)
+    yield name, module
+    for child, inner in module.named_children():
+        yield from _named_modules(f"{name}.{child}", inner)
 
 
 class Backbone(nn.Module, ABC):
@@ -41,6 +59,8 @@ class Backbone(nn.Module, ABC):
         has_last_stride: whether `__init__` takes `last_stride`.
         pixel_mean, pixel_std: by which pixels (RGB, 0 to 1) are normalised; they belong to the pretrained weights.
         inflatable: the names of the convolutions that `cnn3d` gives a kernel over time; empty where there are none.
+        clip_frames, image_size: T of the training clips, and height and width of the images, of the run for which the
+            backbone was built; for models whose weights depend on them.
     """
 
     video: ClassVar[bool] = False
@@ -55,6 +75,7 @@ class Backbone(nn.Module, ABC):
         self.late = nn.Sequential(OrderedDict({last: stages[last]}))
         self.middle_channels, self.channels = channels[-2], channels[-1]
         self.inflatable: tuple[str, ...] = ()
+        self.clip_frames, self.image_size = 0, (0, 0)
 
     @classmethod
     @abstractmethod
@@ -98,22 +119,23 @@ class Backbone(nn.Module, ABC):
         """The blocks by name, in order: `STAGE.0`, `STAGE.1`, ... of a stage that is a sequence, or the `STAGE` itself."""
         found: dict[str, nn.Module] = {}
         for name, stage in self.stages.items():
-            if isinstance(stage, nn.Sequential):
-                found |= {f"{name}.{number}": block for number, block in stage.named_children()}
+            plain = _without_insertions(stage)
+            if isinstance(plain, nn.Sequential):
+                found |= {f"{name}.{number}": block for number, block in plain.named_children()}
             else:
                 found[name] = stage
         return found
 
     @property
     def convolutions(self) -> dict[str, nn.Conv2d]:
-        """The convolutions by their names in the stages, in the order of the modules: `STAGE.0.conv1`, ..."""
-        modules = ((name.partition(".")[2], module) for name, module in self.named_modules())
+        """The convolutions by their names in the stages, in order: `STAGE.0.conv1`, ... Inserted modules are left out."""
+        modules = ((name, module) for stage in self.stages.items() for name, module in _named_modules(*stage))
         return {name: module for name, module in modules if isinstance(module, nn.Conv2d)}
 
     def insert_after(self, block: str, module: nn.Module) -> None:
-        """Let `module` take the output of a block, or of a whole stage, and hand its own on.
+        """Pass the output of a block, or of a whole stage, through `module`. All names stay as they are.
 
-        A `TemporalLayer` in it is told T at each pass.
+        A `TemporalLayer` in `module` is told T at each pass.
 
         Raises:
             KeyError: no such block; the message lists them.
@@ -121,13 +143,23 @@ class Backbone(nn.Module, ABC):
         known = {**self.stages, **self.blocks}
         if block not in known:
             raise KeyError(f"no block {block!r}; there are {', '.join(known)}")
-        self.replace(block, nn.Sequential(known[block], module))
+        parent, attribute = self._parent_of(block)
+        setattr(parent, attribute, Insertion(getattr(parent, attribute), module))
 
     def replace(self, name: str, module: nn.Module) -> None:
         """Put `module` in the place of the stage, block or convolution `name`."""
-        part = "late" if name.partition(".")[0] in dict(self.late.named_children()) else "early"
-        parent, _, attribute = f"{part}.{name}".rpartition(".")
-        setattr(self.get_submodule(parent), attribute, module)
+        parent, attribute = self._parent_of(name)
+        while isinstance(inner := getattr(parent, attribute), Insertion):
+            parent, attribute = inner, "0"
+        setattr(parent, attribute, module)
+
+    def _parent_of(self, name: str) -> tuple[nn.Module, str]:
+        """The module that has the stage, block or convolution `name` as an attribute, and the attribute."""
+        *path, attribute = name.split(".")
+        parent: nn.Module = self.late if name.partition(".")[0] in dict(self.late.named_children()) else self.early
+        for part in path:
+            parent = _without_insertions(getattr(parent, part))
+        return parent, attribute
 
     def _temporal_layers(self) -> list[TemporalLayer]:
         return [module for module in self.modules() if isinstance(module, TemporalLayer)]

@@ -41,13 +41,14 @@ class Baseline(nn.Module, ABC):
     uses_flow: ClassVar[bool] = False
     takes_video: ClassVar[bool] = False
     test_clips: ClassVar[TestClips] = "even"
-    matcher: Matcher | None = None
+    matcher: Matcher | None
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         if backbone.video and not self.takes_video:
             raise UserError(f"backbone: a video network, which {type(self).__name__} cannot take; --method cnn3d can")
         self.backbone = backbone
+        self.matcher = None  # on the instance: a class attribute would hide a matcher that is a module
         self.channels = backbone.channels
 
     @abstractmethod
@@ -67,7 +68,7 @@ class Baseline(nn.Module, ABC):
         return {}
 
     def merge(self, coherence: Tensor, weights: Tensor) -> Tensor:
-        """The feature of a tracklet (D,) from those of its C chunks. Default: their mean by weight, block by block.
+        """The feature of a tracklet (D,) from those of its C chunks in the order of time. Default: their mean by weight.
 
         Args:
             coherence: (C, D) float64.

@@ -14,6 +14,7 @@ from .errors import UserError
 from .registry import Registry, entries_of_class
 
 MODULE_PREFIX = "plugin_"
+_sources: dict[str, bytes] = {}  # what the imported plug-ins' files held then, by module
 
 
 def add_plugin(file: Path, registries: Iterable[Registry]) -> None:
@@ -47,12 +48,15 @@ def import_plugin(file: Path) -> ModuleType:
     """
     name = _module_name(file)
     if name in sys.modules:
+        if file.read_bytes() != _sources[name]:
+            raise UserError(f"--plugin {file}: has changed since it was imported; start Python again")
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise UserError(f"--plugin {file}: not a Python file; its name must end in .py")
     if not file.is_file():
         raise UserError(f"--plugin {file}: {'not a file' if file.exists() else 'no such file'}")
+    _sources[name] = file.read_bytes()
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

@@ -161,6 +161,20 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
+_gathered = False  # whether the layers below are given the whole batch, as in a baseline's own losses
+
+
+@contextmanager
+def on_gathered_batch() -> Iterator[None]:
+    """In the block, batch normalisation and dropout are given the whole batch in every process, and need no other process."""
+    global _gathered
+    before, _gathered = _gathered, True
+    try:
+        yield
+    finally:
+        _gathered = before
+
+
 class WholeBatchNorm(_BatchNorm):
     """Batch normalisation over the shares of all processes in training; also on the CPU, which torch's SyncBatchNorm refuses."""
 
@@ -168,7 +182,7 @@ class WholeBatchNorm(_BatchNorm):
         """Accept any shape; the replaced layer had its own check."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        if not self.training:
+        if not self.training or _gathered:
             return super().forward(inputs)
         axes = [axis for axis in range(inputs.dim()) if axis != 1]
         shape = (1, -1, *[1] * (inputs.dim() - 2))
@@ -196,8 +210,8 @@ class WholeDropout(nn.Dropout):
     """Dropout drawn for the whole batch as one process would draw it; each share takes its rows."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        if not self.training:
-            return inputs
+        if not self.training or _gathered:
+            return super().forward(inputs)
         rows = torch.zeros(world(), dtype=torch.long)
         rows[rank()] = len(inputs)
         first = int(total(rows)[: rank()].sum())

@@ -154,7 +154,7 @@ def _chunk_weights(features: VideoFeatures, batch: list[Chunk]) -> Tensor:
 def _merged(model: ReidModel, chunks: list[Chunk], coherence: Tensor, weights: Tensor, count: int) -> Tensor:
     """(N, D) float32: the chunks of each of `count` tracklets as one."""
     rows: list[list[int]] = [[] for _ in range(count)]
-    for number, chunk in enumerate(chunks):
-        rows[chunk.row].append(number)
+    for number in sorted(range(len(chunks)), key=chunks.__getitem__):  # in the order of time
+        rows[chunks[number].row].append(number)
     merged = [model.baseline.merge(coherence[numbers].double(), weights[numbers]) for numbers in rows]
     return torch.stack(merged).float()

@@ -25,9 +25,13 @@ from benchmarks.clips.sampling import share
 from benchmarks.clips.training_batches import ENLARGED, Batch, enlarged
 from benchmarks.experiments.settings import Settings
 
-from .distributed import gather
+from .distributed import gather, on_gathered_batch
 
-OWN_TERMS = ("triplet", "class", "coherence")  # the names of the method's losses, which a baseline's own must not have
+METHOD_TERMS = (
+    "triplet",
+    "class",
+    "coherence",
+)  # the names of the method's losses, which a baseline's own must not have
 
 
 class ReidModel(BaseModel):
@@ -125,14 +129,15 @@ class ReidModel(BaseModel):
         Raises:
             UserError: not scalars by name, or a name that the method's losses have.
         """
-        own = self.baseline.losses(features, labels)
+        with on_gathered_batch():
+            own = self.baseline.losses(features, labels)
         wrong = [
-            name for name, value in own.items() if name in OWN_TERMS or not isinstance(value, Tensor) or value.dim()
+            name for name, value in own.items() if name in METHOD_TERMS or not isinstance(value, Tensor) or value.dim()
         ]
         if wrong:
             raise UserError(
                 f"{_where(type(self.baseline).losses)}: losses of {type(self.baseline).__name__} returns {wrong[0]!r}; it must "
-                f"return scalar tensors by names other than {', '.join(OWN_TERMS)}"
+                f"return scalar tensors by names other than {', '.join(METHOD_TERMS)}"
             )
         return {f"loss_{name}": value for name, value in own.items()}
 
@@ -241,6 +246,7 @@ def build_model(method: str, classes: int, settings: Settings, seed: int) -> tup
     kind: Any = BASELINES.get(split_method(method)[0])
     torch.manual_seed(derive("weights", seed))
     backbone, digest = build_backbone(settings.backbone, settings.weights, settings.last_stride)
+    backbone.clip_frames, backbone.image_size = settings.clip_frames, (settings.height, settings.width)
     baseline = kind(backbone)
     baseline.add_heads(classes)
     for module in baseline.modules():

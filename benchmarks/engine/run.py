@@ -97,11 +97,11 @@ def run(
     fresh: bool = False,
     tested: bool = True,
 ) -> Record:
-    """Train to the last epoch, extract, evaluate, and write the record. Resumes where an interrupted run stopped.
+    """Train to the last epoch, extract, evaluate, and write the record. An interrupted run is resumed.
 
     Args:
-        fresh: discard an earlier run of the same experiment in the folder.
-        tested: whether to evaluate on the test set; if not, the record has only the validation.
+        fresh: delete the results of an earlier run of the same experiment.
+        tested: whether the test set is evaluated; if not, the record holds the validation alone.
 
     Raises:
         UserError: too few training identities, nothing to test, or another process runs the same experiment.
@@ -128,7 +128,7 @@ def run(
         model, _ = build_model(experiment.method, len(batches.pids), settings, experiment.seed)
         model.to(machine.device)
         find_matcher(model, settings)  # now, so that its errors do not wait for hours of training
-        price = cost(model, settings)  # now, because it holds the baseline to its rule before hours of training
+        price = cost(model, settings)  # now: a wrong forward is noticed before hours of training
         if distributed.from_leader(folder.weights.exists):
             load_model(model, folder.weights)
         elif settings.epochs > 0:
@@ -166,18 +166,18 @@ def run(
 
 
 def write_weights(model: ReidModel, file: Path) -> None:
-    """The state of a model, each tensor in separate memory.
+    """Write the state of a model, each tensor copied to memory of its own.
 
-    On a GPU the weights of a recurrent layer are parts of one block (cuDNN's), which safetensors would refuse as shared.
+    On a GPU the weights of a recurrent layer share one block (cuDNN's), which safetensors refuses.
     """
     state = {name: value.clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()}
     save_file(state, file)
 
 
 def _begin(experiment: Experiment, folder: RunFolder, fresh: bool) -> Record | None:
-    """Claim the folder for this run; returns the record if another process wrote it while this one waited."""
-    done = read_record(folder)
-    if done is not None and not fresh:
+    """Prepare the folder for this run. Returns the record if another process wrote it while this one waited."""
+    done = None if fresh else read_record(folder)
+    if done is not None:
         return done
     code = code_digest(experiment)
     if fresh or starting_code(folder) not in (None, code):
@@ -200,10 +200,10 @@ def check_evaluable(data: LoadedDataset) -> None:
 
 
 def _check_processes(batches: TrainingBatches, settings: Settings) -> None:
-    """Refuse settings that do not fit the number of processes."""
+    """Refuse a number of processes that does not fit the batches or the settings."""
     world, smallest = distributed.world(), len(batches.pids) // batches.per_epoch * settings.clips
     if world > smallest:
-        raise UserError(f"{world} processes: a batch of {smallest} clips has none for some of them; start fewer")
+        raise UserError(f"{world} processes: the smallest batch has only {smallest} clips; start fewer processes")
     if settings.statistics_shares not in (1, world):
         raise UserError(
             f"--set statistics_shares={settings.statistics_shares}: there are {world} processes; start as many, or set 1"
@@ -236,7 +236,8 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: LoadedDataset, p
         if distributed.leads():
             start_run(folder, experiment, code_digest(experiment))
         model, settings = trained_model(source, record, machine)
-        flow = flow_for(experiment.method, data, settings, machine)
+        with distributed.leader_first():
+            flow = flow_for(experiment.method, data, settings, machine)
         clock = Clock()
         metrics = read_metrics(source.fitted_metric, model, settings)
         results, queries = score(model, data, settings, metrics, machine, clock, experiment.seed, flow)

@@ -25,7 +25,7 @@ def fit_xqda(features: np.ndarray, pids: np.ndarray, camids: np.ndarray, seed: i
         seed: of the run, from which the two halves of each person's tracklets are drawn.
 
     Raises:
-        UserError: fewer than two people, or none with two tracklets in different cameras.
+        UserError: fewer than two people with tracklets in different cameras, or features that are all alike or not finite.
     """
     unit = features.astype(np.float64)
     unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), np.finfo(np.float64).tiny)
@@ -41,10 +41,15 @@ def fit_xqda(features: np.ndarray, pids: np.ndarray, camids: np.ndarray, seed: i
         x, z = np.split(coordinates.T, [len(x)])
     intra, extra, _ = pair_covariances(x, z, pids[first], pids[second])
     intra[np.diag_indices_from(intra)] += RIDGE
-    left, singular, _ = np.linalg.svd(np.linalg.solve(intra, extra))
-    subspace = left[:, : max(1, np.count_nonzero(singular > 1))]
-    kernel = np.linalg.inv(subspace.T @ intra @ subspace) - np.linalg.inv(subspace.T @ extra @ subspace)
-    values, vectors = np.linalg.eigh((kernel + kernel.T) / 2)
+    try:
+        left, singular, _ = np.linalg.svd(np.linalg.solve(intra, extra))
+        subspace = left[:, : max(1, np.count_nonzero(singular > 1))]
+        kernel = np.linalg.inv(subspace.T @ intra @ subspace) - np.linalg.inv(subspace.T @ extra @ subspace)
+        values, vectors = np.linalg.eigh((kernel + kernel.T) / 2)
+    except np.linalg.LinAlgError as error:
+        raise UserError(
+            f"metric=xqda: cannot be fitted to the features of the training tracklets ({error}); use metric=euclidean or cosine"
+        ) from error
     projection = subspace @ vectors * np.sqrt(np.abs(values))
     projection = projection if basis is None else basis @ projection
     return projection.astype(np.float32), np.sign(values).astype(np.float32)

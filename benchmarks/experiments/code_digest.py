@@ -15,7 +15,7 @@ from .methods import split_method
 from .settings import NO_MATCHER
 
 REPOSITORY = Path(__file__).parents[2]
-EVALUATION = ("benchmarks/evaluation",)
+EVALUATION = ("benchmarks/evaluation", "benchmarks/runs/metrics.py")
 # All code in these folders, and how seeds are derived, decides numbers. So do the files of the run's own model and matcher, and
 # of a plug-in backbone. The code that reads or draws data is covered by the digest of the data.
 DECIDING = (
@@ -41,7 +41,7 @@ def code_digest(experiment: Experiment) -> str | None:
     if None in entries:
         return None
     files = [file for entry in entries if entry for file in model_files(entry.file)]
-    return _digest(DECIDING, tuple(file for file in files if file.parent != REPOSITORY / "baselines" / "backbones"))
+    return _digest(DECIDING, tuple(file for file in files if not _is_deciding(file)))
 
 
 @cache
@@ -53,10 +53,16 @@ def model_files(file: Path) -> tuple[Path, ...]:
     found, waiting = set(), [file]
     while waiting:
         found.add(waiting[-1])
-        modules = re.findall(r"^\s*from (?:baselines)?\.(\w+) import", waiting.pop().read_text("utf-8"), re.MULTILINE)
-        imported = [REPOSITORY / "baselines" / f"{name}.py" for name in modules]
-        waiting += [each for each in imported if each.is_file() and each not in found]
+        source = waiting.pop().read_text("utf-8")
+        modules = re.findall(r"^\s*from (?:baselines)?\.((?:\w+\.)*\w+) import", source, re.MULTILINE)
+        modules += re.findall(r"^\s*from baselines import (\w+)", source, re.MULTILINE)
+        imported = [REPOSITORY / "baselines" / f"{name.replace('.', '/')}.py" for name in modules]
+        waiting += [each for each in imported if each.is_file() and each not in found and not _is_deciding(each)]
     return tuple(sorted(found, key=lambda file: (file.name, file.read_bytes())))
+
+
+def _is_deciding(file: Path) -> bool:
+    return any(file.is_relative_to(REPOSITORY / part) for part in DECIDING)
 
 
 @cache

@@ -70,10 +70,12 @@ def run_experiment(
             test_data = _load(test, 0, None, report)
             check_evaluable(test_data)
         folder = RunFolder(results_dir() / experiment.name)
-        record = distributed.from_leader(lambda: read_record(folder))
-        was_finished = record is not None and not fresh
-        stale = stale_reasons(record, {}) if record is not None and was_finished else []
-        if fresh or record is None:
+        record = (
+            None if fresh else distributed.from_leader(lambda: read_record(folder))
+        )  # a damaged one may be made again
+        was_finished = record is not None
+        stale = stale_reasons(record, {}) if record is not None else []
+        if record is None:
             how = make_machine(settings.threads, workers, report, checkpoint_minutes)
             record = run(experiment, settings, data, folder, how, fresh)
         if test_data is not None:

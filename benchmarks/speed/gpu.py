@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -117,7 +117,7 @@ def measure(scale: Scale, sheet: Sheet, device: torch.device, folder: Path) -> N
     sheet.note(
         sheet.record,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
-        environment=environment.describe(),
+        environment=asdict(environment.describe()),
         recipe={"name": scale.recipe, **recipe.recorded()},
         recipe_frames=recipe.epochs * CLASSES * recipe.clips * recipe.clip_frames,
     )

@@ -5,9 +5,11 @@ from itertools import product
 
 from baselines import BASELINES
 from baselines.interface.registry import register
+from benchmarks.data import registered_name
 from benchmarks.experiments.methods import ATTACHMENTS
 
 from .claims import COHERENCE, MOTION
+from .controls import APPEARANCE, DATASET
 from .suite import Row, Suite
 
 
@@ -47,12 +49,12 @@ class Factors(Suite):
 class Controls(Suite):
     """Every baseline on data with a known answer: walkers-gait and walkers-appearance, and with shuffled frames."""
 
-    datasets = ("walkers-gait", "walkers-appearance")
+    datasets = (DATASET, APPEARANCE)
 
     def rows(self, dataset: str) -> Sequence[Row]:
         names = BASELINES.names()
         rows = [Row(name, name, recipe="control") for name in names]
-        if dataset.startswith("walkers-gait"):
+        if registered_name(dataset) == DATASET:
             rows += [Row(f"{name}, frames shuffled", name, ("shuffle=both",), "control") for name in names]
         return rows
 

@@ -20,7 +20,8 @@ class Stripes(Baseline):
         self.quality = nn.Linear(backbone.channels, 1)
 
     def add_heads(self, classes: int) -> None:
-        self.classifier = nn.Linear(self.backbone.channels, classes)
+        channels = self.backbone.channels
+        self.classifier = nn.Sequential(nn.BatchNorm1d(channels), nn.Dropout(0.2), nn.Linear(channels, classes))
 
     def forward(self, clips: Clips) -> VideoFeatures:
         batch, steps = clips.frames.shape[:2]

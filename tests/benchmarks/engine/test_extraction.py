@@ -118,3 +118,14 @@ def test_batch_sizes_do_not_recompile():
     assert compiled == []
     model.baseline.embed(Clips(torch.zeros(1, 1, 3, 64, 32)).frames)
     assert len(compiled) == 1
+
+
+def test_chunks_reach_merge_in_the_order_of_time(monkeypatch):
+    model, given = built("mean", "test_chunk=4")
+    monkeypatch.setattr(type(model.baseline), "merge", lambda self, coherence, weights: coherence[0])
+    found = extract(model, **given).before
+    for row, names in enumerate(given["tracklets"].frames):
+        stop = len(names) // -(-len(names) // 4)  # of the first chunk
+        with torch.inference_mode():
+            clip = read_frames(given["store"], list(names)[:stop], given["settings"]).unsqueeze(0)
+            np.testing.assert_allclose(found[row], model(clip).coherence[0], rtol=1e-4, atol=1e-5)

@@ -30,7 +30,7 @@ class MeanOfFrames(Matcher):
         return torch.cdist(query[None].double(), gallery.double())[0]
 
 @register("farthest")
-class Farthest(MeanOfFrames, Matcher):
+class Farthest(torch.nn.Module, MeanOfFrames):
     """The more distant, the nearer."""
 
     def compare(self, query, gallery):

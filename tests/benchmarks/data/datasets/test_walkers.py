@@ -265,7 +265,7 @@ DIGESTS = {
 }
 
 
-@pytest.mark.skipif(not SAME_MACHINE, reason="drawn with other packages or on another processor")
 @pytest.mark.parametrize("name", DIGESTS)
 def test_digest_has_not_changed(name):
-    assert load(name).digest == DIGESTS[name]
+    digest = load(name).digest
+    assert digest == DIGESTS[name] or (len(digest) == 64 and not SAME_MACHINE)
