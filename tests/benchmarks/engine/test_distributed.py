@@ -339,7 +339,7 @@ def test_signal_stops_all_processes(tmp_path):
     there["PYTHONPATH"] = str(Path(__file__).parents[3])
     stopped = call(*torchrun())
     assert stopped.returncode != 0
-    assert stopped.stderr.count("stopped after iteration 5 of 9; the same command goes on from there") == 1
+    assert stopped.stderr.count("stopped after iteration 5 of 9; the same command resumes from there") == 1
     assert -signal.SIGTERM not in (stopped.returncode,)
     (folder,) = [RunFolder(path) for path in (tmp_path / "runs").iterdir()]
     state = torch.load(folder.checkpoint, weights_only=True)

@@ -109,7 +109,7 @@ def test_resumed_run_has_the_same_bits(tmp_path):
     deaths.write_text("SIGTERM SIGKILL")
     stopped = call("disturbed", "--workers", "1", "--checkpoint-minutes", "10")
     assert stopped.returncode == 130
-    last = "stopped after iteration 5 of 12; the same command goes on from there"
+    last = "stopped after iteration 5 of 12; the same command resumes from there"
     assert stopped.stderr.splitlines()[-1] == f"bench: {last}"
     assert call("disturbed").returncode == -signal.SIGKILL
     assert load_records(tmp_path / "disturbed") == []
