@@ -1,12 +1,14 @@
 """The examples in the documents run: each page's from top to bottom, in an empty folder.
 
 A `python` block whose first line is a file's name in a comment, such as `# softmax_pool.py`, is saved under that name; so is a
-`toml` block. Other `python` blocks run, and so does each line of an `sh` block. A block below a comment
-`<!-- not executed: REASON -->` is passed over.
+`toml` block. Other `python` blocks run, and so does each line of an `sh` block: `bench ...` or `python FILE ...`. A block below
+a comment `<!-- not executed: REASON -->` is passed over.
 """
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,7 +45,9 @@ def run(language, text, names):
     else:
         for line in text.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
-            if words:
+            if words[:1] == ["python"]:
+                subprocess.run([sys.executable, *words[1:]], check=True)
+            elif words:
                 assert words[0] == "bench", line
                 cli.app(words[1:], standalone_mode=False)
 
