@@ -90,7 +90,7 @@ def test_fig3a_has_sigma_0_last(finish, results):
             "mean+afa-motion: motion distilled",
         ]
         assert all(len(line.x) == 3 for line in panel.lines)
-    assert any(note.startswith("Left out") and note.endswith(": 1.") for note in figure.notes)
+    assert any(note.startswith("Groups left out") and note.endswith(": 1.") for note in figure.notes)
 
 
 def test_fig3b_has_lambda_0_first(finish, results):
