@@ -147,11 +147,11 @@ def test_simultaneous_local_submissions(bench, until, results):
 
 def test_cluster_user_errors(bench):
     for ask, said in (
-        (("submit",), "name a SUITE"),
+        (("submit",), "name either a SUITE"),
         (("submit", "--method", "mean"), "add --dataset"),
         (("submit", "table4", "--dataset", "walkers", "--time", "4h"), "--time 4h: not a time"),
         (("logs", "nothing"), "no submitted experiment"),
-        (("cancel",), "or --all"),
+        (("cancel",), "or use --all"),
     ):
         answer = bench(*ask)
         assert answer.returncode == 2
