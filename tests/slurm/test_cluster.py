@@ -358,7 +358,7 @@ def test_packed_data_is_read_from_scratch(submit, bench, status, done, ask, tmp_
     monkeypatch.setenv("BENCH_SITE", str(tmp_path / "site.toml"))
     # In place of a container: starts Python, and writes down that it did.
     (tmp_path / "inside").write_text(
-        f'#!/bin/sh\necho "$SLURM_JOB_ID" >> {tmp_path}/started\nexec {sys.executable} "$@"\n'
+        f'#!/bin/sh\necho "$SLURM_JOB_ID" >> {tmp_path}/started\nexec "{sys.executable}" "$@"\n'
     )
     (tmp_path / "inside").chmod(0o755)
     (tmp_path / "site.toml").write_text(f'scratch = "{tmp_path}/node"\npython = "{tmp_path}/inside"\n')
