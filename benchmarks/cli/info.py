@@ -8,7 +8,7 @@ import typer
 from baselines import BASELINES, MATCHERS
 from baselines.backbones import BACKBONES
 from baselines.interface.errors import UserError
-from benchmarks.data import DATASETS, imported_datasets
+from benchmarks.data import DATASETS, import_summary, imported_datasets
 
 from .options import Plugin, Style, first_line
 from .printing import check_choices, print_tables
@@ -40,7 +40,7 @@ def list_names(plugin: Plugin = []) -> None:
         datasets |= entry.longer_names
     show("Data sets", dict(sorted(datasets.items())))
     if imported_datasets():
-        show("Imported data sets", dict.fromkeys(imported_datasets(), "your own video"))
+        show("Imported data sets", {name: import_summary(name) for name in imported_datasets()})
     show("Recipes (--recipe NAME, or a TOML file)", recipe_summaries())
     show("Settings (--set NAME=VALUE)", meanings())
     show("Protocols", {name: protocol.note for name, protocol in PROTOCOLS.items()})

@@ -3,16 +3,19 @@
 This file knows names and folders. It imports neither torch nor pandas, so that `bench list` is fast.
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from baselines.interface.errors import UserError
 from baselines.interface.registry import Registry
 from benchmarks.paths import cache_dir
 
 DATASETS = Registry(
     "data set", Path(__file__).parent / "datasets", f"{__name__}.datasets", base="benchmarks.data.dataset:Dataset"
 )
-IMPORT_NOTE = "import.json"  # in the folder of an imported video: what it was made from
+IMPORT_NOTE = "import.json"  # in the folder of an imported data set: what it was made from
 JUNK = -1  # the pid of tracklets that no protocol scores
 
 Progress = Callable[[int, int], None]  # called with (frames done, frames in all)
@@ -30,6 +33,25 @@ def imported_folder(name: str) -> Path:
 def imported_datasets() -> list[str]:
     """The names of the imported data sets."""
     return sorted(file.parent.name for file in (cache_dir() / "imported").glob(f"*/{IMPORT_NOTE}"))
+
+
+def import_note(name: str) -> dict[str, Any]:
+    """What an imported data set says about itself (see `imported`).
+
+    Raises:
+        UserError: its note is damaged.
+    """
+    file = imported_folder(name) / IMPORT_NOTE
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{file}: damaged ({error}); delete {file.parent} and import it again") from error
+
+
+def import_summary(name: str) -> str:
+    """An imported data set in one line."""
+    about = import_note(name)
+    return "; ".join(filter(None, (about.get("summary", "your own video"), about.get("note"))))
 
 
 def registered_name(full_name: str) -> str:

@@ -44,6 +44,7 @@ class Dataset(ABC):
     Class attributes:
         protocols: names of the evaluation protocols that suit it (see `evaluation.PROTOCOLS`); tables show the first.
         splits: how many train/test splits it defines; `--split` is 0 to splits - 1.
+        note: a caution that every table of its results prints, such as "line drawings"; on one line.
         recipe: the recipe used unless the user names another.
         folder: the name of its folder in BENCH_DATA.
         layout: what that folder must contain, on one line, for error messages.
@@ -59,7 +60,8 @@ class Dataset(ABC):
     """
 
     protocols: ClassVar[tuple[str, ...]]
-    splits: ClassVar[int] = 1
+    splits: int = 1
+    note: str = ""
     recipe: ClassVar[str] = "small"
     folder: ClassVar[str]
     layout: ClassVar[str]
@@ -97,7 +99,7 @@ class Dataset(ABC):
 
 
 class PackedDataset(Dataset):
-    """A data set that comes packed, in a folder of BENCH_CACHE with TABLE and PACK: an imported video, or a drawn data set."""
+    """A data set that comes packed, in a folder of BENCH_CACHE with TABLE and PACK: an imported or drawn data set."""
 
     @property
     @abstractmethod

@@ -6,10 +6,7 @@ recipe needs are made smaller.
 """
 
 import csv
-import hashlib
-import json
 import math
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,12 +16,11 @@ import pandas as pd
 import simplejpeg
 
 from baselines.interface.errors import UserError
-from benchmarks.atomic import atomic_folder
 from benchmarks.seeds import derive
 
-from . import DATASETS, IMPORT_NOTE, Progress, no_progress
-from .frame_stores import PACK, write_pack
-from .table import TABLE, check, make_table
+from . import Progress, no_progress
+from .imported import check_import, describe_file, read_text, write_import
+from .table import make_table
 
 QUALITY = 95  # of the crops' JPEG
 LARGEST = (512, 256)  # height and width, twice those of the paper's recipes; larger crops are made smaller
@@ -42,6 +38,7 @@ def import_video(
     tracklet_frames: int = 30,
     train_share: float = 0.5,
     margin: float = 0.0,
+    note: str = "",
     progress: Progress = no_progress,
 ) -> pd.DataFrame:
     """Cut a video into tracklets and write them to a new folder, completely or not at all.
@@ -61,6 +58,7 @@ def import_video(
         train_share: the share of the persons for training. Persons with a single track are taken first, because at test they
             could only be distractors. Otherwise the choice is random, with the person's number as the seed.
         margin: by what share of its width and height each box is widened on every side.
+        note: a caution that every table of its results prints.
 
     Returns:
         the table of tracklets. Of each test person with at least two tracks, the first tracklet of each track is a query; all
@@ -70,16 +68,11 @@ def import_video(
         UserError: a name that is taken or not allowed, a file that is missing or malformed (with the line), boxes after the end
             of the video, too few persons.
     """
-    if not re.fullmatch(r"\w[\w.-]*", name) or name in DATASETS.entries:
-        raise UserError(f"--name {name}: taken, or not made of letters, digits, '.', '_' and '-'; choose another")
+    check_import(name, to, train_share, note)
     if tracklet_frames < 1:
         raise UserError(f"--tracklet-frames {tracklet_frames}: a tracklet has at least 1 frame")
-    if not 0 < train_share < 1:
-        raise UserError(f"--train-share {train_share}: must lie between 0 and 1; both subsets need persons")
     if not 0 <= margin <= 10:
         raise UserError(f"--margin {margin}: give a share of the box's size, from 0 to 10")
-    if to.exists():
-        raise UserError(f"{to}: exists already; choose another --name, or delete that folder first")
     boxes, people = read_tracks(tracks), read_identities(identities)
     named = boxes[boxes.track.isin(list(people))]
     if named.empty:
@@ -87,11 +80,12 @@ def import_video(
     visible = _clip(named, *_size(video), margin)
     plan = _cut_into_tracklets(visible.assign(pid=visible.track.map(people)), tracklet_frames, train_share)
     rows = [(*key, list(part.frame_name)) for key, part in plan.groupby(["subset", "pid", "track", "tracklet"])]
-    table = check(make_table(rows), str(tracks))
+    table = make_table(rows)
     files = {"video": video, "tracks": tracks, "identities": identities}
     made_from = {
         "name": name,
-        "files": {kind: {"name": file.name, "sha256": _sha256(file)} for kind, file in files.items()},
+        "note": note,
+        "files": {kind: describe_file(file) for kind, file in files.items()},
         "settings": {
             "tracklet_frames": tracklet_frames,
             "train_share": train_share,
@@ -104,10 +98,7 @@ def import_video(
         "boxes": len(plan),
         "boxes_outside_the_picture": len(named) - len(visible),
     }
-    with atomic_folder(to) as half:
-        write_pack(half / PACK, _crops(video, plan, tracks, progress))
-        table.to_parquet(half / TABLE)
-        (half / IMPORT_NOTE).write_text(json.dumps(made_from, indent=2) + "\n", encoding="utf-8")
+    write_import(to, table, _crops(video, plan, tracks, progress), made_from)
     return table
 
 
@@ -119,7 +110,7 @@ def read_tracks(file: Path) -> pd.DataFrame:
     """
     rows: list[tuple[float, ...]] = []
     seen: set[tuple[float, float]] = set()
-    for number, line in enumerate(_text(file).splitlines(), start=1):
+    for number, line in enumerate(read_text(file).splitlines(), start=1):
         if not line.strip():
             continue
 
@@ -153,7 +144,7 @@ def read_identities(file: Path) -> dict[int, int]:
     Raises:
         UserError: no such file, another header, or a malformed row, with its line number.
     """
-    reader = csv.DictReader(_text(file).splitlines())
+    reader = csv.DictReader(read_text(file).splitlines())
     if not {"track_id", "identity"} <= set(reader.fieldnames or ()):
         raise UserError(f"{file}, line 1: the header must be track_id,identity")
     people: dict[int, int] = {}
@@ -244,17 +235,3 @@ def _shrink(crop: np.ndarray) -> np.ndarray:
     if scale >= 1:
         return crop
     return cv2.resize(crop, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
-
-
-def _sha256(file: Path) -> str:
-    with open(file, "rb") as data:
-        return hashlib.file_digest(data, "sha256").hexdigest()
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file}: not a text file") from error

@@ -2,7 +2,7 @@
 
 Folders:
     BENCH_DATA   holds a folder for each real data set, as its archives unpack; may be read-only
-    BENCH_CACHE  holds derived data: indexes of those folders, packs, drawn data sets, imported videos (~/.cache/afa-bench)
+    BENCH_CACHE  holds derived data: indexes of those folders, packs, drawn and imported data sets (~/.cache/afa-bench)
 """
 
 import hashlib
@@ -22,11 +22,12 @@ from baselines.interface.registry import nearest
 from benchmarks.atomic import atomic_file, write_atomically
 from benchmarks.paths import cache_dir, data_dir
 
-from . import DATASETS, Progress, imported_datasets, imported_folder, no_progress, packing, registered_name
+from . import DATASETS, Progress, imported_datasets, no_progress, packing, registered_name
 from . import table as tables
 from .dataset import Dataset, PackedDataset
 from .drawn import DrawnDataset
 from .frame_stores import PACK, FolderStore, PackedStore, Store
+from .imported import ImportedDataset
 from .table import TABLE
 
 DIGEST_FILE = "data.json"  # in the folder of a packed data set
@@ -60,23 +61,6 @@ class LoadedDataset:
         return self.dataset.protocols
 
 
-class ImportedVideo(PackedDataset):
-    """A user's own video, cut into tracklets by `bench data import`."""
-
-    protocols = ("official", "standard", "full")
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def cache_folder(self) -> Path:
-        return imported_folder(self.name)
-
-
 def find_dataset(name: str) -> Dataset:
     """The data set of a full name. Nothing is read.
 
@@ -84,7 +68,7 @@ def find_dataset(name: str) -> Dataset:
         UserError: no such data set; the message gives the closest name, size or world.
     """
     if name in imported_datasets():
-        return ImportedVideo(name)
+        return ImportedDataset(name)
     if registered_name(name) not in DATASETS.entries:
         raise UserError(f"no data set {name!r}; {nearest(name, DATASETS.names() + imported_datasets())}")
     dataset: Dataset = DATASETS.get(registered_name(name)).from_name(name)
@@ -150,7 +134,7 @@ def load(
     """One split of the data set `name`.
 
     Args:
-        name: a registered name, that of an imported video, or the longer name of a drawn data set, which is drawn on first use.
+        name: a registered name, an imported one, or the longer name of a drawn data set, which is drawn on first use.
         split: 0 to splits - 1.
         root: the data set's folder, where it is not in BENCH_DATA.
         progress: called while a data set is drawn, or a real one is indexed.
@@ -168,7 +152,9 @@ def load(
         dataset.make(progress)
         folder = dataset.cache_folder
         table = dataset.read(folder, split)  # checked when it was written
-        return LoadedDataset(dataset.name, 0, table, PackedStore(folder / PACK), pack_digest(folder), dataset, folder)
+        return LoadedDataset(
+            dataset.name, split, table, PackedStore(folder / PACK), pack_digest(folder), dataset, folder
+        )
     root = find_root(name, root)
     table, digest = _read_indexed(name, split, root, dataset, fresh, progress)
     pack_folder = None if fresh else packing.find_pack(name, digest)

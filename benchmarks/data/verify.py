@@ -109,11 +109,17 @@ def _frame_problem(root: Path, name: str, store: Store) -> Finding | None:
         return Finding("missing", subject, "missing")
     if len(data) == 0:
         return Finding("empty", subject, "an empty file")
+    problem = image_problem(data)
+    return Finding("unreadable", subject, problem) if problem else None
+
+
+def image_problem(data: np.ndarray) -> str:
+    """Why an encoded image, uint8, cannot be decoded; empty if it can."""
     try:
         if data[:2].tobytes() == b"\xff\xd8":
             simplejpeg.decode_jpeg(data)  # strict: OpenCV would fill damaged parts with grey
         elif cv2.imdecode(data, cv2.IMREAD_COLOR) is None:
             raise ValueError("neither JPEG nor PNG, or cut short")
     except (ValueError, cv2.error) as error:
-        return Finding("unreadable", subject, f"cannot be decoded ({error})")
-    return None
+        return f"cannot be decoded ({error})"
+    return ""

@@ -1,0 +1,119 @@
+"""What a folder of images shows, according to a pattern of their paths or to a CSV.
+
+Both give a table of texts with a row for each image: `path` in the folder, `where` (the path, or the line of the CSV), and those
+of FIELDS that are described:
+
+| field    | means |
+| -------- | ----- |
+| subset   | train, query or gallery; or test, which is still to be divided into queries and gallery |
+| pid      | the person |
+| camid    | the camera |
+| tracklet | in a pattern, unique within its person and camera; in a CSV, unique within its subset |
+| frame    | what orders the images of a tracklet; without it, their paths do |
+
+In a CSV, the column `frame` holds the path itself.
+"""
+
+import csv
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from baselines.interface.errors import UserError
+from baselines.interface.registry import nearest
+
+from .dataset import IMAGES
+from .imported import read_text
+
+FIELDS = ("subset", "pid", "camid", "tracklet", "frame")
+
+
+def raise_first(faults: Sequence[str]) -> None:
+    """Raise a `UserError` with the first fault and the number of the others, if there are any."""
+    if faults:
+        raise UserError(faults[0] + (f" (and {len(faults) - 1:,} more such errors)" if len(faults) > 1 else ""))
+
+
+def match_paths(images: Path, pattern: str) -> tuple[pd.DataFrame, list[str]]:
+    """The images whose whole path in the folder, with `/`, matches a regular expression with groups named as FIELDS.
+
+    Returns:
+        the table, and a remark if there are other images.
+
+    Raises:
+        UserError: not a regular expression, other groups, no group pid, or no match.
+    """
+    try:
+        regex = re.compile(pattern)
+    except re.error as error:
+        raise UserError(f"--pattern {pattern}: not a regular expression ({error})") from error
+    for group in regex.groupindex:
+        if group not in FIELDS:
+            raise UserError(f"--pattern: no field {group!r}; {nearest(group, list(FIELDS))}")
+    if "pid" not in regex.groupindex:
+        raise UserError(r"--pattern: has no group pid; write one around the person's number, such as (?P<pid>\d+)")
+    paths = list(_image_paths(images))
+    if not paths:
+        raise UserError(f"--images {images}: holds no image ({', '.join(IMAGES)})")
+    matches = {path: match for path in paths if (match := regex.fullmatch(path))}
+    if not matches:
+        raise UserError(
+            f"--pattern: matches none of the {len(paths):,} images in {images}, such as {paths[0]}; "
+            "it must match the whole path from there, so begin it with .* to pass over folders"
+        )
+    rows = [{"path": path, "where": path, "frame": path, **match.groupdict("")} for path, match in matches.items()]
+    left_out = [path for path in paths if path not in matches]
+    remarks = [
+        f"{len(left_out):,} of {len(paths):,} images do not match the pattern and are left out, such as {path}"
+        for path in left_out[:1]
+    ]
+    return _complete(rows), remarks
+
+
+def read_listing(images: Path, listing: Path) -> pd.DataFrame:
+    """The images of a CSV whose header has pid, frame and any other of FIELDS.
+
+    Raises:
+        UserError: another header, a malformed row or an image that is listed twice, with the line.
+    """
+    reader = csv.DictReader(read_text(listing).splitlines())
+    header = reader.fieldnames or ()
+    if not {"pid", "frame"} <= set(header) <= set(FIELDS):
+        raise UserError(f"{listing}, line 1: the header must name pid, frame and, if known, subset, camid, tracklet")
+    rows: list[dict[str, str]] = []
+    faults: list[str] = []
+    lines: dict[str, int] = {}
+    for row in reader:
+        where = f"{listing}, line {reader.line_num}"
+        if None in row or None in row.values():
+            faults.append(f"{where}: expected {len(header)} values: {','.join(header)}")
+            continue
+        place = PurePosixPath(row["frame"])
+        if place.is_absolute() or ".." in place.parts:
+            faults.append(f"{where}: {place}: frame must be a path in {images}, given by --images")
+        first = lines.setdefault(str(place), reader.line_num)
+        if first != reader.line_num:
+            faults.append(f"{where}: {place} is in line {first} already; an image belongs to one tracklet, once")
+        rows.append({**row, "path": str(place), "where": where, "frame": str(place)})
+    raise_first(faults)
+    if not rows:
+        raise UserError(f"{listing}: lists no images")
+    return _complete(rows)
+
+
+def _complete(rows: list[dict[str, str]]) -> pd.DataFrame:
+    """The table of the rows, none of whose texts is empty."""
+    faults = [f"{row['where']}: has no {field}" for row in rows for field, text in row.items() if text == ""]
+    raise_first(faults)
+    return pd.DataFrame(rows)
+
+
+def _image_paths(images: Path) -> Iterator[str]:
+    """Relative paths with `/`, in an order that does not depend on the machine. Links to folders are followed."""
+    for folder, subfolders, names in os.walk(images, followlinks=True):
+        subfolders.sort()
+        place = Path(folder).relative_to(images)
+        yield from (str(place / name) for name in sorted(names) if name.lower().endswith(IMAGES))

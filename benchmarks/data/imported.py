@@ -1,0 +1,112 @@
+"""Imported data sets: what `bench data import` makes of a user's own video or images, in a folder of BENCH_CACHE.
+
+The folder holds the packed frames, the table of tracklets, and IMPORT_NOTE: what it was made from, how many splits it has, and
+what tables must say about it.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from baselines.interface.errors import UserError
+from benchmarks.atomic import atomic_folder
+
+from . import DATASETS, IMPORT_NOTE, import_note, imported_folder
+from .dataset import PackedDataset
+from .frame_stores import PACK, write_pack
+from .table import TABLE, check
+
+TRAINS_IN = "trains_in"  # a column of TABLE: the random splits in which a test tracklet is for training, such as "0,3"
+LONGEST_NOTE = 200  # characters, as long as a text in a record may be
+
+
+class ImportedDataset(PackedDataset):
+    """A user's own tracklets. Random splits share one table and one pack."""
+
+    protocols = ("official", "standard", "full")
+
+    def __init__(self, name: str) -> None:
+        about = import_note(name)
+        self._name = name
+        self.splits = about.get("splits", 1)
+        self.note = about.get("note", "")
+        self.remarks: list[str] = about.get("remarks", [])
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def cache_folder(self) -> Path:
+        return imported_folder(self.name)
+
+    def read(self, root: Path, split: int) -> pd.DataFrame:
+        return select_split(super().read(root, split), split)
+
+    def notes(self, table: pd.DataFrame) -> list[str]:  # noqa: ARG002 - of the whole data set
+        """The note that tables print, and what the import remarked."""
+        return [*filter(None, [self.note]), *self.remarks]
+
+
+def select_split(table: pd.DataFrame, split: int) -> pd.DataFrame:
+    """The tracklets of one split, from a table that may have TRAINS_IN."""
+    if TRAINS_IN not in table:
+        return table
+    trains = [str(split) in splits.split(",") for splits in table[TRAINS_IN]]
+    return table.assign(subset=table.subset.mask(trains, "train")).drop(columns=TRAINS_IN)
+
+
+def check_import(name: str, to: Path, train_share: float, note: str) -> None:
+    """Check what every import takes.
+
+    Raises:
+        UserError: a name that is taken or not allowed, a folder that exists, a share outside 0 to 1, a note too long to print.
+    """
+    if not re.fullmatch(r"\w[\w.-]*", name) or name in DATASETS.entries:
+        raise UserError(f"--name {name}: taken, or not made of letters, digits, '.', '_' and '-'; choose another")
+    if not 0 < train_share < 1:
+        raise UserError(f"--train-share {train_share}: must lie between 0 and 1; both subsets need persons")
+    if to.exists():
+        raise UserError(f"{to}: exists already; choose another --name, or delete that folder first")
+    if len(note) > LONGEST_NOTE or not note.isprintable():
+        raise UserError(f"--note: must be one line of at most {LONGEST_NOTE} characters, to fit below a table")
+
+
+def write_import(to: Path, table: pd.DataFrame, frames: Iterable[tuple[str, bytes]], about: dict[str, Any]) -> None:
+    """Write an imported data set, completely or not at all.
+
+    Args:
+        table: of the first split, and TRAINS_IN if there are random splits.
+        frames: names and encoded images of all frames. What it raises leaves nothing behind.
+        about: the contents of IMPORT_NOTE.
+    """
+    check(table, about["name"])
+    with atomic_folder(to) as half:
+        write_pack(half / PACK, frames)
+        table.to_parquet(half / TABLE)
+        (half / IMPORT_NOTE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
+
+def describe_file(file: Path) -> dict[str, str]:
+    """The name of a file that data were imported from, and the sha256 of its contents."""
+    with open(file, "rb") as data:
+        return {"name": file.name, "sha256": hashlib.file_digest(data, "sha256").hexdigest()}
+
+
+def read_text(file: Path) -> str:
+    """The text of a file that the user names.
+
+    Raises:
+        UserError: it cannot be read, or is not text.
+    """
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: not a text file") from error
