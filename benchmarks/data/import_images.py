@@ -29,7 +29,7 @@ from .table import SUBSETS, make_table
 from .verify import image_problem
 
 TEST = "test"  # a subset that is still to be divided into queries and gallery
-QUERIES = ("each-camera", "first-camera")
+EACH_CAMERA, FIRST_CAMERA = QUERIES = ("each-camera", "first-camera")
 IMAGES_PER_UPDATE = 256  # images between two calls of progress
 NUMBER = re.compile(r"-1|\d{1,18}")  # a pid or camid; any other text is a name
 
@@ -52,7 +52,7 @@ def import_images(
     train_share: float | None = None,
     splits: int | None = None,
     seed: int | None = None,
-    queries: str = QUERIES[0],
+    queries: str = EACH_CAMERA,
     distractor: Sequence[str] = (),
     note: str = "",
     progress: Progress = no_progress,
@@ -114,8 +114,10 @@ def import_images(
     table = make_table(zip(subsets, tracklets.pid, tracklets.camid, tracklets.tracklet, names, strict=True))
     if not given:
         table[TRAINS_IN] = _random_splits(table, division, others)
+    divided = TEST in set(tracklets.subset) and queries != FIRST_CAMERA
+    remedy = f"use --queries {FIRST_CAMERA}" if divided else "correct pid and camid"
     for split in range(division.splits):
-        _check_queries(select_split(table, split), queries, split)
+        _check_queries(select_split(table, split), split, remedy)
     named = {field: each for field, each in numbers.items() if not all(map(NUMBER.fullmatch, each))}
     about = {
         "name": name,
@@ -213,7 +215,7 @@ def _divide_test(tracklets: pd.DataFrame, queries: str, others: set[int]) -> pd.
     people = tracklets[test & ~tracklets.pid.isin(others)]
     cameras = people.groupby("pid").camid
     asked = ~people.duplicated(["pid", "camid"]) & (cameras.transform("nunique") > 1)
-    if queries == "first-camera":
+    if queries == FIRST_CAMERA:
         asked &= people.camid == cameras.transform("min")
     return tracklets.subset.mask(test, "gallery").mask(asked.reindex(tracklets.index, fill_value=False), "query")
 
@@ -236,13 +238,14 @@ def _random_splits(table: pd.DataFrame, division: Division, others: set[int]) ->
     return [",".join(str(split) for split, pids in enumerate(training) if pid in pids) for pid in table.pid]
 
 
-def _check_queries(table: pd.DataFrame, queries: str, split: int) -> None:
+def _check_queries(table: pd.DataFrame, split: int, remedy: str) -> None:
     """Refuse a split with queries that can only be found among the queries: a gallery must be searchable without them."""
     query, gallery = (table[table.subset == subset] for subset in ("query", "gallery"))
     pairs = query.merge(gallery, on="pid", suffixes=("", "_gallery"))
     if len(query) and not (pairs.camid != pairs.camid_gallery).any():
-        remedy = "; use --queries first-camera" if queries == "each-camera" else ""
-        raise UserError(f"--images: no query of split {split} shows a person of the gallery in another camera{remedy}")
+        raise UserError(
+            f"--images: no query of split {split} shows a person of the gallery in another camera; {remedy}"
+        )
 
 
 def _remark_gaps(tracklets: pd.DataFrame) -> list[str]:

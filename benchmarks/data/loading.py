@@ -98,6 +98,12 @@ def _find_known(name: str) -> Dataset | None:
         return None
 
 
+def data_note(name: str) -> str:
+    """What every table of results on a data set must say; empty if nothing, or if the data set is not known here."""
+    dataset = _find_known(name)
+    return "" if dataset is None else dataset.note
+
+
 def find_root(name: str, root: Path | None = None) -> Path:
     """The folder of a real data set: `--root`, or its folder in BENCH_DATA.
 

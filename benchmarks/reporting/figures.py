@@ -16,6 +16,7 @@ from benchmarks.experiments.settings import changed_from_recipe
 from benchmarks.runs.finished import FinishedRun
 
 from . import statistics
+from .provenance import data_notes
 from .query_results import TEST_TO_TRAIN, fraction_matrix, query_matrix, repetition, split_means
 from .table import tables
 
@@ -74,6 +75,7 @@ def cmc(runs: Sequence[FinishedRun], protocol: str | None = None) -> Figure:
         panels.append(Panel(title, "rank k", "queries matched by rank k, %", lines[:MOST_LINES], empty=empty))
         notes.append(f"{title}: protocol {protocol or groups[0][1][0].record.first_protocol}")
     panels = panels or [Panel("", "rank k", "queries matched by rank k, %", empty="no finished runs")]
+    notes += data_notes(run.record for run in runs)
     return Figure("cmc", "Cumulative match", panels, [*notes, f"Bands: {LEVEL}.", *_left_out(hidden)])
 
 
@@ -182,7 +184,7 @@ def _sweep(name: str, setting: str, runs: Sequence[FinishedRun], dataset: str | 
         empty = "" if made else f"no finished run of {methods}{f' on {dataset}' if dataset else ''}"
         panels.append(Panel(metric, sweep.axis, f"{metric}, %", made, ticks, empty))
     drawn = [found for _, points in shown for found in points.values()]
-    notes = []
+    notes = data_notes(run.record for found in drawn for run in found)
     if drawn:
         counts = ", ".join(map(str, sorted({len(found) for found in drawn})))
         protocol = protocol or drawn[0][0].record.first_protocol

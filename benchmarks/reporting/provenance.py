@@ -62,6 +62,11 @@ def change_notes(changes: Mapping[str, Any]) -> list[str]:
     return [f"changed from the recipe: {list_settings(changes, changes)}"] if changes else []
 
 
+def data_notes(records: Iterable[Record]) -> list[str]:
+    """What must be said of the data beside each figure, once for each data set."""
+    return sorted({f"{name}: {note}" for each in records for name, note in each.data_notes.items()})
+
+
 def own_experiments(records: Iterable[Record]) -> list[Experiment]:
     """The experiments of the records, without those of features that were extracted elsewhere."""
     return [each.experiment for each in records if not each.experiment.external]

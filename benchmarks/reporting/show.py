@@ -8,6 +8,7 @@ from tabulate import tabulate
 from benchmarks.data.table import statistics
 from benchmarks.runs.record import RANKS, Record
 
+from .provenance import data_notes
 from .table import cell
 
 ITEMS = {"fit": "tracklets", "evaluate": "tracklets"}  # of a phase; of the others, frames
@@ -27,6 +28,7 @@ def describe(record: Record, stale: list[str]) -> str:
         record.name,
         f"{experiment.method} on {datasets}, seed {experiment.seed}, split {experiment.split}, recipe {experiment.recipe}",
     ]
+    lines += data_notes([record])
     lines += [f"STALE: {reason}" for reason in stale]
     lines += ["", _results(record), ""]
     lines.append(_pairs("settings", experiment.settings))

@@ -22,6 +22,7 @@ from .provenance import (
     common_changes,
     cost_cells,
     cost_note,
+    data_notes,
     own_experiments,
     processor_letters,
     repetition_note,
@@ -130,7 +131,12 @@ def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
         for column, metric in enumerate(metrics)
         for number in best([row.means[metric] for row in rows])
     }
-    notes = [*_view_notes(rows), *_published_notes(suite, pair, rows), *_provenance_notes(rows, letters)]
+    notes = [
+        *data_notes(run for row in rows for run in row.runs),
+        *_view_notes(rows),
+        *_published_notes(suite, pair, rows),
+        *_provenance_notes(rows, letters),
+    ]
     return Grid(" to ".join(dict.fromkeys(pair)), head, body, notes, frozenset(bold))
 
 

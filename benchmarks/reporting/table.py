@@ -25,6 +25,7 @@ from .provenance import (
     common_settings,
     cost_cells,
     cost_note,
+    data_notes,
     flag_mixed,
     list_settings,
     own_experiments,
@@ -170,6 +171,7 @@ def _notes(rows: Sequence[MethodRow], context: _Context) -> list[str]:
     precisions = flag_mixed(str(run.experiment.settings.get("precision", "as given")) for run in runs)
     processors = flag_mixed(run.environment.processor for run in runs)
     notes = [
+        *data_notes(runs),
         f"protocol {context.protocol}; percent; mean ± standard deviation over runs; "
         f"feature {context.feature} batch normalisation",
         cost_note(processor_letters(runs)),

@@ -17,6 +17,7 @@ from benchmarks.suites.claims import ALPHA, CLAIMS, MARGIN, METRIC, MIN_RUNS, Ar
 
 from . import paper_numbers
 from .grid import Grid
+from .provenance import data_notes
 from .query_results import TEST_TO_TRAIN, fraction_matrix, repetition, split_means
 from .statistics import Interval, Verdict, difference, holm, over_splits, permutation_test, verdict
 
@@ -42,6 +43,7 @@ class JudgedClaim:
         paper: the paper's effect, a fraction.
         p: the p-value of no effect: from the interval, or for checkpoints from flipping whole identities.
         protocol: used for the judgement, with a warning if it is not the data set's first, which was fixed in advance.
+        notes: what must be said of the data.
     """
 
     claim: Claim
@@ -53,6 +55,7 @@ class JudgedClaim:
     paper: float | None
     p: float = 1.0
     protocol: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def missing(self) -> str:
@@ -125,7 +128,8 @@ def _judge(
     reasons = _missing(claim, arms, controls)
     word = Verdict.UNDECIDED if reasons else verdict(interval, MARGIN)
     shown = protocol if protocol == primary else f"{protocol}, NOT THE PRIMARY PROTOCOL ({primary})"
-    return JudgedClaim(claim, pair, interval, word, reasons, len(arms[0]), paper, p, shown)
+    notes = tuple(data_notes(run.record for run in arms[0]))
+    return JudgedClaim(claim, pair, interval, word, reasons, len(arms[0]), paper, p, shown, notes)
 
 
 def _interval(above: np.ndarray, below: np.ndarray, pids: np.ndarray, runs: Sequence[FinishedRun]) -> Interval:
@@ -263,6 +267,7 @@ def grids(judged: Sequence[JudgedClaim]) -> Iterator[Grid]:
             f"on other people, p by flipping whole identities; a difference within ±{100 * MARGIN:g} is negligible; p is "
             f"conservative, and not yet corrected (Holm) for the {count} on these data sets, run or not"
         ]
+        notes += dict.fromkeys(note for each in here for note in each.notes)
         notes += [f"protocol {protocol}" for protocol in dict.fromkeys(each.protocol for each in here) if protocol]
         notes += _elsewhere(here)
         shown = [each for each in here if not each.missing.startswith(NOT_RUN)]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import torch
 
+from benchmarks.data.loading import data_note
 from benchmarks.engine.model import ReidModel
 from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
@@ -84,4 +85,5 @@ def new_record(experiment: Experiment, metrics: Sequence[Metrics], clock: Clock,
         environment=environment.describe(),
         started=clock.started,
         finished=datetime.now(UTC).replace(microsecond=0),
+        data_notes={name: note for name in experiment.datasets if (note := data_note(name))},
     )

@@ -6,7 +6,7 @@ On disk a record is JSON with these names as keys. Fractions are from 0 to 1, ti
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -182,13 +182,13 @@ def _check_experiment(experiment: Experiment) -> Experiment:
         _check_digest: ("data", "test_data", "weights", "flow_weights"),
     }
     for check, fields in checks.items():
-        for field in fields:
-            value = getattr(experiment, field)
+        for key in fields:
+            value = getattr(experiment, key)
             try:
                 if value != "":
                     check(value)
             except ValueError as error:
-                raise ValueError(f"{field} {error}") from None
+                raise ValueError(f"{key} {error}") from None
     try:
         split_method("" if experiment.external else experiment.method)
     except UserError as error:
@@ -223,9 +223,9 @@ def _check_simple_settings(settings: tuple[tuple[str, type, Any], ...]) -> None:
 
 def _check_recorded(experiment: Experiment) -> Experiment:
     """As `_check_experiment`, for a run that has read its data: no text is empty."""
-    for field in ("method", "dataset", "test", "recipe", "data", "test_data", "weights", "flow_weights"):
-        if getattr(experiment, field) == "":
-            raise ValueError(f"{field} must not be empty")
+    for key in ("method", "dataset", "test", "recipe", "data", "test_data", "weights", "flow_weights"):
+        if getattr(experiment, key) == "":
+            raise ValueError(f"{key} must not be empty")
     return _check_experiment(experiment)
 
 
@@ -240,6 +240,7 @@ class Record:
         cost: None for features that were extracted elsewhere.
         phases: by name: train, fit, extract, evaluate.
         peak_memory: by kind: resident, and gpu where there is one.
+        data_notes: what every table must say of a data set, by its name. Records made before there were notes have none.
     """
 
     format: Annotated[int, Field(ge=FORMAT, le=FORMAT)]
@@ -253,6 +254,7 @@ class Record:
     environment: Environment
     started: AwareDatetime
     finished: AwareDatetime
+    data_notes: dict[Name, Text] = field(default_factory=dict)
 
     __pydantic_config__ = ConfigDict(strict=True, extra="forbid")
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchmarks.experiments.settings import changed_from_recipe
 from benchmarks.reporting import figures, gallery
+from benchmarks.reporting.provenance import data_notes
 from benchmarks.reporting.show import ITEMS
 from benchmarks.reporting.table import cell
 from benchmarks.runs.finished import FinishedRun
@@ -37,6 +38,7 @@ def run_page(run: FinishedRun, strips: Mapping[str, Any] | None, stale: list[str
         el("h1", f"{experiment.method} on {datasets}"),
         el("p", f"Seed {experiment.seed}, split {experiment.split}, recipe {experiment.recipe}", class_="lead"),
         el("p", el("code", run.name)),
+        [el("p", note, class_="note") for note in data_notes([record])],
         [el("p", f"Stale: {reason}", class_="warning") for reason in stale],
         el("h2", "Results"),
         table(_metrics(record), "Results"),

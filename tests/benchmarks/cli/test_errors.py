@@ -58,6 +58,11 @@ def test_doctor_unwritable_folder(bench, tmp_path, monkeypatch, place):
         ((*IMPORT, "mars"), "--name mars: taken"),
         ((*IMPORT, "walkers@2"), "--name walkers@2: taken, or not made of"),
         ((*IMPORT, "mars2"), "gone.txt"),
+        (("data", "import", "--name", "mine"), "give --video FILE or --images DIR, one of both"),
+        (("data", "import", "--name", "mine", "--video", "gone.avi"), "--video: needs --tracks and --identities"),
+        ((*IMPORT, "mine", "--seed", "1"), "--seed: applies to --images only; omit it"),
+        (("data", "import", "--name", "mine", "--images", ".", "--tracks", "x"), "--tracks: applies to --video only"),
+        (("data", "import", "--name", "mine", "--images", "gone", "--pattern", "x"), "--images gone: not a folder"),
     ],
 )
 def test_user_errors_are_one_line(bench, words, message):

@@ -97,7 +97,7 @@ def test_damaged_drawn_files_are_named(tmp_path, monkeypatch):
     assert load("walkers:tiny").digest == before.digest
 
 
-def test_imported_video_is_loaded_by_name(tmp_path, monkeypatch):
+def test_imported_dataset_is_loaded_by_name(tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
     folder = imported_folder("mine")
     rows = [("train", 1, 1, "a", ["a/1.jpg"]), ("query", 2, 1, "b", ["b/1.jpg"]), ("gallery", 2, 2, "c", ["c/1.jpg"])]
