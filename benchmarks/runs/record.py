@@ -328,5 +328,6 @@ def _time_to_json(time: datetime) -> str:
 
 
 def record_to_json(record: Record) -> str:
-    """A record as the text that `parse_record` reads."""
-    return to_json(asdict(record))
+    """A record as the text that `parse_record` reads, without `data_notes` if there are none."""
+    values = asdict(record)
+    return to_json({key: value for key, value in values.items() if key != "data_notes" or value})

@@ -171,7 +171,8 @@ def test_without_camera_each_tracklet_is_one(draw, bring):
 
 def test_distractors_and_junk_are_in_every_gallery(draw, bring):
     people = [(pid, camid, 1) for pid in (0, 1, 2, 3) for camid in (1, 2)]
-    draw(*paths(people), "junk/1.png", "junk/2.png")
+    images = draw(*paths(people), "junk/1.png", "junk/2.png")
+    (images / "junk/2.png").write_bytes((images / "1/1C1T1F9.png").read_bytes())  # a detector's box twice
     rows = [f"{path[0]},{path[4]},{path[:7]},{path}" for path in paths(people)] + [
         "-1,1,j,junk/1.png",
         "-1,2,k,junk/2.png",
@@ -186,11 +187,11 @@ def test_distractors_and_junk_are_in_every_gallery(draw, bring):
 
 
 def test_what_is_left_out_or_not_consecutive_is_remarked(draw, bring):
-    draw(*paths(), "thumbnail.png", "1/1C1T1F12.png")
+    draw(*paths(), "1/1C1T1F12.png.small.png", "1/1C1T1F12.png")
     table = bring(note="drawn in lines")
     assert ImportedDataset("mine").notes(table) == [
         "drawn in lines",
-        "1 of 28 images do not match the pattern and are left out, such as thumbnail.png",
+        "1 of 28 images do not match the pattern and are left out, such as 1/1C1T1F12.png.small.png",
         "the frames of 1 of 13 tracklets are not consecutive, such as 0001C1T1 (12 after 10): what passes between them is unseen",
     ]
 
