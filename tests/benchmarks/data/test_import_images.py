@@ -7,6 +7,7 @@ import pytest
 
 from baselines.interface.errors import UserError
 from benchmarks.data import imported_folder
+from benchmarks.data.export_layouts import export
 from benchmarks.data.frame_stores import PackedStore
 from benchmarks.data.import_images import import_images
 from benchmarks.data.imported import ImportedDataset
@@ -327,3 +328,19 @@ def test_import_run_and_verify_by_the_command(draw, bench, results, tmp_path, mo
     again = bench("data", "import", "--images", images, "--pattern", PATTERN, "--name", "mine")
     assert again.status == 2
     assert "exists already" in again.err
+
+
+def test_layout_of_dukev_gives_its_readers_tracklets(tmp_path, monkeypatch):
+    export(load("walkers:tiny"), "dukev", tmp_path / "people")
+    expected = load("dukev", root=tmp_path / "people").table
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    pattern = r"(?P<subset>\w+)/(?P<pid>\d+)/(?P<tracklet>\d+)/.*_C(?P<camid>\d)_F(?P<frame>\d+).*"
+    imported = import_images(tmp_path / "people", "mine", imported_folder("mine"), pattern=pattern)
+
+    def rows(table):
+        return sorted(
+            (row.subset, row.pid, row.camid, [name.rpartition("/")[2] for name in row.frames])
+            for row in table.itertuples()
+        )
+
+    assert rows(imported) == rows(expected)
