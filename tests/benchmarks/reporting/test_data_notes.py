@@ -1,0 +1,63 @@
+"""What a record says of its data stands wherever its figures stand, also where the data set is not known."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from benchmarks.experiments.experiment import DatasetPair
+from benchmarks.reporting import figures, suite_table, verdict
+from benchmarks.reporting.report.run_page import run_page
+from benchmarks.reporting.show import describe
+from benchmarks.runs.finished import FinishedRun
+from benchmarks.scheduling.states import DONE, State
+from benchmarks.suites import SUITES
+from benchmarks.suites.suite import Choice, experiments
+
+NOTE = "mars: drawn in lines"
+
+
+@pytest.fixture
+def runs(make_record):
+    """Runs of all methods of Table 4, one seed, whose records carry a note."""
+    rows = pd.DataFrame(
+        {
+            "protocol": "official",
+            "feature": "before",
+            "query": ["a", "b"],
+            "pid": [1, 2],
+            "camid": 1,
+            "average_precision": [0.5, 1.0],
+            "first_hit_rank": [2.0, 1.0],
+        }
+    )
+    found = []
+    for planned in experiments(SUITES.get("table4")(), Choice(("mars",), seeds=1)):
+        record = make_record(experiment=replace(planned.experiment, data="d", test_data="d", weights="w"))
+        found.append(FinishedRun(replace(record, data_notes={"mars": "drawn in lines"}), rows=rows))
+    return found
+
+
+def test_verdict(runs):
+    (grid,) = verdict.grids(verdict.judge(runs))
+    assert grid.notes.count(NOTE) == 1
+
+
+def test_figure(runs):
+    assert figures.cmc(runs).notes.count(NOTE) == 1
+
+
+def test_suite_table(runs):
+    suite, pair = SUITES.get("table4")(), DatasetPair("mars", "mars")
+    by_request = {run.experiment.request_hash: run.record for run in runs}
+
+    def find_states(planned):
+        return [State(DONE, record=by_request[each.experiment.request_hash]) for each in planned]
+
+    rows = suite_table.measured_rows(suite, Choice(("mars",), seeds=1), pair, find_states)
+    assert suite_table.grid(suite, pair, rows).notes.count(NOTE) == 1
+
+
+def test_one_run(runs):
+    assert NOTE in describe(runs[0].record, []).splitlines()
+    assert NOTE in str(run_page(runs[0], None, []))
