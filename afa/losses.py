@@ -27,28 +27,46 @@ def frame_consensus_cross_entropy(logits: Tensor, labels: Tensor, label_smoothin
     return loss.lerp(-consensus.mean(), label_smoothing) if label_smoothing else loss
 
 
-def batch_hard_soft_margin_triplet(features: Tensor, labels: Tensor) -> Tensor:
+def batch_hard_soft_margin_triplet(features: Tensor, labels: Tensor, distance: str = "euclidean") -> Tensor:
     """Triplet loss as the paper trains it (Eq. 10 with section 3.2's text): softplus(d_positive - d_negative).
 
-    Distances are Euclidean and not squared; the positive is the farthest clip of the same identity in the batch, the
-    negative the nearest of another (Hermans et al., 2017). An anchor without a negative in the batch adds nothing.
+    The positive is the farthest clip of the same identity in the batch, the negative the nearest of another (Hermans et
+    al., 2017). An anchor without a negative in the batch adds nothing.
 
     Args:
         features: (B, D), one vector per clip.
         labels: (B,) identities.
+        distance: "euclidean", not squared, as the paper's; or "cosine", 1 minus the cosine.
+
+    Raises:
+        ValueError: an unknown distance.
     """
-    return F.softplus(_hardest(features, labels)).mean()
+    return F.softplus(_hardest(features, labels, distance)).mean()
 
 
-def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float) -> Tensor:
+def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float, distance: str = "euclidean") -> Tensor:
     """The hinge that Eq. 10 prints, max(0, d_positive - d_negative + margin), on the same pairs and distances."""
-    return F.relu(_hardest(features, labels) + margin).mean()
+    return F.relu(_hardest(features, labels, distance) + margin).mean()
 
 
-def _hardest(features: Tensor, labels: Tensor) -> Tensor:
-    """d_positive - d_negative of each clip, (B,)."""
+def _euclidean(features: Tensor) -> Tensor:
     # The matrix-product form of the distance has no finite gradient where two clips coincide; the direct form has.
-    distances = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
+    return torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _cosine(features: Tensor) -> Tensor:
+    directions = F.normalize(features, dim=1)
+    return 1 - directions @ directions.T
+
+
+DISTANCES = {"euclidean": _euclidean, "cosine": _cosine}
+
+
+def _hardest(features: Tensor, labels: Tensor, distance: str) -> Tensor:
+    """d_positive - d_negative of each clip, (B,)."""
+    if distance not in DISTANCES:
+        raise ValueError(f"distance must be one of {', '.join(DISTANCES)}, not {distance!r}")
+    distances = DISTANCES[distance](features)
     same = labels.unsqueeze(0) == labels.unsqueeze(1)
     positive = distances.masked_fill(~same, -math.inf).amax(dim=1)
     negative = distances.masked_fill(same, math.inf).amin(dim=1)

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -59,6 +59,7 @@ class Backbone(nn.Module, ABC):
         has_last_stride: whether `__init__` takes `last_stride`.
         pixel_mean, pixel_std: by which pixels (RGB, 0 to 1) are normalised; they belong to the pretrained weights.
         inflatable: the names of the convolutions that `cnn3d` gives a kernel over time; empty where there are none.
+        pooling: how `pool` reduces the map.
         clip_frames, image_size: T of the training clips, and height and width of the images, of the run for which the
             backbone was built; for models whose weights depend on them.
     """
@@ -75,6 +76,7 @@ class Backbone(nn.Module, ABC):
         self.late = nn.Sequential(OrderedDict({last: stages[last]}))
         self.middle_channels, self.channels = channels[-2], channels[-1]
         self.inflatable: tuple[str, ...] = ()
+        self.pooling: Literal["mean", "max"] = "mean"
         self.clip_frames, self.image_size = 0, (0, 0)
 
     @classmethod
@@ -106,8 +108,8 @@ class Backbone(nn.Module, ABC):
         return middle, self.late(middle)
 
     def pool(self, maps: Tensor) -> Tensor:
-        """One embedding per image: (N, channels, h, w) to (N, channels). The average, unless a trunk has something better."""
-        return maps.mean(dim=(2, 3))
+        """One embedding per image: (N, channels, h, w) to (N, channels). By `pooling`, unless a trunk has something better."""
+        return maps.mean(dim=(2, 3)) if self.pooling == "mean" else maps.amax(dim=(2, 3))
 
     @property
     def stages(self) -> dict[str, nn.Module]:

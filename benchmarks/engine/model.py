@@ -37,7 +37,7 @@ METHOD_TERMS = (
 class ReidModel(BaseModel):
     """The objective of Eq. 6 around any baseline. Each part has its own setting.
 
-    - triplet on the coherence, always;
+    - triplet on the coherence before or after the neck, with its weight, unless that is 0;
     - classification after the neck: "pooled" (cross-entropy on the coherence of X'), "consensus" (Eq. 7-9 on X'), "frames"
       (the cross-entropy of each frame of X', averaged over the frames, as QAN and RQEN train) or "none";
     - the coherence constraint with weight lambda, unless lambda is 0;
@@ -101,15 +101,25 @@ class ReidModel(BaseModel):
         extras = {name: tensor.float() for name, tensor in features.extras.items()}
         features = VideoFeatures(features.frames.float(), features.coherence.float(), weights, extras)
         features = gather(features, len(labels))
-        hard = (
-            partial(batch_hard_triplet, margin=settings.margin) if settings.margin else batch_hard_soft_margin_triplet
-        )
-        terms = {"loss_triplet": hard(features.coherence, labels)}
+        terms = {}
+        if settings.triplet_weight > 0:
+            terms["loss_triplet"] = settings.triplet_weight * self._triplet(features.coherence, labels)
         if settings.classification != "none":
             terms["loss_class"] = self._classification(features, labels, draw)
         if settings.lambda_ > 0:
             terms["loss_coherence"] = settings.lambda_ * coherence_constraint(features.motion, settings.coherence_norm)
-        return terms | self._own_losses(features, labels)
+        terms |= self._own_losses(features, labels)
+        if not terms:
+            raise UserError("triplet_weight=0 and classification=none leave no loss; switch one of them on")
+        return terms
+
+    def _triplet(self, coherence: Tensor, labels: Tensor) -> Tensor:
+        settings = self.settings
+        hard = (
+            partial(batch_hard_triplet, margin=settings.margin) if settings.margin else batch_hard_soft_margin_triplet
+        )
+        vectors = self.normalised(coherence) if settings.triplet_feature == "after" else coherence
+        return hard(vectors, labels, distance=settings.triplet_distance)
 
     def _classification(self, features: VideoFeatures, labels: Tensor, draw: torch.Generator) -> Tensor:
         augmented, smoothing = self.augmentation(features, draw), self.settings.label_smoothing
@@ -247,6 +257,7 @@ def build_model(method: str, classes: int, settings: Settings, seed: int) -> tup
     torch.manual_seed(derive("weights", seed))
     backbone, digest = build_backbone(settings.backbone, settings.weights, settings.last_stride)
     backbone.clip_frames, backbone.image_size = settings.clip_frames, (settings.height, settings.width)
+    backbone.pooling = settings.pooling
     baseline = kind(backbone)
     baseline.add_heads(classes)
     for module in baseline.modules():

@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
+from baselines.interface.backbone import Backbone
 from baselines.interface.errors import UserError
 from benchmarks import launch
 from benchmarks.atomic import atomic_file, write_atomically
@@ -35,6 +37,12 @@ from .precision import autocast, compile_backbones
 
 TrainProgress = Callable[[int, int, dict[str, float]], None]  # (iterations done, of how many, means of the loss terms)
 LOG_SECONDS = 1.0
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": partial(torch.optim.SGD, momentum=0.9),
+}
+LIMITS = {"norm": "max_norm", "value": "clip_value"}  # as torch's clip_grad_norm_ and clip_grad_value_ name them
 
 
 class DivergedError(UserError):
@@ -91,9 +99,10 @@ class SeededLoop(BaseLoop):
 class PrecisionWrapper(OptimWrapper):
     """Forward pass and loss under autocast for bf16; mmengine's own wrapper refuses the CPU."""
 
-    def __init__(self, optimizer: torch.optim.Optimizer, precision: str) -> None:
-        super().__init__(optimizer)
-        self.precision = precision
+    def __init__(self, optimizer: torch.optim.Optimizer, settings: Settings) -> None:
+        limit, by = settings.gradient_limit, settings.gradient_limit_by
+        super().__init__(optimizer, clip_grad={"type": by, LIMITS[by]: limit} if limit else None)
+        self.precision = settings.precision
 
     @contextmanager
     def optim_context(self, model: torch.nn.Module) -> Iterator[None]:
@@ -217,7 +226,7 @@ class Curves(Hook):
             line = {
                 "epoch": done // per_epoch,
                 "iteration": done,
-                "lr": runner.optim_wrapper.get_lr()["lr"][0],
+                "lr": runner.optim_wrapper.get_lr()["lr"][-1],  # not the backbone's
                 "means_of": self.count,
                 **{key: round(value, 6) for key, value in means.items()},
             }
@@ -262,7 +271,7 @@ class BenchRunner(Runner):
         return model
 
     def resume(self, filename: str, *_: Any, **__: Any) -> None:
-        """Load to the CPU, where Adam's step counts belong: on a GPU, reading each of them would wait for the device."""
+        """Load to the CPU, where the optimizer's step counts belong: on a GPU, reading each of them would wait for the device."""
         with redirect_stdout(None):  # mmengine prints the file names
             super().resume(filename, map_location="cpu")
 
@@ -276,11 +285,43 @@ class BenchRunner(Runner):
         """The record describes the environment."""
 
 
-def adam(model: ReidModel) -> torch.optim.Adam:
-    """Adam with L2 weight decay on all parameters (section 3.3); in float32 torch chooses the implementation."""
+def make_optimizer(model: ReidModel) -> torch.optim.Optimizer:
+    """The optimizer of all parameters; those of the backbones, with what is inserted in them, are its first group.
+
+    The paper's is Adam with L2 weight decay (section 3.3). In float32 torch chooses the implementation.
+    """
     settings = model.settings
+    trunks = [module for module in model.modules() if isinstance(module, Backbone)]
+    # A dict: two baselines may share a backbone, and a backbone its weights; a group holds a parameter once, in order.
+    inside = dict.fromkeys(weight for trunk in trunks for weight in trunk.parameters())
+    groups = [
+        {"params": list(inside), "lr": settings.lr * settings.backbone_lr},
+        {"params": [weight for weight in model.parameters() if weight not in inside]},
+    ]
     fused = True if settings.precision == "bf16" else None
-    return torch.optim.Adam(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
+    return OPTIMIZERS[settings.optimizer](groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
+
+
+def schedules(settings: Settings, per_epoch: int) -> list[dict[str, Any]]:
+    """mmengine's schedulers of the learning rate, which multiply: the schedule, and the warm-up if there is one.
+
+    Both count from the first epoch and act in every iteration; a step comes with the first iteration after its epoch.
+    """
+    epochs = settings.milestones.split(",") if settings.milestones != "none" else []
+    kinds: dict[str, dict[str, Any]] = {
+        "step": {"type": "StepLR", "step_size": settings.lr_step * per_epoch, "gamma": settings.lr_gamma},
+        "milestones": {
+            "type": "MultiStepLR",
+            "milestones": [int(epoch) * per_epoch for epoch in epochs],
+            "gamma": settings.lr_gamma,
+        },
+        "cosine": {"type": "CosineAnnealingLR", "T_max": settings.epochs * per_epoch},
+    }
+    chosen = [kinds[settings.schedule]]
+    if settings.warmup_epochs:  # mmengine's end is exclusive: the rate is the schedule's from this iteration on
+        end = settings.warmup_epochs * per_epoch + 1
+        chosen.append({"type": "LinearLR", "start_factor": settings.warmup_start, "end": end})
+    return [{**each, "by_epoch": False} for each in chosen]
 
 
 def train(
@@ -297,8 +338,6 @@ def train(
 ) -> Spent:
     """Train `model` in place to its last epoch, from `checkpoint` if that file exists.
 
-    The learning rate is multiplied by lr_gamma every lr_step epochs (section 3.3).
-
     Returns:
         The cost of the training in this process and the earlier ones that it resumed from, without work that was lost.
 
@@ -307,7 +346,6 @@ def train(
         DivergedError: the loss is not finite.
     """
     settings: Settings = batches.settings
-    step = settings.lr_step * batches.per_epoch
     distributed.see_whole_batches(model.baseline, settings.statistics_shares)
     resume = distributed.from_leader(checkpoint.exists)
     if settings.precision == "bf16":
@@ -321,8 +359,8 @@ def train(
             work_dir=str(folder),
             train_dataloader=DataLoader(batches, batch_size=None),
             train_cfg={"type": SeededLoop, "workers": workers},
-            optim_wrapper=PrecisionWrapper(adam(model), settings.precision),
-            param_scheduler={"type": "StepLR", "step_size": step, "gamma": settings.lr_gamma, "by_epoch": False},
+            optim_wrapper=PrecisionWrapper(make_optimizer(model), settings),
+            param_scheduler=schedules(settings, batches.per_epoch),
             default_hooks={
                 "timer": None,
                 "logger": None,

@@ -35,6 +35,7 @@ class Settings:
     weights: str  # none, imagenet, or a safetensors or state-dict file
     last_stride: int  # stride of the last stage of a ResNet: 1, or 2 as in ImageNet networks
     dropout: float  # dropout probability, for baselines that use dropout; -1: the baseline's default
+    pooling: Literal["mean", "max"]  # of the map over the image, for one embedding per frame
     neck: Literal["bn", "none"]  # batch normalisation between feature and classifier, or none
     # input
     height: int  # height of the frames, in pixels
@@ -54,10 +55,18 @@ class Settings:
     clips: int  # K, clips per identity in a batch
     # optimisation
     epochs: int  # number of epochs; an epoch takes every identity once
-    lr: float  # learning rate of Adam
-    weight_decay: float  # L2, on all parameters
-    lr_step: int  # epochs between steps of the learning rate
+    optimizer: Literal["adam", "adamw", "sgd"]  # sgd has a momentum of 0.9
+    lr: float  # learning rate
+    backbone_lr: float  # learning rate of the backbone, in units of lr; 0: the backbone's weights stay
+    weight_decay: float  # L2, on all parameters; of adamw: decoupled
+    schedule: Literal["step", "milestones", "cosine"]  # of the learning rate; cosine: to 0 in the last epoch
+    lr_step: int  # schedule step: epochs between steps of the learning rate
+    milestones: str  # schedule milestones: epochs after which the learning rate steps, such as 30,50; none: constant
     lr_gamma: float  # factor of each step of the learning rate
+    warmup_epochs: int  # epochs in which the learning rate rises linearly to its schedule; 0: no warm-up
+    warmup_start: float  # where the warm-up begins, in units of the scheduled learning rate
+    gradient_limit: float  # largest norm or value of the gradient, which is clipped to it; 0: no clipping
+    gradient_limit_by: Literal["norm", "value"]  # clip the norm over all parameters, or each value
     precision: Literal["float32", "bf16"]  # precision of the forward pass; losses and distances are float32
     flow: Literal["dis", "raft"]  # optical flow: OpenCV's dense inverse search, or torchvision's RAFT
     flow_weights: str  # none, or a file with RAFT's weights: safetensors or a state dict
@@ -70,6 +79,9 @@ class Settings:
     lambda_: float  # weight of the coherence constraint, Eq. 11
     granularity: Literal["batch", "clip", "frame"]  # draw one noise factor for each of these
     coherence_norm: Literal["l2", "mse"]  # norm in Eq. 11; mse is about 1,200 times smaller
+    triplet_weight: float  # weight of the triplet loss; 0: no triplet loss
+    triplet_feature: Literal["before", "after"]  # coherence before or after the neck
+    triplet_distance: Literal["euclidean", "cosine"]  # cosine: 1 minus the cosine
     margin: float  # margin of the triplet hinge loss; 0: the paper's soft margin
     label_smoothing: float  # share of the cross-entropy target that is spread over all identities
     # validation and evaluation
@@ -88,6 +100,7 @@ class Settings:
 
 
 FILES = ("weights", "flow_weights")
+MILESTONES = re.compile(r"none|[0-9]{1,9}(,[0-9]{1,9})*")
 NO_MATCHER = ("own", "none")  # values of `matcher` that are not registered names
 
 KEYS = tuple(field.name.rstrip("_") for field in fields(Settings))
@@ -99,7 +112,9 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("lr_step", "statistics_shares"), (1, 1e6)),
     "threads": (1, 1024),
     **dict.fromkeys(("tuning_trials", "test_frames", "epochs", "lr", "weight_decay", "lr_gamma"), (0, 1e9)),
-    **dict.fromkeys(("sigma", "lambda", "margin"), (0, 1e9)),
+    **dict.fromkeys(("backbone_lr", "warmup_epochs", "gradient_limit"), (0, 1e9)),
+    "warmup_start": (1e-6, 1),  # not from 0: a schedule multiplies the rate that is there
+    **dict.fromkeys(("sigma", "lambda", "margin", "triplet_weight"), (0, 1e9)),
     **dict.fromkeys(("flip", "erase", "crop", "label_smoothing"), (0, 1)),
     "dropout": (-1, 1),
     "last_stride": (1, 2),
@@ -157,7 +172,7 @@ def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
         key, equals, value = text.partition("=")
         if not equals:
             raise UserError(f"--set {text}: write key=value")
-        settings = change(settings, {key.strip(): _parse(value.strip())}, f"--set {text}")
+        settings = change(settings, {key.strip(): _parse(key.strip(), value.strip())}, f"--set {text}")
     return settings
 
 
@@ -219,6 +234,8 @@ def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
             raise UserError(f"{source}: {key} is empty; give a value, or omit it")
         if key == "matcher" and value not in (matchers := [*NO_MATCHER, *MATCHERS.names()]):
             raise UserError(f"{source}: no matcher {value!r}; {nearest(value, matchers)}")
+        if key == "milestones" and not MILESTONES.fullmatch(value):
+            raise UserError(f"{source}: milestones are epochs, such as 30,50, or none, not {value!r}")
         low, high = RANGES.get(key, (-float("inf"), float("inf")))
         if not choices and not isinstance(value, str) and not low <= value <= high:
             raise UserError(f"{source}: {key} must be from {low:g} to {high:g}, not {value:g}")
@@ -229,12 +246,13 @@ def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
 _WORDS = {int: "a whole number", float: "a number", str: "a text"}
 
 
-def _parse(text: str) -> Any:
-    """The value of `key=text`: parsed as TOML if possible, else the text itself."""
+def _parse(key: str, text: str) -> Any:
+    """The value of `key=text`: parsed as TOML if possible, else the text itself, as where a setting takes a text."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    return text if TYPES.get(key) is str and not isinstance(value, str) else value
 
 
 def read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:

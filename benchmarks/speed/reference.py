@@ -9,7 +9,7 @@ from benchmarks.clips.training_batches import Batch
 from benchmarks.engine.model import ReidModel, build_model
 from benchmarks.engine.precision import autocast
 from benchmarks.engine.run import prepare
-from benchmarks.engine.training import adam
+from benchmarks.engine.training import make_optimizer
 from benchmarks.experiments.settings import Settings
 
 CLASSES = 625  # the training identities of MARS
@@ -49,7 +49,7 @@ def random_batch(settings: Settings, flow: bool = False) -> Batch:
 
 def train_bare(model: ReidModel, batch: Batch, steps: int) -> None:
     """Some training steps on one batch, from a new optimizer."""
-    optimizer, device = adam(model), next(model.parameters()).device
+    optimizer, device = make_optimizer(model), next(model.parameters()).device
     for _ in range(steps):
         with autocast(model.settings.precision, device):
             losses = model(**batch._asdict(), mode="loss")

@@ -87,8 +87,26 @@ def test_triplet_by_hand():
     assert batch_hard_triplet(features, labels, 0.3).item() == pytest.approx(((3 - 1 + 0.3) + (3 - 2 + 0.3) + 0) / 3)
 
 
+def test_cosine_triplet_by_hand():
+    # Directions of 0, 60 and 90 degrees; lengths must not count.
+    features = torch.tensor([[2.0, 0.0], [0.5, 0.5 * math.sqrt(3)], [0.0, 7.0]])
+    near, far = 1 - math.cos(math.radians(30)), 1 - math.cos(math.radians(60))
+    differences = (far - 1, far - near, 0 - near)
+    loss = batch_hard_triplet(features, torch.tensor([0, 0, 1]), 0.3, "cosine")
+    assert loss.item() == pytest.approx(sum(max(0, each + 0.3) for each in differences) / 3)
+    soft = batch_hard_soft_margin_triplet(features, torch.tensor([0, 0, 1]), "cosine")
+    assert soft.item() == pytest.approx(sum(math.log1p(math.exp(each)) for each in differences) / 3)
+
+
 @pytest.mark.parametrize("labels", [[0, 0, 0], [0, 0, 1], [0, 1, 2]])
-@pytest.mark.parametrize("triplet", [batch_hard_soft_margin_triplet, partial(batch_hard_triplet, margin=0.3)])
+@pytest.mark.parametrize(
+    "triplet",
+    [
+        batch_hard_soft_margin_triplet,
+        partial(batch_hard_triplet, margin=0.3),
+        partial(batch_hard_triplet, margin=0.3, distance="cosine"),
+    ],
+)
 def test_triplet_gradients_are_finite(labels, triplet):
     features = torch.ones(3, 4, requires_grad=True)
     loss = triplet(features, torch.tensor(labels))
@@ -128,6 +146,11 @@ def test_constraint_gradient_is_finite(norm):
 def test_unknown_norm_is_refused():
     with pytest.raises(ValueError, match="l1"):
         coherence_constraint(torch.zeros(1, 1, 1), "l1")
+
+
+def test_unknown_distance_is_refused():
+    with pytest.raises(ValueError, match="manhattan"):
+        batch_hard_soft_margin_triplet(random(5, 6), LABELS, "manhattan")
 
 
 def test_loss_is_eq_6():

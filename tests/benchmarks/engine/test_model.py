@@ -49,6 +49,44 @@ def test_margin_gives_hinge_loss():
     torch.testing.assert_close(terms["loss_triplet"], batch_hard_triplet(features().coherence, LABELS, 0.5))
 
 
+def test_triplet_weight():
+    once, half, off = (
+        model("mean", f"triplet_weight={each}").losses(features(), LABELS, draw()) for each in (1, 0.5, 0)
+    )
+    torch.testing.assert_close(half["loss_triplet"], once["loss_triplet"] / 2)
+    assert set(off) == {"loss_class"}
+
+
+def test_no_loss_at_all_is_refused():
+    with pytest.raises(UserError, match="triplet_weight=0 and classification=none"):
+        model("mean", "triplet_weight=0", "classification=none").losses(features(), LABELS, draw())
+
+
+def test_triplet_after_neck_by_cosine():
+    changes = ("triplet_feature=after", "triplet_distance=cosine", "margin=0.3")
+    given = features()
+    normalised = F.batch_norm(given.coherence, None, None, training=True)
+    expected = batch_hard_triplet(normalised, LABELS, 0.3, "cosine")
+    torch.testing.assert_close(model("mean", *changes).losses(given, LABELS, draw())["loss_triplet"], expected)
+
+
+@pytest.mark.parametrize(("method", "backbone"), [("mean", "small"), ("cnn3d", "small"), ("cnn3d", "r3d18")])
+def test_maximum_over_the_image(method, backbone):
+    """A frame's embedding is its map's mean or maximum in each channel."""
+    clip = Clips(torch.randn(1, 3, 3, 32, 16, generator=draw()))
+    for pooling in ("mean", "max"):
+        settings = resolve("small", method, [f"backbone={backbone}", f"pooling={pooling}"])
+        baseline = build_model(method, 2, settings, seed=0)[0].baseline.eval()
+        with torch.no_grad():
+            if baseline.backbone.video:
+                maps = baseline.backbone(clip.frames.transpose(1, 2))[0].transpose(0, 1)
+            else:
+                maps = baseline.backbone(clip.frames[0], 3)
+            rows = maps.flatten(2)
+            expected = rows.sum(dim=2) / rows.shape[2] if pooling == "mean" else rows.sort(dim=2).values[..., -1]
+            torch.testing.assert_close(baseline(clip).frames[0], expected)
+
+
 def test_no_neck_and_label_smoothing():
     ours, given = model("mean", "neck=none", "label_smoothing=0.1"), features()
     logits = given.coherence @ ours.classifier.weight.T

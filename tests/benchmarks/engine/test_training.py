@@ -11,12 +11,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.registry import PARAM_SCHEDULERS
 from safetensors.torch import load_file
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, MultiStepLR, StepLR
 
-from benchmarks.engine.model import ReidModel
+from benchmarks.engine.model import ReidModel, build_model
+from benchmarks.engine.training import PrecisionWrapper, make_optimizer, schedules
+from benchmarks.experiments.settings import resolve
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.record import Record
 from benchmarks.runs.store import load_records
+
+PER_EPOCH = 3
 
 RUN = (
     "run",
@@ -94,12 +100,28 @@ def test_workers_do_not_change_the_bits(bench, tmp_path, monkeypatch):
     assert same_bits(weights(tmp_path / "0"), weights(tmp_path / "2"))
 
 
-def test_resumed_run_has_the_same_bits(tmp_path):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        (),
+        (
+            "optimizer=sgd",
+            "backbone_lr=0.5",
+            "schedule=milestones",
+            "milestones=3,9",
+            "warmup_epochs=7",
+            "gradient_limit=1",
+        ),
+    ],
+    ids=["adam", "sgd"],
+)
+def test_resumed_run_has_the_same_bits(tmp_path, changes):
     plugin, deaths = tmp_path / "mortal.py", tmp_path / "deaths"
     plugin.write_text(MORTAL)
 
     def call(place: str, *more: str) -> subprocess.CompletedProcess:
-        asked = (*RUN, "--method", "mortal+afa", "--plugin", str(plugin), *more)
+        settings = [word for change in changes for word in ("--set", change)]
+        asked = (*RUN, "--method", "mortal+afa", "--plugin", str(plugin), *settings, *more)
         program = [sys.executable, "-m", "benchmarks.cli", *asked]
         there = {**os.environ, "BENCH_RESULTS": str(tmp_path / place), "DEATHS": str(deaths)}
         return subprocess.run(program, env=there, capture_output=True, text=True, start_new_session=True)
@@ -184,6 +206,91 @@ def test_learning_rate_schedule(bench, results):
     (folder,) = results.iterdir()
     rates = [json.loads(line)["lr"] for line in RunFolder(folder).curves.open()]
     assert rates == pytest.approx([0.008, 0.008, 0.004, 0.004, 0.002])
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 4])
+@pytest.mark.parametrize(
+    ("schedule", "theirs"),
+    [
+        ("schedule=step", lambda optimizer: StepLR(optimizer, 2 * PER_EPOCH, 0.3)),
+        ("milestones=none", lambda optimizer: MultiStepLR(optimizer, [])),
+        ("milestones=5", lambda optimizer: MultiStepLR(optimizer, [5 * PER_EPOCH], 0.3)),
+        ("milestones=2,5", lambda optimizer: MultiStepLR(optimizer, [2 * PER_EPOCH, 5 * PER_EPOCH], 0.3)),
+        ("schedule=cosine", lambda optimizer: CosineAnnealingLR(optimizer, 6 * PER_EPOCH)),
+    ],
+)
+def test_schedules_are_those_of_torch(schedule, theirs, warmup):
+    """The rate of every iteration, of two groups of parameters, with and without a warm-up."""
+    kind = [] if schedule.startswith("schedule") else ["schedule=milestones"]
+    changes = [schedule, *kind, "epochs=6", "lr_step=2", "lr_gamma=0.3", f"warmup_epochs={warmup}", "warmup_start=0.1"]
+
+    def optimizer():
+        return torch.optim.SGD([{"params": [torch.zeros(1)], "lr": 0.02}, {"params": [torch.zeros(1)]}], lr=0.4)
+
+    ours = optimizer()
+    built = [
+        PARAM_SCHEDULERS.build({**each, "optimizer": ours})
+        for each in schedules(resolve("small", "mean", changes), PER_EPOCH)
+    ]
+    expected = optimizer()
+    reference = [theirs(expected)]
+    if warmup:
+        reference.append(LinearLR(expected, 0.1, total_iters=warmup * PER_EPOCH))
+    for _ in range(6 * PER_EPOCH):
+        for mine, other in zip(ours.param_groups, expected.param_groups, strict=True):
+            assert mine["lr"] == pytest.approx(other["lr"])
+        for each in (ours, expected, *built, *reference):
+            each.step()
+
+
+def with_gradients(*changes: str) -> ReidModel:
+    """A model whose every gradient is drawn."""
+    model = build_model("flow", 2, resolve("small", "flow", changes), seed=0)[0]
+    draw = torch.Generator().manual_seed(0)
+    for weight in model.parameters():
+        weight.grad = torch.randn(weight.shape, generator=draw)
+    return model
+
+
+def moved(model: ReidModel, steps: int = 1) -> dict[str, torch.Tensor]:
+    """The change of each parameter by so many steps with the same gradients."""
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    wrapper = PrecisionWrapper(make_optimizer(model), model.settings)
+    for _ in range(steps):
+        wrapper.step()
+    return {name: weight.detach() - before[name] for name, weight in model.named_parameters()}
+
+
+def test_sgd_with_momentum():
+    model = with_gradients("optimizer=sgd", "lr=0.5", "weight_decay=0", "backbone_lr=0.1")
+    for name, change in moved(model, steps=2).items():
+        rate = 0.05 if "backbone" in name else 0.5  # of both streams
+        gradient = model.get_parameter(name).grad
+        torch.testing.assert_close(change, -rate * (1 + 1.9) * gradient, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(("optimizer", "decay"), [("adam", 0.0), ("adamw", 0.5)])
+def test_adam_and_decoupled_decay(optimizer, decay):
+    """The first step of Adam is lr in each value. An L2 decay that the gradient outweighs changes no sign; AdamW's is added."""
+    model = with_gradients(f"optimizer={optimizer}", "lr=0.01", f"weight_decay={decay or 1e-6}")
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    for name, change in moved(model).items():
+        expected = -0.01 * (model.get_parameter(name).grad.sign() + decay * before[name])
+        clear = model.get_parameter(name).grad.abs() > 1e-3
+        torch.testing.assert_close(change[clear], expected[clear], rtol=1e-2, atol=1e-6)
+
+
+def test_gradients_are_clipped():
+    base = ("optimizer=sgd", "lr=1", "weight_decay=0")
+    drawn = {name: weight.grad for name, weight in with_gradients().named_parameters()}
+    norm = math.sqrt(sum(gradient.double().square().sum().item() for gradient in drawn.values()))
+    for limit in (0.5, 2 * norm, 0):
+        changes = moved(with_gradients(*base, f"gradient_limit={limit}"))
+        factor = min(1.0, limit / norm) if limit else 1.0
+        for name, change in changes.items():
+            torch.testing.assert_close(change, -factor * drawn[name], rtol=1e-3, atol=1e-6)
+    for name, change in moved(with_gradients(*base, "gradient_limit=0.5", "gradient_limit_by=value")).items():
+        torch.testing.assert_close(change, -drawn[name].clamp(-0.5, 0.5), rtol=1e-3, atol=1e-6)
 
 
 def test_training_learns_the_training_set(bench, results):

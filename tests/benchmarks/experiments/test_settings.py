@@ -49,6 +49,11 @@ def test_set_overrides_method_name():
     assert (settings.classification, settings.sigma, settings.lambda_) == ("consensus", 0.5, 2.0)
 
 
+def test_number_where_a_text_is_expected():
+    assert resolve("small", "mean", ["milestones=30"]).milestones == "30"
+    assert resolve("small", "mean", ["milestones=30,50"]).milestones == "30,50"
+
+
 def test_recipe_file_extends_a_recipe(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text('extends = "small"\nepochs = 3\n')
@@ -69,6 +74,9 @@ def test_recipe_file_extends_a_recipe(tmp_path):
         ("clips=1", "clips must be from 2"),
         ("identities=1", "identities must be from 2"),
         ("sigma", "write key=value"),
+        ("milestones=soon", "milestones are epochs, such as 30,50, or none, not 'soon'"),
+        ("milestones=30.5", "milestones are epochs"),
+        ("warmup_start=0", "warmup_start must be from 1e-06"),
         ("matcher=nearest-frame", "no matcher 'nearest-frame'; did you mean 'nearest-frames'"),
     ],
 )
