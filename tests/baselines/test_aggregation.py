@@ -9,8 +9,8 @@ from baselines.interface import Clips
 from benchmarks.engine.model import ReidModel, build_model
 from benchmarks.experiments.settings import resolve
 
-SYSTEMS = ("drsta", "qan", "qan-grid", "rqen", "sta")
-READS_ORDER: tuple[str, ...] = ()
+SYSTEMS = ("astpn", "drsta", "qan", "qan-grid", "rqen", "sta")
+READS_ORDER = ("astpn",)
 LABELS = torch.tensor([0, 0, 1, 1])
 
 
@@ -63,6 +63,10 @@ def test_equal_frames_are_one_frame(name):
     one, many = model(Clips(frames)), model(Clips(frames.expand(-1, 5, -1, -1, -1)))
     torch.testing.assert_close(many.coherence, one.coherence, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(many.frames, one.frames.expand(-1, 5, -1), rtol=1e-4, atol=1e-5)
+
+
+def test_who_reads_order():
+    assert tuple(name for name in SYSTEMS if getattr(BASELINES.get(name), "reads_order", False)) == READS_ORDER
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -318,4 +322,78 @@ def test_drsta_weighs_each_part_by_itself():
     torch.testing.assert_close(parts.norm(dim=3), torch.ones(2, 4, 6))
     shares = torch.einsum("btkd,kd->btk", parts, model.score).softmax(dim=1)
     expected = torch.einsum("btk,btkd->bkd", shares, parts).flatten(1)
+    torch.testing.assert_close(features.coherence, expected, rtol=1e-4, atol=1e-5)
+
+
+# ASTPN
+
+
+def pair() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The states of two sequences, (2, 5, 16) and (2, 7, 16), and a matrix (16, 16)."""
+    draw = torch.Generator().manual_seed(5)
+    probe, gallery, matching = (torch.randn(*shape, generator=draw) for shape in ((2, 5, 16), (2, 7, 16), (16, 16)))
+    return probe, gallery, 0.1 * matching
+
+
+def test_astpn_swapped_pair():
+    from baselines.astpn import attend
+
+    probe, gallery, matching = pair()
+    one, other = attend(probe, gallery, matching)
+    swapped = attend(gallery, probe, matching.T)
+    torch.testing.assert_close(swapped, (other, one))
+
+
+def test_astpn_order_of_the_probe():
+    from afa import disentangle
+    from baselines.astpn import attend
+
+    probe, gallery, matching = pair()
+    vectors = [
+        [disentangle(*side).coherence for side in zip((each, gallery), attend(each, gallery, matching), strict=True)]
+        for each in (probe, probe[:, [3, 1, 4, 0, 2]])
+    ]
+    torch.testing.assert_close(vectors[1], vectors[0])
+
+
+def test_astpn_partner_matters():
+    from baselines.astpn import attend
+
+    probe, gallery, matching = pair()
+    alone, together = (attend(probe, each, matching)[0] for each in (probe, gallery))
+    assert not torch.allclose(alone, together, rtol=0.01)
+
+
+def test_astpn_weights_are_bounded():
+    from baselines.astpn import attend
+
+    probe, gallery, matching = pair()
+    for weights in attend(100 * probe, gallery, matching):
+        assert (weights.amax(dim=1) / weights.amin(dim=1)).max() <= torch.e**2 * (1 + 1e-6)
+
+
+def test_astpn_frame_without_a_match_loses_weight():
+    from baselines.astpn import attend
+
+    directions = torch.eye(4)
+    probe, gallery = directions[None, [0, 1, 3]], directions[None, [1, 0, 0, 2]]
+    weights, _ = attend(probe, gallery, torch.eye(4))
+    torch.testing.assert_close(weights[0], torch.tensor([1.0, 1.0, 0.0]).tanh().exp())
+
+
+@torch.no_grad()
+def test_astpn_recurrence():
+    """The states against torch's own recurrent layer: tanh(s_t) is what an Elman network of r_t = W x_t + b has."""
+    model = build("astpn")
+    features, alone = model(Clips(clips())), [model(Clips(clips()[:, step : step + 1])) for step in range(4)]
+    linear = model.recurrence[2]
+    inputs = torch.cat([each.frames for each in alone], dim=1) - linear.bias  # a clip of one frame has s_1 = r_1 + b
+    elman = torch.nn.RNN(128, 128, batch_first=True)
+    elman.weight_ih_l0.copy_(torch.eye(128))
+    elman.weight_hh_l0.copy_(linear.weight)
+    elman.bias_ih_l0.zero_()
+    elman.bias_hh_l0.copy_(linear.bias)
+    torch.testing.assert_close(features.frames.tanh(), elman(inputs)[0], rtol=1e-4, atol=1e-5)
+    scores = torch.einsum("btd,de,bse->bts", features.frames, model.matching, features.frames).tanh().amax(dim=2)
+    expected = torch.einsum("bt,btd->bd", scores.softmax(dim=1), features.frames)
     torch.testing.assert_close(features.coherence, expected, rtol=1e-4, atol=1e-5)
