@@ -9,7 +9,7 @@ from baselines.interface import Clips
 from benchmarks.engine.model import ReidModel, build_model
 from benchmarks.experiments.settings import resolve
 
-SYSTEMS = ("astpn", "drsta", "qan", "qan-grid", "rqen", "sta")
+SYSTEMS = ("astpn", "case", "drsta", "qan", "qan-grid", "rqen", "sta")
 READS_ORDER = ("astpn",)
 LABELS = torch.tensor([0, 0, 1, 1])
 
@@ -23,9 +23,20 @@ def randomised(model: torch.nn.Module) -> torch.nn.Module:
     return model
 
 
-def build(name: str) -> torch.nn.Module:
+def prepared(kind: type) -> torch.nn.Module:
+    """A model for evaluation: with weights that differ, and the statistics of a batch in its batch normalisations."""
     torch.manual_seed(0)
-    return randomised(BASELINES.get(name)(build_backbone("small", "none")[0])).eval()
+    model = randomised(kind(build_backbone("small", "none")[0])).train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.momentum = 1.0
+    with torch.no_grad():
+        model(Clips(clips(8, seed=9)))
+    return model.eval()
+
+
+def build(name: str) -> torch.nn.Module:
+    return prepared(BASELINES.get(name))
 
 
 def clips(batch: int = 2, steps: int = 4, seed: int = 0) -> torch.Tensor:
@@ -163,8 +174,7 @@ def test_rqen_of_one_region_is_qan_grid():
     class OneRegion(RegionQuality):
         cuts = (0, 1)
 
-    torch.manual_seed(0)
-    one, qan = randomised(OneRegion(build_backbone("small", "none")[0])).eval(), build("qan-grid")
+    one, qan = prepared(OneRegion), build("qan-grid")
     assert torch.equal(one(Clips(clips())).coherence, qan(Clips(clips())).coherence)
 
 
@@ -397,3 +407,97 @@ def test_astpn_recurrence():
     scores = torch.einsum("btd,de,bse->bts", features.frames, model.matching, features.frames).tanh().amax(dim=2)
     expected = torch.einsum("bt,btd->bd", scores.softmax(dim=1), features.frames)
     torch.testing.assert_close(features.coherence, expected, rtol=1e-4, atol=1e-5)
+
+
+# CASE
+
+
+@torch.no_grad()
+def test_case_self_pooling():
+    model = build("case")
+    features = model(Clips(clips()))
+    torch.testing.assert_close(features.frames.norm(dim=2), torch.ones(2, 4))
+    alone = model.embed(clips()).flatten(0, 1)
+    query, keys = (layers(alone).unflatten(0, (2, 4)) for layers in (model.query, model.key))
+    shares = (query.mean(dim=1, keepdim=True) * keys).softmax(dim=1)  # of each channel
+    assert features.weights.shape == (2, 4, 128)
+    torch.testing.assert_close(
+        features.weights / features.weights.sum(dim=1, keepdim=True), shares, rtol=1e-4, atol=1e-5
+    )
+    torch.testing.assert_close(features.coherence, (shares * features.frames).sum(dim=1), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_case_without_a_query_is_the_mean():
+    model = build("case")
+    model.query[1].weight.zero_()
+    features = model(Clips(clips()))
+    torch.testing.assert_close(features.coherence, features.frames.mean(dim=1))
+
+
+def verification() -> torch.nn.Module:
+    """A head in which no number is special."""
+    head, draw = build("case").verification, torch.Generator().manual_seed(6)
+    for tensor in (*head.parameters(), head.norm.running_mean):
+        tensor.data.normal_(0, 0.3, generator=draw)
+    head.norm.running_var.uniform_(0.5, 2, generator=draw)
+    return head
+
+
+@torch.no_grad()
+def test_case_distance_is_the_probability_of_the_head():
+    from baselines.case import VerifiedSnippets
+
+    head, draw = verification(), torch.Generator().manual_seed(7)
+    query, gallery = (0.3 * torch.randn(count, 128, generator=draw) for count in (3, 5))
+    found = VerifiedSnippets(head).between(query, gallery)
+    logits = head(query.repeat_interleave(5, 0), gallery.repeat(3, 1))
+    assert found.std() > 0.01
+    torch.testing.assert_close(found, logits.softmax(dim=1)[:, 0].view(3, 5), rtol=1e-5, atol=1e-6)
+
+
+@torch.no_grad()
+def test_case_compares_symmetrically():
+    from baselines.case import VerifiedSnippets
+
+    matcher, draw = VerifiedSnippets(verification()), torch.Generator().manual_seed(8)
+    tracklets = [0.3 * torch.randn(length, 128, generator=draw) for length in (5, 20, 33)]
+    described = [matcher.describe(frames, None, frames[0]) for frames in tracklets]
+    distances = torch.stack([matcher.compare(each, matcher.stack(described)) for each in described])
+    torch.testing.assert_close(distances, distances.T)
+
+
+@torch.no_grad()
+def test_case_loss_over_all_pairs():
+    model = build("case")
+    model.verification.load_state_dict(verification().state_dict())
+    labels = torch.tensor([0, 0, 0, 1, 2])
+    features = model(Clips(clips(5)))
+    coherence = features.coherence
+    pairs = [(i, j) for i in range(5) for j in range(i)]
+    positives = sum(bool(labels[i] == labels[j]) for i, j in pairs)
+    total = norm = 0.0
+    for i, j in pairs:
+        same = bool(labels[i] == labels[j])
+        probability = model.verification(coherence[i, None], coherence[j, None]).softmax(dim=1)[0, int(same)]
+        weight = 1 if same else 3 * positives / (len(pairs) - positives)
+        total, norm = total - weight * float(probability.log()), norm + weight
+    found = model.losses(features, labels)["verification"]
+    assert float(found) == pytest.approx(10 * total / norm, rel=1e-4)
+
+
+def test_case_loss_of_two_clips():
+    """The last batch of an epoch may hold one person, and no negative pair."""
+    model = build("case").train()
+    loss = model.losses(model(Clips(clips(2))), torch.tensor([5, 5]))["verification"]
+    loss.backward()
+    assert loss.isfinite()
+    assert model.verification.linear.bias.grad.isfinite().all()
+
+
+def test_case_brings_its_matcher():
+    from baselines.case import VerifiedSnippets
+
+    model = build("case")
+    assert isinstance(model.matcher, VerifiedSnippets)
+    assert model.matcher.verification is model.verification
