@@ -32,7 +32,11 @@ def test_baseline_contract(name, backbone):
         features = model(clips())
     assert features.frames.shape == (2, 3, model.channels)
     assert features.coherence.shape == (2, model.channels)
-    assert features.weights is None or (features.weights.shape == (2, 3) and (features.weights > 0).all())
+    if features.weights is not None:
+        blocks = features.weights.flatten(2) if features.weights.dim() == 3 else features.weights.unsqueeze(2)
+        assert blocks.shape[:2] == (2, 3)
+        assert model.channels % blocks.shape[2] == 0
+        assert (blocks > 0).all()
 
 
 def test_mean_averages_frames():

@@ -32,7 +32,7 @@ from benchmarks.experiments.settings import resolve
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.store import read_record
 
-METHODS = ("mean+afa", "qan+afa", "cnn3d", "lstm", "stripes+afa")
+METHODS = ("mean+afa", "qan+afa", "cnn3d", "lstm", "stripes+afa", "case+afa", "astpn")
 PLUGIN = Path(__file__).parents[2] / "plugins" / "stripes.py"  # block weights, extras and a loss of its own
 CHANGES = ("clip_frames=3", "identities=3", "clips=3", "threads=1", "erase=0.5")
 STEPS = 20

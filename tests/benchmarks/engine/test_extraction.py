@@ -43,7 +43,7 @@ def whole(model: ReidModel, tracklets, store, settings) -> np.ndarray:
         return torch.cat([model(each).coherence for each in frames]).numpy()
 
 
-@pytest.mark.parametrize("method", ["mean", "qan", "max"])
+@pytest.mark.parametrize("method", ["mean", "qan", "rqen", "max"])
 @pytest.mark.parametrize("chunk", [3, 8])
 def test_chunks_merge_exactly(method, chunk):
     model, given = built(method, f"test_chunk={chunk}")
