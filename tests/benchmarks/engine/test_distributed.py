@@ -70,7 +70,7 @@ def train(method: str, steps: int, *changes: str) -> dict[str, object]:
             {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
         )
     )
-    wrapper = PrecisionWrapper(optimizer, "float32")
+    wrapper = PrecisionWrapper(optimizer, settings)
     single, torch.Tensor.float = torch.Tensor.float, torch.Tensor.double  # type: ignore[assignment]
     terms = [{key: value.item() for key, value in model.train_step(batches[i], wrapper).items()} for i in range(steps)]
     torch.Tensor.float = single  # type: ignore[method-assign]
