@@ -39,7 +39,7 @@ class Cues(Walkers):
     """
 
     kind: str = "cues"
-    size: str = "hundred"
+    size: str = "cues"
     share: int = 50
     hard: bool = False
 

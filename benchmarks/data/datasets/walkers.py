@@ -59,7 +59,7 @@ class Size(NamedTuple):
 SIZES = {
     "tiny": Size(8, 6, 3, 2.5, 0.3, 1.2, 10, 0.3, 3, 2, 64, 32),
     "demo": Size(150, 50, 4, 3.2, 1.0, 1.8, 24, 0.4, 40, 20, 64, 32),
-    "hundred": Size(100, 100, 3, 3.0, 0.5, 1.0, 20, 0.3, 0, 0, 64, 32),
+    "cues": Size(120, 100, 3, 3.0, 1.0, 1.0, 24, 0.3, 0, 0, 64, 32),
     "mars": Size(625, 626, 6, 3.16, 3.2, 3.07, 60, 0.8, 3248, 870, 256, 128),
 }
 
@@ -95,8 +95,8 @@ class Walkers(DrawnDataset):
 
     Longer names:
         walkers@WORLD: walkers@2 has different cameras, clothes and people from walkers, which is world 1
-        walkers:SIZE: walkers:tiny for tests, walkers:demo (the default), walkers:hundred with 100 people to train and 100 to
-            test, walkers:mars with as many people as MARS
+        walkers:SIZE: walkers:tiny for tests, walkers:demo (the default), walkers:cues with as many people as `cues`,
+            walkers:mars with as many as MARS
         walkers:HEIGHTxWIDTH: walkers:256x128, walkers@2:tiny-128x64: the same people at another image size
 
     Attributes:
