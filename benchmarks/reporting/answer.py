@@ -5,7 +5,6 @@ from dataclasses import replace
 from itertools import groupby
 
 from benchmarks.data.loading import is_drawn
-from benchmarks.experiments.experiment import DatasetPair
 from benchmarks.suites.claims import METRIC
 
 from .figures.figure import in_words
@@ -14,58 +13,42 @@ from .grid import Grid
 from .statistics import Verdict
 from .verdict import NOT_RUN, JudgedClaim
 
-# What a decided claim is called, and whether its effect is named.
-WORDS = {
-    Verdict.SUPPORTED: "Holds",
-    Verdict.CONTRADICTED: "Does not hold; the opposite does",
-    Verdict.NEGLIGIBLE: "Makes no difference that matters",
-}
 PLOT = 41  # letters of a picture
 
 
 def answer(judged: Sequence[JudgedClaim]) -> list[str]:
-    """A sentence that counts, and for each family and pair of data sets those that say what was decided."""
-    decided = [each for each in judged if each.verdict in WORDS]
+    """How many claims are decided; what was found, for each family on each pair of data sets; and what was not run."""
+    fixed = [each for each in judged if family(each) != "exploratory"]
     known = measured(judged)
+    decided = sum(each.verdict != Verdict.UNDECIDED for each in fixed)
     lines = [
-        f"Of {len(judged)} claims, counted on each data set, {len(known)} {_were(known)} measured and {len(decided)} "
-        f"{_are(decided)} decided."
+        f"Claims that were fixed beforehand, counted on each data set: {len(fixed)}; "
+        f"measured: {sum(each.interval is not None for each in fixed)}; decided: {decided}."
     ]
     for (name, pair), group in groupby(known, lambda each: (family(each), each.datasets)):
-        lines += [f"{name}, {_place(pair)}: {' '.join(_sentences(list(group)))}"]
+        drawn = ", where people are drawn" if is_drawn(pair.trained_on) else ""
+        lines.append(f"On {pair.title}{drawn}{f' ({name})' if name else ''}: {' '.join(_found(list(group)))}")
     absent = [each for each in judged if each.interval is None]
-    suites = dict.fromkeys(each.claim.suite for each in absent)
     if absent:
+        suites = dict.fromkeys(each.claim.suite for each in absent)
         lines.append(f"Not measured: {len(absent)} (suites {', '.join(suites)}).")
     return lines
 
 
-def _were(claims: Sequence[JudgedClaim]) -> str:
-    return "was" if len(claims) == 1 else "were"
-
-
-def _are(claims: Sequence[JudgedClaim]) -> str:
-    return "is" if len(claims) == 1 else "are"
-
-
-def _place(pair: DatasetPair) -> str:
-    drawn = ", where people are drawn" if is_drawn(pair.trained_on) else ""
-    return f"on {pair.title}{drawn}"
-
-
-def _sentences(group: Sequence[JudgedClaim]) -> list[str]:
-    """What holds, what does not, what is negligible, with effects in points; and how many claims are undecided."""
+def _found(group: Sequence[JudgedClaim]) -> list[str]:
+    """A sentence for each verdict: the claims, and where they are decided the effects in points."""
     made = []
-    for verdict, word in WORDS.items():
+    for verdict in Verdict:
         found = [each for each in group if each.verdict == verdict]
+        if found and verdict == Verdict.UNDECIDED and len(found) == len(group):
+            return [f"none is decided (measured: {len(group)})."]
         if found:
-            said = "; ".join(f"{each.claim.text}, {in_words(each.interval)}" for each in found if each.interval)
-            made.append(f"{word}: {said}.")
-    undecided = [each.claim.text for each in group if each.verdict == Verdict.UNDECIDED]
-    if undecided:
-        made.append(
-            f"Undecided: {'; '.join(undecided)}." if made else f"Nothing is decided, of {len(undecided)} measured."
-        )
+            said = (
+                each.claim.text if verdict == Verdict.UNDECIDED else f"{each.claim.text}, {in_words(each.interval)}"
+                for each in found
+                if each.interval is not None
+            )
+            made.append(f"{found[0].verdict_text}: {'; '.join(said)}.")
     return made
 
 
@@ -80,7 +63,9 @@ def picture(judged: Sequence[JudgedClaim]) -> str:
         here = list(group)
         ends = [part for each in here if each.interval for part in (each.interval.low, each.interval.high)]
         reach = max(*map(abs, ends), max(map(margin, here)))
-        lines += [f"{name}: {pair.title}; from {-100 * reach:+.1f} to {100 * reach:+.1f} points of {METRIC}"]
+        lines += [
+            f"{pair.title}{f': {name}' if name else ''}; from {-100 * reach:+.1f} to {100 * reach:+.1f} points of {METRIC}"
+        ]
         lines += [f"  {each.claim.text:<{widest}}  {_bar(each, reach)}  {each.verdict_text}" for each in here]
     return "\n".join(lines)
 

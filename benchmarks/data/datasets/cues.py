@@ -16,7 +16,7 @@ from benchmarks.data.puppets import Floats, Look
 from .walkers import LABORATORY, Nuisance, Walkers, gait, outfit
 
 SHARES = (0, 25, 50, 75, 100)
-HARD = Nuisance(passers=0.6, backwards=0.5, turn=0.4, box=(0.04, 0.05), jitter=0.006, zoom=0.08)
+HARD = Nuisance(passers=0.4, backwards=0.4, turn=0.25, box=(0.03, 0.035), jitter=0.004, zoom=0.06)
 
 
 @register("cues")

@@ -6,21 +6,22 @@ from collections.abc import Sequence
 from benchmarks.experiments.experiment import DatasetPair
 from benchmarks.reporting import paper_numbers
 from benchmarks.reporting.verdict import JudgedClaim
-from benchmarks.suites.claims import MARGIN, METRIC
+from benchmarks.suites.claims import METRIC
 
 from .figure import Figure, Line, Panel, line
+from .series import negligible
 
 MEASURED, PAPER = "measured, with its 95% interval", "the paper's, on the same data"
 
 
 def family(judged: JudgedClaim) -> str:
-    """The family of a claim, within which Holm's correction is made."""
-    return str(getattr(judged.claim, "family", "claims"))
+    """The family of a claim, within which Holm's correction is made; "" if there is but one."""
+    return str(getattr(judged.claim, "family", ""))
 
 
 def margin(judged: JudgedClaim) -> float:
     """How large an effect may be and still be negligible, a fraction."""
-    return float(getattr(judged, "margin", MARGIN))
+    return float(getattr(judged, "margin", negligible() / 100))
 
 
 def paper_effect(judged: JudgedClaim) -> float | None:
@@ -44,7 +45,7 @@ def forest(judged: Sequence[JudgedClaim]) -> Figure:
     groups: dict[tuple[str, DatasetPair], list[JudgedClaim]] = {}
     for each in known:
         groups.setdefault((family(each), each.datasets), []).append(each)
-    panels = [_panel(f"{name}: {pair.title}", here) for (name, pair), here in groups.items()]
+    panels = [_panel(f"{pair.title}: {name}" if name else pair.title, here) for (name, pair), here in groups.items()]
     absent = len(judged) - len(known)
     notes = ["The grey band: effects that are negligible. To the right of 0 is what the claim says."]
     notes += [f"Not run: {absent} of {len(judged)} claims."] if absent else []

@@ -18,6 +18,7 @@ from benchmarks.reporting import statistics
 from benchmarks.reporting.query_results import TEST_TO_TRAIN, fraction_matrix, repetition, split_means
 from benchmarks.reporting.statistics import Interval
 from benchmarks.runs.finished import FinishedRun
+from benchmarks.suites.claims import MARGIN
 from benchmarks.suites.suite import Row
 
 Key = TypeVar("Key", bound=Hashable)
@@ -114,6 +115,11 @@ def in_common(several: Sequence[Sequence[FinishedRun]]) -> list[list[FinishedRun
     by_seed = [repeated(runs) for runs in several]
     common = sorted(set.intersection(*map(set, by_seed))) if by_seed else []
     return [[each[key] for key in common] for each in by_seed]
+
+
+def negligible() -> float:
+    """Differences nearer to 0 than this are negligible, in points."""
+    return 100 * MARGIN
 
 
 # Intervals ------------------------------------------------------------------------------------------------------------

@@ -4,11 +4,23 @@ from collections.abc import Sequence
 
 from benchmarks.reporting.statistics import Interval
 from benchmarks.runs.finished import FinishedRun
-from benchmarks.suites.claims import MARGIN, METRIC, MOTION
+from benchmarks.suites.claims import METRIC, MOTION
 from benchmarks.suites.hypothesis import Order, Sources, order_of
 
 from .figure import LEVEL, Figure, Line, Panel, in_words, line
-from .series import Series, choose, counted, difference, in_common, left_out, of_tested, result, row_of, varied_by
+from .series import (
+    Series,
+    choose,
+    counted,
+    difference,
+    in_common,
+    left_out,
+    negligible,
+    of_tested,
+    result,
+    row_of,
+    varied_by,
+)
 
 FRAME, FRAMES = "one frame", "mean"  # the labels of the suite's rows
 
@@ -94,7 +106,7 @@ def order(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: str
     if not lines:
         return Figure("order", title, [_missing("order")], [])
     ticks = [(float(number), baseline) for number, baseline in enumerate(MOTION)]
-    panel = Panel("", "baseline", f"{METRIC} lost, points", lines, ticks, form="rows", margin=100 * MARGIN)
+    panel = Panel("", "baseline", f"{METRIC} lost, points", lines, ticks, form="rows", margin=negligible())
     notes.append(
         f"Ordered less shuffled frames, on the same seeds and queries. Bars: {LEVEL}; {counted(shown, protocol)}."
     )

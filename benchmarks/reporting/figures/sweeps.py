@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from benchmarks.experiments.methods import split_method
 from benchmarks.runs.finished import FinishedRun
-from benchmarks.suites.claims import MARGIN
+from benchmarks.suites.claims import METRIC
 
 from .figure import LEVEL, MOST_LINES, Figure, Line, Panel, line, lines_left_out
-from .series import Series, choose, counted, difference, left_out, of_tested
+from .series import Series, choose, counted, difference, left_out, negligible, of_tested
 
 GRANULARITIES = ("clip", "frame", "batch")
 
@@ -69,7 +69,7 @@ def distill(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: s
     for granularity in GRANULARITIES:
         here = {point: found for point, found in series.items() if granularity == point.granularity or not point.value}
         title = f"one factor for each {granularity}"
-        panel, more = _panel(SIGMA, here, series, "mAP", title, protocol)
+        panel, more = _panel(SIGMA, here, series, METRIC, title, protocol)
         panels.append(panel)
         hidden += more
     panels = [panel for panel in panels if panel.lines] or panels[:1]
@@ -82,7 +82,7 @@ def _paper_figure(
     name: str, sweep: Sweep, runs: Sequence[FinishedRun], dataset: str | None, protocol: str | None
 ) -> Figure:
     series, others = _series(sweep, runs, dataset)
-    made = [_panel(sweep, series, series, metric, metric, protocol) for metric in ("R1", "mAP")]
+    made = [_panel(sweep, series, series, metric, metric, protocol) for metric in ("R1", METRIC)]
     panels = [panel for panel, _ in made]
     return _figure(name, f"Fig. 3 ({name[-1]})", sweep, panels, series, others, made[0][1], protocol)
 
@@ -123,7 +123,7 @@ def _panel(
     empty = "" if lines else f"no finished runs with and without it: {sweep.setting} 0 and other values"
     y = f"{metric}, points above {sweep.absence}"
     shown = sorted((x, text) for x, text in ticks.items() if any(x in each.x for each in lines))
-    margin = 100 * MARGIN if metric == "mAP" else None
+    margin = negligible() if metric == METRIC else None
     panel = Panel(title, sweep.axis, y, lines[:MOST_LINES], shown, empty, "points", margin)
     return panel, len(lines[MOST_LINES:])
 

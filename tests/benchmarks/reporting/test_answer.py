@@ -27,26 +27,26 @@ def test_each_decided_claim_is_named_with_its_effect():
             judged("E helps", Verdict.UNDECIDED),
         ]
     )
-    assert lines[0] == "Of 5 claims, counted on each data set, 4 were measured and 3 are decided."
-    assert lines[1].endswith(
-        "on mars: Holds: A helps, +6.0 (+5.0 to +7.0). Does not hold; the opposite does: B helps, -2.0 (-3.0 to -1.0). "
-        "Makes no difference that matters: C helps, +0.1 (-0.2 to +0.4). Undecided: D helps."
+    assert lines[0] == "Claims that were fixed beforehand, counted on each data set: 5; measured: 4; decided: 3."
+    assert lines[1] == (
+        "On mars: SUPPORTED: A helps, +6.0 (+5.0 to +7.0). CONTRADICTED: B helps, -2.0 (-3.0 to -1.0). "
+        "NEGLIGIBLE: C helps, +0.1 (-0.2 to +0.4). UNDECIDED: D helps."
     )
     assert lines[2:] == ["Not measured: 1 (suites table4)."]
 
 
 def test_nothing_decided_says_nothing_of_effects():
     lines = answer([judged("A helps", Verdict.UNDECIDED, (6, -1, 13))])
-    assert lines[0] == "Of 1 claims, counted on each data set, 1 was measured and 0 are decided."
-    assert lines[1].endswith("on mars: Nothing is decided, of 1 measured.")
+    assert lines[0] == "Claims that were fixed beforehand, counted on each data set: 1; measured: 1; decided: 0."
+    assert lines[1] == "On mars: none is decided (measured: 1)."
     assert "6.0" not in " ".join(lines)
 
 
 def test_drawn_people_are_called_so():
     claims = [judged("A helps", Verdict.SUPPORTED, (6, 5, 7), pair) for pair in (WALKERS, MARS)]
     walkers, mars = answer(claims)[1:]
-    assert "on walkers, where people are drawn: Holds" in walkers
-    assert "on mars: Holds" in mars
+    assert walkers == "On walkers, where people are drawn: holds in this world: A helps, +6.0 (+5.0 to +7.0)."
+    assert mars == "On mars: SUPPORTED: A helps, +6.0 (+5.0 to +7.0)."
 
 
 @pytest.mark.parametrize(("paper", "table"), [(0.02, ("table4", "ResNet-50 + AFA", "ResNet-50")), (None, ())])
