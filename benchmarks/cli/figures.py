@@ -1,6 +1,7 @@
 """Verbs that draw finished runs: figure, gallery, report."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,10 @@ verbs = typer.Typer()
 
 @verbs.command()
 def figure(
-    name: Annotated[str, typer.Argument(metavar="FIGURE", help="cmc, training, fig3a or fig3b.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="FIGURE", help="cmc, training, fig3a, fig3b, sources, order, distill, cues or forest."),
+    ],
     runs: Annotated[
         list[str], typer.Argument(metavar="RUN", help="The names of finished runs. Default: all runs.")
     ] = [],
@@ -27,21 +31,27 @@ def figure(
         Path, typer.Option(help="A .png, .pdf or .svg file; or a folder, to write all three formats.")
     ] = Path("figures"),
 ) -> None:
-    """Draw a figure of finished runs: the CMC curve, the training loss by epoch, or the paper's Fig. 3 (a) or (b)."""
+    """Draw a figure of finished runs: their curves (cmc, training), that of a suite, or the verdict (forest)."""
     first_line(name)
-    from functools import partial
-
-    from benchmarks.reporting import figures
     from benchmarks.reporting.drawing import SUFFIXES, save
+    from benchmarks.reporting.figures import cues, curves, forest, sources, sweeps
+    from benchmarks.reporting.figures.figure import Figure
+    from benchmarks.reporting.verdict import judge
     from benchmarks.runs.find import find_runs
     from benchmarks.runs.finished import FinishedRun
+    from benchmarks.suites import controls
 
-    known: dict[str, Callable[[list[FinishedRun]], figures.Figure]] = {
-        "cmc": partial(figures.cmc, protocol=protocol),
-        "training": figures.training,
-        "fig3a": partial(figures.fig3a, dataset=dataset, protocol=protocol),
-        "fig3b": partial(figures.fig3b, dataset=dataset, protocol=protocol),
+    def verdict(runs: list[FinishedRun]) -> Figure:
+        failures = partial(controls.problems, [run.record for run in runs])
+        return forest.forest(judge(runs, protocol, failures))
+
+    known: dict[str, Callable[[list[FinishedRun]], Figure]] = {
+        "cmc": partial(curves.cmc, protocol=protocol),
+        "training": curves.training,
+        "forest": verdict,
     }
+    for draw in (sweeps.fig3a, sweeps.fig3b, sources.sources, sources.order, sweeps.distill, cues.cues):
+        known[draw.__name__] = partial(draw, dataset=dataset, protocol=protocol)
     if name not in known:
         raise UserError(f"no figure {name!r}; choose {', '.join(known)}")
     if to.suffix and to.suffix[1:] not in SUFFIXES and not to.is_dir():

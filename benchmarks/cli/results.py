@@ -101,10 +101,11 @@ def verdict(
     files: From = [],
     plugin: Plugin = [],
 ) -> None:
-    """Judge each of the paper's claims: the effect, its confidence interval, the paper's effect, and the verdict."""
+    """Judge each claim: the answer in words, a picture, and a table of effects, intervals, the paper's effects and verdicts."""
     check_choices(style)
     from functools import partial
 
+    from benchmarks.reporting.answer import answer, brief, picture
     from benchmarks.reporting.grid import page
     from benchmarks.reporting.verdict import grids, judge
     from benchmarks.runs.find import current_runs, find_runs
@@ -123,7 +124,13 @@ def verdict(
         raise UserError(
             f"nothing to judge: no finished run of a method that the claims compare{f' on {dataset}' if dataset else ''}"
         )
-    print(page(list(grids(judged)), style))
+    if style in ("terminal", "github"):
+        print("\n\n".join(answer(judged)))
+    if style == "terminal":
+        print(f"\n{picture(judged)}")
+    if style in ("terminal", "github"):
+        print()
+    print(page(brief(list(grids(judged))), style))
 
 
 @records_verbs.command()

@@ -33,6 +33,7 @@ from benchmarks.progress import ReportProgress
 from benchmarks.runs.cost import Clock, cost, new_record
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.record import Metrics, Record
+from benchmarks.runs.same_training import trained_alike
 from benchmarks.runs.staleness import stale_reasons
 from benchmarks.runs.store import read_record, write_record
 from benchmarks.runs.unfinished import start_run, starting_code
@@ -99,6 +100,8 @@ def run(
 ) -> Record:
     """Train to the last epoch, extract, evaluate, and write the record. An interrupted run is resumed.
 
+    Where a finished run differs in the test alone, its weights are taken: the same training would end with the same bits.
+
     Args:
         fresh: delete the results of an earlier run of the same experiment.
         tested: whether the test set is evaluated; if not, the record holds the validation alone.
@@ -129,8 +132,11 @@ def run(
         model.to(machine.device)
         find_matcher(model, settings)  # now, so that its errors do not wait for hours of training
         price = cost(model, settings)  # now: a wrong forward is noticed before hours of training
+        alike = None if fresh else distributed.from_leader(partial(trained_alike, experiment, folder))
         if distributed.from_leader(folder.weights.exists):
             load_model(model, folder.weights)
+        elif alike is not None and not folder.checkpoint.exists():
+            load_model(model, alike)
         elif settings.epochs > 0:
             spent = train(
                 model,

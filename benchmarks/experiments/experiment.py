@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from .settings import FILES
 
 EXTERNAL = "external"  # what stands in the place of a recipe
+TEST_ALONE = ("test_chunk", "test_frames")  # settings that no training reads
 
 
 class DatasetPair(NamedTuple):
@@ -66,6 +67,13 @@ class Experiment:
         """sha256 of everything that decides the run: settings, seed, split, and the digests of data and weights."""
         settings = {key: value for key, value in self.settings.items() if key not in FILES}
         return _sha256({**vars(self), "settings": settings})
+
+    @property
+    def training_hash(self) -> str:
+        """sha256 of everything that decides the final weights: as `run_hash`, without what concerns the test alone."""
+        settings = {key: value for key, value in self.settings.items() if key not in (*FILES, *TEST_ALONE)}
+        settings["shuffle"] = settings.get("shuffle") in ("train", "both")
+        return _sha256({**vars(self), "settings": settings, "test": "", "test_data": "", "test_split": 0})
 
     @property
     def request_hash(self) -> str:

@@ -5,12 +5,14 @@ black-and-white print.
 """
 
 import math
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.atomic import atomic_file
 
-from .figures import Figure, Line, Panel
+from .figures.figure import Figure, Line, Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 SUFFIXES = ("png", "pdf", "svg")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+BAND, GREY = "#ececec", "#8a8a8a"
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1.5, 1, 1.5)), (0, (7, 2)), (0, (2, 1)), (0, (6, 1, 1, 1, 1, 1)))
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
@@ -36,7 +39,8 @@ STYLE: dict[str, Any] = {
     "pdf.fonttype": 42,
 }
 WIDTH, SINGLE_WIDTH, HEIGHT = 3.4, 4.6, 2.6  # inches, of a panel; the second of a figure's only panel
-COLUMNS = 2  # of panels
+ROW_HEIGHT, BESIDE = 0.2, 0.9  # inches: of a row of a panel of rows, and of its title and axis
+COLUMNS = 2  # of panels; rows, which have long names, take the whole width
 UNDATED = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 
@@ -58,14 +62,19 @@ def draw(figure: Figure) -> "Drawn":
     """The figure as matplotlib's; needs no display and leaves the state of pyplot alone."""
     from matplotlib.figure import Figure as Drawn
 
-    columns = min(len(figure.panels), COLUMNS)
+    in_rows = figure.panels[0].form == "rows"
+    columns = 1 if in_rows else min(len(figure.panels), COLUMNS)
     rows = math.ceil(len(figure.panels) / columns)
     labels = list(dict.fromkeys(line.label for panel in figure.panels for line in panel.lines))
-    words = _wrapped(figure.notes, 60 * columns if columns > 1 else 80)
+    wide = columns > 1 or in_rows
+    words = _wrapped(figure.notes, 60 * COLUMNS if wide else 80)
     below = 0.17 * len(labels) + 0.15 * len(words) + 0.1
-    drawn = Drawn(figsize=(WIDTH * columns if columns > 1 else SINGLE_WIDTH, HEIGHT * rows + below + 0.25))
+    heights = [HEIGHT] * rows
+    if in_rows:
+        heights = [BESIDE + ROW_HEIGHT * max(len(panel.ticks), 1) for panel in figure.panels]
+    drawn = Drawn(figsize=(WIDTH * COLUMNS if wide else SINGLE_WIDTH, sum(heights) + below + 0.25))
     height = drawn.get_figheight()
-    grid = drawn.subplots(rows, columns, squeeze=False)
+    grid = drawn.subplots(rows, columns, squeeze=False, height_ratios=heights)
     for axes, panel in zip(grid.flat, figure.panels, strict=False):
         _draw_panel(axes, panel, labels)
     for axes in grid.flat[len(figure.panels) :]:
@@ -90,39 +99,79 @@ def draw(figure: Figure) -> "Drawn":
 
 def _draw_panel(axes: "Axes", panel: Panel, labels: list[str]) -> None:
     axes.set_title(panel.title, loc="left")
-    axes.set_xlabel(panel.x)
-    axes.set_ylabel(panel.y)
+    across = panel.form == "rows"
+    axes.set_xlabel(panel.y if across else "" if panel.form == "steps" else panel.x)
+    axes.set_ylabel("" if across else panel.y)
     if panel.empty:
         axes.set_xticks([])
         axes.set_yticks([])
         words = "\n".join(_wrapped([panel.empty], 44))
         axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", color="#444444")
         return
+    if panel.margin is not None:
+        (axes.axvspan if across else axes.axhspan)(-panel.margin, panel.margin, color=BAND, linewidth=0)
+        (axes.axvline if across else axes.axhline)(0, color="#666666", linewidth=0.8)
     for line in panel.lines:
         number = labels.index(line.label)
-        (_draw_points if panel.ticks else _draw_curve)(axes, line, number, len(labels))
-    if panel.ticks:
+        shift = _shift(panel, number, len(labels)) if panel.form in ("points", "rows") else 0.0
+        DRAW[panel.form](axes, replace(line, x=[x + shift for x in line.x]), number)
+    if across:
+        axes.set_yticks([y for y, _ in panel.ticks], [text for _, text in panel.ticks])
+        axes.set_ylim(max(y for y, _ in panel.ticks) + 0.6, -0.6)  # the first at the top
+        axes.grid(visible=False, axis="y")
+    elif panel.ticks:
         axes.set_xticks([x for x, _ in panel.ticks], [text for _, text in panel.ticks])
+        axes.margins(x=0.06)
     else:
         axes.locator_params(axis="x", integer=True)
-    axes.margins(x=0.06 if panel.ticks else 0.02)
+        axes.margins(x=0.02)
 
 
-def _draw_curve(axes: "Axes", line: Line, number: int, lines: int) -> None:
+def _draw_curve(axes: "Axes", line: Line, number: int) -> None:
     style = _style(number)
     axes.plot(line.x, line.y, label=line.label, markevery=max(1, len(line.x) // 8), **style)
-    axes.fill_between(line.x, line.low, line.high, color=style["color"], alpha=0.15 if lines < 4 else 0.07, linewidth=0)
+    axes.fill_between(line.x, line.low, line.high, color=style["color"], alpha=0.1, linewidth=0)
 
 
-def _draw_points(axes: "Axes", line: Line, number: int, lines: int) -> None:
-    """Bars instead of a band; each line is shifted a little, so that bars do not cover each other."""
-    shift = 0.025 * (number - (lines - 1) / 2)
-    shifted = [x + shift for x in line.x]
-    bars = [
-        [y - low for y, low in zip(line.y, line.low, strict=True)],
-        [high - y for y, high in zip(line.y, line.high, strict=True)],
-    ]
-    axes.errorbar(shifted, line.y, bars, label=line.label, capsize=2, elinewidth=0.9, **_style(number))
+def _draw_points(axes: "Axes", line: Line, number: int) -> None:
+    """Bars instead of a band."""
+    axes.errorbar(line.x, line.y, _bars(line), label=line.label, capsize=2, elinewidth=0.9, **_style(number))
+
+
+def _shift(panel: Panel, number: int, lines: int) -> float:
+    """How far a line's points are moved aside, so that bars do not cover each other."""
+    places = [x for x, _ in panel.ticks]
+    gap = min((right - left for left, right in pairwise(places)), default=1.0)
+    return 0.08 * gap * (number - (lines - 1) / 2)
+
+
+def _draw_steps(axes: "Axes", line: Line, number: int) -> None:
+    """Each step from the height of the one before it, the first from 0; up and down in two colours."""
+    before = [0.0, *line.y[:-1]]
+    steps = [y - start for y, start in zip(line.y, before, strict=True)]
+    colours = [GREY, *(COLOURS[number + (step < 0)] for step in steps[1:])]
+    axes.bar(line.x, steps, 0.6, before, color=colours, label=line.label, zorder=2)
+    axes.errorbar(line.x, line.y, _bars(line), fmt="none", ecolor="#000000", capsize=2, elinewidth=0.9)
+    for x, y, start, high, step in zip(line.x, line.y, before, line.high, steps, strict=True):
+        text = f"{step:.1f}" if x == line.x[0] else f"{step:+.1f}"
+        top = max(part for part in (y, start, high) if math.isfinite(part))
+        axes.annotate(text, (x, top), (0, 3), textcoords="offset points", ha="center", fontsize=7)
+    axes.margins(y=0.12)
+
+
+def _draw_row(axes: "Axes", line: Line, number: int) -> None:
+    """Points and bars beside their names; the marks of further lines are open."""
+    style = {**_style(number), "linestyle": "none", **({"markerfacecolor": "white"} if number else {})}
+    axes.errorbar(line.y, line.x, xerr=_bars(line), label=line.label, capsize=2, elinewidth=1.2, **style)
+
+
+DRAW = {"curves": _draw_curve, "points": _draw_points, "steps": _draw_steps, "rows": _draw_row}
+
+
+def _bars(line: Line) -> list[list[float]]:
+    """The lengths of a line's bars below and above its points."""
+    below = [y - low for y, low in zip(line.y, line.low, strict=True)]
+    return [below, [high - y for y, high in zip(line.y, line.high, strict=True)]]
 
 
 def _style(number: int) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from baselines.interface.registry import register
 from benchmarks.data import registered_name
 from benchmarks.experiments.methods import ATTACHMENTS
 
-from .claims import COHERENCE, MOTION
 from .controls import APPEARANCE, DATASET
 from .suite import Row, Suite
 
@@ -20,14 +19,6 @@ class Matrix(Suite):
     def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
         methods = [f"{name}+{part}" if part else name for name, part in product(BASELINES.names(), ATTACHMENTS)]
         return [Row(method, method) for method in methods]
-
-
-@register("families")
-class Families(Suite):
-    """Coherence baselines against motion baselines; to be fair, tune each with `bench tune` first (--recipe FOLDER)."""
-
-    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
-        return [Row(name, name) for name in (*COHERENCE, *MOTION)]
 
 
 @register("factors")

@@ -59,8 +59,30 @@ class Size(NamedTuple):
 SIZES = {
     "tiny": Size(8, 6, 3, 2.5, 0.3, 1.2, 10, 0.3, 3, 2, 64, 32),
     "demo": Size(150, 50, 4, 3.2, 1.0, 1.8, 24, 0.4, 40, 20, 64, 32),
+    "cues": Size(120, 100, 3, 3.0, 1.0, 1.0, 24, 0.3, 0, 0, 64, 32),
     "mars": Size(625, 626, 6, 3.16, 3.2, 3.07, 60, 0.8, 3248, 870, 256, 128),
 }
+
+
+class Nuisance(NamedTuple):
+    """What changes from tracklet to tracklet and tells nothing of the person. Shares are of tracklets, lengths in image heights.
+
+    passers: the share in which someone else passes in front.
+    backwards, turn: the share that walks the other way, and the standard deviation of the direction, in radians.
+    box, jitter: standard deviations of the box's place, across and down, and of its change from frame to frame.
+    zoom: of the logarithm of the person's size in the box.
+    """
+
+    passers: float
+    backwards: float
+    turn: float
+    box: tuple[float, float]
+    jitter: float
+    zoom: float
+
+
+LABORATORY = Nuisance(0.0, 0.25, 0.1, (0.02, 0.025), 0.002, 0.04)
+STREET = LABORATORY._replace(passers=0.25)
 
 
 @register("walkers", "walkers-appearance", "walkers-gait")
@@ -73,7 +95,8 @@ class Walkers(DrawnDataset):
 
     Longer names:
         walkers@WORLD: walkers@2 has different cameras, clothes and people from walkers, which is world 1
-        walkers:SIZE: walkers:tiny for tests, walkers:demo (the default), walkers:mars with as many people as MARS
+        walkers:SIZE: walkers:tiny for tests, walkers:demo (the default), walkers:cues with as many people as `cues`,
+            walkers:mars with as many as MARS
         walkers:HEIGHTxWIDTH: walkers:256x128, walkers@2:tiny-128x64: the same people at another image size
 
     Attributes:
@@ -98,9 +121,9 @@ class Walkers(DrawnDataset):
             UserError: no such size (with the closest one), or a world that is not a number.
         """
         kind, world, size = re.fullmatch(r"([^@:]*)(?:@([^:]*))?(?::(.*))?", name, re.DOTALL).groups()  # type: ignore[union-attr]
-        size = "demo" if size is None else size
+        size = cls.size if size is None else size
         parts = re.fullmatch(r"(?=\w)([a-z]+)?(?:(?:^|-)([1-9]\d{1,3})x([1-9]\d{1,3}))?", size)
-        amount = (parts[1] or "demo") if parts else size
+        amount = (parts[1] or cls.size) if parts else size
         if parts is None or amount not in SIZES:
             raise UserError(f"no size {size!r} in {name!r}; {nearest(amount, list(SIZES))} or pixels: {kind}:256x128")
         if world is not None and not re.fullmatch(r"[1-9][0-9]{0,8}", world):
@@ -109,10 +132,14 @@ class Walkers(DrawnDataset):
 
     @property
     def name(self) -> str:
-        size = [self.size] if self.size != "demo" else []
-        if self.pixels:
-            size.append(f"{self.pixels[0]}x{self.pixels[1]}")
-        return f"{self.kind}{f'@{self.world}' if self.world != 1 else ''}{':' if size else ''}{'-'.join(size)}"
+        world, end = f"@{self.world}" if self.world != 1 else "", "-".join(self.parameters)
+        return f"{self.kind}{world}{':' if end else ''}{end}"
+
+    @property
+    def parameters(self) -> list[str]:
+        """The parts of the name after `:`, without what is usual."""
+        pixels = [f"{self.pixels[0]}x{self.pixels[1]}"] if self.pixels else []
+        return ([self.size] if self.size != type(self).size else []) + pixels
 
     @property
     def source_files(self) -> tuple[Path, ...]:
@@ -126,6 +153,34 @@ class Walkers(DrawnDataset):
 
     def draw(self, tracklet: Any) -> Iterator[bytes]:
         return _draw(self, tracklet.pid, tracklet.camid, tracklet.tracklet, len(tracklet.frames))
+
+    @property
+    def laboratory(self) -> bool:
+        """Whether the walls are plain."""
+        return self.kind == "walkers-gait"
+
+    @property
+    def nuisance(self) -> Nuisance:
+        return LABORATORY if self.laboratory else STREET
+
+    def frequencies(self, pid: int, tracklet: str) -> Floats:
+        """Cycles per frame of each of `puppets.CUES`, (4,): the person's own or, where gait says nothing, the tracklet's."""
+        return gait(self.world, pid if pid > 0 and self.kind != "walkers-appearance" else tracklet)
+
+    def look(self, pid: int, tracklet: str) -> Look:
+        """What a person wears in a tracklet: the same for all (`walkers-gait`), the person's own, or shared by two."""
+        if self.kind == "walkers-gait":
+            return puppets.UNIFORM
+        if pid <= 0 or self.kind == "walkers-appearance":
+            return outfit(self.world, pid if pid > 0 else tracklet)
+        subset, position = self.position(pid)
+        other = position - 1 if position % 4 == 1 else position  # of four persons the first two look alike
+        return puppets.dress(_random(self.world, "outfit", subset, other))
+
+    def position(self, pid: int) -> tuple[str, int]:
+        """Whether a person is for training or for test, and the place among those, from 0."""
+        train = SIZES[self.size].train
+        return ("train", pid - 1) if pid <= train else ("test", pid - train - 1)
 
 
 # The table ------------------------------------------------------------------------------------------------------------
@@ -169,24 +224,14 @@ def _table(world: int, size_name: str) -> pd.DataFrame:
 # What tells people apart ----------------------------------------------------------------------------------------------
 
 
-def frequencies(dataset: Walkers, pid: int, tracklet: str) -> Floats:
-    """Cycles per frame of each of `puppets.CUES`, (4,): the person's own or, where gait says nothing, the tracklet's."""
-    person = pid > 0 and dataset.kind != "walkers-appearance"
-    return _random(dataset.world, "gait", pid if person else tracklet).uniform(SLOWEST, FASTEST, len(puppets.CUES))
+def gait(world: int, owner: int | str) -> Floats:
+    """A gait that belongs to a person or to a tracklet: cycles per frame of each of `puppets.CUES`, (4,)."""
+    return _random(world, "gait", owner).uniform(SLOWEST, FASTEST, len(puppets.CUES))
 
 
-def look(dataset: Walkers, pid: int, tracklet: str) -> Look:
-    """What a person wears in a tracklet: the same for all (`walkers-gait`), the person's own, or shared by two."""
-    if dataset.kind == "walkers-gait":
-        return puppets.UNIFORM
-    if pid <= 0:
-        return puppets.dress(_random(dataset.world, "look", tracklet))
-    if dataset.kind == "walkers-appearance":
-        return puppets.dress(_random(dataset.world, "look", pid))
-    train = SIZES[dataset.size].train
-    subset, position = ("train", pid - 1) if pid <= train else ("test", pid - train - 1)
-    outfit = position - 1 if position % 4 == 1 else position  # of four persons the first two look alike
-    return puppets.dress(_random(dataset.world, "outfit", subset, outfit))
+def outfit(world: int, owner: int | str) -> Look:
+    """A look that belongs to a person or to a tracklet."""
+    return puppets.dress(_random(world, "look", owner))
 
 
 # What does not: cameras and tracklets ---------------------------------------------------------------------------------
@@ -270,26 +315,26 @@ def _scene(random: np.random.Generator, height: int, width: int) -> NDArray[np.u
 def _draw(dataset: Walkers, pid: int, camid: int, tracklet: str, length: int) -> Iterator[bytes]:
     """The frames of one tracklet as JPEG."""
     height, width = dataset.pixels or SIZES[dataset.size][-2:]
-    laboratory = dataset.kind == "walkers-gait"
-    eye = camera(dataset.world, camid, height, width, laboratory)
+    nuisance = dataset.nuisance
+    eye = camera(dataset.world, camid, height, width, dataset.laboratory)
     random = _random(dataset.world, dataset.kind, "tracklet", tracklet)
     time = np.arange(length)[:, None]
 
     # The person. Where each oscillation starts is drawn for the tracklet, or a set of poses would reveal the person.
-    other_way = np.pi * (random.random() < 0.25)
-    azimuth = eye.azimuth + random.normal(0, 0.1) + other_way
+    other_way = np.pi * (random.random() < nuisance.backwards)
+    azimuth = eye.azimuth + random.normal(0, nuisance.turn) + other_way
     starts = random.uniform(0, 2 * np.pi, len(puppets.CUES))
-    phases = starts + 2 * np.pi * frequencies(dataset, pid, tracklet) * time
-    body = puppets.outlines(look(dataset, pid, tracklet), phases, azimuth, eye.elevation)
+    phases = starts + 2 * np.pi * dataset.frequencies(pid, tracklet) * time
+    body = puppets.outlines(dataset.look(pid, tracklet), phases, azimuth, eye.elevation)
 
     # The box: a constant offset and jitter. Junk is a failed detection.
-    off = random.normal(0, [0.02, 0.025]) if pid != JUNK else random.choice([-1, 1], 2) * random.uniform(0.15, 0.4, 2)
-    zoom = 0.9 * np.exp(random.normal(0, 0.04))
-    feet = np.array([0.5 * width / height, 0.5 + 0.51 * zoom]) + off + random.normal(0, 0.002, (length, 2))
+    off = random.normal(0, nuisance.box) if pid != JUNK else random.choice([-1, 1], 2) * random.uniform(0.15, 0.4, 2)
+    zoom = 0.9 * np.exp(random.normal(0, nuisance.zoom))
+    feet = np.array([0.5 * width / height, 0.5 + 0.51 * zoom]) + off + random.normal(0, nuisance.jitter, (length, 2))
     walkers = [_place(body, zoom, feet, height)]
 
     # Someone else passes in front.
-    if not laboratory and random.random() < 0.25:
+    if nuisance.passers and random.random() < nuisance.passers:
         stranger = puppets.dress(random)
         steps = random.uniform(0, 2 * np.pi, 4) + 2 * np.pi * random.uniform(SLOWEST, FASTEST, 4) * time
         heading = random.choice([-1, 1])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks.atomic import write_atomically
 from benchmarks.reporting import drawing, gallery
+from benchmarks.reporting.figures.forest import forest
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.runs.staleness import stale_reasons
 from benchmarks.scheduling.states import FindStates
@@ -37,6 +38,8 @@ def write(
     """
     for part in ("runs", "figures"):
         shutil.rmtree(to / part, ignore_errors=True)
+    for page in to.glob("tables-*.html"):
+        page.unlink()
     to.mkdir(parents=True, exist_ok=True)
     for asset in ASSETS.iterdir():
         shutil.copy(asset, to)
@@ -56,11 +59,12 @@ def write(
             _write(to / "runs" / f"{run.name}.html", run_page(run, strips, reasons))
             progress(done, len(runs))
         sections = [*contents.suite_tables(runs, find_states), *contents.result_tables(runs, digests)]
-        _write(to / "tables.html", pages.all_tables(sections))
-        _write(to / "figures.html", pages.all_figures(drawn))
-        for name, text in pages.all_runs(runs).items():
-            _write(to / name, text)
         claims = contents.verdict(current)
+        drawn = [forest(claims), *drawn]
+        saved.append(executor.submit(drawing.save, drawn[0], to / "figures"))
+        _write(to / "figures.html", pages.all_figures(drawn))
+        for name, text in (pages.all_tables(sections, drawn) | pages.all_runs(runs)).items():
+            _write(to / name, text)
         for each in saved:
             each.result()
     write_atomically(to / "index.html", pages.overview(runs, claims, sections, drawn))

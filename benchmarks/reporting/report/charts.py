@@ -2,7 +2,7 @@
 
 import math
 
-from benchmarks.reporting.figures import Line, Panel
+from benchmarks.reporting.figures.figure import Line, Panel
 
 from .html import Markup, el
 

@@ -15,8 +15,11 @@ from benchmarks.data.loading import find_dataset, known_digests
 from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import recipe_names
-from benchmarks.reporting import figures, suite_table
+from benchmarks.reporting import suite_table
 from benchmarks.reporting.dataset_table import dataset_grids
+from benchmarks.reporting.figures import cues, sources, sweeps
+from benchmarks.reporting.figures.curves import cmc, training
+from benchmarks.reporting.figures.figure import Figure
 from benchmarks.reporting.grid import unique_names
 from benchmarks.reporting.provenance import COSTS, cost_cells
 from benchmarks.reporting.table import COLUMNS, Table, best, cell, mean, tables
@@ -36,6 +39,7 @@ class Section:
     """A table under its title.
 
     Attributes:
+        suite, question: the suite that it belongs to, and what that asks; "" for the tables of all runs.
         frame: cells are text, numbers or `html.Markup`; a cell sorts by the number at its beginning. Columns of `FILTERS`
             filter the rows, and are shown only where they differ (`baseline` never).
         notes: below the table.
@@ -44,6 +48,8 @@ class Section:
     title: str
     frame: pd.DataFrame
     notes: list[str] = field(default_factory=list)
+    suite: str = ""
+    question: str = ""
 
 
 def suite_tables(runs: Sequence[FinishedRun], find_states: FindStates) -> list[Section]:
@@ -115,7 +121,8 @@ def _dataset_sections(pairs: Sequence[tuple[str, str]]) -> list[Section]:
     grids = dataset_grids(suite, Choice(tuple(names)))
     rows = [[grid.title, *row] for grid in grids for row in grid.rows]
     frame = pd.DataFrame(rows, columns=["data set", "what", *grids[0].head[1:]])
-    return [Section("table1", frame, [note for grid in grids for note in grid.notes])]
+    notes = [note for grid in grids for note in grid.notes]
+    return [Section("table1", frame, notes, "table1", SUITES.entries["table1"].summary)]
 
 
 def _suite_sections(name: str, pair: DatasetPair, choice: Choice, find_states: FindStates) -> list[Section]:
@@ -136,7 +143,7 @@ def _suite_sections(name: str, pair: DatasetPair, choice: Choice, find_states: F
             filter(None, (f"{name} on {grid.title}", choice.description, "" if own else f"protocol {protocol}"))
         )
         frame = pd.DataFrame(rows, columns=[*FILTERS, *unique_names(grid.head)])
-        made.append(Section(title, frame, [SUITES.entries[name].summary, *grid.notes]))
+        made.append(Section(title, frame, list(grid.notes), name, SUITES.entries[name].summary))
     return made
 
 
@@ -172,16 +179,19 @@ def baseline(method: str) -> str:
 
 
 def verdict(runs: Sequence[FinishedRun]) -> list[JudgedClaim]:
-    """The paper's claims one by one, as `bench verdict` judges them."""
+    """The claims one by one, as `bench verdict` judges them."""
     return judge(runs, controls=partial(controls.problems, [run.record for run in runs]))
 
 
-def drawn_figures(runs: Sequence[FinishedRun]) -> list[figures.Figure]:
-    """The figures of the report: the paper's, and for each data set the CMC curves and the training."""
-    drawn = [figures.fig3a(runs), figures.fig3b(runs)]
-    for draw in (figures.cmc, figures.training):
-        for name in sorted({run.experiment.test for run in runs}):
+def drawn_figures(runs: Sequence[FinishedRun]) -> list[Figure]:
+    """The figures of the report: those of the suites that have runs, and for each data set the CMC curves and the training."""
+    names = sorted({run.experiment.test for run in runs})
+    made = [cues.cues(runs), sources.order(runs), sweeps.fig3a(runs), sweeps.fig3b(runs), sweeps.distill(runs)]
+    made += [
+        replace(each, name=f"sources-{name}") for name in names if (each := sources.sources(runs, name)).panels[0].lines
+    ]
+    for draw in (cmc, training):
+        for name in names:
             figure = draw([run for run in runs if run.experiment.test == name])
-            if figure.name != "training" or any(panel.lines for panel in figure.panels):
-                drawn.append(replace(figure, name=f"{figure.name}-{name}", title=f"{figure.title} on {name}"))
-    return drawn
+            made.append(replace(figure, name=f"{figure.name}-{name}", title=f"{figure.title} on {name}"))
+    return [each for each in made if any(panel.lines for panel in each.panels)]

@@ -6,8 +6,9 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from benchmarks.reporting import figures
+from benchmarks.reporting.answer import answer, brief
 from benchmarks.reporting.drawing import SUFFIXES
+from benchmarks.reporting.figures.figure import Figure
 from benchmarks.reporting.grid import Grid
 from benchmarks.reporting.table import cell
 from benchmarks.reporting.verdict import ON_DRAWN_DATA, JudgedClaim, grids
@@ -17,16 +18,17 @@ from .contents import Section, baseline
 from .html import Markup, el, page
 from .html_tables import MOST_ROWS, filters, table, table_section
 
-MOST_LETTERS = 1_500_000  # on the page of all tables, to keep it below 2 MB
+ALL_RUNS = "all runs"  # the tables that are of no suite
+MOST_LETTERS = 1_500_000  # on a page of tables, to keep it below 2 MB
 MOST_FIRST = 40  # rows per table on the overview
 MARKS = {"SUPPORTED": "✓", "CONTRADICTED": "✗", "NEGLIGIBLE": "≈", "UNDECIDED": "?"}
 VERDICTS = {text: word for word in ON_DRAWN_DATA for text in (str(word), ON_DRAWN_DATA[word])}  # by their texts
 
 
 def overview(
-    runs: Sequence[FinishedRun], claims: list[JudgedClaim], sections: list[Section], drawn: list[figures.Figure]
+    runs: Sequence[FinishedRun], claims: list[JudgedClaim], sections: list[Section], drawn: list[Figure]
 ) -> str:
-    """Counts, the verdict, the first tables, and links to the rest."""
+    """The answer in words and as a picture, counts, the verdict, the first tables, and links to the rest."""
     experiments = [run.experiment for run in runs]
     counted = {
         "finished runs": len(runs),
@@ -36,18 +38,16 @@ def overview(
     }
     tiles = [el("li", el("b", f"{count:,}"), " ", el("span", name)) for name, count in counted.items()]
     shown = list({str(each.frame["data set"].iloc[0]): each for each in reversed(sections)}.values())[::-1]
-    first = [
-        el("h2", "Results"),
-        [table_section(each, f"results-{n}", MOST_FIRST, "h3") for n, each in enumerate(shown[:3])],
-    ]
-    more = el("p", el("a", f"All {len(sections)} tables, under every protocol", href="tables.html"))
     body = [
         el("h1", "Results at a glance"),
+        [el("p", line) for line in answer(claims)],
+        [_image(each) for each in drawn if each.name == "forest"],
         el("ul", tiles, class_="tiles"),
         el("h2", "Verdict"),
-        _verdict(claims),
-        first,
-        more,
+        el("div", [_judged(grid) for grid in brief(list(grids(claims)))]),
+        el("h2", "Results"),
+        [table_section(each, f"results-{n}", MOST_FIRST, "h3") for n, each in enumerate(shown[:3])],
+        el("p", el("a", f"All {len(sections)} tables, suite by suite", href="tables.html")),
         el("h2", "Figures"),
         el(
             "ul",
@@ -56,12 +56,6 @@ def overview(
         ),
     ]
     return page("Overview", body, current="Overview")
-
-
-def _verdict(claims: list[JudgedClaim]) -> Markup:
-    """A table for each pair of data sets, with notes below it."""
-    counted = ", ".join(f"{sum(each.verdict == word for each in claims)} {word.lower()}" for word in MARKS)
-    return el("div", el("p", f"Of {len(claims)} claims: {counted}."), [_judged(grid) for grid in grids(claims)])
 
 
 def _judged(grid: Grid) -> Markup:
@@ -76,28 +70,50 @@ def _judged(grid: Grid) -> Markup:
     return el("section", el("h3", grid.title), made, notes)
 
 
-def all_tables(sections: list[Section]) -> str:
-    """Every table, with sorting and filters; only the first rows of each if the page would be too large."""
+def all_tables(sections: list[Section], drawn: list[Figure]) -> dict[str, str]:
+    """The list of suites, and a page for each with its tables and a link to its figure: the pages by file name."""
+    suites: dict[str, list[Section]] = {}
+    for each in sections:
+        suites.setdefault(each.suite, []).append(each)
+    rows = [
+        {
+            "suite": el("a", name or ALL_RUNS, href=_tables_file(name)),
+            "question": of_suite[0].question,
+            "tables": len(of_suite),
+            "data sets": ", ".join(dict.fromkeys(str(each) for one in of_suite for each in one.frame["data set"])),
+        }
+        for name, of_suite in suites.items()
+    ]
+    listed = table(pd.DataFrame(rows), "Suites") if rows else None
+    made = {"tables.html": page("Tables", [el("h1", "Tables by suite"), listed], current="Tables")}
+    return made | {_tables_file(name): _suite_page(name, of_suite, drawn) for name, of_suite in suites.items()}
+
+
+def _tables_file(suite: str) -> str:
+    return f"tables-{suite or ALL_RUNS.replace(' ', '-')}.html"
+
+
+def _suite_page(name: str, sections: list[Section], drawn: list[Figure]) -> str:
+    """The tables of one suite, with sorting and filters; only the first rows of each if the page would be too large."""
+    figures = [
+        each for each in drawn if name and each.name in (name, f"{name}-{sections[0].frame['data set'].iloc[0]}")
+    ]
+    links = [el("p", el("a", each.title, href=f"figures.html#{_id(each.name)}")) for each in figures]
     most = MOST_ROWS
-    while len(made := _tables(sections, most)) > MOST_LETTERS and most > 1:
+    while len(made := _tables(name, sections, most, links)) > MOST_LETTERS and most > 1:
         most //= 2
     return made
 
 
-def _tables(sections: list[Section], most: int) -> str:
-    links = [el("li", el("a", each.title, href=f"#table-{number}")) for number, each in enumerate(sections)]
+def _tables(name: str, sections: list[Section], most: int, links: list[Markup]) -> str:
     body = [
-        el("h1", "Tables"),
+        el("h1", name or "All runs"),
+        el("p", sections[0].question) if name else None,
+        links,
         filters([each.frame for each in sections]),
-        el(
-            "details",
-            el("summary", f"{len(sections)} tables"),
-            el("ul", links, class_="links"),
-            open=len(sections) < 13,
-        ),
         [table_section(each, f"table-{number}", most) for number, each in enumerate(sections)],
     ]
-    return page("Tables", body, current="Tables")
+    return page(name or "All runs", body, current="Tables")
 
 
 def all_runs(runs: Sequence[FinishedRun]) -> dict[str, str]:
@@ -150,13 +166,13 @@ def _runs_file(number: int) -> str:
     return "runs.html" if number == 1 else f"runs-{number}.html"
 
 
-def all_figures(drawn: list[figures.Figure]) -> str:
+def all_figures(drawn: list[Figure]) -> str:
     """The figures as `bench figure` draws them, with their numbers and download links."""
     body = [el("h1", "Figures"), [_figure(each) for each in drawn]]
     return page("Figures", body, current="Figures")
 
 
-def _figure(figure: figures.Figure) -> Markup:
+def _figure(figure: Figure) -> Markup:
     file = f"figures/{quote(figure.name)}"
     files = [[el("a", suffix.upper(), href=f"{file}.{suffix}", download=True), " "] for suffix in SUFFIXES]
     rows = [
@@ -172,24 +188,28 @@ def _figure(figure: figures.Figure) -> Markup:
         for line in panel.lines
         for x, y, low, high in zip(line.x, line.y, line.low, line.high, strict=True)
     ]
-    reason = "; ".join(dict.fromkeys(panel.empty for panel in figure.panels if panel.empty))
-    image = el(
-        "img",
-        src=f"{file}.svg",
-        alt=f"{figure.title}: {reason or 'its numbers are in the table below'}",
-        loading="lazy",
-    )
     numbers = el("details", el("summary", "Numbers"), table(pd.DataFrame(rows), figure.title)) if rows else None
     notes = [el("p", note, class_="note") for note in figure.notes]
     return el(
         "section",
         el("h2", figure.title),
-        el("div", image, class_="paper", role="region", aria_label=figure.title, tabindex="0"),
+        _image(figure),
         notes,
         el("p", files),
         numbers,
         id=_id(figure.name),
     )
+
+
+def _image(figure: Figure) -> Markup:
+    reason = "; ".join(dict.fromkeys(panel.empty for panel in figure.panels if panel.empty))
+    image = el(
+        "img",
+        src=f"figures/{quote(figure.name)}.svg",
+        alt=f"{figure.title}: {reason or 'its numbers are in a table'}",
+        loading="lazy",
+    )
+    return el("div", image, class_="paper", role="region", aria_label=figure.title, tabindex="0")
 
 
 def _id(name: str) -> str:

@@ -8,7 +8,9 @@ from urllib.parse import quote
 import pandas as pd
 
 from benchmarks.experiments.settings import changed_from_recipe
-from benchmarks.reporting import figures, gallery
+from benchmarks.reporting import gallery
+from benchmarks.reporting.figures.curves import cmc, training
+from benchmarks.reporting.figures.figure import LEVEL
 from benchmarks.reporting.provenance import data_notes
 from benchmarks.reporting.show import ITEMS
 from benchmarks.reporting.table import cell
@@ -67,9 +69,9 @@ def _metrics(record: Record) -> pd.DataFrame:
 
 
 def _curves(run: FinishedRun) -> Markup:
-    cmc = [replace(panel, title=panel.y) for panel in figures.cmc([run]).panels]
-    charts = [chart(panel) for panel in (*figures.training([run]).panels, *cmc)]
-    note = f"Match by rank: protocol {run.record.first_protocol}; its band is the {figures.LEVEL}."
+    ranks = [replace(panel, title=panel.y) for panel in cmc([run]).panels]
+    charts = [chart(panel) for panel in (*training([run]).panels, *ranks)]
+    note = f"Match by rank: protocol {run.record.first_protocol}; its band is the {LEVEL}."
     return el("div", el("div", charts, class_="charts"), el("p", note, class_="note"))
 
 

@@ -40,6 +40,33 @@ def test_run_writes_all_files_once(bench, results):
     assert folder.record.stat().st_mtime_ns > times
 
 
+def test_run_that_differs_at_test_takes_the_weights(bench, results, monkeypatch):
+    asked = (*RUN, "--method", "cnn3d")
+
+    def ran(*changes):
+        known = set(results.glob("*"))
+        assert bench(*asked, *changes).status == 0
+        (folder,) = [RunFolder(path) for path in set(results.glob("*")) - known]
+        return folder, read_record(folder)
+
+    plain, _ = ran()
+    shuffled, record = ran("--set", "shuffle=test")
+    assert "train" not in record.phases
+    assert shuffled.weights.read_bytes() == plain.weights.read_bytes()
+    for changes in (("--set", "shuffle=both"), ("--set", "flip=0.0"), ("--seed", "1")):
+        other, record = ran(*changes)
+        assert "train" in record.phases
+        assert other.weights.read_bytes() != plain.weights.read_bytes()
+    one, record = ran("--set", "test_frames=1")
+    assert "train" not in record.phases
+    elsewhere = results.with_name("elsewhere")
+    monkeypatch.setenv("BENCH_RESULTS", str(elsewhere))
+    assert bench(*asked, "--set", "test_frames=1").status == 0  # where it has to be trained
+    alone = read_record(RunFolder(elsewhere / one.path.name))
+    assert "train" in alone.phases
+    assert alone.metrics == record.metrics
+
+
 def test_metrics_follow_from_query_results(finished):
     folder, record = finished
     queries = pd.read_parquet(folder.queries)

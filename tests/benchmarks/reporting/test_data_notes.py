@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from benchmarks.experiments.experiment import DatasetPair
-from benchmarks.reporting import figures, suite_table, verdict
+from benchmarks.reporting import suite_table, verdict
+from benchmarks.reporting.figures.curves import cmc
 from benchmarks.reporting.report.run_page import run_page
 from benchmarks.reporting.show import describe
 from benchmarks.runs.finished import FinishedRun
@@ -44,7 +45,7 @@ def test_verdict(runs):
 
 
 def test_figure(runs):
-    assert figures.cmc(runs).notes.count(NOTE) == 1
+    assert cmc(runs).notes.count(NOTE) == 1
 
 
 def test_suite_table(runs):

@@ -65,7 +65,7 @@ def test_text_is_escaped():
 
 def test_pages_are_valid_and_local(site):
     pages = list(site.rglob("*.html"))
-    assert len(pages) == 4 + 7
+    assert len(pages) == 4 + 1 + 7  # and the page of the tables of all runs
     for file in pages:
         text = file.read_text()
         assert len(text) < 2e6
@@ -101,13 +101,16 @@ def test_suite_table_agrees_with_bench_table(bench, finish, tmp_path, monkeypatc
             finish(method, seed=seed)
         finish(method, recipe="control")
     assert bench("report", "--to", tmp_path / "site").status == 0
-    tables = (tmp_path / "site" / "tables.html").read_text()
+    index = (tmp_path / "site" / "tables.html").read_text()
+    assert '<a href="tables-table4.html">table4</a>' in index
+    assert "the terms of the loss one by one" in index
+    assert "tables-matrix" not in index  # four of its thirty rows
+    assert "tables-table2" not in index  # one row beside figures of another data set
+    tables = (tmp_path / "site" / "tables-table4.html").read_text()
     assert "<h2>table4 on walkers, protocol official</h2>" in tables
     assert "<h2>table4 on walkers, protocol standard</h2>" in tables
     assert "<h2>table4 on walkers, recipe control, protocol official</h2>" in tables
     assert "protocol full" not in tables  # which these records do not have
-    assert "matrix on walkers" not in tables  # four of its thirty rows
-    assert "table2 on walkers" not in tables  # one row beside figures of another data set
     printed = bench("table", "table4", "--dataset", "walkers", "--seeds", 2, "--format", "csv").out
     for line in csv.reader(printed.splitlines()[1:]):
         row = tables.partition(f">{line[1]}</td>")[2].partition("</tr>")[0]
@@ -128,7 +131,11 @@ def test_pages_of_3000_runs_stay_below_2_mb(finish, results):
     elsewhere = [replace(record.experiment, dataset=f"d{number}", test=f"d{number}") for number in range(30)]
     claims = judge([FinishedRun(replace(record, experiment=experiment), rows=rows) for experiment in elsewhere])
     wide = [replace(each, frame=pd.concat([each.frame, each.frame.add_suffix(" again")], axis=1)) for each in sections]
-    made = [pages.all_tables(wide), pages.overview(runs, claims, sections, []), *pages.all_runs(runs).values()]
+    made = [
+        *pages.all_tables(wide, []).values(),
+        pages.overview(runs, claims, sections, []),
+        *pages.all_runs(runs).values(),
+    ]
     made.append(run_page(FinishedRun(record, RunFolder(results / record.name)), None, []))
     made.append(pages.all_figures(contents.drawn_figures(runs[:200])))
     assert len(sections) == 60
@@ -156,7 +163,11 @@ def test_verdict_agrees_with_bench_verdict(bench, finish, tmp_path):
     assert bench("records", "export", shared).status == 0
     assert bench("report", "--to", tmp_path / "site", "--from", shared).status == 0
     printed = bench("verdict", "--format", "csv", "--from", shared).out
+    words = bench("verdict", "--from", shared).out.partition("\n")[0]
     overview = (tmp_path / "site" / "index.html").read_text()
+    assert f"<h1>Results at a glance</h1><p>{words}</p>" in overview
+    assert overview.index('<img src="figures/forest.svg"') < overview.index("<h2>Verdict</h2>")
+    assert (tmp_path / "site" / "figures" / "forest.svg").exists()
     assert "AFA helps mean" in printed
     for row in printed.splitlines()[1:]:
         _, claim, said, effect, *_ = next(csv.reader([row]))
@@ -252,7 +263,7 @@ def test_sorting_filters_and_keyboard(site, browse):
     Select(browser.find_element("name", "baseline")).select_by_visible_text("every baseline")
     assert column(browser, "main", names.index("data set") + 1) == ["mars"]
 
-    browser.get((site / "tables.html").as_uri())
+    browser.get((site / "tables-all-runs.html").as_uri())
     tables = browser.find_elements("css selector", "section.table")
     Select(browser.find_element("name", "protocol")).select_by_visible_text("standard")
     shown = [table.find_element("css selector", "h2").text for table in tables if table.is_displayed()]

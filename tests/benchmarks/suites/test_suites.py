@@ -5,7 +5,9 @@ import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,41 @@ def test_factors():
     assert len(asked) == 8
     assert ("consensus", 0.025, 0.1) in asked
     assert ("pooled", 0.0, 0.0) in asked
+
+
+@pytest.mark.parametrize(("name", "runs"), [("sources", 8), ("order", 6), ("families", 5)])
+def test_hypothesis_by_test_settings_alone(name, runs):
+    """What is compared with a baseline on ordered frames differs from it in one setting."""
+    found = planned(name, datasets=("walkers",), seeds=1)
+    assert len(found) == runs
+    by_method = {}
+    for each in found:
+        by_method.setdefault(each.experiment.method, []).append(each.experiment.settings)
+    for several in by_method.values():
+        differences = [{key for key in one if one[key] != two[key]} for one, two in combinations(several, 2)]
+        assert differences in ([], [{"shuffle"}], [{"test_frames"}])
+
+
+def test_distill_compares_parts_under_one_noise():
+    found = planned("distill", datasets=("walkers",), seeds=1)
+    assert len(found) == 1 + 2 * (6 + 6 + 2)
+    (reference, *noisy) = (each.experiment for each in found)
+    assert reference.settings["sigma"] == 0
+    sigmas = {}
+    for each in noisy:
+        sigmas.setdefault((each.settings["granularity"], each.settings["sigma"]), []).append(each.method)
+    assert all(sorted(methods) == ["mean+afa", "mean+afa-motion"] for methods in sigmas.values())
+    assert {sigma for granularity, sigma in sigmas if granularity == "clip"} == {0.025, 0.05, 0.1, 0.2, 0.5, 1.0}
+
+
+def test_cues_covers_both_dials():
+    found = planned("cues", seeds=1)
+    worlds = Counter(each.experiment.dataset for each in found)
+    assert set(worlds) == {f"cues:{share}{hard}" for share in (0, 25, 50, 75, 100) for hard in ("", "-hard")}
+    assert set(worlds.values()) == {6}
+    methods = {each.experiment.method for each in found}
+    assert {method for method in methods if not method.endswith("+afa")} < methods
+    assert {"mean", "mean+afa", "cnn3d", "cnn3d+afa"} < methods
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import simplejpeg
 
 from baselines.interface.errors import UserError
 from benchmarks.data import puppets
-from benchmarks.data.datasets.walkers import SIZES, Walkers, frequencies, look
+from benchmarks.data.datasets.walkers import SIZES, Walkers
 from benchmarks.data.loading import find_dataset, full_name, load
 from benchmarks.data.table import check, digest, statistics
 from benchmarks.maintenance import golden_runs
@@ -62,10 +62,10 @@ def test_worlds_and_kinds_differ():
 def test_another_world_has_other_people():
     for kind in ("walkers", "walkers-gait"):
         one, two = named(kind), named(f"{kind}@2")
-        assert (frequencies(one, 1, "") != frequencies(two, 1, "")).all()
+        assert (one.frequencies(1, "") != two.frequencies(1, "")).all()
     for kind in ("walkers", "walkers-appearance"):
         one, two = named(kind), named(f"{kind}@2")
-        assert look(one, 1, "") != look(two, 1, "")
+        assert one.look(1, "") != two.look(1, "")
 
 
 def test_frame_names_are_those_of_mars():
@@ -163,24 +163,24 @@ def test_look_alikes_differ_in_gait():
     size = SIZES["demo"]
     groups: dict[tuple[bool, puppets.Look], list[int]] = {}
     for pid, tracklets in persons(world):
-        looks = {look(world, pid, tracklet) for tracklet in tracklets}
-        gaits = {tuple(frequencies(world, pid, tracklet)) for tracklet in tracklets}
+        looks = {world.look(pid, tracklet) for tracklet in tracklets}
+        gaits = {tuple(world.frequencies(pid, tracklet)) for tracklet in tracklets}
         assert len(looks) == len(gaits) == 1
         groups.setdefault((pid <= size.train, looks.pop()), []).append(pid)
     assert {len(group) for group in groups.values()} == {1, 2}
     alike = sum(len(group) for group in groups.values() if len(group) == 2)
     assert alike == pytest.approx((size.train + size.test) / 2, abs=2)  # half have a look-alike, in the same subset
-    gaits = np.array([frequencies(world, pid, "") for pid, _ in persons(world)])
+    gaits = np.array([world.frequencies(pid, "") for pid, _ in persons(world)])
     assert len(np.unique(gaits, axis=0)) == len(gaits)
 
 
 def test_only_appearance_tells_people_apart():
     world = named("walkers-appearance")
     everyone = persons(world)
-    looks = [{look(world, pid, tracklet) for tracklet in tracklets} for pid, tracklets in everyone]
+    looks = [{world.look(pid, tracklet) for tracklet in tracklets} for pid, tracklets in everyone]
     assert all(len(own) == 1 for own in looks)
     assert len(set.union(*looks)) == len(everyone)
-    gaits = [[frequencies(world, pid, tracklet) for tracklet in tracklets] for pid, tracklets in everyone]
+    gaits = [[world.frequencies(pid, tracklet) for tracklet in tracklets] for pid, tracklets in everyone]
     assert len({tuple(gait) for own in gaits for gait in own}) == sum(map(len, gaits))
     # A person's tracklets agree no more than those of different persons: the variance within equals the total variance.
     within = np.mean([np.var(own, axis=0, ddof=1) for own in gaits if len(own) > 1], axis=0)
@@ -190,8 +190,8 @@ def test_only_appearance_tells_people_apart():
 def test_only_gait_tells_people_apart():
     world = named("walkers-gait")
     everyone = persons(world)
-    assert len({look(world, pid, tracklet) for pid, tracklets in everyone for tracklet in tracklets}) == 1
-    gaits = [{tuple(frequencies(world, pid, tracklet)) for tracklet in tracklets} for pid, tracklets in everyone]
+    assert len({world.look(pid, tracklet) for pid, tracklets in everyone for tracklet in tracklets}) == 1
+    gaits = [{tuple(world.frequencies(pid, tracklet)) for tracklet in tracklets} for pid, tracklets in everyone]
     assert all(len(own) == 1 for own in gaits)
     assert len(set.union(*gaits)) == len(everyone)
     # The cues are independent of each other, and below the Nyquist frequency.
@@ -207,7 +207,7 @@ def test_poses_do_not_reveal_the_gait():
     poses = []
     for pid in (1, 2):
         starts = np.random.default_rng(pid).uniform(0, 2 * np.pi, (4000, 4))
-        phases = starts + 2 * np.pi * frequencies(world, pid, "") * 5
+        phases = starts + 2 * np.pi * world.frequencies(pid, "") * 5
         points, _ = puppets.outlines(puppets.UNIFORM, phases, 1.2, 0.2)
         poses.append(np.sort(points.reshape(len(points), -1), axis=0))
     spread = poses[0].std(0).max()

@@ -1,0 +1,97 @@
+"""The verdict in words and, for terminals, as a picture of letters. It says no more than the judged claims do."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from benchmarks.data.loading import is_drawn
+from benchmarks.suites.claims import METRIC
+
+from .figures.figure import in_words
+from .figures.forest import family, margin, measured, paper_effect
+from .grid import Grid
+from .statistics import Verdict
+from .verdict import NOT_RUN, JudgedClaim
+
+PLOT = 41  # letters of a picture
+
+
+def answer(judged: Sequence[JudgedClaim]) -> list[str]:
+    """How many claims are decided; what was found, for each family on each pair of data sets; and what was not run."""
+    fixed = [each for each in judged if family(each) != "exploratory"]
+    known = measured(judged)
+    decided = sum(each.verdict != Verdict.UNDECIDED for each in fixed)
+    lines = [
+        f"Claims that were fixed beforehand, counted on each data set: {len(fixed)}; "
+        f"measured: {sum(each.interval is not None for each in fixed)}; decided: {decided}."
+    ]
+    for (name, pair), group in groupby(known, lambda each: (family(each), each.datasets)):
+        drawn = ", where people are drawn" if is_drawn(pair.trained_on) else ""
+        lines.append(f"On {pair.title}{drawn}{f' ({name})' if name else ''}: {' '.join(_found(list(group)))}")
+    absent = [each for each in judged if each.interval is None]
+    if absent:
+        suites = dict.fromkeys(each.claim.suite for each in absent)
+        lines.append(f"Not measured: {len(absent)} (suites {', '.join(suites)}).")
+    return lines
+
+
+def _found(group: Sequence[JudgedClaim]) -> list[str]:
+    """A sentence for each verdict: the claims, and where they are decided the effects in points."""
+    made = []
+    for verdict in Verdict:
+        found = [each for each in group if each.verdict == verdict]
+        if found and verdict == Verdict.UNDECIDED and len(found) == len(group):
+            return [f"none is decided (measured: {len(group)})."]
+        if found:
+            said = (
+                each.claim.text if verdict == Verdict.UNDECIDED else f"{each.claim.text}, {in_words(each.interval)}"
+                for each in found
+                if each.interval is not None
+            )
+            made.append(f"{found[0].verdict_text}: {'; '.join(said)}.")
+    return made
+
+
+def picture(judged: Sequence[JudgedClaim]) -> str:
+    """The forest plot in letters: `o` the effect, `-` its interval, `|` 0, `:` the margin, `x` the paper's on these data."""
+    known = measured(judged)
+    if not known:
+        return ""
+    widest = max(len(each.claim.text) for each in known)
+    lines = []
+    for (name, pair), group in groupby(known, lambda each: (family(each), each.datasets)):
+        here = list(group)
+        ends = [part for each in here if each.interval for part in (each.interval.low, each.interval.high)]
+        reach = max(*map(abs, ends), max(map(margin, here)))
+        lines += [
+            f"{pair.title}{f': {name}' if name else ''}; from {-100 * reach:+.1f} to {100 * reach:+.1f} points of {METRIC}"
+        ]
+        lines += [f"  {each.claim.text:<{widest}}  {_bar(each, reach)}  {each.verdict_text}" for each in here]
+    return "\n".join(lines)
+
+
+def _bar(judged: JudgedClaim, reach: float) -> str:
+    def place(value: float) -> int:
+        return round((max(-1.0, min(value / reach, 1.0)) + 1) / 2 * (PLOT - 1))
+
+    letters = [" "] * PLOT
+    for value in (-margin(judged), margin(judged)):
+        letters[place(value)] = ":"
+    letters[place(0.0)] = "|"
+    assert judged.interval is not None
+    low, high = place(judged.interval.low), place(judged.interval.high)
+    letters[low : high + 1] = "-" * (high - low + 1)
+    paper = paper_effect(judged)
+    if paper is not None:
+        letters[place(paper)] = "x"
+    letters[place(judged.interval.estimate)] = "o"
+    return "".join(letters)
+
+
+def brief(grids: Sequence[Grid]) -> list[Grid]:
+    """The tables of a verdict that have rows, without notes on claims that were not run: a line of the answer counts those."""
+    return [
+        replace(grid, notes=[note for note in grid.notes if not note.startswith(f"{NOT_RUN}, suite ")])
+        for grid in grids
+        if grid.rows
+    ]

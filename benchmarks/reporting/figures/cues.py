@@ -1,0 +1,141 @@
+"""When motion wins: the methods of the suite `cues` against the share of people who differ only in gait."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from baselines.interface.errors import UserError
+from benchmarks.data import registered_name
+from benchmarks.data.datasets.cues import SHARES, Cues
+from benchmarks.data.loading import find_dataset
+from benchmarks.reporting.statistics import Interval
+from benchmarks.runs.finished import FinishedRun
+from benchmarks.suites import hypothesis
+from benchmarks.suites.claims import METRIC, MOTION
+
+from .figure import LEVEL, Figure, Panel, line
+from .series import Series, choose, counted, difference, left_out, notes_on_data, of_tested, result, row_of, varied_by
+
+WORLDS = {False: "clean", True: "hard: passers-by, bad boxes, other directions"}
+
+
+class Place(NamedTuple):
+    """A method in one of the worlds."""
+
+    method: str
+    share: int
+    hard: bool
+
+
+class Crossing(NamedTuple):
+    """Where a difference that grows with the share crosses 0, in percent of people, and its interval.
+
+    share: None where it does not cross 0 between the first share and the last.
+    low, high: the shares between which the interval of the difference contains 0; None where it nowhere does.
+    """
+
+    share: float | None
+    low: float | None
+    high: float | None
+
+
+def cues(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: str | None = None) -> Figure:
+    """mAP of each method against the share of people who differ only in gait, in a panel for clean and one for hard worlds."""
+    title = "What tells people apart: a share by gait alone, the others by clothes alone"
+    series, others = _series(of_tested(runs, dataset))
+    methods = [row.method for row in hypothesis.Cues().rows("") if any(each.method == row.method for each in series)]
+    panels, notes = [], []
+    for hard, world in WORLDS.items():
+        lines = []
+        for method in methods:
+            shares = [share for share in SHARES if Place(method, share, hard) in series]
+            found = [result(series[Place(method, share, hard)], METRIC, protocol) for share in shares]
+            lines += [line(method, [float(share) for share in shares], found)] if shares else []
+        if lines:
+            ticks = [(float(share), str(share)) for share in SHARES]
+            panels.append(
+                Panel(world, "share of people known by gait alone, %", f"{METRIC}, %", lines, ticks, form="points")
+            )
+            notes += _crossing_notes(series, hard, protocol)
+    if not panels:
+        empty = "no finished runs in the worlds of cues: `bench suite run cues`"
+        return Figure("cues", title, [Panel("", "", f"{METRIC}, %", empty=empty)], left_out(others))
+    notes.append(
+        f"Bars: {LEVEL}; {counted(list(series.values()), protocol)}."
+        " The interval of a crossing holds the shares at which the 95% interval of the difference contains 0."
+    )
+    notes += notes_on_data(series.values())
+    return Figure("cues", title, panels, [*notes, *left_out(others)])
+
+
+def _series(runs: Sequence[FinishedRun]) -> tuple[Series[Place], int]:
+    rows = hypothesis.Cues().rows("")
+    method_of = row_of(rows)
+    worlds = {name: _world(name) for name in {run.experiment.test for run in runs}}
+
+    def place(run: FinishedRun) -> Place | None:
+        world, method = worlds[run.experiment.test], method_of(run)
+        return Place(method, world.share, world.hard) if world and method else None
+
+    def same_world(run: FinishedRun) -> tuple[int, str, tuple[int, int] | None] | None:
+        world = worlds[run.experiment.test]
+        return (world.world, world.size, world.pixels) if world else None
+
+    return choose(runs, place, varied_by(rows), same_world)
+
+
+def _world(name: str) -> Cues | None:
+    try:
+        found = find_dataset(name) if registered_name(name) == "cues" else None
+    except UserError:  # of an earlier version
+        return None
+    return found if isinstance(found, Cues) else None
+
+
+def _crossing_notes(series: Series[Place], hard: bool, protocol: str | None) -> list[str]:
+    """Where the best motion baseline, by its mean over all shares, overtakes mean."""
+    differences: dict[str, dict[float, Interval]] = {}
+    for baseline in MOTION:
+        for share in SHARES:
+            one, other = Place(baseline, share, hard), Place("mean", share, hard)
+            if one in series and other in series:
+                found = difference(series[one], series[other], METRIC, protocol)
+                if found is not None:
+                    differences.setdefault(baseline, {})[float(share)] = found
+    complete = {name: found for name, found in differences.items() if len(found) == len(SHARES)}
+    if not complete:
+        return []
+    best = max(complete, key=lambda name: sum(each.estimate for each in complete[name].values()))
+    word = "hard" if hard else "clean"
+    return [f"{word}: {crossing_in_words(best, crossing(complete[best]))}"]
+
+
+def crossing(differences: Mapping[float, Interval]) -> Crossing:
+    """Where the difference crosses 0, linear between shares, and where its interval contains 0.
+
+    These are the shares at which a test of no difference would not reject. Between two shares the ends of the interval are
+    interpolated, which makes it too wide rather than too narrow: an average's standard error is at most the errors' average.
+    """
+    shares = np.linspace(min(differences), max(differences), 1001)
+    known = sorted(differences)
+    middle, low, high = (
+        np.interp(shares, known, [getattr(differences[share], part) for share in known])
+        for part in ("estimate", "low", "high")
+    )
+    inside = shares[(low <= 0) & (high >= 0)]
+    crosses = np.flatnonzero((middle[:-1] <= 0) & (middle[1:] > 0))
+    share = float(shares[crosses[0]]) if len(crosses) and middle[0] <= 0 else None
+    ends = (float(inside[0]), float(inside[-1])) if len(inside) else (None, None)
+    return Crossing(share, *ends)
+
+
+def crossing_in_words(baseline: str, found: Crossing) -> str:
+    """`cnn3d overtakes mean where 42% of the people (35 to 50) are known by gait alone`, or that it does not."""
+    if found.share is None:
+        where = f"; undecided from {found.low:.0f} to {found.high:.0f}%" if found.low is not None else ""
+        return f"{baseline} and mean do not cross{where}."
+    return (
+        f"{baseline}, the best motion baseline over all shares, overtakes mean where {found.share:.0f}% of the people "
+        f"({found.low:.0f} to {found.high:.0f}) are known by gait alone."
+    )

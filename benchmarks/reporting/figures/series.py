@@ -1,0 +1,191 @@
+"""Which runs may stand side by side in a figure, and the intervals of their results and differences.
+
+A figure of comparisons shows one context: runs that share everything but what the figure varies. Where there are several, the
+one with the most runs is shown, and the others are counted.
+"""
+
+import json
+import math
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+
+from benchmarks.experiments.methods import ATTACHED
+from benchmarks.experiments.settings import SEARCHED, changed_from_recipe, resolve
+from benchmarks.reporting import statistics
+from benchmarks.reporting.provenance import data_notes
+from benchmarks.reporting.query_results import TEST_TO_TRAIN, fraction_matrix, repetition, split_means
+from benchmarks.reporting.statistics import Interval
+from benchmarks.runs.finished import FinishedRun
+from benchmarks.suites.claims import MARGIN
+from benchmarks.suites.suite import Row
+
+Key = TypeVar("Key", bound=Hashable)
+Series = dict[Key, list[FinishedRun]]
+
+
+def choose(
+    runs: Sequence[FinishedRun],
+    key: Callable[[FinishedRun], Key | None],
+    varied: Collection[str],
+    place: Callable[[FinishedRun], Hashable] = lambda run: (*run.experiment.datasets, run.experiment.data),
+) -> tuple[Series[Key], int]:
+    """The runs of the context with the most runs, by `key`, and how many runs of other contexts are left out.
+
+    Args:
+        key: of the series that a run belongs to; None: the run is not of this figure.
+        varied: the settings that differ between series.
+        place: where runs that are compared were trained and tested.
+
+    Returns:
+        The runs of a series share all settings and the code, and are ordered by seed and split, one for each.
+    """
+    contexts: dict[Hashable, dict[Key, dict[str, dict[tuple[int, int], FinishedRun]]]] = {}
+    asked = 0
+    for run in sorted(runs, key=lambda run: run.record.finished):  # of two runs of one seed the newer is kept
+        experiment = run.experiment
+        if experiment.external or (series := key(run)) is None:
+            continue
+        asked += 1
+        context = (_shared_settings(run, varied), place(run), run.record.environment.processor)
+        own = json.dumps([experiment.settings, run.record.code], sort_keys=True)
+        found = contexts.setdefault(context, {}).setdefault(series, {}).setdefault(own, {})
+        found[experiment.seed, experiment.split] = run
+    kept = [
+        {series: max(by_settings.values(), key=len) for series, by_settings in context.items()}
+        for context in contexts.values()
+    ]
+    if not kept:
+        return {}, 0
+    best = max(reversed(kept), key=lambda context: sum(map(len, context.values())))
+    chosen = {series: [by_seed[each] for each in sorted(by_seed)] for series, by_seed in best.items()}
+    return chosen, asked - sum(map(len, chosen.values()))
+
+
+def _shared_settings(run: FinishedRun, varied: Collection[str]) -> str:
+    """The recipe and the changes from it; of a recipe that this project lacks, the settings that do not depend on the method."""
+    experiment = run.experiment
+    changed = changed_from_recipe(experiment.recipe, experiment.method, experiment.settings)
+    if changed is None:
+        own = {*ATTACHED, *SEARCHED, "test_chunk"}
+        changed = {key: value for key, value in experiment.settings.items() if key not in own}
+    return json.dumps([experiment.recipe, {key: changed[key] for key in sorted(changed) if key not in varied}])
+
+
+def varied_by(rows: Sequence[Row]) -> set[str]:
+    """The settings that a suite's rows change."""
+    return {change.partition("=")[0] for row in rows for change in row.changes}
+
+
+def row_of(rows: Sequence[Row]) -> Callable[[FinishedRun], str | None]:
+    """The label of the row that a run belongs to, by its method and by the settings that any of the rows changes."""
+    keys = varied_by(rows)
+    wanted = []
+    for row in rows:
+        settings = resolve("paper", row.method, row.changes).as_dict()
+        wanted.append((row.method, {key: settings[key] for key in keys}, row.label))
+
+    def find(run: FinishedRun) -> str | None:
+        method, settings = run.experiment.method, run.experiment.settings
+        own = {key: settings.get(key) for key in keys}
+        return next((label for name, each, label in wanted if (name, each) == (method, own)), None)
+
+    return find
+
+
+def left_out(others: int) -> list[str]:
+    """A note on the runs of other contexts."""
+    return [f"Runs with other settings, which are not drawn: {others}."] if others else []
+
+
+def notes_on_data(shown: Iterable[Sequence[FinishedRun]]) -> list[str]:
+    """What must be said of the data of the runs that a figure shows."""
+    return data_notes(run.record for runs in shown for run in runs)
+
+
+def of_tested(runs: Sequence[FinishedRun], dataset: str | None) -> list[FinishedRun]:
+    """The runs trained and tested on one data set: on this one, or on any."""
+    pairs = [(run, run.experiment.datasets) for run in runs]
+    return [run for run, pair in pairs if pair.trained_on == pair.tested_on and dataset in (None, pair.tested_on)]
+
+
+def repeated(runs: Sequence[FinishedRun]) -> dict[tuple[int, int], FinishedRun]:
+    """Runs by their seed and split."""
+    return {(run.experiment.seed, run.experiment.split): run for run in runs}
+
+
+def in_common(several: Sequence[Sequence[FinishedRun]]) -> list[list[FinishedRun]]:
+    """Of each of several series, the runs of the seeds and splits that all have."""
+    by_seed = [repeated(runs) for runs in several]
+    common = sorted(set.intersection(*map(set, by_seed))) if by_seed else []
+    return [[each[key] for key in common] for each in by_seed]
+
+
+def negligible() -> float:
+    """Differences nearer to 0 than this are negligible, in points."""
+    return 100 * MARGIN
+
+
+# Intervals ------------------------------------------------------------------------------------------------------------
+
+
+def result(runs: Sequence[FinishedRun], metric: str, protocol: str | None) -> Interval | None:
+    """The mean of one method and its interval; None where the runs have no results."""
+    values, pids = fraction_matrix(runs, metric, protocol)
+    return mean(values, pids, runs) if values.size else None
+
+
+def mean(values: np.ndarray, pids: np.ndarray, runs: Sequence[FinishedRun]) -> Interval | None:
+    """The mean and its interval; an unknown one where all queries show one person, None where no query has a match.
+
+    Args:
+        values: (S, Q) fractions, a row for each run.
+        pids: (Q,).
+    """
+    matched = ~np.isnan(values).all(axis=1)
+    if not matched.any():
+        return None
+    if repetition(runs)[0] == "split":
+        known = [run for run, has in zip(runs, matched, strict=True) if has]
+        over = statistics.over_splits(split_means(np.nanmean(values[matched], axis=1), known), TEST_TO_TRAIN)
+        return replace(over, low=max(over.low, 0.0), high=min(over.high, 1.0))
+    question = _question(len(values))
+    try:
+        return statistics.mean(values, pids, question)
+    except ValueError:
+        return _unknown(values, question)
+
+
+def difference(
+    runs: Sequence[FinishedRun], others: Sequence[FinishedRun], metric: str, protocol: str | None
+) -> Interval | None:
+    """`runs` less `others`, paired by seed, split and query; None where they have nothing in common."""
+    ours, theirs = in_common([runs, others])
+    (values, pids), (against, _) = (fraction_matrix(each, metric, protocol) for each in (ours, theirs))
+    if not values.size or values.shape != against.shape:
+        return None
+    if repetition(ours)[0] == "split":
+        return statistics.over_splits(split_means(np.nanmean(values - against, axis=1), ours), TEST_TO_TRAIN)
+    question = _question(len(values))
+    try:
+        return statistics.difference(values, against, pids, question)
+    except ValueError:
+        return _unknown(values - against, question)
+
+
+def _question(runs: int) -> statistics.Question:
+    return "methods" if runs > 1 else "checkpoints"
+
+
+def _unknown(values: np.ndarray, question: statistics.Question) -> Interval:
+    """A mean without an interval."""
+    return Interval(float(np.nanmean(np.nanmean(values, axis=1))), math.nan, math.nan, question, ())
+
+
+def counted(several: Sequence[Sequence[FinishedRun]], protocol: str | None) -> str:
+    """`seeds per point: 3; protocol official`, for a note."""
+    counts = ", ".join(map(str, sorted({len(runs) for runs in several})))
+    first = several[0]
+    return f"{repetition(first)[0]}s per point: {counts}; protocol {protocol or first[0].record.first_protocol}"

@@ -1,0 +1,29 @@
+"""The finished run whose training another run would repeat bit for bit, because they differ in the test alone."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.experiments.code_digest import code_digest
+from benchmarks.experiments.experiment import Experiment
+
+from .environment import describe
+from .folder import RunFolder, run_folders
+from .store import read_record
+
+
+def trained_alike(experiment: Experiment, folder: RunFolder) -> Path | None:
+    """The final weights of a run beside `folder` with the same training, code and environment; None if there is none."""
+    begin = experiment.name.removesuffix(experiment.run_hash[:10])
+    here = replace(describe(), git=None)
+    for other in run_folders(folder.path.parent):
+        if other == folder or not other.path.name.startswith(begin) or not other.weights.exists():
+            continue
+        record = read_record(other)
+        if (
+            record is not None
+            and record.experiment.training_hash == experiment.training_hash
+            and record.code == code_digest(experiment)
+            and replace(record.environment, git=None) == here
+        ):
+            return other.weights
+    return None

@@ -1,0 +1,77 @@
+"""The question of the paper's title, asked in several ways: what stays the same, or how it moves? A figure belongs to each."""
+
+from collections.abc import Sequence
+
+from baselines.interface.registry import register
+from benchmarks.data.datasets.cues import SHARES
+
+from .claims import COHERENCE, MOTION
+from .suite import Row, Suite
+
+SIGMAS = (0.025, 0.05, 0.1, 0.2, 0.5, 1.0)
+SIGMAS_PER_BATCH = (0.1, 0.5)
+DISTILLED = {"coherence": "mean+afa", "motion": "mean+afa-motion"}
+
+
+def order_of(baseline: str, where: str = "both") -> tuple[Row, Row]:
+    """A baseline on frames in order, and on shuffled frames ("test": only those of test tracklets)."""
+    return Row(baseline, baseline), Row(f"{baseline}, frames shuffled", baseline, (f"shuffle={where}",))
+
+
+@register("sources")
+class Sources(Suite):
+    """Where accuracy comes from: one frame, more frames in any order, or their order. One frame is of the same model at test."""
+
+    datasets = ("walkers",)
+
+    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
+        ordered = (row for name in MOTION for row in order_of(name))
+        return [Row("one frame", "mean", ("test_frames=1",)), Row("mean", "mean"), *ordered]
+
+
+@register("order")
+class Order(Suite):
+    """What a motion baseline loses when only the frames of test tracklets are shuffled."""
+
+    datasets = ("walkers",)
+
+    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
+        return [row for name in MOTION for row in order_of(name, "test")]
+
+
+@register("distill")
+class Distill(Suite):
+    """Coherence or motion as the distilled part, with noise for each clip or frame; with noise for each batch both are one."""
+
+    datasets = ("walkers",)
+
+    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
+        per = {"clip": SIGMAS, "frame": SIGMAS, "batch": SIGMAS_PER_BATCH}
+        noisy = [
+            Row(f"{part}, a {granularity}, sigma {sigma:g}", method, (f"sigma={sigma}", f"granularity={granularity}"))
+            for granularity, sigmas in per.items()
+            for sigma in sigmas
+            for part, method in DISTILLED.items()
+        ]
+        return [Row("no noise", "mean+afa", ("sigma=0.0",)), *noisy]  # which is one method, whatever is distilled
+
+
+@register("families")
+class Families(Suite):
+    """Coherence baselines against motion baselines; to be fair, tune each with `bench tune` first (--recipe FOLDER)."""
+
+    datasets = ("walkers",)
+
+    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
+        return [Row(name, name) for name in (*COHERENCE, *MOTION)]
+
+
+@register("cues")
+class Cues(Suite):
+    """When motion wins: people of whom a share, from none to all, differ only in gait; in clean and in hard worlds."""
+
+    datasets = tuple(f"cues:{share}{world}" for world in ("", "-hard") for share in SHARES)
+
+    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
+        names = ["mean", *(name for name in MOTION if name != "flow")]  # which costs most
+        return [Row(method, method) for name in names for method in (name, f"{name}+afa")]

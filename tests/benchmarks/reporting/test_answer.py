@@ -1,0 +1,80 @@
+"""The answer in words and letters says what the judged claims say, and no more."""
+
+import pytest
+
+from benchmarks.experiments.experiment import DatasetPair
+from benchmarks.reporting.answer import PLOT, answer, brief, picture
+from benchmarks.reporting.grid import Grid
+from benchmarks.reporting.statistics import Interval, Verdict
+from benchmarks.reporting.verdict import JudgedClaim
+from benchmarks.suites.claims import Claim
+
+MARS, WALKERS = DatasetPair("mars", "mars"), DatasetPair("walkers", "walkers")
+
+
+def judged(text, verdict, effect=None, pair=MARS, paper=None, table=()):
+    interval = None if effect is None else Interval(*(part / 100 for part in effect), "methods", ())
+    return JudgedClaim(Claim(text, "table4", (), table), pair, interval, verdict, (), 3, paper)
+
+
+def test_each_decided_claim_is_named_with_its_effect():
+    lines = answer(
+        [
+            judged("A helps", Verdict.SUPPORTED, (6, 5, 7)),
+            judged("B helps", Verdict.CONTRADICTED, (-2, -3, -1)),
+            judged("C helps", Verdict.NEGLIGIBLE, (0.1, -0.2, 0.4)),
+            judged("D helps", Verdict.UNDECIDED, (1, -2, 4)),
+            judged("E helps", Verdict.UNDECIDED),
+        ]
+    )
+    assert lines[0] == "Claims that were fixed beforehand, counted on each data set: 5; measured: 4; decided: 3."
+    assert lines[1] == (
+        "On mars: SUPPORTED: A helps, +6.0 (+5.0 to +7.0). CONTRADICTED: B helps, -2.0 (-3.0 to -1.0). "
+        "NEGLIGIBLE: C helps, +0.1 (-0.2 to +0.4). UNDECIDED: D helps."
+    )
+    assert lines[2:] == ["Not measured: 1 (suites table4)."]
+
+
+def test_nothing_decided_says_nothing_of_effects():
+    lines = answer([judged("A helps", Verdict.UNDECIDED, (6, -1, 13))])
+    assert lines[0] == "Claims that were fixed beforehand, counted on each data set: 1; measured: 1; decided: 0."
+    assert lines[1] == "On mars: none is decided (measured: 1)."
+    assert "6.0" not in " ".join(lines)
+
+
+def test_drawn_people_are_called_so():
+    claims = [judged("A helps", Verdict.SUPPORTED, (6, 5, 7), pair) for pair in (WALKERS, MARS)]
+    walkers, mars = answer(claims)[1:]
+    assert walkers == "On walkers, where people are drawn: holds in this world: A helps, +6.0 (+5.0 to +7.0)."
+    assert mars == "On mars: SUPPORTED: A helps, +6.0 (+5.0 to +7.0)."
+
+
+@pytest.mark.parametrize(("paper", "table"), [(0.02, ("table4", "ResNet-50 + AFA", "ResNet-50")), (None, ())])
+def test_picture(paper, table):
+    claims = [
+        judged("A helps", Verdict.SUPPORTED, (6, 4, 8), paper=paper, table=table),
+        judged("B helps", Verdict.CONTRADICTED, (-4, -8, 0)),
+        judged("C helps", Verdict.UNDECIDED),
+    ]
+    title, first, second = picture(claims).split("\n")
+    assert title.endswith("mars; from -8.0 to +8.0 points of mAP")
+    bar = first[len("  A helps  ") :][:PLOT]
+    assert [bar[column] for column in (20, 30, 35, 40)] == [
+        "|",
+        "-",
+        "o",
+        "-",
+    ]  # 0, 4, 6 and 8 of 8, from column 20 to 40
+    assert bar[25] == ("x" if paper else " ")
+    assert first.endswith("SUPPORTED")
+    assert second[len("  B helps  ") :].startswith("----------o----------")
+
+
+def test_picture_of_nothing():
+    assert picture([judged("A helps", Verdict.UNDECIDED)]) == ""
+
+
+def test_claims_not_run_are_left_to_the_answer():
+    notes = ["protocol official", "not run, suite table4: A helps; B helps"]
+    made = brief([Grid("mars", ("claim",), [["A"]], notes), Grid("dukev", ("claim",), [], notes)])
+    assert [(grid.title, list(grid.notes)) for grid in made] == [("mars", ["protocol official"])]

@@ -1,0 +1,195 @@
+"""The figures of the hypothesis, on runs whose effects are known: what they state is what was built in."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.reporting.drawing import save
+from benchmarks.reporting.figures import cues, forest, sources, sweeps
+from benchmarks.reporting.statistics import Interval
+from benchmarks.runs.finished import FinishedRun
+from benchmarks.suites import SUITES
+from benchmarks.suites.claims import MOTION
+from benchmarks.suites.suite import Choice, experiments
+
+PEOPLE, EACH = 40, 3
+
+
+@pytest.fixture
+def measure(make_record):
+    """As `_measure`."""
+    return partial(_measure, make_record)
+
+
+def _measure(make_record, suite, effect, seeds=3, datasets=(), spread=0.1):
+    """Finished runs of a suite whose average precision is `effect` of the method, the settings and the data set.
+
+    People differ by `spread`, in all runs alike; seeds and queries by little.
+    """
+    draw = np.random.default_rng(7)
+    pids = np.repeat(np.arange(PEOPLE), EACH)
+    people = draw.normal(0, spread, PEOPLE)
+    people = (people - people.mean())[pids]
+    found = []
+    for planned in experiments(SUITES.get(suite)(), Choice(datasets, seeds=seeds)):
+        experiment = replace(planned.experiment, data="d", test_data="d", weights="w")
+        value = effect(experiment.method, experiment.settings, experiment.dataset)
+        precision = value + people + draw.normal(0, 0.002) + draw.normal(0, 0.01, len(pids))
+        table = pd.DataFrame(
+            {
+                "protocol": "official",
+                "feature": "before",
+                "query": [f"q{number}" for number in range(len(pids))],
+                "pid": pids,
+                "camid": 1,
+                "average_precision": np.clip(precision, 0, 1),
+                "first_hit_rank": 1.0,
+            }
+        )
+        found.append(FinishedRun(make_record(experiment=experiment), rows=table))
+    return found
+
+
+def by_source(method, settings, dataset):
+    """31 points from a frame, 12 from more; a motion baseline has 3 fewer, and 2 more from the order."""
+    if settings["test_frames"] == 1:
+        return 0.31
+    return 0.43 if method == "mean" else 0.40 + 0.02 * (settings["shuffle"] == "none")
+
+
+def test_sources_state_what_each_step_adds(measure, tmp_path):
+    figure = sources.sources(measure("sources", by_source))
+    assert [panel.title for panel in figure.panels] == list(MOTION)
+    for panel in figure.panels:
+        (line,) = panel.lines
+        assert np.diff([0, *line.y]) == pytest.approx([31, 12, -3, 2], abs=1.5)
+        assert all(low < y < high for low, y, high in zip(line.low, line.y, line.high, strict=True))
+        widths = [high - low for low, high in zip(line.low, line.high, strict=True)]
+        assert max(widths[1:]) < widths[0]  # steps are paired: that people differ does not blur them
+    said = figure.notes[0]
+    assert said.startswith("From one frame ")
+    assert ", from more of them +1" in said
+    assert all(f"by {name}" in said for name in MOTION)
+    save(figure, tmp_path / "sources.svg")
+
+
+def test_sentence():
+    def interval(*parts):
+        return Interval(*parts, "methods", ())
+
+    steps = interval(0.31, 0.298, 0.323), interval(0.12, 0.112, 0.129)
+    assert (
+        sources.sentence(*steps, {}) == "From one frame 31.0 (29.8 to 32.3), from more of them +12.0 (+11.2 to +12.9)."
+    )
+    order = {"cnn3d": interval(0.004, -0.003, 0.011), "flow": interval(-0.002, np.nan, np.nan)}
+    assert sources.sentence(*steps, order).endswith(", from their order +0.4 (-0.3 to +1.1) by cnn3d, -0.2 by flow.")
+
+
+def test_sources_without_motion_baselines(measure):
+    found = [run for run in measure("sources", by_source) if run.experiment.method == "mean"]
+    (panel,) = sources.sources(found).panels
+    assert panel.lines[0].y == pytest.approx([31, 43], abs=1.5)
+
+
+def test_order_is_a_number_for_each_data_set(measure, tmp_path):
+    def effect(method, settings, dataset):
+        return 0.5 - (settings["shuffle"] == "test") * (0.2 if dataset == "walkers-gait" else 0.01)
+
+    found = measure("order", effect, datasets=("walkers", "walkers-gait"))
+    figure = sources.order(found)
+    lost = {line.label: line for line in figure.panels[0].lines}
+    assert lost["walkers"].y == pytest.approx([1] * len(MOTION), abs=1)
+    assert lost["walkers-gait"].y == pytest.approx([20] * len(MOTION), abs=1)
+    assert min(lost["walkers-gait"].low) > 15
+    assert figure.notes[1].startswith(f"walkers-gait: {MOTION[0]} +")
+    assert [line.label for line in sources.order(found, "walkers").panels[0].lines] == ["walkers"]
+    save(figure, tmp_path / "order.svg")
+
+
+def by_share(method, settings, dataset):
+    """mean falls from 90 to 10 with the share, motion from 60 to 40: they cross at 0.5. All lose a third where it is hard."""
+    share = int(dataset.removesuffix("-hard").partition(":")[2]) / 100
+    clean = 0.9 - 0.8 * share if method.startswith("mean") else 0.6 - 0.2 * share
+    return clean * (2 / 3 if dataset.endswith("-hard") else 1)
+
+
+def test_cues_find_the_crossing(measure, tmp_path):
+    figure = cues.cues(measure("cues", by_share, spread=0.05))
+    clean, hard = figure.panels
+    assert (clean.title, hard.title.partition(":")[0]) == ("clean", "hard")
+    lines = {line.label: line for line in clean.lines}
+    assert lines["mean"].x == [0, 25, 50, 75, 100]
+    assert lines["mean"].y == pytest.approx([90, 70, 50, 30, 10], abs=2)
+    assert lines["cnn3d+afa"].y == pytest.approx([60, 55, 50, 45, 40], abs=2)
+    assert {line.label: line.y[0] for line in hard.lines}["mean"] == pytest.approx(60, abs=2)
+    crossings = [note for note in figure.notes if "overtakes mean" in note]
+    assert [note.partition(":")[0] for note in crossings] == ["clean", "hard"]
+    save(figure, tmp_path / "cues.svg")
+
+
+def crossing(*points):
+    """Of intervals, by share: (estimate, low, high)."""
+    return cues.crossing({share: Interval(*part, "methods", ()) for share, *part in points})
+
+
+def test_crossing_by_hand():
+    found = crossing((0, -0.3, -0.4, -0.2), (50, 0.1, 0.0, 0.2), (100, 0.4, 0.3, 0.5))
+    # The estimate rises by 0.4 in 50 and is 0 after 37.5; the upper end after 25; the lower end at 50.
+    assert found == pytest.approx((37.5, 25, 50), abs=0.2)
+    never = crossing((0, -0.3, -0.4, -0.2), (100, -0.1, -0.2, 0.1))
+    assert never.share is None
+    assert (never.low, never.high) == pytest.approx((66.7, 100), abs=0.2)
+    assert cues.crossing_in_words("cnn3d", never) == "cnn3d and mean do not cross; undecided from 67 to 100%."
+    ahead = crossing((0, 0.3, 0.2, 0.4), (100, 0.6, 0.5, 0.7))
+    assert ahead == (None, None, None)
+    assert cues.crossing_in_words("cnn3d", ahead) == "cnn3d and mean do not cross."
+
+
+def by_part(method, settings, dataset):
+    """Noise on the coherence costs 3 points at sigma 1, noise on the motion brings 2; for a batch both do nothing."""
+    gain = 0.02 if settings["target"] == "coherence" else -0.03
+    return 0.5 + gain * settings["sigma"] * (settings["granularity"] != "batch")
+
+
+def test_distill_compares_with_no_noise(measure, tmp_path):
+    figure = sweeps.distill(measure("distill", by_part))
+    assert [panel.title.rpartition(" ")[2] for panel in figure.panels] == ["clip", "frame", "batch"]
+    for panel in figure.panels[:2]:
+        coherence, motion = panel.lines
+        assert [text for _, text in panel.ticks] == ["0.025", "0.05", "0.1", "0.2", "0.5", "1"]
+        assert (coherence.y[-1], motion.y[-1]) == pytest.approx((2, -3), abs=1)
+        assert panel.margin == 0.5
+    coherence, motion = figure.panels[2].lines
+    assert coherence.y == pytest.approx(motion.y, abs=1)
+    save(figure, tmp_path / "distill.svg")
+
+
+def test_distill_ignores_other_suites(measure):
+    ours, theirs = measure("distill", by_part), measure("factors", by_part)
+    assert sweeps.distill([*theirs, *ours]).panels == sweeps.distill(ours).panels
+    assert "Runs with other settings, which are not drawn: " in " ".join(sweeps.distill([*theirs, *ours]).notes)
+
+
+def test_forest_has_a_row_for_each_measured_claim(measure, tmp_path):
+    from benchmarks.reporting.verdict import judge
+
+    def effect(method, settings, dataset):
+        return 0.5 + 0.06 * (method == "mean+afa" and settings["lambda"] > 0)
+
+    judged = judge(measure("table4", effect, datasets=("mars", "walkers")))
+    figure = forest.forest(judged)
+    mars, walkers = figure.panels
+    assert (mars.title.rpartition(" ")[2], walkers.title.rpartition(" ")[2]) == ("mars", "walkers")
+    known = [each for each in judged if each.interval is not None]
+    assert len(mars.ticks) + len(walkers.ticks) == len(known) == 6
+    measured, papers = mars.lines
+    assert measured.y[0] == pytest.approx(6, abs=1)
+    assert papers.y[0] == pytest.approx(2.8)  # Table 4, MARS, mAP: 82.9 less 80.1
+    assert len(walkers.lines) == 1  # the paper did not measure on these
+    assert f"Not run: {len(judged) - 6} of {len(judged)} claims." in figure.notes
+    assert mars.margin == 0.5
+    save(figure, tmp_path / "forest.svg")
+    assert forest.forest([]).panels[0].empty
