@@ -29,8 +29,7 @@ class Cnn3d(Baseline):
 
     def forward(self, clips: Clips) -> VideoFeatures:
         if self.backbone.video:
-            maps = self.backbone(clips.frames.transpose(1, 2)).transpose(1, 2)  # (B, T, C, h, w)
-            return disentangle(self.backbone.pool(maps.flatten(0, 1)).unflatten(0, maps.shape[:2]))
+            return disentangle(self.backbone.pool(self.backbone(clips.frames.transpose(1, 2))).transpose(1, 2))
         return disentangle(self.embed(clips.frames))
 
 

@@ -108,8 +108,11 @@ class Backbone(nn.Module, ABC):
         return middle, self.late(middle)
 
     def pool(self, maps: Tensor) -> Tensor:
-        """One embedding per image: (N, channels, h, w) to (N, channels). By `pooling`, unless a trunk has something better."""
-        return maps.mean(dim=(2, 3)) if self.pooling == "mean" else maps.amax(dim=(2, 3))
+        """One embedding per image: (N, channels, h, w) to (N, channels); of a video network (N, channels, T).
+
+        By `pooling`, unless a trunk has something better.
+        """
+        return maps.mean(dim=(-2, -1)) if self.pooling == "mean" else maps.amax(dim=(-2, -1))
 
     @property
     def stages(self) -> dict[str, nn.Module]:
