@@ -36,7 +36,7 @@ def test_recipes_are_complete(recipe):
     [
         ("qan", {"classification": "pooled", "sigma": 0.0, "lambda": 0.0, "target": "coherence"}),
         ("qan+afa", {"classification": "consensus", "sigma": 0.025, "lambda": 0.1, "target": "coherence"}),
-        ("qan+afa-motion", {"classification": "consensus", "sigma": 0.025, "lambda": 0.0, "target": "motion"}),
+        ("qan+afa-motion", {"classification": "consensus", "sigma": 0.025, "lambda": 0.1, "target": "motion"}),
     ],
 )
 def test_method_name_sets_parts(method, expected):
