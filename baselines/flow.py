@@ -26,6 +26,7 @@ class FlowOnly(Baseline):
     """The backbone on stacks of optical flow alone, one stack per time step."""
 
     uses_flow = True
+    reads_order = True
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone)
@@ -44,6 +45,7 @@ class TwoStreams(Baseline):
     """
 
     uses_flow = True
+    reads_order = True
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone)

@@ -30,6 +30,8 @@ class Baseline(nn.Module, ABC):
 
     Attributes:
         uses_flow: whether `forward` reads `clips.flow`.
+        reads_order: whether the embeddings depend on the order of the frames of a clip, or on the flow between them. Such a
+            baseline gets the settings in the table [ordered] of a recipe.
         takes_video: whether the backbone may be a video network.
         test_clips: how a tracklet is cut at test. "even": into chunks of at most the setting `test_chunk`, as equal as can
             be; "exact": into clips of the setting `clip_frames`, the last one padded with its last frame, for models that
@@ -39,6 +41,7 @@ class Baseline(nn.Module, ABC):
     """
 
     uses_flow: ClassVar[bool] = False
+    reads_order: ClassVar[bool] = False
     takes_video: ClassVar[bool] = False
     test_clips: ClassVar[TestClips] = "even"
     matcher: Matcher | None

@@ -57,8 +57,8 @@ def test_no_neck_and_label_smoothing():
 
 
 def test_dropout_setting():
-    assert model("lstm").baseline.dropout.p == 0.2
-    assert model("lstm", "dropout=0").baseline.dropout.p == 0
+    assert model("rnn").baseline.dropout.p == 0.6
+    assert model("rnn", "dropout=0").baseline.dropout.p == 0
 
 
 def test_afa_loss_is_eq_6():
