@@ -18,7 +18,7 @@ VIDEO = ("r3d18", "r2plus1d18")
 def clips(batch: int = 2, steps: int = 3) -> Clips:
     draw = torch.Generator().manual_seed(0)
     return Clips(
-        torch.randn(batch, steps, 3, 64, 32, generator=draw), torch.randn(batch, steps, 2, 64, 32, generator=draw)
+        torch.randn(batch, steps, 3, 64, 32, generator=draw), torch.randn(batch, steps, 5, 2, 64, 32, generator=draw)
     )
 
 
@@ -292,16 +292,23 @@ def test_cnn3d_sees_order(backbone):
     assert not torch.allclose(one, other, rtol=1e-2)
 
 
-def test_flow_stack_neighbours():
+def test_each_field_of_a_flow_stack_counts_in_its_own_time_step():
     torch.manual_seed(0)
     model = BASELINES.get("flow-only")(build_backbone("small", "none")[0]).eval()
-    flow = torch.randn(1, 9, 2, 64, 32, generator=torch.Generator().manual_seed(1))
-    changed = flow.clone()
-    changed[:, 4] += 1
-    with torch.no_grad():
-        before, after = (model(Clips(torch.empty(1, 9, 3, 64, 32), each)).frames[0] for each in (flow, changed))
-    differs = (before - after).abs().amax(dim=1) > 1e-6
-    assert differs.tolist() == [2 <= step <= 6 for step in range(9)]
+    flow = torch.randn(1, 3, 5, 2, 64, 32, generator=torch.Generator().manual_seed(1))
+    for field in range(5):
+        changed = flow.clone()
+        changed[:, 1, field] += 1
+        with torch.no_grad():
+            before, after = (model(Clips(torch.empty(1, 3, 3, 64, 32), each)).frames[0] for each in (flow, changed))
+        assert ((before - after).abs().amax(dim=1) > 1e-6).tolist() == [False, True, False]
+
+
+def test_even_number_of_flow_fields_is_refused(monkeypatch):
+    kind = BASELINES.get("flow-only")
+    monkeypatch.setattr(kind, "flow_fields", 4)
+    with pytest.raises(UserError, match="FlowOnly: flow_fields is 4; give an odd number"):
+        kind(build_backbone("small", "none")[0])
 
 
 @pytest.mark.parametrize("backbone", ["small", "resnet18", "mobilenet_v2"])
@@ -313,7 +320,7 @@ def test_constant_flow_acts_as_grey_image(backbone):
     grey = torch.randn(1, 1, 1, 64, 32, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     with torch.no_grad():
         expected = BASELINES.get("mean")(image).eval()(Clips(grey.expand(-1, -1, 3, -1, -1))).coherence
-        flow = grey.expand(-1, 4, 2, -1, -1) * UNIT * 64
+        flow = grey.unsqueeze(1).expand(-1, 4, 5, 2, -1, -1) * UNIT * 64
         found = BASELINES.get("flow-only")(image).double().eval()(Clips(torch.empty(1, 4, 3, 64, 32), flow)).coherence
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
 

@@ -115,8 +115,8 @@ def test_normalise_flip_erase():
 def test_crop():
     ramp = torch.arange(32, dtype=torch.uint8).view(1, 1, 1, 32, 1).expand(2, 2, 3, 32, 16) * 7
     crop = torch.tensor([[4, 2], [-1, -1]])
-    ours, flow = model().prepare(ramp, crop=crop), model().prepare_flow(ramp[:, :, :2], crop=crop)
-    plain, still = model().prepare(ramp), model().prepare_flow(ramp[:, :, :2])
+    ours, flow = model().prepare(ramp, crop=crop), model().prepare_flow(ramp[:, :, None, :2], crop=crop)[:, :, 0]
+    plain, still = model().prepare(ramp), model().prepare_flow(ramp[:, :, None, :2])[:, :, 0]
     torch.testing.assert_close(ours[1], plain[1])
     torch.testing.assert_close(flow[1], still[1])
     # Row r of the part is at (r + 4 + 1/2) / (9/8) - 1/2 of the whole, where the ramp is linear.
