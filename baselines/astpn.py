@@ -14,7 +14,6 @@ hinge on the distance of a pair and two softmaxes. The chunks of a long tracklet
 begins anew in each; the code takes 128 frames (`test_chunk=128`).
 """
 
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +33,7 @@ PYRAMID = (8, 4, 2, 1)  # cells along each side of the map
 class AttentivePooling(Baseline):
     """A recurrent layer over pyramid-pooled frames, each weighted by how well it matches another frame of its clip."""
 
-    reads_order: ClassVar[bool] = True
+    reads_order = True
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone)

@@ -21,6 +21,7 @@ class Cnn3d(Baseline):
     """
 
     takes_video = True
+    reads_order = True
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone)

@@ -25,7 +25,8 @@ STACK = 5  # flow fields per time step, its own in the middle, as in Wang et al.
 class FlowOnly(Baseline):
     """The backbone on stacks of optical flow alone, one stack per time step."""
 
-    uses_flow = True
+    flow_fields = STACK
+    reads_order = True
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone)
@@ -43,7 +44,8 @@ class TwoStreams(Baseline):
     Each is divided by its root mean square over the channels, so that neither dominates.
     """
 
-    uses_flow = True
+    flow_fields = STACK
+    reads_order = True
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone)
@@ -56,12 +58,5 @@ class TwoStreams(Baseline):
 
 
 def stacks(flow: Tensor) -> Tensor:
-    """Flow (B, T, 2, H, W), in pixels per frame, to one stack per time step, (B, T, 2 STACK, H, W), in UNITs.
-
-    A stack holds the fields from STACK // 2 steps before to as many after; the clip's first and last field are repeated beyond
-    its ends.
-    """
-    steps = flow.shape[1]
-    here, offsets = (torch.arange(count, device=flow.device) for count in (steps, STACK))
-    around = (here.unsqueeze(1) + offsets - STACK // 2).clamp(0, steps - 1)  # (T, STACK)
-    return (flow / (UNIT * flow.shape[-2]))[:, around].flatten(2, 3)
+    """Flow (B, T, L, 2, H, W), in pixels per frame, to the channels of one image per time step, (B, T, 2 L, H, W), in UNITs."""
+    return (flow / (UNIT * flow.shape[-2])).flatten(2, 3)

@@ -39,14 +39,23 @@ def commands() -> str:
 
 
 def settings() -> str:
-    """A table of all settings: what each is, and its value in the recipes `paper` and `small`."""
-    from benchmarks.experiments.settings import meanings, read_recipe
+    """A table of all settings: what each is, and its value in the recipes `paper` and `small`.
 
-    paper, small = read_recipe("paper"), read_recipe("small")
+    In brackets stands the value for baselines that read order, where it is another.
+    """
+    from benchmarks.experiments.settings import Recipe, meanings, read_recipe
+
+    def value(recipe: Recipe, name: str) -> str:
+        plain = recipe.settings[name]
+        ordered = recipe.ordered.get(name, plain)
+        return f"{plain}" if ordered == plain else f"{plain} ({ordered})"
+
+    recipes = read_recipe("paper"), read_recipe("small")
     lines = ["| setting | paper | small | meaning |", "| --- | --- | --- | --- |"]
     for name, meaning in meanings().items():
         meaning = meaning.replace("|", "\\|")
-        lines.append(f"| `{name}` | {paper[name]} | {small[name]} | {meaning} |")
+        paper, small = (value(recipe, name) for recipe in recipes)
+        lines.append(f"| `{name}` | {paper} | {small} | {meaning} |")
     return "\n".join(lines)
 
 

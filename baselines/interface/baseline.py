@@ -18,7 +18,8 @@ class Clips(NamedTuple):
     """A batch of clips on the device, augmented and normalised.
 
     frames: (B, T, 3, H, W) float, normalised RGB.
-    flow: (B, T, 2, H, W) float, (u, v) in pixels per frame, where the baseline asks for it.
+    flow: (B, T, L, 2, H, W) float, (u, v) in pixels per frame, where the baseline asks for it: the L fields around each frame,
+        its own in the middle, in the order of time.
     """
 
     frames: Tensor
@@ -29,7 +30,10 @@ class Baseline(nn.Module, ABC):
     """A temporal model over a backbone. A subclass is one file; it sets `channels` if D is not the backbone's.
 
     Attributes:
-        uses_flow: whether `forward` reads `clips.flow`.
+        flow_fields: L, an odd number: how many fields of optical flow around each frame `forward` reads; 0: none. They are
+            neighbours in the video, whatever the sampling.
+        reads_order: whether the embeddings depend on the order of the frames of a clip, or on the flow between them. Such a
+            baseline gets the settings in the table [ordered] of a recipe.
         takes_video: whether the backbone may be a video network.
         test_clips: how a tracklet is cut at test. "even": into chunks of at most the setting `test_chunk`, as equal as can
             be; "exact": into clips of the setting `clip_frames`, the last one padded with its last frame, for models that
@@ -38,7 +42,8 @@ class Baseline(nn.Module, ABC):
         channels: D, the length of an embedding.
     """
 
-    uses_flow: ClassVar[bool] = False
+    flow_fields: ClassVar[int] = 0
+    reads_order: ClassVar[bool] = False
     takes_video: ClassVar[bool] = False
     test_clips: ClassVar[TestClips] = "even"
     matcher: Matcher | None
@@ -47,6 +52,8 @@ class Baseline(nn.Module, ABC):
         super().__init__()
         if backbone.video and not self.takes_video:
             raise UserError(f"backbone: a video network, which {type(self).__name__} cannot take; --method cnn3d can")
+        if self.flow_fields and self.flow_fields % 2 == 0:
+            raise UserError(f"{type(self).__name__}: flow_fields is {self.flow_fields}; give an odd number")
         self.backbone = backbone
         self.matcher = None  # on the instance: a class attribute would hide a matcher that is a module
         self.channels = backbone.channels

@@ -16,7 +16,7 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,13 +47,14 @@ def nearest(name: str, known: list[str]) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered class: where it is defined, and its docstring."""
+    """A registered class: where it is defined, its docstring, and whether it is a baseline that reads order."""
 
     name: str
     file: Path
     module: str
     attribute: str
     docstring: str
+    reads_order: bool = False
 
     @property
     def summary(self) -> str:
@@ -149,12 +150,26 @@ class Registry:
 
 def entries_in_source(file: Path, module: str) -> list[Entry]:
     """What the decorators in a file's source register. The file is not imported."""
-    classes = (node for node in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef))
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    classes = {node.name: node for node in body if isinstance(node, ast.ClassDef)}
     return [
-        Entry(name, file, module, node.name, ast.get_docstring(node) or "")
-        for node in classes
+        Entry(name, file, module, node.name, ast.get_docstring(node) or "", _reads_order(node, classes))
+        for node in classes.values()
         for name in _names_in_source(node, file)
     ]
+
+
+def _reads_order(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> bool:
+    """The class attribute `reads_order` of a class or, where it has none, of its bases in the same file."""
+    for statement in node.body:
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        if any(isinstance(target, ast.Name) and target.id == "reads_order" for target in targets):
+            return bool(getattr(getattr(statement, "value", None), "value", False))
+    return any(
+        _reads_order(classes[base.id], classes)
+        for base in node.bases
+        if isinstance(base, ast.Name) and base.id in classes
+    )
 
 
 def _names_in_source(node: ast.ClassDef, file: Path) -> list[str]:
@@ -171,4 +186,5 @@ def entries_of_class(item: type, file: Path, attribute: str) -> list[Entry]:
     """What the decorator of an imported class registers; `attribute` is its name in its module."""
     text = inspect.cleandoc(vars(item).get("__doc__") or "")
     names: tuple[str, ...] = vars(item)["registered_names"]
-    return [Entry(name, file, item.__module__, attribute, text) for name in names]
+    order = getattr(item, "reads_order", False)
+    return [Entry(name, file, item.__module__, attribute, text, order) for name in names]

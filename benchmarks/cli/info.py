@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from baselines import BASELINES, MATCHERS
+from baselines import BASELINES, MATCHERS, order_readers
 from baselines.backbones import BACKBONES
 from baselines.interface.errors import UserError
 from benchmarks.data import DATASETS, import_summary, imported_datasets
@@ -31,7 +31,10 @@ def list_names(plugin: Plugin = []) -> None:
     def show(title: str, lines: dict[str, str]) -> None:
         print(f"{title}\n" + "".join(f"  {name:<20} {summary}".rstrip() + "\n" for name, summary in lines.items()))
 
-    show("Baselines", {name: entry.summary for name, entry in sorted(BASELINES.entries.items())})
+    readers = dict.fromkeys(order_readers(), " (reads order)")
+    show(
+        "Baselines", {name: entry.summary + readers.get(name, "") for name, entry in sorted(BASELINES.entries.items())}
+    )
     show("Backbones (--backbone NAME)", {name: entry.summary for name, entry in sorted(BACKBONES.entries.items())})
     show("Matchers (--set matcher=NAME)", {name: entry.summary for name, entry in sorted(MATCHERS.entries.items())})
     show("Methods", METHODS)

@@ -1,8 +1,11 @@
-"""The decoded frames of clips, and their optical flow."""
+"""The decoded frames of clips, and the optical flow around them."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.data.frame_stores import Store
@@ -10,23 +13,54 @@ from benchmarks.experiments.settings import Settings
 
 from .decode import decode_frames
 from .optical_flow import compute_clip_flow, read_flow
+from .sampling import Indices
+
+
+class FlowStacks(NamedTuple):
+    """The flow of all frames of a data set, by the frames' names, and how many fields around each frame a model reads."""
+
+    store: Store
+    fields: int
+
+
+class ClipFrames(NamedTuple):
+    """The frames of one clip: all frames of its tracklet, in the order of time, and which of them it takes, in its order."""
+
+    tracklet: Sequence[str]
+    positions: Indices
 
 
 def read_clips(
-    store: Store, flow: Store | None, names: Sequence[str], steps: int, phase: str, settings: Settings
+    store: Store, flow: FlowStacks | None, clips: Sequence[ClipFrames], phase: str, settings: Settings
 ) -> tuple[Tensor, Tensor | None]:
-    """The frames of clips (B, T, 3, H, W) and their flow (B, T, 2, H, W), None without a store of it; names are of B * T frames.
+    """The frames of clips of one length (B, T, 3, H, W) and the flow around them (B, T, L, 2, H, W), None without `flow`.
 
-    Where the frames of this phase ("train" or "test") are shuffled, flow is that between the shuffled neighbours.
+    A stack of flow holds the fields around its frame in the tracklet, even where they are of frames outside the clip. Where the
+    frames of this phase ("train" or "test") are shuffled, it holds those around its frame in the clip, between the shuffled
+    neighbours. Either way the first and last field are repeated beyond the ends.
     """
+    steps = len(clips[0].positions)
+    names = [tracklet[position] for tracklet, positions in clips for position in positions]
     frames = read_frames(store, names, settings)
-    clips = frames.unflatten(0, (-1, steps))
+    images = frames.unflatten(0, (-1, steps))
     if flow is None:
-        return clips, None
-    if settings.shuffle not in (phase, "both"):
-        return clips, read_flow(flow, names, settings).unflatten(0, (-1, steps))
-    pixels = frames.permute(0, 2, 3, 1).numpy().reshape(-1, steps, settings.height, settings.width, 3)
-    return clips, torch.from_numpy(compute_clip_flow(pixels, settings))
+        return images, None
+    if settings.shuffle in (phase, "both"):
+        pixels = frames.permute(0, 2, 3, 1).numpy().reshape(-1, steps, settings.height, settings.width, 3)
+        return images, torch.from_numpy(compute_clip_flow(pixels, settings)[:, around(steps, flow.fields)])
+    fields = [
+        tracklet[field]
+        for tracklet, positions in clips
+        for field in around(len(tracklet), flow.fields)[positions].flatten().tolist()
+    ]
+    once, places = np.unique(fields, return_inverse=True)  # each is decoded once
+    stacks = read_flow(flow.store, once.tolist(), settings)[torch.from_numpy(places)]
+    return images, stacks.unflatten(0, (-1, steps, flow.fields))
+
+
+def around(length: int, fields: int) -> NDArray[np.int64]:
+    """The positions of the fields around each of `length` frames, (length, fields), each frame's own in the middle."""
+    return (np.arange(length)[:, None] + np.arange(fields) - fields // 2).clip(0, length - 1)
 
 
 def read_frames(store: Store, names: Sequence[str], settings: Settings) -> Tensor:

@@ -13,14 +13,14 @@ from benchmarks.data.frame_stores import Store
 from benchmarks.experiments.settings import Settings
 from benchmarks.seeds import generator
 
-from .reading import read_clips
+from .reading import ClipFrames, FlowStacks, read_clips
+from .sampling import Indices
 
 
-def tested(frames: Sequence[str], count: int) -> Sequence[str]:
-    """The frames of a tracklet to test: the first of each of `count` equal segments, or all if `count` is 0."""
-    if count == 0 or len(frames) <= count:
-        return frames
-    return [frames[part * len(frames) // count] for part in range(count)]
+def tested(length: int, count: int) -> Indices:
+    """The positions of the frames of a tracklet to test: the first of each of `count` equal segments, or all if `count` is 0."""
+    parts = length if count == 0 else min(length, count)
+    return np.arange(parts) * length // parts
 
 
 class Chunk(NamedTuple):
@@ -36,7 +36,7 @@ class ChunkBatch(NamedTuple):
 
     frames: (B, T, 3, H, W) uint8, in NHWC memory.
     chunks: which frames of which tracklets they are. A chunk of fewer than T frames is padded with its last frame.
-    flow: (B, T, 2, H, W) uint8, where the baseline uses it.
+    flow: (B, T, L, 2, H, W) uint8, the L fields around each frame, where the baseline uses it.
     """
 
     frames: Tensor
@@ -52,7 +52,7 @@ class TrackletChunks(TorchDataset[ChunkBatch]):
         store: their frames.
         settings: of the run.
         seed: of the run, from which the order of shuffled frames is drawn.
-        flow: the flow of all frames, where the baseline uses it.
+        flow: the flow of all frames, and how many fields around each the baseline reads, where it uses flow.
         clips: how a tracklet is cut (see `Baseline.test_clips`). "even": n frames become ceil(n / test_chunk) chunks, as equal
             as can be; "exact": clips of clip_frames, the last one padded; "whole": one chunk.
         budget: frames per batch; one chunk may have more.
@@ -64,16 +64,17 @@ class TrackletChunks(TorchDataset[ChunkBatch]):
         store: Store,
         settings: Settings,
         seed: int = 0,
-        flow: Store | None = None,
+        flow: FlowStacks | None = None,
         clips: Literal["even", "exact", "whole"] = "even",
         budget: int = 256,
     ) -> None:
         self.store, self.settings, self.seed, self.flow = store, settings, seed, flow
-        self.frames = [tested(frames, settings.test_frames) for frames in tracklets.frames]
+        self.tracklets: list[Sequence[str]] = list(tracklets.frames)
+        self.tested = [tested(len(frames), settings.test_frames) for frames in self.tracklets]
         self.names: list[str] = list(tracklets.tracklet)
         by_length: dict[int, list[Chunk]] = {}
-        for row, frames in enumerate(self.frames):
-            for start, stop in pairwise(_edges(len(frames), clips, settings)):
+        for row, positions in enumerate(self.tested):
+            for start, stop in pairwise(_edges(len(positions), clips, settings)):
                 length = settings.clip_frames if clips == "exact" else stop - start
                 by_length.setdefault(length, []).append(Chunk(row, start, stop))
         self.batches = [
@@ -88,19 +89,19 @@ class TrackletChunks(TorchDataset[ChunkBatch]):
 
     def __getitem__(self, i: int) -> ChunkBatch:
         length, chunks = self.batches[i]
-        names: list[str] = []
+        clips = []
         for row, start, stop in chunks:
             own = self.ordered(row)[start:stop]
-            names += [*own, *[own[-1]] * (length - len(own))]
-        frames, flow = read_clips(self.store, self.flow, names, length, "test", self.settings)
+            clips.append(ClipFrames(self.tracklets[row], np.pad(own, (0, length - len(own)), "edge")))
+        frames, flow = read_clips(self.store, self.flow, clips, "test", self.settings)
         return ChunkBatch(frames, chunks, flow)
 
-    def ordered(self, row: int) -> Sequence[str]:
-        """A tracklet's frames in the order in which the model sees them: by time, or random if the control shuffles them."""
-        frames = self.frames[row]
+    def ordered(self, row: int) -> Indices:
+        """The positions of a tracklet's tested frames, in the order in which the model sees them: by time, or shuffled."""
+        positions = self.tested[row]
         if self.settings.shuffle not in ("test", "both"):
-            return frames
-        return [frames[i] for i in generator("shuffled", self.seed, self.names[row]).permutation(len(frames))]
+            return positions
+        return positions[generator("shuffled", self.seed, self.names[row]).permutation(len(positions))]
 
 
 def _edges(length: int, clips: str, settings: Settings) -> list[int]:

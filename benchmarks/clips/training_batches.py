@@ -16,7 +16,7 @@ from benchmarks.data.frame_stores import Store
 from benchmarks.experiments.settings import Settings
 from benchmarks.seeds import derive, generator
 
-from .reading import read_clips
+from .reading import ClipFrames, FlowStacks, read_clips
 from .sampling import Indices, batches_per_epoch, clip_positions, epoch_batches, share
 
 # Random erasing after Zhong et al. (2017): share of the area and aspect ratio of the region.
@@ -33,7 +33,7 @@ class Batch(NamedTuple):
     erase: (B, 4) top, left, bottom, right of the region to erase in all frames of a clip; empty for none.
     crop: (B, 2) top and left of the crop in the enlarged clip; -1 where a clip is not cropped.
     seed: of the draws on the device (the adversarial coefficient, dropout).
-    flow: (B, T, 2, H, W) uint8 (see `flow`), where the baseline uses it.
+    flow: (B, T, L, 2, H, W) uint8 (see `optical_flow`), the L fields around each frame, where the baseline uses it.
     """
 
     frames: Tensor
@@ -53,7 +53,7 @@ class TrainingBatches(TorchDataset[Batch]):
         store: their frames.
         settings: of the run.
         seed: of the run.
-        flow: the flow of all frames, where the baseline uses it.
+        flow: the flow of all frames, and how many fields around each the baseline reads, where it uses flow.
         rank, world: of this process, among those that train together.
     """
 
@@ -63,7 +63,7 @@ class TrainingBatches(TorchDataset[Batch]):
         store: Store,
         settings: Settings,
         seed: int,
-        flow: Store | None = None,
+        flow: FlowStacks | None = None,
         rank: int = 0,
         world: int = 1,
     ) -> None:
@@ -84,11 +84,10 @@ class TrainingBatches(TorchDataset[Batch]):
         pids = epoch_batches(self.pids, settings.identities, self.seed, epoch)[position]
         draw = generator("batch", self.seed, i)
         rows = np.concatenate([_take(self.rows[int(pid)], settings.clips, draw) for pid in pids])
-        names = [self._clip(self.frames[row], draw) for row in rows]
+        drawn = [self._clip(self.frames[row], draw) for row in rows]
         clips = len(rows)
         mine = share(clips, self.rank, self.world)  # all processes draw everything and decode their share
-        own = [name for clip in names[mine] for name in clip]
-        frames, flow = read_clips(self.store, self.flow, own, settings.clip_frames, "train", settings)
+        frames, flow = read_clips(self.store, self.flow, drawn[mine], "train", settings)
         return Batch(
             frames=frames,
             labels=torch.from_numpy(np.repeat(np.searchsorted(self.pids, pids), settings.clips)),
@@ -99,12 +98,12 @@ class TrainingBatches(TorchDataset[Batch]):
             flow=flow,
         )
 
-    def _clip(self, frames: Sequence[str], draw: np.random.Generator) -> list[str]:
+    def _clip(self, frames: Sequence[str], draw: np.random.Generator) -> ClipFrames:
         settings = self.settings
         positions = clip_positions(len(frames), settings.clip_frames, settings.sampling, settings.spacing, draw)
         if settings.shuffle in ("train", "both"):
             positions = draw.permutation(positions)
-        return [frames[position] for position in positions]
+        return ClipFrames(frames, positions)
 
 
 def _take(rows: Indices, count: int, draw: np.random.Generator) -> Indices:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from afa import VideoFeatures
+from benchmarks.clips.reading import FlowStacks
 from benchmarks.clips.tracklet_chunks import Chunk, TrackletChunks
 from benchmarks.clips.workers import prefetched
 from benchmarks.data.frame_stores import Store
@@ -48,7 +49,7 @@ def extract(
     workers: int = 0,
     progress: Progress | None = None,
     seed: int = 0,
-    flow: Store | None = None,
+    flow: FlowStacks | None = None,
 ) -> TrackletFeatures:
     """The temporal coherence of every tracklet, in the table's order; its chunks are merged as the baseline says.
 
@@ -56,7 +57,7 @@ def extract(
 
     Args:
         seed: of the run, from which the order of shuffled frames is drawn.
-        flow: the flow of all frames, where the baseline uses it.
+        flow: the flow of all frames, and how many fields around each the baseline reads, where it uses flow.
     """
     chunks = _chunks(model, tracklets, store, settings, seed, flow)
     numbers = {chunk: number for number, chunk in enumerate(chunk for _, batch in chunks.batches for chunk in batch)}
@@ -88,7 +89,7 @@ def extract_frames(
     workers: int = 0,
     progress: Progress | None = None,
     seed: int = 0,
-    flow: Store | None = None,
+    flow: FlowStacks | None = None,
 ) -> Iterator[FrameFeatures]:
     """The features of every tracklet's frames, on the CPU in float32, as soon as all its chunks are through the model.
 
@@ -97,7 +98,7 @@ def extract_frames(
     own = np.arange(len(tracklets))[distributed.rank() :: distributed.world()]
     chunks = _chunks(model, tracklets.iloc[own].reset_index(drop=True), store, settings, seed, flow)
     parts: dict[int, dict[Chunk, tuple[Tensor, Tensor | None, Tensor, Tensor]]] = {}
-    counts = [len(frames) for frames in chunks.frames]
+    counts = [len(positions) for positions in chunks.tested]
     for batch, features in _features(model, chunks, settings, workers, progress):
         of_batch = _chunk_weights(features, batch)
         for clip, chunk in enumerate(batch):
@@ -117,7 +118,7 @@ def extract_frames(
 
 
 def _chunks(
-    model: ReidModel, tracklets: pd.DataFrame, store: Store, settings: Settings, seed: int, flow: Store | None
+    model: ReidModel, tracklets: pd.DataFrame, store: Store, settings: Settings, seed: int, flow: FlowStacks | None
 ) -> TrackletChunks:
     return TrackletChunks(tracklets, store, settings, seed, flow, model.baseline.test_clips)
 

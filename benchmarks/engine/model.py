@@ -174,18 +174,18 @@ class ReidModel(BaseModel):
     def prepare_flow(
         self, flow: Tensor, flip: Tensor | None = None, erase: Tensor | None = None, crop: Tensor | None = None
     ) -> Tensor:
-        """uint8 flow (B, T, 2, H, W) to floats in pixels per frame, on the device; mirroring a clip negates u.
+        """uint8 flow (B, T, L, 2, H, W) to floats in pixels per frame, on the device; mirroring a clip negates u.
 
         Nothing moves in the erased region, and an enlarged clip moves faster.
         """
-        pixels = to_pixels(flow.to(self.pixel_mean.device, non_blocking=True))
+        pixels = to_pixels(flow.to(self.pixel_mean.device, non_blocking=True)).flatten(1, 2)
         _augment(pixels, flip, erase, crop)
         if flip is not None:
             pixels[:, :, 0] *= torch.where(flip.to(pixels.device, non_blocking=True), -1.0, 1.0).view(-1, 1, 1, 1)
         if crop is not None:
             faster = torch.where(crop[:, 0] >= 0, ENLARGED, 1.0).to(pixels.device, non_blocking=True)
             pixels *= faster.view(-1, 1, 1, 1, 1)
-        return pixels
+        return pixels.unflatten(1, flow.shape[1:3])
 
 
 def checked(features: Any, baseline: Baseline, clips: Clips) -> VideoFeatures:

@@ -20,9 +20,9 @@ from baselines.interface.registry import nearest
 from benchmarks.atomic import atomic_file
 from benchmarks.clips.optical_flow import flow_store
 from benchmarks.clips.raft import flow_digest
+from benchmarks.clips.reading import FlowStacks
 from benchmarks.clips.subsets import hold_out, test_tracklets
 from benchmarks.clips.training_batches import TrainingBatches
-from benchmarks.data.frame_stores import Store
 from benchmarks.data.loading import LoadedDataset, load
 from benchmarks.evaluation.protocols import PROTOCOLS
 from benchmarks.experiments.code_digest import code_digest
@@ -81,7 +81,7 @@ def plan(
     weights = weights_digest(settings.backbone, settings.weights)
     label = recipe_label(recipe, settings)
     digests = {"data": data.digest, "test_data": data.digest, "weights": weights}
-    if baseline.uses_flow:
+    if baseline.flow_fields:
         digests["flow_weights"] = flow_digest(settings)
     experiment = Experiment(
         method, data.name, data.name, settings.recorded(), seed, split, recipe=label, test_split=split, **digests
@@ -275,7 +275,10 @@ def trained_model(folder: RunFolder, record: Record, machine: Machine) -> tuple[
     classes = _classes(folder)
     experiment = record.experiment
     settings = from_dict({**experiment.settings, "weights": "none"})
-    if BASELINES.get(split_method(experiment.method)[0]).uses_flow and flow_digest(settings) != experiment.flow_weights:
+    if (
+        BASELINES.get(split_method(experiment.method)[0]).flow_fields
+        and flow_digest(settings) != experiment.flow_weights
+    ):
         raise UserError(f"flow_weights: {settings.flow_weights} is not the file with which {record.name} was trained")
     prepare(settings, machine.device)
     model, _ = build_model(experiment.method, classes, settings, experiment.seed)
@@ -283,11 +286,12 @@ def trained_model(folder: RunFolder, record: Record, machine: Machine) -> tuple[
     return model.to(machine.device), settings
 
 
-def flow_for(method: str, data: LoadedDataset, settings: Settings, machine: Machine) -> Store | None:
+def flow_for(method: str, data: LoadedDataset, settings: Settings, machine: Machine) -> FlowStacks | None:
     """The flow of a data set's frames where the method's baseline uses it; computed now if the cache lacks it."""
-    if not BASELINES.get(split_method(method)[0]).uses_flow:
+    fields = BASELINES.get(split_method(method)[0]).flow_fields
+    if not fields:
         return None
-    return flow_store(data, settings, partial(machine.report, "flow", note=data.name))
+    return FlowStacks(flow_store(data, settings, partial(machine.report, "flow", note=data.name)), fields)
 
 
 def prepare(settings: Settings, device: torch.device) -> None:

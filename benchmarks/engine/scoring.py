@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from baselines import MATCHERS
 from baselines.interface.errors import UserError
 from baselines.interface.matcher import Matcher
+from benchmarks.clips.reading import FlowStacks
 from benchmarks.clips.subsets import test_tracklets
 from benchmarks.clips.tracklet_chunks import tested
 from benchmarks.data.frame_stores import Store
@@ -60,7 +61,7 @@ def fit_metrics(
     machine: "Machine",
     clock: "Clock",
     seed: int,
-    flow: Store | None,
+    flow: FlowStacks | None,
 ) -> dict[str, Metric]:
     """The metric of the settings for each kind of feature, fitted on the training tracklets where it must be.
 
@@ -121,7 +122,7 @@ def compare_tracklets(
     workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
     seed: int = 0,
-    flow: Store | None = None,
+    flow: FlowStacks | None = None,
 ) -> dict[str, Comparison]:
     """The distances between rows of `tracklets`, for each kind of feature. Features or descriptions are computed now, distances
     later.
@@ -161,7 +162,7 @@ def score(
     machine: "Machine",
     clock: "Clock",
     seed: int,
-    flow: Store | None,
+    flow: FlowStacks | None,
 ) -> tuple[list[Metrics], pd.DataFrame]:
     """Metrics, and results of each query, under every protocol of the data set."""
     queries, gallery = test_tracklets(data)
@@ -169,7 +170,7 @@ def score(
     clock.start()
     progress = partial(machine.report, "extract", note=data.name)
     compared = compare_tracklets(model, both, data.store, settings, metrics, machine.workers, progress, seed, flow)
-    clock.lap("extract", sum(len(tested(frames, settings.test_frames)) for frames in both.frames))
+    clock.lap("extract", sum(len(tested(len(frames), settings.test_frames)) for frames in both.frames))
     rows = slice(len(queries)), slice(len(queries), None)
     rankings = {
         name: rank_tracklets(compare(*rows), queries, gallery, data.protocols) for name, compare in compared.items()
@@ -187,7 +188,7 @@ def validate(
     metrics: dict[str, Metric],
     machine: "Machine",
     seed: int,
-    flow: Store | None,
+    flow: FlowStacks | None,
 ) -> list[Metrics]:
     """Metrics of held-out training tracklets: each is a query, and all are the gallery."""
     compared = compare_tracklets(model, held_out, store, settings, metrics, machine.workers, seed=seed, flow=flow)

@@ -2,7 +2,6 @@
 
 import ast
 import hashlib
-import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ from .settings import NO_MATCHER
 
 REPOSITORY = Path(__file__).parents[2]
 EVALUATION = ("benchmarks/evaluation", "benchmarks/runs/metrics.py")
-# All code in these folders, and how seeds are derived, decides numbers. So do the files of the run's own model and matcher, and
-# of a plug-in backbone. The code that reads or draws data is covered by the digest of the data.
+# All code in these folders, how backbones are built, and how seeds are derived decide numbers. So do the files of the run's own
+# model, backbone and matcher, with the layers that they import: a new model leaves the digests of the others alone. The code
+# that reads or draws data is covered by the digest of the data.
 DECIDING = (
-    *("afa", "baselines/interface", "baselines/backbones", "baselines/layers"),
+    *("afa", "baselines/interface", "baselines/backbones/build.py", "baselines/backbones/weights.py"),
     *("benchmarks/clips", "benchmarks/engine", *EVALUATION, "benchmarks/seeds.py"),
 )
 
@@ -52,13 +52,21 @@ def model_files(file: Path) -> tuple[Path, ...]:
     """
     found, waiting = set(), [file]
     while waiting:
-        found.add(waiting[-1])
-        source = waiting.pop().read_text("utf-8")
-        modules = re.findall(r"^\s*from (?:baselines)?\.((?:\w+\.)*\w+) import", source, re.MULTILINE)
-        modules += re.findall(r"^\s*from baselines import (\w+)", source, re.MULTILINE)
-        imported = [REPOSITORY / "baselines" / f"{name.replace('.', '/')}.py" for name in modules]
-        waiting += [each for each in imported if each.is_file() and each not in found and not _is_deciding(each)]
+        found.add(here := waiting.pop())
+        waiting += [each for each in _imported(here) if each not in found and not _is_deciding(each)]
     return tuple(sorted(found, key=lambda file: (file.name, file.read_bytes())))
+
+
+def _imported(file: Path) -> list[Path]:
+    """The files that a file imports from baselines/, or relative to itself."""
+    found = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.level or f"{node.module}.".startswith("baselines.")):
+            folder = (file.parents[node.level - 1] if node.level else REPOSITORY) / (node.module or "").replace(
+                ".", "/"
+            )
+            found += [folder.with_suffix(".py"), *(folder / f"{alias.name}.py" for alias in node.names)]
+    return [each for each in found if each.is_file()]
 
 
 def _is_deciding(file: Path) -> bool:

@@ -8,7 +8,7 @@ from baselines.interface.errors import UserError
 ATTACHMENTS: dict[str, dict[str, Any]] = {
     "": {"classification": "pooled", "target": "coherence", "sigma": 0.0, "lambda": 0.0},
     "afa": {"classification": "consensus", "target": "coherence"},
-    "afa-motion": {"classification": "consensus", "target": "motion", "lambda": 0.0},
+    "afa-motion": {"classification": "consensus", "target": "motion"},
 }
 ATTACHED = tuple(ATTACHMENTS[""])
 

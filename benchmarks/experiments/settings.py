@@ -1,7 +1,8 @@
 """The settings of a run and the recipes that give them values.
 
-A recipe is a TOML file with every setting, or with `extends = "NAME"` and the settings that differ. Copy one from
-recipes/ and name it by `--recipe FILE`; change single settings by `--set key=value`.
+A recipe is a TOML file with every setting, or with `extends = "NAME"` and the settings that differ. Its table [ordered] has the
+settings of baselines that read the order of frames, where they differ from the others'. Copy one from recipes/ and name it by
+`--recipe FILE`; change single settings by `--set key=value`.
 """
 
 import inspect
@@ -12,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
-from baselines import MATCHERS
+from baselines import MATCHERS, order_readers
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
 
@@ -147,12 +148,19 @@ def recipe_names() -> list[str]:
 
 
 def recipe_summaries() -> dict[str, str]:
-    """By name, the comment in the first line of each recipe."""
-    return {name: (RECIPES / f"{name}.toml").read_text().partition("\n")[0].lstrip("# ") for name in recipe_names()}
+    """By name, the comment in the first line of each recipe, and what differs for baselines that read order."""
+    summaries = {}
+    for name in recipe_names():
+        text, recipe = (RECIPES / f"{name}.toml").read_text(), read_recipe(name)
+        differing = [f"{key}={value}" for key, value in recipe.ordered.items() if value != recipe.settings.get(key)]
+        ordered = f" Baselines that read order: {', '.join(differing)}." if differing else ""
+        summaries[name] = text.partition("\n")[0].lstrip("# ") + ordered
+    return summaries
 
 
 def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
-    """The settings of a run: the recipe's, then those that the method's name implies, then each `--set key=value` in order.
+    """The settings of a run: the recipe's, those of its table [ordered] if the baseline reads order, those that the method's name
+    implies, then each `--set key=value` in order.
 
     Args:
         recipe: a name from recipes/, or a TOML file.
@@ -162,11 +170,15 @@ def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
     Raises:
         UserError: unknown recipe, key or value; the message suggests the nearest valid one.
     """
-    values = read_recipe(recipe)
-    missing = [key for key in KEYS if key not in values]
+    read = read_recipe(recipe)
+    missing = [key for key in KEYS if key not in read.settings]
     if missing:
         raise UserError(f'recipe {recipe}: lacks {", ".join(missing)}; give values or extends = "paper"')
-    settings = _settings(values, f"recipe {recipe}")
+    settings = _settings(read.settings, f"recipe {recipe}")
+    ordered = check_values(
+        read.ordered, f"recipe {recipe}, [ordered]"
+    )  # for all methods, so that no mistake stays unseen
+    settings = replace(settings, **ordered) if _reads_order(method) else settings
     settings = change(settings, ATTACHMENTS[split_method(method)[1]], f"method {method}")
     for text in changes:
         key, equals, value = text.partition("=")
@@ -174,6 +186,15 @@ def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
             raise UserError(f"--set {text}: write key=value")
         settings = change(settings, {key.strip(): _parse(key.strip(), value.strip())}, f"--set {text}")
     return settings
+
+
+def _reads_order(method: str) -> bool:
+    return split_method(method)[0] in order_readers()
+
+
+def ordered_settings(recipe: str, method: str) -> dict[str, Any]:
+    """What a recipe's [ordered] gives a method's baseline, where it reads order; empty if the project has no such recipe."""
+    return read_recipe(recipe).ordered if recipe in recipe_names() and _reads_order(method) else {}
 
 
 def changed_from_recipe(recipe: str, method: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -255,8 +276,22 @@ def _parse(key: str, text: str) -> Any:
     return text if TYPES.get(key) is str and not isinstance(value, str) else value
 
 
-def read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The settings of a recipe (a name or a TOML file) and of the recipes that it extends, not yet checked."""
+class Recipe(NamedTuple):
+    """The settings of a recipe, and those that differ for baselines that read order; not yet checked."""
+
+    settings: dict[str, Any]
+    ordered: dict[str, Any]
+
+    def of(self, method: str) -> dict[str, Any]:
+        """The settings for a method."""
+        return {**self.settings, **(self.ordered if _reads_order(method) else {})}
+
+
+def read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> Recipe:
+    """A recipe (a name or a TOML file) with the recipes that it extends.
+
+    The nearest recipe that names a setting decides: a plain setting replaces that of the extended recipe and of its [ordered].
+    """
     file = Path(recipe)
     if file.suffix != ".toml":
         file = RECIPES / f"{recipe}.toml"
@@ -270,12 +305,16 @@ def read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any
         raise UserError(f"--recipe {file}: {error.strerror}") from error
     except ValueError as error:  # not TOML, or not even text
         raise UserError(f"recipe {file}: not TOML: {error}") from error
-    base = values.pop("extends", None)
+    base, ordered = values.pop("extends", None), values.pop("ordered", {})
+    if not isinstance(ordered, dict):
+        raise UserError(f"recipe {file}: ordered is a table, [ordered] with settings below it, not {ordered!r}")
     if base is None:
-        return values
+        return Recipe(values, ordered)
     if not isinstance(base, str):
         raise UserError(f"recipe {file}: extends takes a recipe's name or a TOML file in quotes, not {base!r}")
-    return {**read_recipe(base, (*extended_by, str(file))), **values}
+    below = read_recipe(base, (*extended_by, str(file)))
+    kept = {key: value for key, value in below.ordered.items() if key not in values}
+    return Recipe({**below.settings, **values}, {**kept, **ordered})
 
 
 def recipe_for(recipe: str, method: str) -> str:
@@ -301,4 +340,10 @@ def recipe_label(recipe: str, settings: Settings) -> str:
 
 def flattened(recipe: str) -> str:
     """A recipe, including the recipes it extends, as the text of one TOML file."""
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in read_recipe(recipe).items())
+    settings, ordered = map(as_toml, read_recipe(recipe))
+    return "\n".join([*settings, "", "[ordered]", *ordered, ""])
+
+
+def as_toml(values: Mapping[str, Any]) -> list[str]:
+    """Settings as lines of a recipe."""
+    return [f"{key} = {json.dumps(value)}" for key, value in values.items()]

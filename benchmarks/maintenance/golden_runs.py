@@ -19,7 +19,7 @@ from benchmarks.runs.folder import RunFolder
 
 FILE = Path(__file__).parents[2] / "results" / "measured" / "golden.json"
 DATASET = "walkers:tiny"
-BASELINES = ("attention", "cnn3d", "flow", "flow-only", "gru", "lstm", "max", "mean", "qan", "rnn")
+BASELINES = ("attention", "cnn3d", "flow", "flow-only", "gru", "lstm", "lstm-changes", "max", "mean", "qan", "rnn")
 # One batch is one epoch here, so that the five lines of the loss curve are the first five steps. The short chunks make most
 # tracklets several chunks, which have to be merged.
 COMMON = ("epochs=5", "test_chunk=8")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.experiments.experiment import Experiment
-from benchmarks.experiments.settings import SEARCHED, changed_from_recipe
+from benchmarks.experiments.settings import SEARCHED, changed_from_recipe, ordered_settings
 from benchmarks.runs.record import Record
 
 COSTS = {"M params": "{:.2f}", "G MAC": "{:.3g}", "frames/s": "{:.0f}"}  # columns, and how their figures are written
@@ -65,6 +65,18 @@ def change_notes(changes: Mapping[str, Any]) -> list[str]:
 def data_notes(records: Iterable[Record]) -> list[str]:
     """What must be said of the data beside each figure, once for each data set."""
     return sorted({f"{name}: {note}" for each in records for name, note in each.data_notes.items()})
+
+
+def order_settings(experiments: Sequence[Experiment]) -> dict[str, Any]:
+    """What the one recipe of all experiments gives those whose baselines read order."""
+    recipes = {each.recipe for each in experiments}
+    given = [ordered_settings(each.recipe, each.method) for each in experiments] if len(recipes) == 1 else []
+    return next(filter(None, given), {})
+
+
+def order_notes(given: Mapping[str, Any]) -> list[str]:
+    """A note on `order_settings`, if there are any."""
+    return [f"baselines that read order: {list_settings(given, given)}, by the recipe"] if given else []
 
 
 def own_experiments(records: Iterable[Record]) -> list[Experiment]:

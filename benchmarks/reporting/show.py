@@ -6,6 +6,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from benchmarks.data.table import statistics
+from benchmarks.experiments.settings import ordered_settings
 from benchmarks.runs.record import RANKS, Record
 
 from .provenance import data_notes
@@ -32,6 +33,8 @@ def describe(record: Record, stale: list[str]) -> str:
     lines += [f"STALE: {reason}" for reason in stale]
     lines += ["", _results(record), ""]
     lines.append(_pairs("settings", experiment.settings))
+    if ordered := ordered_settings(experiment.recipe, experiment.method):
+        lines.append(_pairs("by the recipe's [ordered], as the baseline reads order", ordered))
     if cost := record.cost:
         lines.append(
             f"cost: {cost.parameters / 1e6:.2f} M parameters, {cost.multiply_adds / 1e9:.3f} G multiply-adds per frame"

@@ -28,6 +28,8 @@ from .provenance import (
     data_notes,
     flag_mixed,
     list_settings,
+    order_notes,
+    order_settings,
     own_experiments,
     processor_letters,
     repetition_note,
@@ -76,6 +78,7 @@ class _Context(NamedTuple):
     feature: str
     settings: dict[str, Any]  # shared by our runs
     changes: dict[str, Any]  # changes from the recipe that our runs share
+    ordered: dict[str, Any]  # settings of our recipe for baselines that read order
 
 
 def tables(
@@ -104,7 +107,7 @@ def _table(
 ) -> Table:
     protocol = protocol or _default_protocol(records, feature)
     ours = own_experiments(records)
-    context = _Context(protocol, feature, common_settings(ours), common_changes(ours))
+    context = _Context(protocol, feature, common_settings(ours), common_changes(ours), order_settings(ours))
     rows: dict[tuple[str, ...], list[tuple[Record, Metrics]]] = {}
     for record in records:
         metrics = record.find_metrics(protocol, feature)
@@ -135,17 +138,18 @@ def _row_key(experiment: Experiment, context: _Context, reasons: Sequence[str]) 
     different = {key: value for key, value in experiment.settings.items() if key not in context.settings}
     weights = experiment.weights if experiment.test == experiment.dataset else ""
     return (
-        _label(experiment, different, context.changes),
+        _label(experiment, different, context),
         json.dumps(different, sort_keys=True),
         "; ".join(reasons),
         *(experiment.data, experiment.test_data, weights),
     )
 
 
-def _label(experiment: Experiment, different: Mapping[str, Any], common: Mapping[str, Any]) -> str:
+def _label(experiment: Experiment, different: Mapping[str, Any], context: _Context) -> str:
     """The method, and the settings by which this row differs from other rows or from its recipe.
 
-    Settings that the method's name implies are left out, and so are the `common` changes, which a note below the table lists.
+    Settings that the method's name implies are left out, and so is what notes below the table list: the changes that all share,
+    and the recipe's settings for baselines that read order.
     """
     method, settings = experiment.method, experiment.settings
     if experiment.external:
@@ -155,8 +159,9 @@ def _label(experiment: Experiment, different: Mapping[str, Any], common: Mapping
     if changed is None:  # not one of our recipes: only the settings that the name implies are known
         implied = ATTACHMENTS[split_method(method)[1]]
         changed = {key: value for key, value in different.items() if key in ATTACHED and implied.get(key) != value}
-    shown = {key: value for key, value in different.items() if key not in ATTACHED} | changed
-    keys, words = set(shown) - set(common) - {"tuning_trials"}, []
+    noted = (*ATTACHED, *context.ordered)
+    shown = {key: value for key, value in different.items() if key not in noted} | changed
+    keys, words = set(shown) - set(context.changes) - {"tuning_trials"}, []
     if tuning_trials(settings):  # a note below the table lists the chosen settings
         keys, words = keys - set(SEARCHED), ["tuned"]
     words += [list_settings(shown, keys)] if keys else []
@@ -178,11 +183,13 @@ def _notes(rows: Sequence[MethodRow], context: _Context) -> list[str]:
         f"recipe {recipes}; {repetition_note(runs)}; {precisions}; {processors}; {code_note(runs)}",
     ]
     settings = context.settings
-    if {"backbone", "height", "width", "clip_frames", "epochs", "weights"} <= settings.keys():
+    if {"backbone", "height", "width", "epochs", "weights"} <= settings.keys():
+        clips = f"clips of {settings['clip_frames']}, " if "clip_frames" in settings else ""
         notes.append(
             f"backbone {settings['backbone']} (weights {settings['weights']}), {settings['height']}x{settings['width']}, "
-            f"clips of {settings['clip_frames']}, {settings['epochs']} epoch{'' if settings['epochs'] == 1 else 's'}"
+            f"{clips}{settings['epochs']} epoch{'' if settings['epochs'] == 1 else 's'}"
         )
+    notes += order_notes(context.ordered)
     notes += change_notes(context.changes)
     notes += tuning_notes((row.label, row.runs) for row in rows)
     shown = (run.find_metrics(context.protocol, context.feature) for run in runs)

@@ -52,6 +52,8 @@ def cost(model: ReidModel, settings: Settings) -> Cost:
 
     device = next(model.parameters()).device
     clip = torch.zeros(1, settings.clip_frames, 3, settings.height, settings.width, dtype=torch.uint8, device=device)
+    fields = model.baseline.flow_fields
+    flow = clip[:, :, None, :2].expand(-1, -1, fields, -1, -1, -1) if fields else None
     model.eval()
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings(action="ignore"))
@@ -59,7 +61,7 @@ def cost(model: ReidModel, settings: Settings) -> Cost:
             stack.enter_context(library.flags(enabled=False))
         stack.enter_context(torch.no_grad())
         counter = stack.enter_context(FlopCounterMode(display=False))
-        model(clip, flow=clip[:, :, :2])
+        model(clip, flow=flow)
     parameters = sum(parameter.numel() for parameter in model.baseline.parameters())
     return Cost(parameters, counter.get_total_flops() / 2 / settings.clip_frames)
 

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from baselines.interface.errors import UserError
-from benchmarks.clips.reading import read_frames
+from benchmarks.clips.reading import FlowStacks, read_frames
 from benchmarks.clips.subsets import test_tracklets
 from benchmarks.clips.tracklet_chunks import TrackletChunks
 from benchmarks.data.frame_stores import Store
@@ -142,14 +142,14 @@ def _load_tracklets(
     store: Store,
     settings: Settings,
     seed: int,
-    flow: Store | None,
+    flow: FlowStacks | None,
 ) -> dict[int, ShownTracklet]:
     """The tracklets in `rows`, with the weights that the model gives to the frames that are shown."""
     part = tracklets.iloc[rows].reset_index(drop=True)
     chunks = TrackletChunks(part, store, settings, seed)
     shown = {}
     for each in extract_frames(model, part, store, settings, seed=seed, flow=flow):
-        names = chunks.ordered(each.row)
+        names = [chunks.tracklets[each.row][position] for position in chunks.ordered(each.row)]
         positions = np.unique(np.linspace(0, len(names) - 1, FRAMES).round().astype(int)).tolist()
         pixels = read_frames(store, [names[position] for position in positions], settings)
         weights = None

@@ -6,7 +6,6 @@ ten trials those of its tree-structured Parzen estimator (Bergstra et al., 2011)
 trials before it: an interrupted trial is drawn again, and its run resumes from its checkpoint.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from benchmarks.engine.training import DivergedError
 from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import ATTACHED, split_method
-from benchmarks.experiments.settings import SEARCHED, Settings, change, read_recipe
+from benchmarks.experiments.settings import SEARCHED, Settings, as_toml, change, read_recipe
 from benchmarks.paths import results_dir
 from benchmarks.progress import show_progress
 from benchmarks.runs.folder import RunFolder
@@ -86,7 +85,7 @@ def tune_methods(
             machine = make_machine(settings.threads, workers, report)
             finished, folder = tune(experiment, settings, data, trials, results_dir(), machine)
         file = folder / f"tuned-{trials}.toml" if to is None else to / f"{method}.toml"
-        write_recipe(file, recipe or data.dataset.recipe, settings, finished)
+        write_recipe(file, recipe or data.dataset.recipe, method, settings, finished)
         # The recipe leaves out what a method's name decides: changes of such settings have to be given again.
         again = [text for text in changes if text.partition("=")[0].strip() in ATTACHED]
         arguments = ["run", "--method", method, "--dataset", dataset, "--recipe", str(file)]
@@ -184,22 +183,18 @@ def best(trials: Sequence[Trial]) -> Trial:
     return max(trials, key=lambda each: each.score)
 
 
-def write_recipe(file: Path, recipe: str, settings: Settings, trials: Sequence[Trial]) -> None:
+def write_recipe(file: Path, recipe: str, method: str, settings: Settings, trials: Sequence[Trial]) -> None:
     """Write the best trial as a recipe for `bench run --recipe`: every setting, and in the first line how it was chosen.
 
-    Settings that a method's name decides keep the values of `recipe`.
+    Settings that the name of the method decides keep the values of `recipe`. Those of its [ordered] are among the others.
     """
     chosen = {**best(trials).values, "tuning_trials": len(trials)}
-    kept = {key: value for key, value in read_recipe(recipe).items() if key in ATTACHED}
+    kept = {key: value for key, value in read_recipe(recipe).of(method).items() if key in ATTACHED}
     lines = [
         f"# {len(trials)} trials: mAP {100 * best(trials).score:.1f} on held-out training identities, "
         f"{100 * trials[0].score:.1f} by the recipe's own settings.",
-        *_toml(chosen),
+        *as_toml(chosen),
         "",
-        *_toml({key: value for key, value in {**settings.as_dict(), **kept}.items() if key not in chosen}),
+        *as_toml({key: value for key, value in {**settings.as_dict(), **kept}.items() if key not in chosen}),
     ]
     write_atomically(file, "\n".join(lines) + "\n")
-
-
-def _toml(values: dict[str, Any]) -> list[str]:
-    return [f"{key} = {json.dumps(value)}" for key, value in values.items()]

@@ -32,6 +32,7 @@ from baselines.interface.baseline import Clips
 from baselines.interface.errors import UserError
 from benchmarks.atomic import write_atomically
 from benchmarks.clips.optical_flow import flow_store
+from benchmarks.clips.reading import FlowStacks
 from benchmarks.clips.subsets import test_tracklets
 from benchmarks.clips.training_batches import Batch, TrainingBatches
 from benchmarks.data.frame_stores import Store
@@ -169,8 +170,8 @@ class Rows:
         method, precision, note = row["method"], row["precision"], self.sheet.note
         settings = resolve(self.scale.recipe, method, [*self.scale.changes, f"precision={precision}"])
         model = model_of(method, settings, self.device)
-        batch = on(self.device, random_batch(settings, model.baseline.uses_flow))
-        data, flow = self._with_flow(settings) if model.baseline.uses_flow else (self.data, None)
+        batch = on(self.device, random_batch(settings, model.baseline.flow_fields))
+        data, flow = self._with_flow(model) if model.baseline.flow_fields else (self.data, None)
 
         def bare() -> float:
             return self._rate(lambda steps: train_bare(model, batch, steps), len(batch.labels) * settings.clip_frames)
@@ -206,7 +207,7 @@ class Rows:
         synchronize(self.device)
         return time.perf_counter() - began
 
-    def _harness(self, model: ReidModel, data: LoadedDataset, flow: Store | None, bare: float) -> float:
+    def _harness(self, model: ReidModel, data: LoadedDataset, flow: FlowStacks | None, bare: float) -> float:
         """The trainer with its loading, once its workers are ahead, on batches as large as all of the paper's but one."""
         settings = model.settings
         training = data.table[data.table.subset == "train"]
@@ -232,7 +233,7 @@ class Rows:
             )
         return steady_rate(marks)
 
-    def _at_test(self, model: ReidModel, data: LoadedDataset, flow: Store | None) -> Row:
+    def _at_test(self, model: ReidModel, data: LoadedDataset, flow: FlowStacks | None) -> Row:
         """Extraction with its loading, and the forward pass alone on batches as large as its."""
         settings = model.settings
         tracklets = pd.concat(test_tracklets(data))
@@ -249,7 +250,9 @@ class Rows:
         )
         steps = settings.test_chunk
         shape = (256 // steps, steps, settings.height, settings.width)
-        pixels, motion = (torch.rand(*shape, planes, device=self.device).permute(0, 1, 4, 2, 3) for planes in (3, 2))
+        pixels = torch.rand(*shape, 3, device=self.device).permute(0, 1, 4, 2, 3)
+        fields = model.baseline.flow_fields
+        motion = torch.rand(*shape[:2], fields, 2, *shape[2:], device=self.device) if fields else None
 
         def forward(times: int) -> None:
             for _ in range(times):
@@ -259,8 +262,9 @@ class Rows:
             alone = self._rate(forward, shape[0] * steps)
         return {"extraction": steady_rate(marks), "forward": alone}
 
-    def _with_flow(self, settings: Settings) -> tuple[LoadedDataset, Store]:
+    def _with_flow(self, model: ReidModel) -> tuple[LoadedDataset, FlowStacks]:
         """A part of the data small enough to have its flow computed here."""
+        settings = model.settings
         if self.kept_flow is None:
             table = self.data.table
             training = table[table.subset == "train"]
@@ -270,7 +274,8 @@ class Rows:
             part = pd.concat([training[training.pid.isin(few)], test])
             data = replace(self.data, table=part)
             self.kept_flow = data, flow_store(data, settings)
-        return self.kept_flow
+        data, store = self.kept_flow
+        return data, FlowStacks(store, model.baseline.flow_fields)
 
 
 class FirstBatches(TrainingBatches):

@@ -22,7 +22,7 @@ def model_of(method: str, settings: Settings, device: torch.device = CPU) -> Rei
     return build_model(method, CLASSES, settings, seed=0)[0].train().to(device)
 
 
-def random_batch(settings: Settings, flow: bool = False) -> Batch:
+def random_batch(settings: Settings, flow_fields: int = 0) -> Batch:
     """A training batch of random pixels, as workers return it; half of its clips are mirrored or erased."""
     draw = torch.Generator().manual_seed(0)
     clips, steps, height, width = (
@@ -43,7 +43,7 @@ def random_batch(settings: Settings, flow: bool = False) -> Batch:
         erase=region * (torch.arange(clips) % 2)[:, None],
         crop=torch.full((clips, 2), -1),
         seed=0,
-        flow=pixels(2, height, width) if flow else None,
+        flow=pixels(flow_fields, 2, height, width) if flow_fields else None,
     )
 
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log2
 
+from baselines import order_readers
+
 from .paper_figures import INVERSE_SIGMAS
 
 METRIC, MARGIN, ALPHA = "mAP", 0.005, 0.05
@@ -15,12 +17,7 @@ MIN_RUNS = 3  # seeds or splits; with two, the intervals of different methods co
 
 COHERENCE = ("mean", "qan")
 MOTION = ("lstm", "cnn3d", "flow")
-ORDER_SENSITIVE = (
-    "rnn",
-    "gru",
-    *MOTION,
-    "flow-only",
-)  # baselines that see the order of frames and must pass the controls
+ORDER_SENSITIVE = order_readers()  # they must pass the controls
 
 
 @dataclass(frozen=True)

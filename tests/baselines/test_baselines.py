@@ -18,7 +18,7 @@ VIDEO = ("r3d18", "r2plus1d18")
 def clips(batch: int = 2, steps: int = 3) -> Clips:
     draw = torch.Generator().manual_seed(0)
     return Clips(
-        torch.randn(batch, steps, 3, 64, 32, generator=draw), torch.randn(batch, steps, 2, 64, 32, generator=draw)
+        torch.randn(batch, steps, 3, 64, 32, generator=draw), torch.randn(batch, steps, 5, 2, 64, 32, generator=draw)
     )
 
 
@@ -151,28 +151,80 @@ def test_wrong_backbone_or_weights(name, weights, message):
         build_backbone(name, weights)
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
-def test_only_recurrent_baselines_see_order(name):
-    def coherence(baseline: str, reverse: bool) -> torch.Tensor:
-        torch.manual_seed(0)
-        model = BASELINES.get(baseline)(build_backbone("small", "none")[0]).eval()
-        frames = clips().frames
-        with torch.no_grad():
-            return model(Clips(frames.flip(1) if reverse else frames)).coherence
+@pytest.mark.parametrize("name", BASELINES.names())
+def test_reads_order_says_whether_embeddings_depend_on_order(name):
+    torch.manual_seed(0)
+    kind, order = BASELINES.get(name), torch.tensor([2, 0, 3, 1])
+    model, given = kind(build_backbone("small", "none")[0]).eval(), clips(steps=4)
+    with torch.no_grad():
+        one = model(given).frames[:, order]
+        other = model(Clips(given.frames[:, order], given.flow[:, order])).frames
+        still = model(given._replace(flow=torch.zeros_like(given.flow))).frames[:, order]
+    assert kind.reads_order == (not torch.allclose(one, other, atol=1e-5) or not torch.allclose(one, still, atol=1e-5))
 
-    assert not torch.allclose(coherence(name, False), coherence(name, True), atol=1e-4)
-    for pooling in ("mean", "max", "qan"):
-        torch.testing.assert_close(coherence(pooling, False), coherence(pooling, True))
+
+def lstm_by_hand(x: torch.Tensor, wi: torch.Tensor, wh: torch.Tensor, bias: torch.Tensor) -> list[torch.Tensor]:
+    """The textbook's LSTM: input, forget and output gate and candidate, in torch's order i, f, g, o."""
+    hidden = cell = torch.zeros(len(x), wh.shape[1])
+    outputs = []
+    for step in x.unbind(1):
+        i, f, g, o = (step @ wi.T + hidden @ wh.T + bias).chunk(4, dim=1)
+        cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
+        hidden = o.sigmoid() * cell.tanh()
+        outputs.append(hidden)
+    return outputs
+
+
+def rnn_by_hand(x: torch.Tensor, wi: torch.Tensor, wh: torch.Tensor, bias: torch.Tensor) -> list[torch.Tensor]:
+    """McLaughlin et al. (2016): o_t = W_i x_t + W_s r_(t-1), r_t = tanh(o_t)."""
+    fed_back, outputs = torch.zeros(len(x), wh.shape[1]), []
+    for step in x.unbind(1):
+        outputs.append(step @ wi.T + fed_back @ wh.T + bias)
+        fed_back = outputs[-1].tanh()
+    return outputs
+
+
+@pytest.mark.parametrize(
+    ("name", "by_hand", "width", "share"), [("lstm", lstm_by_hand, 512, 0), ("rnn", rnn_by_hand, 128, 0.6)]
+)
+def test_published_recurrent_layers(name, by_hand, width, share):
+    torch.manual_seed(0)
+    model = BASELINES.get(name)(build_backbone("small", "none")[0]).eval()
+    layer = model.recurrent
+    with torch.no_grad():
+        expected = by_hand(
+            model.embed(clips().frames), layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0 + layer.bias_hh_l0
+        )
+        found = model(clips())
+    torch.testing.assert_close(found.frames, torch.stack(expected, dim=1))
+    torch.testing.assert_close(found.coherence, torch.stack(expected).mean(dim=0))
+    assert (model.channels, model.dropout.p) == (width, share)
 
 
 def test_recurrent_dropout():
     torch.manual_seed(0)
-    model = BASELINES.get("lstm")(build_backbone("small", "none")[0])
+    model = BASELINES.get("rnn")(build_backbone("small", "none")[0])
     with torch.no_grad():
         model.train()
         assert not torch.equal(model(clips()).coherence, model(clips()).coherence)
         model.eval()
         assert torch.equal(model(clips()).coherence, model(clips()).coherence)
+
+
+def test_lstm_changes_keeps_what_stays_apart_from_what_changes():
+    """A still clip gives the LSTM nothing: half the embedding is the same whatever the frame shows, half is the frame's own."""
+    torch.manual_seed(0)
+    model = BASELINES.get("lstm-changes")(build_backbone("small", "none")[0]).eval()
+    with torch.no_grad():
+        one, other = (
+            model(Clips(frame.expand(-1, 5, -1, -1, -1))).coherence for frame in clips().frames.split(1, dim=1)[:2]
+        )
+        moving = model(clips()).frames
+    torch.testing.assert_close(one[:, 512:], other[:, 512:], rtol=0, atol=1e-2)
+    assert (one[:, :512] - other[:, :512]).abs().max() > 0.05
+    torch.testing.assert_close(
+        moving.unflatten(2, (2, 512)).square().mean(dim=3), torch.ones(2, 3, 2), rtol=0, atol=1e-2
+    )
 
 
 def test_max_pooling():
@@ -246,16 +298,23 @@ def test_cnn3d_sees_order(backbone):
     assert not torch.allclose(one, other, rtol=1e-2)
 
 
-def test_flow_stack_neighbours():
+def test_each_field_of_a_flow_stack_counts_in_its_own_time_step():
     torch.manual_seed(0)
     model = BASELINES.get("flow-only")(build_backbone("small", "none")[0]).eval()
-    flow = torch.randn(1, 9, 2, 64, 32, generator=torch.Generator().manual_seed(1))
-    changed = flow.clone()
-    changed[:, 4] += 1
-    with torch.no_grad():
-        before, after = (model(Clips(torch.empty(1, 9, 3, 64, 32), each)).frames[0] for each in (flow, changed))
-    differs = (before - after).abs().amax(dim=1) > 1e-6
-    assert differs.tolist() == [2 <= step <= 6 for step in range(9)]
+    flow = torch.randn(1, 3, 5, 2, 64, 32, generator=torch.Generator().manual_seed(1))
+    for field in range(5):
+        changed = flow.clone()
+        changed[:, 1, field] += 1
+        with torch.no_grad():
+            before, after = (model(Clips(torch.empty(1, 3, 3, 64, 32), each)).frames[0] for each in (flow, changed))
+        assert ((before - after).abs().amax(dim=1) > 1e-6).tolist() == [False, True, False]
+
+
+def test_even_number_of_flow_fields_is_refused(monkeypatch):
+    kind = BASELINES.get("flow-only")
+    monkeypatch.setattr(kind, "flow_fields", 4)
+    with pytest.raises(UserError, match="FlowOnly: flow_fields is 4; give an odd number"):
+        kind(build_backbone("small", "none")[0])
 
 
 @pytest.mark.parametrize("backbone", ["small", "resnet18", "mobilenet_v2"])
@@ -267,7 +326,7 @@ def test_constant_flow_acts_as_grey_image(backbone):
     grey = torch.randn(1, 1, 1, 64, 32, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     with torch.no_grad():
         expected = BASELINES.get("mean")(image).eval()(Clips(grey.expand(-1, -1, 3, -1, -1))).coherence
-        flow = grey.expand(-1, 4, 2, -1, -1) * UNIT * 64
+        flow = grey.unsqueeze(1).expand(-1, 4, 5, 2, -1, -1) * UNIT * 64
         found = BASELINES.get("flow-only")(image).double().eval()(Clips(torch.empty(1, 4, 3, 64, 32), flow)).coherence
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
 
@@ -279,7 +338,7 @@ def test_video_network_needs_cnn3d():
 
 @pytest.mark.parametrize("steps", [1, 6])
 def test_change_ignores_level_and_scale(steps):
-    from baselines.lstm import change
+    from baselines.lstm_changes import change
 
     frames = torch.randn(2, steps, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     found = change(frames)

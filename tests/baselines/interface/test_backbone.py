@@ -111,7 +111,7 @@ def test_transformer_plugin(vit):
     for baseline in ("mean", "qan", "lstm", "flow-only"):
         model = BASELINES.get(baseline)(build_backbone(vit, "none")[0]).eval()
         with torch.no_grad():
-            features = model(Clips(images(6).unflatten(0, (2, 3)), torch.zeros(2, 3, 2, 64, 32)))
+            features = model(Clips(images(6).unflatten(0, (2, 3)), torch.zeros(2, 3, 5, 2, 64, 32)))
         assert features.frames.shape == (2, 3, model.channels)
     backbone.insert_after("blocks.1", recorder := Recorder())
     with torch.no_grad():

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from baselines import BASELINES
+from baselines import BASELINES, order_readers
 from baselines.interface import UserError
+from baselines.interface.plugins import add_plugin
 from baselines.interface.registry import Registry, nearest, register
 
 SOURCE = '''
@@ -69,6 +70,45 @@ def test_summary_is_per_name(folder):
     entries = folder(good=SOURCE).entries
     assert entries["first"].summary == "What it does."
     assert entries["second"].summary == "the same, at 0.5 of the width"
+
+
+def test_reads_order_is_read_from_the_source_and_from_the_class(folder, tmp_path):
+    source = """
+from typing import ClassVar
+from baselines.interface import Baseline, register
+
+class Base(Baseline):
+    reads_order: ClassVar[bool] = True
+
+@register("inherits")
+class Inherits(Base, Baseline):
+    "."
+
+@register("denies")
+class Denies(Base):
+    reads_order = False
+
+@register("sets")
+class Sets(Baseline):
+    reads_order = True
+
+@register("silent")
+class Silent(Baseline):
+    "."
+"""
+    registry = folder(some=source)
+    expected = {"inherits": True, "denies": False, "sets": True, "silent": False}
+    assert {name: entry.reads_order for name, entry in registry.entries.items()} == expected
+    (tmp_path / "mine.py").write_text(source)
+    plugins = Registry("baseline", tmp_path / "none", "none", "baselines.interface.baseline:Baseline")
+    add_plugin(tmp_path / "mine.py", [plugins])
+    assert {name: entry.reads_order for name, entry in plugins.entries.items()} == expected
+
+
+def test_source_and_class_agree_on_reading_order():
+    found = {name: entry.reads_order for name, entry in BASELINES.entries.items()}
+    assert found == {name: BASELINES.get(name).reads_order for name in BASELINES.names()}
+    assert order_readers() == tuple(name for name in sorted(found) if found[name])
 
 
 def test_longer_names(folder):

@@ -1,17 +1,23 @@
 """Optical flow: of known motion, from the cache, of mirrored clips and of shuffled frames."""
 
 from dataclasses import replace
+from itertools import product
 
+import cv2
 import numpy as np
 import pytest
+import simplejpeg
 import torch
 
 from baselines import BASELINES
 from baselines.backbones.build import build_backbone
 from benchmarks.clips.optical_flow import compute_flow, flow_store, read_flow, to_pixels
+from benchmarks.clips.reading import FlowStacks
 from benchmarks.clips.tracklet_chunks import TrackletChunks
 from benchmarks.clips.training_batches import TrainingBatches
+from benchmarks.data.frame_stores import FolderStore, PackedStore, write_pack
 from benchmarks.data.loading import load
+from benchmarks.data.table import make_table
 from benchmarks.engine.model import ReidModel
 from benchmarks.experiments.settings import resolve
 from benchmarks.paths import cache_dir
@@ -86,20 +92,89 @@ def test_interrupted_flow_continues(monkeypatch):
     }
 
 
-def test_flow_of_shuffled_frames():
+HEIGHT, WIDTH = SETTINGS.height, SETTINGS.width
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory):
+    """Two persons with tracklets of 58 and of 9 frames; the field of a tracklet's frame f is 4 f everywhere, and its store."""
+    root = tmp_path_factory.mktemp("numbered")
+    rows, fields = [], []
+    for pid, length in product(range(2), (58, 9)):
+        frames = [f"{pid}-{length}-{number}.png" for number in range(length)]
+        for number, frame in enumerate(frames):
+            cv2.imwrite(str(root / frame), np.full((HEIGHT, WIDTH, 3), 4 * number, np.uint8))
+            image = np.full((2 * HEIGHT, WIDTH, 1), 4 * number, np.uint8)
+            fields.append((frame, simplejpeg.encode_jpeg(image, 95, "GRAY")))
+        rows.append(("train", pid, length, f"{pid}-{length}", frames))
+    write_pack(root / "flow.arrow", fields)
+    return make_table(rows), FolderStore(root), FlowStacks(PackedStore(root / "flow.arrow"), 5)
+
+
+def numbers(images: torch.Tensor) -> torch.Tensor:
+    """Which frames or fields these are: (..., planes, H, W) to (...)."""
+    assert (images.float().std(dim=(-3, -2, -1)) < 1).all()
+    return images.float().mean(dim=(-3, -2, -1)).div(4).round().int()
+
+
+@pytest.mark.parametrize("sampling", ["restricted", "consecutive", "even"])
+def test_a_stack_holds_the_fields_around_its_frame_in_the_video(numbered, sampling):
+    settings = replace(SETTINGS, clip_frames=7, sampling=sampling)
+    batch = TrainingBatches(numbered[0], numbered[1], settings, 0, numbered[2])[0]
+    own, stacks = numbers(batch.frames), numbers(batch.flow)
+    assert stacks.shape == (4, 7, 5)
+    last = torch.where(own.amax(dim=1, keepdim=True) < 9, 8, 57)  # of the tracklet
+    for offset in range(-2, 3):
+        assert (stacks[:, :, offset + 2] == torch.minimum((own + offset).clamp(min=0), last)).all()
+
+
+def test_one_field_is_that_of_the_frame(numbered):
+    batch = TrainingBatches(numbered[0], numbered[1], SETTINGS, 0, numbered[2]._replace(fields=1))[0]
+    assert torch.equal(numbers(batch.flow), numbers(batch.frames).unsqueeze(2))
+
+
+@pytest.mark.parametrize("test_frames", [0, 20])
+def test_stacks_at_test_cross_chunks_and_end_with_the_tracklet(numbered, test_frames):
+    settings = replace(SETTINGS, test_chunk=8, test_frames=test_frames)
+    table, store, flow = numbered
+    chunks = TrackletChunks(table, store, settings, flow=flow)
+    seen = set()
+    for frames, batch, motion in (chunks[i] for i in range(len(chunks))):
+        for chunk, own, stacks in zip(batch, numbers(frames), numbers(motion), strict=True):
+            last = len(table.frames[chunk.row]) - 1
+            for frame, stack in zip(own.tolist(), stacks.tolist(), strict=True):
+                assert stack == [min(max(frame + offset, 0), last) for offset in range(-2, 3)]
+                seen.add((chunk.row, frame))
+    assert len(seen) == sum(min(len(frames), test_frames or 58) for frames in table.frames)
+
+
+def test_each_field_is_decoded_once(numbered, monkeypatch):
+    from benchmarks.clips import reading
+
+    asked = []
+    monkeypatch.setattr(
+        reading, "read_flow", lambda store, names, each: asked.extend(names) or read_flow(store, names, each)
+    )
+    TrainingBatches(numbered[0], numbered[1], replace(SETTINGS, clips=4), 0, numbered[2])[0]
+    assert len(asked) == len(set(asked)) > 0
+
+
+@pytest.mark.parametrize("shuffle", ["both", "train"])
+def test_flow_of_shuffled_frames(shuffle):
     data = load("walkers-gait:tiny")
-    store = flow_store(data, SETTINGS)
+    flow = FlowStacks(flow_store(data, SETTINGS), 3)
     training = data.table[data.table.subset == "train"]
-    batch = TrainingBatches(training, data.store, replace(SETTINGS, shuffle="both"), 0, store)[0]
-    expected = compute_flow(batch.frames[1].permute(0, 2, 3, 1).numpy(), SETTINGS)
-    assert (batch.flow[1].numpy() == expected).all()
+    batch = TrainingBatches(training, data.store, replace(SETTINGS, shuffle=shuffle), 0, flow)[0]
+    between = compute_flow(batch.frames[1].permute(0, 2, 3, 1).numpy(), SETTINGS)  # 4 fields, of shuffled neighbours
+    assert (batch.flow[1].numpy() == between[[[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 3]]]).all()
 
 
 def test_mirroring_negates_u():
     model = ReidModel(BASELINES.get("flow")(build_backbone("small", "none")[0]), 2, SETTINGS)
-    flow = torch.randint(1, 256, (2, 3, 2, 8, 6), dtype=torch.uint8)
+    flow = torch.randint(1, 256, (2, 3, 5, 2, 8, 6), dtype=torch.uint8)
     plain = model.prepare_flow(flow)
     mirrored = model.prepare_flow(flow, torch.tensor([False, True]))
+    assert plain.shape == flow.shape
     assert (mirrored[0] == plain[0]).all()
-    assert (mirrored[1, :, 0] == -plain[1, :, 0].flip(-1)).all()
-    assert (mirrored[1, :, 1] == plain[1, :, 1].flip(-1)).all()
+    assert (mirrored[1, :, :, 0] == -plain[1, :, :, 0].flip(-1)).all()
+    assert (mirrored[1, :, :, 1] == plain[1, :, :, 1].flip(-1)).all()

@@ -114,3 +114,10 @@ def test_digest_follows_the_matcher(tmp_path, monkeypatch):
     file.write_text("k = 2\n")
     assert digest("mine") != before
     digest("own")
+
+
+def test_a_new_model_or_layer_leaves_other_digests_alone():
+    files = {file.name for file in code_digest.model_files(code_digest.BASELINES.entry("cnn3d").file)}
+    assert files == {"cnn3d.py", "temporal_conv.py"}
+    assert not {"temporal_conv.py", "cnn3d.py", "mobilenet.py"} & {file.name for file in deciding_files()}
+    assert {"build.py", "weights.py", "backbone.py"} <= {file.name for file in deciding_files()}

@@ -7,6 +7,7 @@ from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import (
     KEYS,
     changed_from_recipe,
+    flattened,
     from_dict,
     meanings,
     recipe_names,
@@ -26,6 +27,50 @@ def test_paper_recipe_is_section_3_3():
     assert resolve("dukev", "mean+afa").clip_frames == 9
 
 
+@pytest.mark.parametrize("recipe", ["paper", "mars", "ilidsvid", "small"])
+def test_baselines_that_read_order_see_neighbouring_frames(recipe):
+    for method in ("cnn3d", "lstm", "flow+afa", "flow-only+afa-motion"):
+        settings = resolve(recipe, method)
+        assert (settings.sampling, settings.spacing) == ("consecutive", 1)
+        assert settings.clip_frames == settings.test_chunk == 8
+    assert resolve(recipe, "mean+afa").sampling == resolve(recipe, "attention").sampling == "restricted"
+
+
+@pytest.mark.parametrize(("recipe", "clips"), [("gao-nevatia", ("consecutive", 4)), ("ste-nvan", ("restricted", 8))])
+def test_published_recipes_give_all_baselines_their_authors_clips(recipe, clips):
+    for method in ("mean", "lstm"):
+        settings = resolve(recipe, method)
+        assert (settings.sampling, settings.clip_frames, settings.test_chunk) == (*clips, clips[1])
+
+
+def clip_frames_of(recipe) -> tuple[int, int]:
+    """Of `mean`, which does not read order, and of `lstm`, which does."""
+    return resolve(str(recipe), "mean").clip_frames, resolve(str(recipe), "lstm").clip_frames
+
+
+def test_nearest_recipe_that_names_a_setting_decides(tmp_path):
+    base, child, grandchild = (tmp_path / name for name in ("base.toml", "child.toml", "grandchild.toml"))
+    base.write_text('extends = "small"\nclip_frames = 3\n[ordered]\nclip_frames = 5\nspacing = 2\n')
+    assert clip_frames_of(base) == (3, 5)  # within one recipe, [ordered] comes first
+    child.write_text(f'extends = "{base}"\nclip_frames = 4\n')
+    assert clip_frames_of(child) == (4, 4)
+    assert resolve(str(child), "lstm").spacing == 2  # what the child does not name stays
+    grandchild.write_text(f'extends = "{child}"\n[ordered]\nclip_frames = 6\n')
+    assert clip_frames_of(grandchild) == (4, 6)
+
+
+def test_set_overrides_ordered_settings():
+    assert resolve("small", "lstm", ["sampling=even", "clip_frames=5"]).clip_frames == 5
+
+
+def test_flattened_recipe_resolves_alike(tmp_path):
+    file = tmp_path / "flat.toml"
+    for recipe in ("dukev", "control"):
+        file.write_text(flattened(recipe))
+        for method in ("mean+afa", "lstm"):
+            assert resolve(str(file), method) == resolve(recipe, method)
+
+
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_recipes_are_complete(recipe):
     assert set(resolve(recipe, "mean").as_dict()) == set(KEYS)
@@ -36,7 +81,7 @@ def test_recipes_are_complete(recipe):
     [
         ("qan", {"classification": "pooled", "sigma": 0.0, "lambda": 0.0, "target": "coherence"}),
         ("qan+afa", {"classification": "consensus", "sigma": 0.025, "lambda": 0.1, "target": "coherence"}),
-        ("qan+afa-motion", {"classification": "consensus", "sigma": 0.025, "lambda": 0.0, "target": "motion"}),
+        ("qan+afa-motion", {"classification": "consensus", "sigma": 0.025, "lambda": 0.1, "target": "motion"}),
     ],
 )
 def test_method_name_sets_parts(method, expected):
@@ -92,6 +137,8 @@ def test_wrong_change_is_named(change, message):
         ("epochs = 3", "lacks backbone"),
         ("epochs = ", "not TOML"),
         ("extends = 3", "extends takes a recipe's name"),
+        ("extends='small'\nordered = 3", "ordered is a table"),
+        ("extends='small'\n[ordered]\nspacings = 3", "did you mean 'spacing'"),
     ],
 )
 def test_wrong_recipe_is_named(tmp_path, text, message):
@@ -129,7 +176,7 @@ def test_binary_recipe_is_refused(tmp_path):
 
 
 def test_changed_from_recipe():
-    for method in ("mean", "qan+afa", "qan+afa-motion"):
+    for method in ("mean", "qan+afa", "lstm+afa-motion"):
         assert changed_from_recipe("small", method, resolve("small", method).as_dict()) == {}
     settings = resolve("small", "mean", ["epochs=0", "sigma=0.025"]).as_dict()
     assert changed_from_recipe("small", "mean", settings) == {"epochs": 0, "sigma": 0.025}

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.experiments.code_digest import code_digest
+from benchmarks.experiments.experiment import Experiment
+from benchmarks.experiments.settings import resolve
+from benchmarks.reporting.show import describe
 from benchmarks.reporting.table import page, tables
 from benchmarks.runs.exchange import export_runs, exported_records
 from benchmarks.runs.folder import RunFolder
@@ -190,3 +193,28 @@ def test_export_gives_back_the_records(tmp_path, bench, results):
 def test_committed_records_have_no_absolute_path(name):
     for file in (REPOSITORY / "results" / "measured").glob("*.parquet"):
         assert name not in "".join(map(record_to_json, exported_records(file))), file.name
+
+
+def test_settings_for_baselines_that_read_order_are_noted_once(make_record):
+    made = [record_by_recipe(make_record, method) for method in ("mean", "cnn3d")]
+    made.append(record_by_recipe(make_record, "cnn3d", "sampling=even"))
+    (table,) = tables(made, None, {})
+    assert [row.label for row in table.rows] == ["cnn3d", "cnn3d (sampling=even)", "mean"]
+    note = "baselines that read order: clip_frames=8, sampling=consecutive, spacing=1, test_chunk=8, by the recipe"
+    assert note in table.notes
+    assert "read order" not in "".join(tables(made[:1], None, {})[0].notes)
+
+
+def record_by_recipe(make_record, method: str, *changes: str):
+    settings = resolve("small", method, changes).as_dict()
+    digest = "d" * 64
+    made = make_record(
+        experiment=Experiment(method, "walkers", "walkers", settings, 0, 0, digest, digest, "none", "small")
+    )
+    return replace(made, code=code_digest(made.experiment), metrics=[Metrics("standard", "before", *[0.5] * 5, 10, 0)])
+
+
+def test_show_names_the_settings_for_baselines_that_read_order(make_record):
+    text = describe(record_by_recipe(make_record, "cnn3d"), [])
+    assert "by the recipe's [ordered], as the baseline reads order: clip_frames 8, sampling consecutive" in text
+    assert "[ordered]" not in describe(record_by_recipe(make_record, "mean"), [])

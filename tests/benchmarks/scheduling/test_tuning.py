@@ -127,7 +127,7 @@ def test_tune_rejects_impossible_settings(results):
 def test_written_recipe(tmp_path):
     settings = resolve("small", "mean", [*CHANGES, "weight_decay=0.5"])
     tried = [tuning.Trial({"lr": 1e-3}, 0.25), tuning.Trial({"lr": 2.5e-5, "clip_frames": 4}, 0.5)]
-    tuning.write_recipe(tmp_path / "mine.toml", "small", settings, tried)
+    tuning.write_recipe(tmp_path / "mine.toml", "small", "mean", settings, tried)
     for method in ("mean", "mean+afa"):
         found = resolve(str(tmp_path / "mine.toml"), method)
         expected = ["lr=2.5e-5", "clip_frames=4", "weight_decay=0.5", "tuning_trials=2"]
