@@ -16,10 +16,11 @@ from baselines.layers.temporal_conv import TemporalConv
 VIDEO = ("r3d18", "r2plus1d18")
 
 
-def clips(batch: int = 2, steps: int = 3) -> Clips:
+def clips(batch: int = 2, steps: int = 3, fields: int = 5) -> Clips:
     draw = torch.Generator().manual_seed(0)
     return Clips(
-        torch.randn(batch, steps, 3, 64, 32, generator=draw), torch.randn(batch, steps, 5, 2, 64, 32, generator=draw)
+        torch.randn(batch, steps, 3, 64, 32, generator=draw),
+        torch.randn(batch, steps, fields, 2, 64, 32, generator=draw),
     )
 
 
@@ -37,7 +38,7 @@ PAIRS = [(name, backbone) for name in BASELINES.names() for backbone in BACKBONE
 def test_baseline_contract(name, backbone):
     model = BASELINES.get(name)(of_run(backbone, 3)).eval()
     with torch.no_grad():
-        features = model(clips())
+        features = model(clips(fields=model.flow_fields))
     assert features.frames.shape == (2, 3, model.channels)
     assert features.coherence.shape == (2, model.channels)
     if features.weights is not None:
@@ -161,7 +162,7 @@ def test_wrong_backbone_or_weights(name, weights, message):
 def test_reads_order_says_whether_embeddings_depend_on_order(name):
     torch.manual_seed(0)
     kind, order = BASELINES.get(name), torch.tensor([2, 0, 3, 1])
-    model, given = kind(of_run("small", 4)).eval(), clips(steps=4)
+    model, given = kind(of_run("small", 4)).eval(), clips(steps=4, fields=kind.flow_fields)
     for key, weight in model.named_parameters():
         if key.endswith("weight") and not weight.any():  # what starts at zero would hide what it reads
             torch.nn.init.normal_(weight)

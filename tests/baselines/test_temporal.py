@@ -12,7 +12,7 @@ from baselines.layers.placement import middle_blocks, output_shapes
 from benchmarks.engine.model import ReidModel, build_model
 from benchmarks.experiments.settings import resolve
 
-READS_ORDER = ("ap3d", "cosam", "gltr", "ste-nvan", "trl")
+READS_ORDER = ("amoc", "ap3d", "cnn-rnn", "cosam", "gltr", "ste-nvan", "trl")
 SYSTEMS = (*READS_ORDER, "nvan", "tam")
 STARTS_AS_MEAN = ("ap3d", "nvan")
 LABELS = torch.tensor([0, 0, 1, 1])
@@ -24,6 +24,11 @@ def draw(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> torc
 
 def clips(batch: int = 2, steps: int = 4, seed: int = 0) -> torch.Tensor:
     return draw(batch, steps, 3, 64, 32, seed=seed)
+
+
+def given(frames: torch.Tensor) -> Clips:
+    """The frames with flow that is drawn, the same for each clip of as many frames."""
+    return Clips(frames, draw(*frames.shape[:2], 1, 2, *frames.shape[3:], seed=11))
 
 
 def trunk(name: str = "small", steps: int = 4) -> Backbone:
@@ -51,7 +56,7 @@ def build(name: str, steps: int = 4, start: bool = False) -> torch.nn.Module:
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.momentum = 1.0
     with torch.no_grad():
-        model(Clips(clips(8, steps, seed=9)))
+        model(given(clips(8, steps, seed=9)))
     return model.eval()
 
 
@@ -65,8 +70,12 @@ def trained(method: str, *changes: str) -> ReidModel:
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_loss_with_afa_reaches_every_parameter(name):
     model = trained(f"{name}+afa", "sigma=0.5")
-    frames = torch.randint(0, 256, (4, 4, 3, 64, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
-    terms = model(frames, LABELS, mode="loss")
+    generator = torch.Generator().manual_seed(2)
+    frames, flow = (
+        torch.randint(0, 256, (4, 4, *shape, 64, 32), dtype=torch.uint8, generator=generator)
+        for shape in ((3,), (1, 2))
+    )
+    terms = model(frames, LABELS, flow=flow, mode="loss")
     assert all(term.isfinite() for term in terms.values())
     sum(terms.values()).backward()
     for key, parameter in model.named_parameters():
@@ -79,9 +88,9 @@ def test_loss_with_afa_reaches_every_parameter(name):
 def test_bfloat16(name):
     model = build(name)
     with torch.no_grad():
-        expected = model(Clips(clips())).coherence
+        expected = model(given(clips())).coherence
         with torch.autocast("cpu", torch.bfloat16):
-            found = model(Clips(clips())).coherence
+            found = model(given(clips())).coherence
     assert (found - expected).norm() < 0.1 * expected.norm()
 
 
@@ -89,7 +98,7 @@ def test_bfloat16(name):
 @torch.no_grad()
 def test_order_of_frames(name):
     model, frames, order = build(name), clips(), torch.tensor([2, 0, 3, 1])
-    before, after = (model(Clips(each)).coherence for each in (frames, frames[:, order]))
+    before, after = (model(given(each)).coherence for each in (frames, frames[:, order]))
     assert torch.allclose(after, before, rtol=1e-4, atol=1e-5) == (name not in READS_ORDER)
 
 
@@ -452,3 +461,68 @@ def test_ap3d_gate_has_no_gradient_to_the_maps():
         gate = torch.sigmoid(layer.gate(layer.gate_centre(centre) * layer.gate_neighbour(rebuilt)))
     (expected,) = torch.autograd.grad((gate * rebuilt).sum(), centre)
     torch.testing.assert_close(found, expected)
+
+
+# CNN+RNN
+
+
+@torch.no_grad()
+def test_cnn_rnn_recurrence():
+    """The outputs against torch's own recurrent layer: tanh(o_t) is what an Elman network of f_t has."""
+    model = build("cnn-rnn")
+    recurrence, embeddings = model.recurrence, draw(2, 5, 256)
+    torch.nn.init.normal_(recurrence.start)
+    inputs = recurrence.embedding(embeddings)
+    inputs[:, 0] += recurrence.start
+    elman = torch.nn.RNN(128, 128, batch_first=True, bias=False)
+    elman.weight_ih_l0.copy_(torch.eye(128))
+    elman.weight_hh_l0.copy_(recurrence.feedback[2].weight)
+    torch.testing.assert_close(recurrence(embeddings).tanh(), elman(inputs)[0], rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_cnn_rnn_without_feedback_is_a_mean():
+    recurrence, embeddings = build("cnn-rnn").recurrence, draw(2, 5, 256)
+    recurrence.feedback[2].weight.zero_()
+    assert torch.equal(disentangle(recurrence(embeddings)).coherence, recurrence.embedding(embeddings).mean(dim=1))
+
+
+@pytest.mark.parametrize("name", ["cnn-rnn", "amoc"])
+@torch.no_grad()
+def test_recurrence_is_causal(name):
+    model, frames = build(name), clips()
+    changed = frames.clone()
+    changed[:, 2] += 1
+    moved = (model(given(frames)).frames - model(given(changed)).frames).abs().amax(dim=(0, 2)) > 1e-6
+    assert moved.tolist() == [False, False, True, True]
+
+
+@torch.no_grad()
+def test_cnn_rnn_starts_on_frames_alone():
+    start, later = build("cnn-rnn", start=True), build("cnn-rnn", start=True)
+    torch.nn.init.normal_(later.backbone.stages["stage1"][0].weight[:, 3:])
+    still = Clips(clips(), torch.zeros(2, 4, 1, 2, 64, 32))
+    for model, reads_flow in ((start, False), (later, True)):
+        assert torch.equal(model(still).frames, model(given(clips())).frames) != reads_flow
+    torch.testing.assert_close(
+        start.embed(torch.cat([clips(), still.flow[:, :, 0]], dim=2)),
+        later.embed(torch.cat([clips(), still.flow[:, :, 0]], dim=2)),
+    )
+
+
+# AMOC
+
+
+@torch.no_grad()
+def test_amoc_without_motion_is_the_spatial_stream():
+    model = build("amoc", start=True)
+    still = Clips(clips(), torch.zeros(2, 4, 1, 2, 64, 32))
+    expected = model.recurrence(model.embed(clips()))
+    torch.testing.assert_close(model(still).frames, expected, rtol=1e-4, atol=1e-5)
+    backwards = given(clips())._replace(flow=-given(clips()).flow)  # as in a clip that runs backwards
+    for one, other in ((given(clips()), still), (given(clips()), backwards)):
+        assert not torch.allclose(model(one).frames, model(other).frames, rtol=1e-3, atol=1e-4)
+
+
+def test_amoc_fuses_behind_layer1():
+    assert BASELINES.get("amoc")(trunk("resnet50")).fused_at == "layer1"
