@@ -12,9 +12,9 @@ from baselines.layers.placement import middle_blocks, output_shapes
 from benchmarks.engine.model import ReidModel, build_model
 from benchmarks.experiments.settings import resolve
 
-READS_ORDER = ("amoc", "ap3d", "cnn-rnn", "cosam", "gltr", "ste-nvan", "trl")
+READS_ORDER = ("amoc", "ap3d", "cnn-rnn", "cosam", "gltr", "sinet", "ste-nvan", "tks", "trl")
 SYSTEMS = (*READS_ORDER, "nvan", "tam")
-STARTS_AS_MEAN = ("ap3d", "nvan")
+STARTS_AS_MEAN = ("ap3d", "nvan", "tks")
 LABELS = torch.tensor([0, 0, 1, 1])
 
 
@@ -526,3 +526,118 @@ def test_amoc_without_motion_is_the_spatial_stream():
 
 def test_amoc_fuses_behind_layer1():
     assert BASELINES.get("amoc")(trunk("resnet50")).fused_at == "layer1"
+
+
+# SINet
+
+
+@torch.no_grad()
+def test_sinet_integration_starts_as_the_identity():
+    from baselines.sinet import Integration
+
+    layer, maps = Integration(32, 4 * 8).eval(), draw(8, 32, 4, 2).relu()
+    layer.steps = 4
+    assert torch.equal(layer(maps), maps)
+    changed = maps.clone()
+    changed[3] += 1
+    moved = (randomised(layer)(maps) - layer(changed)).abs().amax(dim=(1, 2, 3)) > 1e-6
+    assert moved.tolist() == [True] * 4 + [False] * 4  # all frames of the clip, and no other clip
+
+
+@torch.no_grad()
+def test_sinet_suppresses_what_is_salient():
+    """A pattern of the front is found in a later frame: the strongest suppression is there, and none where it is not."""
+    from baselines.sinet import suppression
+
+    kernel = torch.zeros(1, 2, 3, 3)
+    kernel[0, 0, 1, 1] = 9.0
+    later = torch.zeros(1, 1, 2, 8, 4)
+    later[0, 0, 0, 5, 2] = 6.0
+    later[0, 0, 1, 2, 1] = 6.0  # another channel, which the kernel does not look for
+    kept = suppression(kernel, later)[0, 0]
+    assert kept.max() == 1
+    assert divmod(int(kept.argmin()), 4) == (5, 2)
+    share = torch.tensor([6.0, *[0.0] * 31]).softmax(dim=0)[0]
+    assert float(kept.min()) == pytest.approx(float(torch.exp(5 * (1 / (32 * share) - 1))), rel=1e-4)
+    assert (kept == 1).sum() == 31
+
+
+@torch.no_grad()
+def test_sinet_kernel_of_each_clip():
+    """Against torch's own convolution, clip by clip."""
+    from baselines.sinet import suppression
+
+    kernel, later = draw(3, 5, 3, 3), draw(3, 2, 5, 8, 4)
+    for clip, kept in enumerate(suppression(kernel, later)):
+        padded = torch.nn.ReplicationPad2d(1)(later[clip])
+        shares = (torch.nn.functional.conv2d(padded, kernel[clip : clip + 1]) / 9).flatten(1).softmax(dim=1)
+        expected = torch.exp(5 * (1 / (32 * shares) - 1)).clamp(max=1)
+        torch.testing.assert_close(kept.flatten(1), expected)
+
+
+def broaden(last: int, steps: int = 4) -> torch.nn.Module:
+    from baselines.sinet import Broaden
+
+    torch.manual_seed(0)
+    layer = Broaden(16, last).eval()
+    layer.steps = steps
+    return layer
+
+
+@pytest.mark.parametrize("last", [0, 1, 2])
+@torch.no_grad()
+def test_sinet_keeps_the_pattern_of_the_front(last):
+    """The front changes by one number per channel; later frames are suppressed unevenly."""
+    maps = draw(4, 16, 8, 4).relu()
+    difference = broaden(last)(maps) - maps
+    spread = (difference - difference[..., :1, :1]).abs().amax(dim=(1, 2, 3))
+    assert (spread[: last + 1] < 1e-5).all()
+    assert (spread[last + 1 :] > 1e-3).all()
+
+
+@torch.no_grad()
+def test_sinet_of_closed_gates():
+    """Where no channel is stronger inside, nothing is salient and nothing suppressed."""
+    maps = torch.ones(4, 16, 8, 4)
+    torch.testing.assert_close(broaden(0)(maps)[1:], 1.1 * maps[1:])
+    torch.testing.assert_close(broaden(0)(maps)[:1], maps[:1])
+
+
+@torch.no_grad()
+def test_sinet_takes_groups_of_four():
+    maps = draw(8, 16, 8, 4).relu()
+    groups = torch.cat([broaden(1)(half) for half in maps.chunk(2)])
+    torch.testing.assert_close(broaden(1, steps=8)(maps), groups)
+
+
+def test_sinet_refuses_another_length():
+    model = build("sinet", 4)
+    with pytest.raises(UserError, match="sinet was built for clips of 512 positions"):
+        model(Clips(clips(1, 5)))
+    with pytest.raises(UserError, match="clip_frames: 1 is too few"):
+        BASELINES.get("sinet")(trunk(steps=1))
+
+
+# TKS
+
+
+@torch.no_grad()
+def test_tks_kernels():
+    """Cell by cell and channel by channel, by hand: a short and a long kernel, mixed by shares of sum 1."""
+    from baselines.tks import KernelSelection
+
+    layer, maps = randomised(KernelSelection(16)).eval(), draw(6, 16, 8, 4)
+    layer.steps = 6
+    cells = maps.unflatten(2, (4, 2)).unflatten(4, (2, 2)).mean(dim=(3, 5))  # (T, C, 4, 2)
+    seen = torch.zeros(2, 6, 16, 4, 2)
+    for kernel, reach in enumerate((1, 2)):
+        for step in range(6):
+            for tap, source in enumerate((step - reach, step, step + reach)):
+                if 0 <= source < 6:
+                    weight = layer.over_time[kernel].weight[..., tap]
+                    seen[kernel, step] += torch.einsum("oc,chw->ohw", weight, cells[source])
+    scores = layer.choose(layer.reduce(seen.sum(dim=0).mean(dim=(0, 2, 3))[None])).view(2, 16)
+    shares = scores.softmax(dim=0)
+    expected = layer.norm(torch.einsum("nc,ntchw->tchw", shares, seen))
+    added = (layer(maps) - maps).unflatten(2, (4, 2)).unflatten(4, (2, 2))
+    torch.testing.assert_close(added, expected[:, :, :, None, :, None].expand_as(added), rtol=1e-3, atol=1e-5)
