@@ -10,7 +10,7 @@ from benchmarks.reporting import figures
 from benchmarks.reporting.drawing import SUFFIXES
 from benchmarks.reporting.grid import Grid
 from benchmarks.reporting.table import cell
-from benchmarks.reporting.verdict import ON_DRAWN_DATA, JudgedClaim, grids
+from benchmarks.reporting.verdict import EXPLORED, ON_DRAWN_DATA, JudgedClaim, grids
 from benchmarks.runs.finished import FinishedRun
 
 from .contents import Section, baseline
@@ -20,7 +20,9 @@ from .html_tables import MOST_ROWS, filters, table, table_section
 MOST_LETTERS = 1_500_000  # on the page of all tables, to keep it below 2 MB
 MOST_FIRST = 40  # rows per table on the overview
 MARKS = {"SUPPORTED": "✓", "CONTRADICTED": "✗", "NEGLIGIBLE": "≈", "UNDECIDED": "?"}
-VERDICTS = {text: word for word in ON_DRAWN_DATA for text in (str(word), ON_DRAWN_DATA[word])}  # by their texts
+VERDICTS = {
+    text: word for word in ON_DRAWN_DATA for text in (str(word), ON_DRAWN_DATA[word], EXPLORED[word])
+}  # by their texts
 
 
 def overview(
