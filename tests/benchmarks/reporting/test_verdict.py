@@ -257,7 +257,7 @@ def test_arms_of_one_baseline_are_paired_and_of_two_are_not(world):
     few = world({"a": 0.0, "b": 0.06, "c": 0.0}, seeds=5)
     assert width(moved(few), "AFA helps mean") == pytest.approx(width(few, "AFA helps mean"))
     families = world(
-        dict.fromkeys(("mean", "qan", "lstm", "cnn3d", "flow"), 0.0), seeds=5, suite=SUITES.get("families")
+        dict.fromkeys(("mean", "qan", "lstm-changes", "cnn3d", "flow"), 0.0), seeds=5, suite=SUITES.get("families")
     )
     assert width(moved(families), "mean beats cnn3d") > 2 * width(families, "mean beats cnn3d")
 
@@ -316,7 +316,7 @@ def test_distilled_parts_are_compared_over_all_sigmas_of_a_granularity(world):
 
 def test_families_need_equal_tuning(world, monkeypatch):
     monkeypatch.setattr(controls, "problems", lambda *_: "")
-    effects = {**dict.fromkeys(("mean", "qan"), 0.1), **dict.fromkeys(("lstm", "cnn3d", "flow"), 0.0)}
+    effects = {**dict.fromkeys(("mean", "qan"), 0.1), **dict.fromkeys(("lstm-changes", "cnn3d", "flow"), 0.0)}
     others = {name: 0.1 - effect for name, effect in effects.items()}
     untuned = world(effects, suite=SUITES.get("families"))
     tuned = world(others, suite=SUITES.get("families"), changes=("tuning_trials=6", "lr=1e-3"))
@@ -342,12 +342,14 @@ def test_motion_needs_controls_by_its_own_settings(world, monkeypatch):
     changes = ("tuning_trials=6", "lr=1e-3", "sampling=consecutive")
     found = judge(
         world(
-            dict.fromkeys(("mean", "qan", "lstm", "cnn3d", "flow"), 0.0), suite=SUITES.get("families"), changes=changes
+            dict.fromkeys(("mean", "qan", "lstm-changes", "cnn3d", "flow"), 0.0),
+            suite=SUITES.get("families"),
+            changes=changes,
         )
     )
     claim = next(each for each in found if each.claim.text == "mean beats cnn3d")
     assert claim.missing == "controls: cnn3d fails"
-    assert [sorted(each) for each in asked] == [["lstm", "mean"], ["cnn3d", "mean"], ["flow", "mean"]]
+    assert [sorted(each) for each in asked] == [["lstm-changes", "mean"], ["cnn3d", "mean"], ["flow", "mean"]]
     assert {each["mean"]["sampling"] for each in asked} == {"consecutive"}
 
 

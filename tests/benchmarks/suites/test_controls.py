@@ -57,11 +57,11 @@ def test_missing_controls_are_named(record, good, by):
     assert problems(good, asked) == ""
     assert (
         "not run by the same settings: lstm on walkers-gait, lstm with shuffled frames on walkers-gait, lstm on "
-        "walkers-appearance (" in problems(good, asked | {"lstm": by("lstm")})
+        "walkers-appearance (" in problems(good, asked | {"lstm-changes": by("lstm-changes")})
     )
     assert "cnn3d reaches R1 3.0" in problems([*good[:2], record("cnn3d", 3.0), *good[3:]], asked)
     assert "cnn3d on walkers-appearance (" in problems(good[:5], asked)
-    assert problems([*good, record("lstm", 3.0)], asked) == ""  # the failure of another baseline does not count
+    assert problems([*good, record("lstm-changes", 3.0)], asked) == ""  # the failure of another baseline does not count
 
 
 def test_control_speaks_for_its_own_settings_alone(record, good, by):
@@ -104,7 +104,9 @@ def test_chance_is_a_random_ranking():
 
 def test_controls_that_hold_are_silent(record, good):
     assert judge(good) == []
-    assert judge([*good, record("lstm", 20.0), record("mean", 80.0, dataset="walkers"), record("max", 9.0)]) == []
+    assert (
+        judge([*good, record("lstm-changes", 20.0), record("mean", 80.0, dataset="walkers"), record("max", 9.0)]) == []
+    )
     assert judge([*good, record("gru", 80.0, dataset=APPEARANCE), record("flow-only", 2.7, dataset=APPEARANCE)]) == []
 
 
@@ -122,7 +124,7 @@ def test_groups_of_settings_are_judged_apart(record, good):
         ([0, 1, 3], [("cnn3d", 49.9)], "cnn3d reaches R1 49.9"),
         ([0, 1, 2], [("cnn3d", 4.2, "both")], "cnn3d with shuffled frames reaches R1 4.2"),
         (range(6), [("flow", 19.9)], "flow reaches R1 19.9 on walkers-gait, below 20.0: mean's 0.0 +20"),
-        ([], [("lstm", 50.0)], "lstm cannot be judged"),
+        ([], [("lstm-changes", 50.0)], "lstm-changes cannot be judged"),
         (range(6), [("gru", 4.0)], "gru reaches R1 4.0"),
         (range(6), [("flow-only", 0.0)], "flow-only reaches R1 0.0"),
         (
