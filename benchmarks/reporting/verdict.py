@@ -198,7 +198,7 @@ def _newest(arms: dict[int, dict[tuple[int, int], FinishedRun]]) -> str:
 
 def _context(run: FinishedRun, tuned: bool, one_baseline: bool) -> str:
     experiment = run.experiment
-    free = {*ATTACHED, *(("lr", "clip_frames", "spacing", "sampling", TUNED) if tuned else ())}
+    free = {*ATTACHED, *(("lr", "clip_frames", "spacing", "sampling", "test_chunk", TUNED) if tuned else ())}
     settings = {key: value for key, value in experiment.settings.items() if key not in free}
     parts: list[Any] = [settings, experiment.data, experiment.test_data, one_baseline and run.record.code]
     return json.dumps([*parts, run.record.environment.processor], sort_keys=True)
