@@ -56,8 +56,8 @@ def test_missing_controls_are_named(record, good, by):
     assert "not run" in problems([record("mean", 80.0, dataset="walkers")], asked)
     assert problems(good, asked) == ""
     assert (
-        "not run by the same settings: lstm on walkers-gait, lstm with shuffled frames on walkers-gait, lstm on "
-        "walkers-appearance (" in problems(good, asked | {"lstm-changes": by("lstm-changes")})
+        "not run by the same settings: lstm-changes on walkers-gait, lstm-changes with shuffled frames on walkers-gait, "
+        "lstm-changes on walkers-appearance (" in problems(good, asked | {"lstm-changes": by("lstm-changes")})
     )
     assert "cnn3d reaches R1 3.0" in problems([*good[:2], record("cnn3d", 3.0), *good[3:]], asked)
     assert "cnn3d on walkers-appearance (" in problems(good[:5], asked)
