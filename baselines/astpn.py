@@ -14,7 +14,6 @@ hinge on the distance of a pair and two softmaxes. The chunks of a long tracklet
 begins anew in each; the code takes 128 frames (`test_chunk=128`).
 """
 
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -13,8 +13,8 @@ Left out is the rest of the system, BiCnet: one frame of four at full resolution
 apart by a loss, and a weighted mean. So this is not the published system but its model of time.
 
 Choices: beyond the ends of a clip the convolutions read zeros. Another backbone has it behind the second stage before its last,
-or behind its first. The code takes the maximum over the image and a cosine triplet after the neck, and clips of 8 frames, 4
-apart: `pooling=max`, `triplet_feature=after`, `triplet_distance=cosine`, `margin=0.5`, `clip_frames=8`, `sampling=consecutive`,
+or behind its first. The code takes the maximum over the image and a cosine triplet after the neck, and clips of 8 frames,
+4 apart: `pooling=max`, `triplet_feature=after`, `triplet_distance=cosine`, `margin=0.5`, `clip_frames=8`, `sampling=consecutive`,
 `spacing=4`, `test_chunk=8`.
 """
 

@@ -135,34 +135,47 @@ def table(runs: "Sequence[FinishedRun]", protocol: str | None = None, feature: s
 
 
 def verdict(runs: "Sequence[FinishedRun]", protocol: str | None = None) -> "pd.DataFrame":
-    """One row for each claim of the paper on each data set, as `bench verdict` judges it. Stale runs do not count.
+    """One row for each claim on each data set, as `bench verdict` judges it. Stale runs do not count.
 
     Args:
         runs: from `run` or `load_runs`.
         protocol: official, standard or full. Default: the first of each data set.
 
     Returns:
-        The columns `data set`, `claim` and `verdict`; `effect` with the ends of its 95% interval, `low` and `high`, in
-        points of mAP (NaN where the claim was not measured); `p` before Holm's correction; `paper`, the paper's effect;
-        `runs`; and `missing`, which says what an undecided claim lacks.
+        The columns `data set`, `family` (paper, hypothesis or exploratory), `claim` and `verdict`; `effect` with the ends of
+        its 95% interval over other seeds on these people, `low` and `high`, and of that over other people too, `people low`
+        and `people high`, in points of mAP (NaN where the claim was not measured); `p` before Holm's correction; `paper`, the
+        effect that the paper prints for these data; `margin`, below which an effect is negligible; `runs`; `seeds needed` to
+        decide an undecided claim if its true effect is the measured one; and `missing`, which says what such a claim lacks.
     """
-    from functools import partial
-
     import pandas as pd
 
     from benchmarks.reporting.verdict import judge
     from benchmarks.runs.find import current_runs
-    from benchmarks.suites import controls
 
     if any(run.folder for run in runs):
         runs = current_runs(runs)
     rows = []
-    for each in judge(runs, protocol, partial(controls.problems, [run.record for run in runs])):
-        interval = each.interval
+    for each in judge(runs, protocol):
+        interval, people = each.interval, each.people
         effect, low, high = (interval.estimate, interval.low, interval.high) if interval else (None, None, None)
-        points = {"effect": effect, "low": low, "high": high, "paper": each.paper}
-        row: dict[str, Any] = {"data set": each.datasets.title, "claim": each.claim.text, "verdict": each.verdict_text}
+        people_low, people_high = (people.low, people.high) if people else (None, None)
+        points = {"effect": effect, "low": low, "high": high, "people low": people_low, "people high": people_high}
+        points |= {"paper": each.paper, "margin": each.margin}
+        row: dict[str, Any] = {
+            "data set": each.datasets.title,
+            "family": each.claim.family,
+            "claim": each.claim.text,
+            "verdict": each.verdict_text,
+        }
         row |= {name: None if value is None else 100 * value for name, value in points.items()}
-        rows.append({**row, "p": each.p if interval else None, "runs": each.runs, "missing": each.missing})
+        row |= {
+            "p": each.p if interval else None,
+            "runs": each.runs,
+            "seeds needed": each.needed,
+            "missing": each.missing,
+        }
+        rows.append(row)
     frame = pd.DataFrame(rows)
-    return frame.astype(dict.fromkeys(("effect", "low", "high", "paper", "p"), float)) if rows else frame
+    numbers = ("effect", "low", "high", "people low", "people high", "paper", "margin", "p", "seeds needed")
+    return frame.astype(dict.fromkeys(numbers, float)) if rows else frame

@@ -47,11 +47,11 @@ def check_controls() -> ControlsCheck:
     from .runs.staleness import stale_reasons
     from .runs.store import load_records
     from .scheduling.quick_controls import run_quick_controls
-    from .suites.controls import is_control, judge, missing
+    from .suites.controls import by_own_recipe, judge, missing
 
     with show_progress() as report:
         run_quick_controls(results_dir(), report)
-    controls = list(filter(is_control, load_records(results_dir())))
+    controls = list(filter(by_own_recipe, load_records(results_dir())))
     digests = available_digests(controls)
     current = [record for record in controls if not stale_reasons(record, digests)]
     incomplete = [name for name in BASELINES.names() if missing(current, [name])]

@@ -39,16 +39,11 @@ def figure(
     from benchmarks.reporting.verdict import judge
     from benchmarks.runs.find import find_runs
     from benchmarks.runs.finished import FinishedRun
-    from benchmarks.suites import controls
-
-    def verdict(runs: list[FinishedRun]) -> Figure:
-        failures = partial(controls.problems, [run.record for run in runs])
-        return forest.forest(judge(runs, protocol, failures))
 
     known: dict[str, Callable[[list[FinishedRun]], Figure]] = {
         "cmc": partial(curves.cmc, protocol=protocol),
         "training": curves.training,
-        "forest": verdict,
+        "forest": lambda runs: forest.forest(judge(runs, protocol)),
     }
     for draw in (sweeps.fig3a, sweeps.fig3b, sources.sources, sources.order, sweeps.distill, cues.cues):
         known[draw.__name__] = partial(draw, dataset=dataset, protocol=protocol)

@@ -12,6 +12,7 @@ import typer
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
 from benchmarks.api import add_plugin
+from benchmarks.suites import SEEDS
 
 if TYPE_CHECKING:
     from benchmarks.scheduling.selection import Selection
@@ -85,7 +86,7 @@ class SuiteOptions(NamedTuple):
         list[str],
         typer.Option("--dataset", help="A data set to use instead of the suite's own. Repeat it for several."),
     ] = []
-    seeds: Annotated[int, typer.Option(min=1, help="The number of seeds, counted from 0.")] = 3
+    seeds: Annotated[int, typer.Option(min=1, help="The number of seeds, counted from 0.")] = SEEDS
     quick: Annotated[
         bool, typer.Option("--quick", help="Use the recipe `small` and 12 epochs: less than a minute per run.")
     ] = False

@@ -103,24 +103,18 @@ def verdict(
 ) -> None:
     """Judge each claim: the answer in words, a picture, and a table of effects, intervals, the paper's effects and verdicts."""
     check_choices(style)
-    from functools import partial
-
     from benchmarks.reporting.answer import answer, brief, picture
     from benchmarks.reporting.grid import page
     from benchmarks.reporting.verdict import grids, judge
     from benchmarks.runs.find import current_runs, find_runs
-    from benchmarks.suites import controls
 
     found = find_runs(files=files)
     runs = found if files else current_runs(found)
     if len(runs) < len(found):
         print(f"bench: {len(found) - len(runs)} stale runs left out (bench table)", file=sys.stderr)
-    judged = judge(
-        [run for run in runs if dataset in (None, run.experiment.dataset, run.experiment.test)],
-        protocol,
-        partial(controls.problems, [run.record for run in runs]),
-    )
-    if not judged:
+    judged = judge(runs, protocol, dataset)
+    tables = list(grids(judged, [run.record for run in runs]))
+    if not tables:
         raise UserError(
             f"nothing to judge: no finished run of a method that the claims compare{f' on {dataset}' if dataset else ''}"
         )
@@ -130,7 +124,7 @@ def verdict(
         print(f"\n{picture(judged)}")
     if style in ("terminal", "github"):
         print()
-    print(page(brief(list(grids(judged))), style))
+    print(page(brief(tables), style))
 
 
 @records_verbs.command()

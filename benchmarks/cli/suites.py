@@ -81,13 +81,22 @@ def export(
 
 @verbs.command()
 @flatten_options
-def plan(name: SuiteArgument, options: SuiteOptions) -> None:
-    """Show the state of each experiment of a suite, how long the missing ones take, and the smallest detectable difference."""
+def plan(
+    name: SuiteArgument,
+    options: SuiteOptions,
+    effect: Annotated[
+        float, typer.Option(min=0.01, help="The true effect to be found, in points of mAP, for the number of seeds.")
+    ] = 1.0,
+) -> None:
+    """Show the state of each experiment of a suite, how long the missing ones take, and how many seeds each claim takes."""
+    from functools import partial
+
     from tabulate import tabulate
 
-    from benchmarks.reporting.power import detectable
-    from benchmarks.scheduling.estimate import format_duration
+    from benchmarks.reporting.power import fewest_queries, plan_claims
+    from benchmarks.scheduling.estimate import estimate_seconds, format_duration
     from benchmarks.scheduling.selection import title
+    from benchmarks.scheduling.states import DONE
     from benchmarks.scheduling.suite_plan import plan_suite
 
     selection = options.select(name)
@@ -103,5 +112,25 @@ def plan(name: SuiteArgument, options: SuiteOptions) -> None:
     for text in dict.fromkeys(text for text in texts if len(text) >= WIDE):
         print(f"\n{texts.count(text)} of them: {text}")
     print(f"\n{suite_plan.summary}")
-    for line in detectable(selection.suite, selection.choice, suite_plan.states, suite_plan.planned):
+    done = [state.record for state in suite_plan.states if state.name == DONE and state.record is not None]
+    for line in fewest_queries(selection.suite, selection.choice, done):
         print(line)
+    seconds_of = partial(estimate_seconds, records=suite_plan.recorded)
+    claims = list(plan_claims(name, suite_plan.planned, done, effect / 100, seconds_of))
+    if not claims:
+        return
+    print(f"\nTo find a true effect of {effect:g} points of mAP in 4 of 5 repetitions, after Holm's correction:")
+    lines = [
+        [
+            each.datasets.title,
+            each.claim.text,
+            "" if each.seeds is None else str(each.seeds),
+            str(each.runs or ""),
+            "" if each.seconds is None else format_duration(each.seconds),
+            "" if each.deviation != each.deviation else f"{100 * each.deviation:.2f}",
+            each.source,
+        ]
+        for each in claims
+    ]
+    head = ("data set", "claim", "seeds", "runs", "time", "deviation", "known from")
+    print(tabulate(lines, head, tablefmt="simple", disable_numparse=True))

@@ -5,10 +5,10 @@ from dataclasses import replace
 from itertools import groupby
 
 from benchmarks.data.loading import is_drawn
-from benchmarks.suites.claims import METRIC
+from benchmarks.suites.claims import EXPLORATORY, METRIC
 
 from .figures.figure import in_words
-from .figures.forest import family, margin, measured, paper_effect
+from .figures.forest import measured
 from .grid import Grid
 from .statistics import Verdict
 from .verdict import NOT_RUN, JudgedClaim
@@ -18,16 +18,16 @@ PLOT = 41  # letters of a picture
 
 def answer(judged: Sequence[JudgedClaim]) -> list[str]:
     """How many claims are decided; what was found, for each family on each pair of data sets; and what was not run."""
-    fixed = [each for each in judged if family(each) != "exploratory"]
+    fixed = [each for each in judged if each.claim.family != EXPLORATORY]
     known = measured(judged)
     decided = sum(each.verdict != Verdict.UNDECIDED for each in fixed)
     lines = [
         f"Claims that were fixed beforehand, counted on each data set: {len(fixed)}; "
         f"measured: {sum(each.interval is not None for each in fixed)}; decided: {decided}."
     ]
-    for (name, pair), group in groupby(known, lambda each: (family(each), each.datasets)):
+    for (name, pair), group in groupby(known, lambda each: (each.claim.family, each.datasets)):
         drawn = ", where people are drawn" if is_drawn(pair.trained_on) else ""
-        lines.append(f"On {pair.title}{drawn}{f' ({name})' if name else ''}: {' '.join(_found(list(group)))}")
+        lines.append(f"On {pair.title}{drawn} ({name}): {' '.join(_found(list(group)))}")
     absent = [each for each in judged if each.interval is None]
     if absent:
         suites = dict.fromkeys(each.claim.suite for each in absent)
@@ -59,13 +59,11 @@ def picture(judged: Sequence[JudgedClaim]) -> str:
         return ""
     widest = max(len(each.claim.text) for each in known)
     lines = []
-    for (name, pair), group in groupby(known, lambda each: (family(each), each.datasets)):
+    for (name, pair), group in groupby(known, lambda each: (each.claim.family, each.datasets)):
         here = list(group)
         ends = [part for each in here if each.interval for part in (each.interval.low, each.interval.high)]
-        reach = max(*map(abs, ends), max(map(margin, here)))
-        lines += [
-            f"{pair.title}{f': {name}' if name else ''}; from {-100 * reach:+.1f} to {100 * reach:+.1f} points of {METRIC}"
-        ]
+        reach = max(*map(abs, ends), *(each.margin for each in here))
+        lines += [f"{pair.title}: {name}; from {-100 * reach:+.1f} to {100 * reach:+.1f} points of {METRIC}"]
         lines += [f"  {each.claim.text:<{widest}}  {_bar(each, reach)}  {each.verdict_text}" for each in here]
     return "\n".join(lines)
 
@@ -75,15 +73,14 @@ def _bar(judged: JudgedClaim, reach: float) -> str:
         return round((max(-1.0, min(value / reach, 1.0)) + 1) / 2 * (PLOT - 1))
 
     letters = [" "] * PLOT
-    for value in (-margin(judged), margin(judged)):
+    for value in (-judged.margin, judged.margin):
         letters[place(value)] = ":"
     letters[place(0.0)] = "|"
     assert judged.interval is not None
     low, high = place(judged.interval.low), place(judged.interval.high)
     letters[low : high + 1] = "-" * (high - low + 1)
-    paper = paper_effect(judged)
-    if paper is not None:
-        letters[place(paper)] = "x"
+    if judged.paper is not None:
+        letters[place(judged.paper)] = "x"
     letters[place(judged.interval.estimate)] = "o"
     return "".join(letters)
 

@@ -1,88 +1,197 @@
-"""Before a suite runs: the smallest difference that its data and its seeds can detect."""
+"""Before a suite runs: how many seeds each of its claims takes, and what its test set can show at all."""
 
-from collections.abc import Iterator, Sequence
-from itertools import combinations
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.data.loading import find_dataset
-from benchmarks.experiments.experiment import DatasetPair
-from benchmarks.paths import results_dir
-from benchmarks.runs.finished import FinishedRun
-from benchmarks.runs.folder import RunFolder
-from benchmarks.scheduling.states import DONE, State
-from benchmarks.suites.claims import MIN_RUNS
-from benchmarks.suites.suite import Choice, Planned, Suite, dataset_pairs, experiments_of_row, rows_for
+from benchmarks.experiments.experiment import DatasetPair, Experiment
+from benchmarks.experiments.methods import ATTACHED
+from benchmarks.runs.exchange import exported_records
+from benchmarks.runs.record import Record
+from benchmarks.suites.claims import ALPHA, METRIC, POWER, Claim, claims_about, family_size
+from benchmarks.suites.suite import Choice, Planned, Suite, dataset_pairs
 
-from .query_results import TEST_TO_TRAIN, fraction_matrix, split_means
-from .statistics import fewest_units, smallest_difference, smallest_difference_over_splits
+from .query_results import baseline
+from .statistics import fewest_units, seeds_needed
+from .verdict import fits
 
-Pilot = list[tuple[FinishedRun, FinishedRun]]  # two rows' runs of the same seeds and splits
+MEASURED = Path(__file__).parents[2] / "results" / "measured"
+# How much seeds vary depends on these most: records that share them are preferred.
+SCALE = ("backbone", "height", "width", "epochs")
+# Rows that differ in these alone, and share a baseline and a seed, begin with the same weights and see the same people.
+OF_A_ROW = {*ATTACHED, "granularity", "coherence_norm", "shuffle", "test_frames"}
 
 
-def detectable(suite: Suite, choice: Choice, states: Sequence[State], planned: Sequence[Planned]) -> Iterator[str]:
-    """Lines of text: the smallest detectable difference of two checkpoints, and of two methods, on each pair of data sets."""
-    done = {
-        each.experiment.request_hash: FinishedRun(state.record, RunFolder(results_dir() / state.record.name))
-        for each, state in zip(planned, states, strict=True)
-        if state.name == DONE and state.record is not None
-    }
+@dataclass(frozen=True)
+class Noise:
+    """How much the figures of runs vary over seeds, pooled over the rows of several methods; variances of fractions.
+
+    Attributes:
+        own: of a run, by itself, with degrees of freedom: for arms of different baselines.
+        paired: of a run less what the rows of its baseline share with its seed: for arms of one baseline.
+    """
+
+    own: tuple[float, int]
+    paired: tuple[float, int]
+
+
+@dataclass(frozen=True)
+class PlannedClaim:
+    """What a claim takes to be decided with a power of POWER.
+
+    Attributes:
+        seeds: None if the noise is unknown, or no number of seeds would do.
+        runs: of all arms together, with what is done already.
+        seconds: None if nothing like its runs is recorded.
+        deviation: of the difference from seed to seed, a fraction; NaN if unknown.
+        source: where the deviation is from, with its degrees of freedom, or why it is unknown.
+    """
+
+    claim: Claim
+    datasets: DatasetPair
+    seeds: int | None
+    runs: int
+    seconds: float | None
+    deviation: float
+    source: str
+
+
+def plan_claims(
+    name: str,
+    planned: Sequence[Planned],
+    pilot: Sequence[Record],
+    effect: float,
+    seconds_of: Callable[[Experiment], float | None],
+) -> Iterator[PlannedClaim]:
+    """What each claim of a suite takes on each pair of data sets.
+
+    Args:
+        name: of the suite.
+        pilot: finished runs; where none tells how much seeds vary, the records of this repository do.
+        effect: the true effect to be found, a fraction.
+        seconds_of: about how long a run will take.
+    """
+    for pair in dict.fromkeys(each.experiment.datasets for each in planned):
+        for claim in claims_about(*pair):
+            if claim.suite == name:
+                here = [each.experiment for each in planned if each.experiment.datasets == pair]
+                yield _plan(claim, pair, here, pilot, effect, seconds_of)
+
+
+def _plan(
+    claim: Claim,
+    pair: DatasetPair,
+    planned: Sequence[Experiment],
+    pilot: Sequence[Record],
+    effect: float,
+    seconds_of: Callable[[Experiment], float | None],
+) -> PlannedClaim:
+    first = [next((each for each in planned if fits(arm, claim, each)), None) for arm in claim.arms]
+    arms = [each for each in first if each is not None]
+    found = _variances(claim, pair, arms, pilot)
+    splits = find_dataset(pair.trained_on).splits
+    if isinstance(found, str):
+        return PlannedClaim(claim, pair, None, 0, None, math.nan, found)
+    variances, source = found
+    seeds = seeds_needed(effect, variances, ALPHA / family_size(claim.family, *pair), power=POWER, splits=splits)
+    times = [seconds_of(each) for each in arms]
+    known = [time for time in times if time is not None]
+    count = (seeds or 0) * splits
+    return PlannedClaim(
+        claim,
+        pair,
+        seeds,
+        count * len(arms),
+        count * sum(known) if seeds and len(known) == len(times) else None,
+        math.sqrt(sum(variances)),
+        source,
+    )
+
+
+def _variances(
+    claim: Claim, pair: DatasetPair, arms: Sequence[Experiment], pilot: Sequence[Record]
+) -> tuple[list[float], str] | str:
+    """The variances of the claim's parts over seeds, one for each baseline, and where they are from; or why they are unknown."""
+    scale = [arms[0].settings.get(key) for key in SCALE] if arms else []
+    for source, records in (("pilot", pilot), ("results/measured", measured_records())):
+        here = [each for each in records if each.experiment.datasets == pair and not each.experiment.external]
+        alike = [each for each in here if [each.experiment.settings.get(key) for key in SCALE] == scale]
+        for chosen, remark in ((alike, ""), (here, ", other settings")):
+            parts = _parts(claim, chosen)
+            if parts is not None:
+                variances, df = parts
+                return variances, f"{source}{remark}, {df} df"
+    return "unknown: no two seeds of a method have run on these data; run 3 seeds first"
+
+
+def _parts(claim: Claim, records: Sequence[Record]) -> tuple[list[float], int] | None:
+    weights: dict[str, list[float]] = {}
+    for arm in claim.arms:
+        weights.setdefault(baseline(arm.method), []).append(arm.weight)
+    variances, smallest = [], 10**9
+    for name, each in weights.items():
+        found = [noise(records, name), noise(records)]  # of the baseline itself, or of all
+        sources = [noise.paired if len(each) > 1 else noise.own for noise in found]
+        source = next(((variance, df) for variance, df in sources if df), None)
+        if source is None:
+            return None
+        variances.append(float(np.square(each).sum()) * source[0])
+        smallest = min(smallest, source[1])
+    return variances, smallest
+
+
+def noise(records: Sequence[Record], name: str | None = None) -> Noise:
+    """How much the figures of runs on one pair of data sets vary over seeds; of all baselines, or of the named one."""
+    contexts: dict[str, dict[str, dict[int, float]]] = {}
+    for record in records:
+        experiment, metrics = record.experiment, record.find_metrics(record.first_protocol, "before")
+        figure = None if metrics is None else getattr(metrics, METRIC)
+        if figure is None or name not in (None, baseline(experiment.method)):
+            continue
+        same = {key: value for key, value in experiment.settings.items() if key not in OF_A_ROW}
+        context = json.dumps([baseline(experiment.method), experiment.split, same], sort_keys=True)
+        row = json.dumps([experiment.method, {key: experiment.settings.get(key) for key in sorted(OF_A_ROW)}])
+        contexts.setdefault(context, {}).setdefault(row, {})[experiment.seed] = figure
+    sums, degrees = np.zeros(2), np.zeros(2, int)
+    for rows in contexts.values():
+        for seeds in {tuple(sorted(row)) for row in rows.values()}:
+            table = np.array([[row[seed] for seed in seeds] for row in rows.values() if tuple(sorted(row)) == seeds])
+            own = table - table.mean(axis=1, keepdims=True)
+            sums += [np.square(own).sum(), np.square(own - own.mean(axis=0)).sum()]
+            degrees += [len(table) * (len(seeds) - 1), (len(table) - 1) * (len(seeds) - 1)]
+    own, paired = ((total / max(df, 1), int(df)) for total, df in zip(sums.tolist(), degrees.tolist(), strict=True))
+    return Noise(own, paired)
+
+
+@cache
+def measured_records() -> list[Record]:
+    """The records that this repository holds."""
+    return [record for file in sorted(MEASURED.glob("*.parquet")) for record in exported_records(file)]
+
+
+def fewest_queries(suite: Suite, choice: Choice, records: Sequence[Record]) -> Iterator[str]:
+    """Lines of text: what two checkpoints must differ in on each test set."""
     for pair in dataset_pairs(suite, choice):
-        test = pair[1]
-        protocol = find_dataset(test).protocols[0]
-        queries = _count_queries(test, protocol, list(done.values()))
+        queries = _count_queries(pair.tested_on, records)
         if queries:
             needed = fewest_units()
             yield (
-                f"{test}: {queries:,} queries; two checkpoints differ in R1 (p < 0.05) when one wins at least {needed} "
+                f"{pair.tested_on}: {queries:,} queries; two checkpoints differ in R1 (p < 0.05) when one wins at least {needed} "
                 f"queries of {needed} people and loses none: {100 * needed / queries:.2f} points of R1"
             )
-        splits = find_dataset(pair[0]).splits
-        word, count = ("split", splits) if splits > 1 else ("seed", choice.seeds)
-        if count < MIN_RUNS:
-            yield f"{test}: fewer than {MIN_RUNS} {word}s cannot show how much methods differ"
-            continue
-        pilot = _pilot(suite, choice, pair, done, word)
-        if pilot is None:
-            yield f"{test}: the smallest detectable difference is known once two rows have two {word}s in common"
-            continue
-        for metric in ("mAP", "R1"):
-            least, people = _least_difference(pilot, metric, protocol, word, count)
-            if least * people < 1:  # two rows that do not differ do not show how much others vary
-                yield f"{test}: these runs do not tell which difference in {metric} {count} {word}s could detect"
-                continue
-            yield (
-                f"{test}: with {count} {word}s a true difference of {100 * least:.1f} points of {metric} shows "
-                "in 4 of 5 repetitions"
-            )
 
 
-def _pilot(suite: Suite, choice: Choice, pair: DatasetPair, done: dict[str, FinishedRun], word: str) -> Pilot | None:
-    """The first two rows with several seeds (or splits) in common; None if there are none."""
-    rows = [
-        [done.get(each.experiment.request_hash) for each in experiments_of_row(row, pair, choice)]
-        for row in rows_for(suite, pair, choice)
-    ]
-    for first, second in combinations(rows, 2):
-        common = [(one, other) for one, other in zip(first, second, strict=True) if one and other]
-        if first != second and len({getattr(one.experiment, word) for one, _ in common}) > 1:
-            return common
-    return None
-
-
-def _least_difference(pilot: Pilot, metric: str, protocol: str, word: str, count: int) -> tuple[float, int]:
-    """The smallest detectable difference, a fraction, and the number of queries."""
-    (ours, pids), (others, _) = (fraction_matrix(runs, metric, protocol) for runs in zip(*pilot, strict=True))
-    if word == "split":
-        differences = split_means(np.nanmean(ours - others, axis=1), [run for run, _ in pilot])
-        return smallest_difference_over_splits(differences, count, TEST_TO_TRAIN), len(pids)
-    return smallest_difference(ours, others, pids, "methods", count), len(pids)
-
-
-def _count_queries(dataset: str, protocol: str, runs: Sequence[FinishedRun]) -> int:
+def _count_queries(dataset: str, records: Sequence[Record]) -> int:
     """The number of queries, from a finished run or the published numbers; 0 if neither is known."""
-    for run in runs:
-        metrics = run.record.find_metrics(protocol, "before")
-        if run.experiment.test == dataset and metrics:
+    known = find_dataset(dataset)
+    for record in records:
+        metrics = record.find_metrics(known.protocols[0], "before")
+        if record.experiment.test == dataset and metrics:
             return metrics.queries
-    return find_dataset(dataset).published.get("query", {}).get("tracklets", 0)
+    return known.published.get("query", {}).get("tracklets", 0)

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from benchmarks.experiments.methods import split_method
 from benchmarks.runs.finished import FinishedRun
+from benchmarks.suites.claims import Claim
 
 TEST_TO_TRAIN = 1.0  # of iLIDS-VID and PRID-2011: each split tests on half of the people
 
@@ -51,3 +53,24 @@ def split_means(figures: np.ndarray, runs: Sequence[FinishedRun]) -> np.ndarray:
     """(J,) means over the seeds of each split, of (S,) figures of the runs."""
     splits = np.array([run.experiment.split for run in runs])
     return np.array([figures[splits == split].mean() for split in np.unique(splits)])
+
+
+def baseline(method: str) -> str:
+    """The baseline of a method."""
+    return split_method(method)[0]
+
+
+def seed_blocks(claim: Claim, arms: Sequence[Sequence[FinishedRun]], tables: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """For each baseline of a claim the (J, S) weighted sums of its arms' figures, by split and seed: as `over_seeds` takes them.
+
+    Args:
+        arms: the runs of each arm, paired by seed and split, with as many seeds in each split.
+        tables: the (S, Q) results of their queries.
+    """
+    order = np.lexsort([[getattr(run.experiment, key) for run in arms[0]] for key in ("seed", "split")])
+    splits = len({run.experiment.split for run in arms[0]})
+    sums: dict[str, np.ndarray] = {}
+    for arm, table in zip(claim.arms, tables, strict=True):
+        figures = arm.weight * np.nanmean(table, axis=1)[order].reshape(splits, -1)
+        sums[baseline(arm.method)] = sums.get(baseline(arm.method), 0) + figures
+    return list(sums.values())

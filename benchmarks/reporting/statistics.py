@@ -5,14 +5,26 @@ at rank 1 as a fraction, and NaN where the query has no match (or its person is 
 person of each query; over several splits, the columns of one person share a pid. A figure is the mean over a run's matched
 queries, then over runs.
 
-Each interval answers one of two questions:
+Each interval answers one of three questions:
 
-- `checkpoints`: these trained weights on other people. Only identities vary, each with all its queries.
-- `methods`: other people AND other seeds; seeds are crossed with identities. With one seed the interval is unbounded.
+- `training`: other seeds on these test people. It decides verdicts: a paper says that a method is better on a benchmark, whose
+  people, splits and protocol are given, so what chance decides is the training.
+- `methods`: other seeds AND other test people. It stands beside the verdict: 50 persons cannot decide a small effect about all
+  people, however many seeds there are.
+- `checkpoints`: these trained weights on other people.
 
-Every identity is left out once, with all its queries in all runs at the same time. The jackknife's pseudo-values turn a ratio of
-sums (identities have different numbers of queries) into an ordinary table of runs x identities with one value in each cell. Its
-analysis of variance gives the errors. Each source has a standard error, and Student's t with its own degrees of freedom:
+`training` (`over_seeds`): runs of one baseline that share a seed share initial weights and batches. Their figures rise and fall
+together, so they are paired: one weighted sum per seed and baseline. Runs of different baselines share nothing that shows, so the
+sums of different baselines are independent. The error is the root of the sum of s_b² / S, with Satterthwaite's degrees of
+freedom: Student's paired t for one baseline, Welch's t for two. `python -m benchmarks.maintenance.simulate_statistics` measures
+it beside the alternatives, whose coverage and power docs/statistics.md shows. Always paired loses power between baselines; never
+paired is too wide within one; a variance pooled over all methods is too narrow for the methods that vary most.
+
+`methods` and `checkpoints`: every identity is left out once, with all its queries in all runs at the same time. The jackknife's
+pseudo-values turn a ratio of sums (identities have different numbers of queries) into an ordinary table of runs x identities with
+one value in each cell. Its analysis of variance gives the errors. Over random splits a row of the table is a split, averaged over
+its seeds; its persons who are not tested in a split do not move that split's mean. Each source has a standard error, and
+Student's t with its own degrees of freedom:
 
 - `checkpoints`: identities, G - 1.
 - `methods`: seeds, S - 1 (which includes the noise of a seed on a query), and what people add to that, G - 1. `_half` combines
@@ -48,16 +60,17 @@ from scipy import stats
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
-Question = Literal["checkpoints", "methods"]
-Errors = tuple[tuple[float, int], ...]
+Question = Literal["training", "methods", "checkpoints"]
+Errors = tuple[tuple[float, float], ...]
+MOST_SEEDS = 1000
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and its interval, for one of the two questions.
+    """An estimate and its interval, for one of the three questions.
 
     Attributes:
-        errors: for each source, its standard error (infinite where it is unknown) and its degrees of freedom.
+        errors: for each source, its standard error (infinite where it is unknown) and its degrees of freedom; one for `training`.
     """
 
     estimate: float
@@ -72,10 +85,21 @@ class Interval:
         distance = abs(self.estimate)
         if distance == 0 or math.isinf(_reach(self.errors, 0.5)):
             return 1.0
+        if len(self.errors) == 1 and self.errors[0][0]:
+            ((error, df),) = self.errors
+            return float(2 * stats.t.sf(distance / error, df))
         least = -600.0
         if _reach(self.errors, math.exp(least)) <= distance:
             return 0.0
         return math.exp(brentq(lambda log_p: _reach(self.errors, math.exp(log_p)) - distance, least, 0))
+
+    def p_negligible(self, margin: float) -> float:
+        """For a difference over seeds: the p of a true difference of at least `margin` on either side (two one-sided tests)."""
+        ((error, df),) = self.errors
+        room = margin - abs(self.estimate)
+        if error == 0 or math.isinf(error):
+            return float(room <= 0 or math.isinf(error))
+        return float(stats.t.sf(room / error, df))
 
 
 class Verdict(StrEnum):
@@ -115,14 +139,86 @@ def difference(
     return _student(float(np.nanmean(differences, axis=1).mean()), errors, question, level)
 
 
-def over_splits(differences: np.ndarray, test_to_train: float, level: float = 0.95) -> Interval:
-    """The mean of (J,) differences or figures, one for each random split: for claims about methods when splits overlap.
+def over_seeds(blocks: Sequence[np.ndarray], level: float = 0.95) -> Interval:
+    """The sum of independent parts of a difference over other seeds on these people.
+
+    Args:
+        blocks: for each baseline of the comparison (S,) weighted sums of its arms' figures, one for each seed: or (J, S) of J
+            splits, which are taken as given. With one seed for each split, the splits are taken as seeds.
+    """
+    figures = [block if block.ndim == 2 else block[None] for block in blocks]
+    figures = [block.T if block.shape[1] == 1 else block for block in figures]
+    estimate = float(sum(block.mean() for block in figures))
+    splits, seeds = figures[0].shape
+    if seeds < 2:
+        return _student(estimate, ((math.inf, 1.0),), "training", level)
+    variances = [float(block.var(axis=1, ddof=1).mean()) for block in figures]
+    return _student(estimate, _errors_over_seeds(variances, seeds, splits), "training", level)
+
+
+def over_splits(figures: np.ndarray, test_to_train: float, level: float = 0.95) -> Interval:
+    """The mean of (J,) figures, one for each random split, over other splits: for the bands of figures.
 
     Splits share people, so their spread understates the error: s² (1 / J + test / train) in place of s² / J (Nadeau
-    and Bengio, Inference for the generalization error, Machine Learning 52, 2003). `test_to_train` is 1 for 150/150.
+    and Bengio, Inference for the generalization error, Machine Learning 52, 2003). `test_to_train` is 1 for 150/150. A difference
+    of methods takes `over_seeds` and `difference_over_splits` instead: for the noise of training alone this is far too wide.
     """
-    errors = _errors_over_splits(differences, len(differences), test_to_train)
-    return _student(float(np.mean(differences)), errors, "methods", level)
+    error = math.inf
+    if len(figures) > 1:
+        error = float(np.std(figures, ddof=1) * math.sqrt(1 / len(figures) + test_to_train))
+    return _student(float(np.mean(figures)), ((error, max(len(figures) - 1, 1)),), "methods", level)
+
+
+def difference_over_splits(
+    values: np.ndarray, others: np.ndarray, pids: np.ndarray, splits: np.ndarray, level: float = 0.95
+) -> Interval:
+    """As `difference` for `methods`: splits, averaged over their seeds, crossed with people. splits: (S,) that of each run."""
+    differences = _paired(values, others)
+    by_split = np.stack([_mean_of_rows(differences[splits == split]) for split in np.unique(splits)])
+    return difference(by_split, np.where(np.isnan(by_split), np.nan, 0.0), pids, "methods", level)
+
+
+def seeds_needed(
+    effect: float,
+    variances: Sequence[float],
+    alpha: float,
+    margin: float | None = None,
+    power: float = 0.8,
+    splits: int = 1,
+) -> int | None:
+    """How many seeds show a true effect with this power: that it is not 0, or with `margin` that it is smaller than that.
+
+    Args:
+        variances: of the weighted sum of each baseline's arms over seeds, as in `over_seeds`.
+        alpha: the level after Holm's correction.
+
+    Returns:
+        At least 3; None if MOST_SEEDS do not suffice.
+    """
+    low, high = 2, 3
+    while power_of(effect, variances, high, alpha, margin, splits) < power:
+        low, high = high, 2 * high
+        if low >= MOST_SEEDS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (
+            (low, middle) if power_of(effect, variances, middle, alpha, margin, splits) >= power else (middle, high)
+        )
+    return high if high <= MOST_SEEDS else None
+
+
+def power_of(
+    effect: float, variances: Sequence[float], seeds: int, alpha: float, margin: float | None = None, splits: int = 1
+) -> float:
+    """The probability that this many seeds show a true effect; the arguments are those of `seeds_needed`."""
+    ((error, df),) = _errors_over_seeds(variances, seeds, splits)
+    if error == 0:
+        return float(abs(effect) > 0 if margin is None else abs(effect) < margin)
+    if margin is None:
+        return float(stats.nct.sf(_t(alpha, df), df, abs(effect) / error))
+    inside = [(margin - side * effect) / error - float(stats.t.isf(alpha, df)) for side in (1, -1)]
+    return max(float(stats.norm.cdf(inside).sum() - 1), 0.0)
 
 
 def permutation_test(
@@ -153,17 +249,17 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def verdict(interval: Interval, margin: float) -> Verdict:
-    """The verdict on the claim that a difference is positive, from its interval; differences below `margin` do not matter.
+def verdict(estimate: float, p: float, p_negligible: float, alpha: float = 0.05) -> Verdict:
+    """The verdict on the claim that a difference is positive, from the two p, each after Holm's correction.
 
-    An interval within the margin on both sides is NEGLIGIBLE, whatever its sign. Otherwise one above 0 is SUPPORTED, one below
-    0 CONTRADICTED, and one that contains 0 UNDECIDED.
+    A difference that is shown to be smaller than the margin is NEGLIGIBLE, whatever its sign. Otherwise one that is shown to be
+    above 0 is SUPPORTED, one below 0 CONTRADICTED, and any other UNDECIDED.
     """
-    if -margin < interval.low and interval.high < margin:
+    if p_negligible < alpha:
         return Verdict.NEGLIGIBLE
-    if interval.low > 0:
-        return Verdict.SUPPORTED
-    return Verdict.CONTRADICTED if interval.high < 0 else Verdict.UNDECIDED
+    if p >= alpha:
+        return Verdict.UNDECIDED
+    return Verdict.SUPPORTED if estimate > 0 else Verdict.CONTRADICTED
 
 
 def smallest_p(units: int) -> float:
@@ -177,37 +273,6 @@ def fewest_units(alpha: float = 0.05) -> int:
     So a checkpoint must win 6 queries of 6 people and lose none: with 702 queries 0.85 points of R1, whatever the methods.
     """
     return math.floor(1 - math.log2(alpha)) + 1
-
-
-def smallest_difference(
-    values: np.ndarray,
-    others: np.ndarray,
-    pids: np.ndarray,
-    question: Question,
-    seeds: int,
-    level: float = 0.95,
-    power: float = 0.8,
-) -> float:
-    """The true difference whose p would be below 1 - level with probability `power`, over this many seeds on these people.
-
-    Args:
-        values, others: (S, Q) each, a pilot that shows how much results vary: two methods, or one half of a method's seeds
-            against the other. With S = 1, more seeds are assumed to add nothing, and `methods` is refused.
-    """
-    table = _pseudo_values(_paired(values, others), pids)
-    runs, identities = table.shape
-    if question == "methods" and runs == 1:
-        raise ValueError("a pilot of one seed does not show how much seeds vary; give two or more")
-    between_seeds, between_identities, rest = _mean_squares(table)
-    planned = rest + max(between_identities - rest, 0) * seeds / runs
-    return _detectable(_errors((between_seeds, planned, rest), (seeds, identities), question), level, power)
-
-
-def smallest_difference_over_splits(
-    differences: np.ndarray, splits: int, test_to_train: float, level: float = 0.95, power: float = 0.8
-) -> float:
-    """As `smallest_difference`, over this many random splits, from a pilot of (J,) differences, one for each of two or more."""
-    return _detectable(_errors_over_splits(differences, splits, test_to_train), level, power)
 
 
 # From queries to a table of runs x identities, and from that to an error.
@@ -268,15 +333,22 @@ def _errors(squares: MeanSquares, shape: tuple[int, ...], question: Question) ->
     return ((of_seeds, max(seeds - 1, 1)), (of_people, identities - 1))
 
 
-def _errors_over_splits(differences: np.ndarray, splits: int, test_to_train: float) -> Errors:
-    """The errors of the mean over this many splits, from (J,) differences, one for each split."""
-    if len(differences) < 2:
-        return ((math.inf, 1),)
-    return ((float(np.std(differences, ddof=1) * math.sqrt(1 / splits + test_to_train)), splits - 1),)
+def _errors_over_seeds(variances: Sequence[float], seeds: int, splits: int = 1) -> Errors:
+    """The error of a sum of independent parts with these variances over seeds, and Satterthwaite's degrees of freedom."""
+    total, df = sum(variances), splits * (seeds - 1)
+    squares = sum(variance**2 for variance in variances)
+    return ((math.sqrt(total / (splits * seeds)), df * total**2 / squares if squares else float(df)),)
+
+
+def _mean_of_rows(values: np.ndarray) -> np.ndarray:
+    """The mean of each column, NaN where all are."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(known, values, 0).sum(0) / known.sum(0))
 
 
 @lru_cache(maxsize=4096)  # a report needs a few values a hundred thousand times
-def _t(p: float, df: int) -> float:
+def _t(p: float, df: float) -> float:
     return float(stats.t.isf(p / 2, df))
 
 
@@ -298,11 +370,6 @@ def _half(errors: Errors, p: float) -> float:
 def _reach(errors: Errors, p: float) -> float:
     """What an estimate without effect exceeds with probability p at most, at every level, even at Holm's smallest p."""
     return math.hypot(*(error * _t(p, df) for error, df in errors))
-
-
-def _detectable(errors: Errors, level: float, power: float) -> float:
-    """The true difference whose p is below 1 - level with probability `power`."""
-    return _reach(errors, 1 - level) + _half(errors, 2 * (1 - power))
 
 
 def _student(estimate: float, errors: Errors, question: Question, level: float) -> Interval:

@@ -15,6 +15,7 @@ from benchmarks.suites.suite import Choice, Row, Suite, dataset_pairs, experimen
 
 from . import paper_numbers
 from .grid import Grid
+from .noise_floor import noise_floor
 from .provenance import (
     COSTS,
     change_notes,
@@ -268,4 +269,5 @@ def _provenance_notes(rows: Sequence[MeasuredRow], letters: dict[str, str]) -> l
         "; ".join([repetition_note(runs), *parts, code_note(runs)]),
         *change_notes(common_changes(own_experiments(runs))),
         *tuning_notes((row.label, row.runs) for row in rows),
+        *filter(None, [noise_floor(runs)]),
     ]

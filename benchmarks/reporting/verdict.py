@@ -1,35 +1,71 @@
-"""The paper's claims, each judged by the measurements, as far as the data allow."""
+"""The claims, each judged by the measurements, as far as the data allow."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from functools import cache
+from itertools import product
+from typing import Any
 
 import numpy as np
 
 from benchmarks.data.loading import is_drawn
 from benchmarks.experiments.experiment import DatasetPair, Experiment
-from benchmarks.experiments.methods import ATTACHED, split_method
-from benchmarks.experiments.settings import resolve
+from benchmarks.experiments.methods import ATTACHED
+from benchmarks.experiments.settings import SEARCHED, resolve
 from benchmarks.runs.finished import FinishedRun
+from benchmarks.runs.record import Record
 from benchmarks.seeds import generator
-from benchmarks.suites.claims import ALPHA, CLAIMS, MARGIN, METRIC, MIN_RUNS, Arm, Claim
+from benchmarks.suites import controls
+from benchmarks.suites.claims import (
+    ALPHA,
+    CLAIMS,
+    EXPLORATORY,
+    FAMILIES,
+    HYPOTHESIS,
+    METRIC,
+    MIN_RUNS,
+    PAPER,
+    Arm,
+    Claim,
+    claims_about,
+)
 
 from . import paper_numbers
 from .grid import Grid
+from .noise_floor import noise_floor
 from .provenance import data_notes
-from .query_results import TEST_TO_TRAIN, fraction_matrix, repetition, split_means
-from .statistics import Interval, Verdict, difference, holm, over_splits, permutation_test, verdict
+from .query_results import baseline, fraction_matrix, repetition, seed_blocks
+from .statistics import (
+    MOST_SEEDS,
+    Interval,
+    Verdict,
+    difference,
+    difference_over_splits,
+    holm,
+    over_seeds,
+    permutation_test,
+    seeds_needed,
+    verdict,
+)
 
 TUNED = "tuning_trials"
+# What two baselines may have of their own: the clips that each needs, and, where each is tuned, what is searched.
+CLIPS = {"sampling", "spacing", "clip_frames", "test_chunk"}
 NOT_RUN = "not run"
-Controls: TypeAlias = Callable[[Sequence[str]], str]
 # On drawn data, the generator decides which claims hold; a verdict says nothing about real people.
 ON_DRAWN_DATA = {
     Verdict.SUPPORTED: "holds in this world",
     Verdict.CONTRADICTED: "does not hold in this world",
     Verdict.NEGLIGIBLE: "negligible in this world",
     Verdict.UNDECIDED: "undecided",
+}
+# Claims outside the two families were not fixed beforehand; they confirm nothing.
+EXPLORED = {
+    Verdict.SUPPORTED: "exploratory: above 0",
+    Verdict.CONTRADICTED: "exploratory: below 0",
+    Verdict.NEGLIGIBLE: "exploratory: near 0",
+    Verdict.UNDECIDED: "exploratory: open",
 }
 
 
@@ -38,11 +74,20 @@ class JudgedClaim:
     """A claim on one pair of data sets.
 
     Attributes:
-        interval: of the effect, in fractions: for methods, or, with fewer than MIN_RUNS runs, for the given checkpoints.
+        interval: of the effect, in fractions, over other seeds on these people, by which it is judged; or, with fewer than
+            MIN_RUNS runs, over other people by these checkpoints.
         reasons: why it is undecided.
-        paper: the paper's effect, a fraction.
-        p: the p-value of no effect: from the interval, or for checkpoints from flipping whole identities.
+        runs: of each arm.
+        paper: the effect that the paper prints for these data sets, a fraction; None if it prints none.
+        p: the p-value of no effect: from the interval, or for checkpoints from flipping whole identities. Not yet corrected.
         protocol: used for the judgement, with a warning if it is not the data set's first, which was fixed in advance.
+        people: as `interval`, over other seeds and other test people; None with fewer than MIN_RUNS runs.
+        margin: effects below it are negligible; a fraction.
+        p_negligible: the p-value of an effect of the margin or more. Not yet corrected.
+        variances: of the difference over seeds, a part for each baseline; empty where they are unknown.
+        splits: on which each seed ran.
+        needed: how many seeds would decide an undecided claim if the true effect is the measured one; None if it is too near the
+            margin, or nothing was measured.
         notes: what must be said of the data.
     """
 
@@ -55,6 +100,12 @@ class JudgedClaim:
     paper: float | None
     p: float = 1.0
     protocol: str = ""
+    people: Interval | None = None
+    margin: float = 0.0
+    p_negligible: float = 1.0
+    variances: tuple[float, ...] = ()
+    splits: int = 1
+    needed: int | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -65,83 +116,113 @@ class JudgedClaim:
     @property
     def verdict_text(self) -> str:
         """The verdict as tables show it."""
+        if self.claim.family == EXPLORATORY:
+            return EXPLORED[self.verdict]
         drawn = is_drawn(self.datasets.trained_on)
         return ON_DRAWN_DATA[self.verdict] if drawn else str(self.verdict)
 
 
-def judge(
-    runs: Sequence[FinishedRun], protocol: str | None = None, controls: Controls = lambda _: ""
-) -> list[JudgedClaim]:
-    """Every claim on every pair of data sets of the runs.
+def judge(runs: Sequence[FinishedRun], protocol: str | None = None, dataset: str | None = None) -> list[JudgedClaim]:
+    """Every claim on every pair of data sets of the runs, by family. Their controls are looked for among all runs.
 
     Args:
         protocol: None is each data set's first.
-        controls: returns the failures of the controls of some baselines in this environment; "" if there are none.
+        dataset: judge only what was trained or tested on it.
     """
     ours = [run for run in runs if not run.experiment.external]
     judged = []
-    for pair in sorted({run.experiment.datasets for run in ours}):
+    for pair in sorted({run.experiment.datasets for run in ours if dataset in (None, *run.experiment.datasets)}):
         here = [run for run in ours if run.experiment.datasets == pair]
-        crossed = pair.trained_on != pair.tested_on
-        claims = [claim for claim in CLAIMS if claim.transfer == crossed]
-        judged += _correct([_judge(claim, pair, here, protocol, controls) for claim in claims])
+        found = [_judge(claim, pair, here, protocol, ours) for claim in claims_about(*pair)]
+        for family in FAMILIES:
+            judged += _decide([each for each in found if each.claim.family == family])
     return judged
 
 
-def _undecided(claim: Claim, pair: DatasetPair, reason: str, paper: float | None) -> JudgedClaim:
-    return JudgedClaim(claim, pair, None, Verdict.UNDECIDED, (reason,), 0, paper)
+@cache
+def margin() -> float:
+    """The equivalence margin, a fraction: the smallest improvement in mAP that the paper prints for one of its claims.
+
+    A claim is called NEGLIGIBLE only if an effect of the margin or more can be refuted. So a replication of even the smallest
+    effect that the paper prints is called that in at most 5 of 100 repetitions.
+    """
+    effects = [_paper_effect(claim, DatasetPair(*pair)) for claim in CLAIMS for pair in _paper_pairs(claim)]
+    return min(effect for effect in effects if effect)
+
+
+def _undecided(claim: Claim, pair: DatasetPair, reason: str) -> JudgedClaim:
+    return JudgedClaim(claim, pair, None, Verdict.UNDECIDED, (reason,), 0, _paper_effect(claim, pair), margin=margin())
 
 
 def _judge(
-    claim: Claim,
-    pair: DatasetPair,
-    runs: Sequence[FinishedRun],
-    protocol: str | None,
-    controls: Controls,
+    claim: Claim, pair: DatasetPair, runs: Sequence[FinishedRun], protocol: str | None, all_runs: Sequence[FinishedRun]
 ) -> JudgedClaim:
-    paper = _paper_effect(claim, pair)
+    """A claim before the correction, UNDECIDED as yet."""
     arms = _most_tuned(claim, runs)
     if isinstance(arms, str):
-        return _undecided(claim, pair, f"{arms} (suite {claim.suite})", paper)
+        return _undecided(claim, pair, f"{arms} (suite {claim.suite})")
     primary = arms[0][0].record.first_protocol
     protocol = protocol or primary
-    tables = [fraction_matrix(each, METRIC, protocol) for each in arms]
-    pids = tables[0][1]
+    tables, pids = [], np.empty(0)
+    for each in arms:
+        table, pids = fraction_matrix(each, METRIC, protocol)
+        tables.append(table)
     if not pids.size:
-        return _undecided(claim, pair, f"the runs do not have protocol {protocol}", paper)
-    if any(table.shape != tables[0][0].shape for table, _ in tables):
-        return _undecided(claim, pair, "the runs have different queries", paper)
+        return _undecided(claim, pair, f"the runs do not have protocol {protocol}")
+    if any(table.shape != tables[0].shape for table in tables):
+        return _undecided(claim, pair, "the runs have different queries")
+    shown = protocol if protocol == primary else f"{protocol}, NOT THE PRIMARY PROTOCOL ({primary})"
+    reasons = _missing(claim, arms, all_runs)
+    start = JudgedClaim(
+        claim,
+        pair,
+        None,
+        Verdict.UNDECIDED,
+        reasons,
+        len(arms[0]),
+        _paper_effect(claim, pair),
+        protocol=shown,
+        notes=tuple(data_notes(run.record for run in arms[0])),
+        margin=margin(),
+    )
     above, below = (
         np.asarray(
             sum(
                 sign * arm.weight * table
-                for arm, (table, _) in zip(claim.arms, tables, strict=True)
+                for arm, table in zip(claim.arms, tables, strict=True)
                 if sign * arm.weight > 0
             )
         )
         for sign in (1, -1)
     )
-    interval = _interval(above, below, pids, arms[0])
-    p = interval.p
-    if interval.question == "checkpoints":
+    word, count = repetition(arms[0])
+    if count < MIN_RUNS:
+        interval = difference(above, below, pids, "checkpoints")
         p = permutation_test(above, below, pids, generator("permutation", claim.text, *pair))
-    reasons = _missing(claim, arms, controls)
-    word = Verdict.UNDECIDED if reasons else verdict(interval, MARGIN)
-    shown = protocol if protocol == primary else f"{protocol}, NOT THE PRIMARY PROTOCOL ({primary})"
-    notes = tuple(data_notes(run.record for run in arms[0]))
-    return JudgedClaim(claim, pair, interval, word, reasons, len(arms[0]), paper, p, shown, notes)
+        return replace(start, interval=interval, p=p)
+    blocks = seed_blocks(claim, arms, tables)
+    interval = over_seeds(blocks)
+    splits = np.array([run.experiment.split for run in arms[0]])
+    people = (
+        difference_over_splits(above, below, pids, splits)
+        if word == "split"
+        else difference(above, below, pids, "methods")
+    )
+    # Of a run; over splits of one seed, the splits stand for seeds.
+    over = 1 if blocks[0].shape[1] > 1 else 0
+    variances = tuple(float(block.var(axis=over, ddof=1).mean()) for block in blocks)
+    return replace(
+        start,
+        interval=interval,
+        people=people,
+        p=interval.p,
+        p_negligible=interval.p_negligible(margin()),
+        variances=variances,
+        splits=len(blocks[0]),
+    )
 
 
-def _interval(above: np.ndarray, below: np.ndarray, pids: np.ndarray, runs: Sequence[FinishedRun]) -> Interval:
-    """The interval of the difference between methods: over seeds and identities, or over splits that share people. With too few
-    runs to judge methods, the interval for these checkpoints, over identities."""
-    word, count = repetition(runs)
-    if word == "split" and count >= MIN_RUNS:
-        return over_splits(split_means(np.nanmean(above - below, axis=1), runs), TEST_TO_TRAIN)
-    return difference(above, below, pids, "methods" if count >= MIN_RUNS else "checkpoints")
-
-
-def _missing(claim: Claim, arms: Sequence[Sequence[FinishedRun]], controls: Controls) -> tuple[str, ...]:
+def _missing(claim: Claim, arms: Sequence[Sequence[FinishedRun]], all_runs: Sequence[FinishedRun]) -> tuple[str, ...]:
     """What is needed before a verdict can be given."""
     word, count = repetition(arms[0])
     trials = {run.experiment.settings.get(TUNED, 0) for runs in arms for run in runs}
@@ -150,9 +231,10 @@ def _missing(claim: Claim, arms: Sequence[Sequence[FinishedRun]], controls: Cont
         reasons.append(
             f"{count} {word}{'s' * (count > 1)} cannot show how much {word}s vary; at least {MIN_RUNS} are needed"
         )
-    failures = controls(sorted({_baseline(arm.method) for arm in claim.arms})) if "controls" in claim.needs else ""
-    if failures:
-        reasons.append(f"controls: {failures}")
+    if "controls" in claim.needs:
+        judged = {baseline(arm.method): runs[0].experiment.settings for arm, runs in zip(claim.arms, arms, strict=True)}
+        failures = controls.problems([run.record for run in all_runs], judged)
+        reasons += [f"controls: {failures}"] if failures else []
     if "tuning" in claim.needs and (len(trials) > 1 or trials == {0}):
         reasons.append("unequal tuning: `bench tune` each method with the same --trials")
     return tuple(reasons)
@@ -162,32 +244,40 @@ def _most_tuned(claim: Claim, runs: Sequence[FinishedRun]) -> list[list[Finished
     """The runs of each arm, or what is missing. If tuning matters, those with the highest number of trials that all arms have."""
     trials = {run.experiment.settings.get(TUNED, 0) for run in runs if "tuning" in claim.needs} - {0}
     for count in sorted(trials, reverse=True):
-        arms = _pair_runs(claim, [run for run in runs if run.experiment.settings.get(TUNED) == count])
+        arms = paired_runs(claim, [run for run in runs if run.experiment.settings.get(TUNED) == count])
         if not isinstance(arms, str):
             return arms
-    return _pair_runs(claim, runs)
+    return paired_runs(claim, runs)
 
 
-def _pair_runs(claim: Claim, runs: Sequence[FinishedRun]) -> list[list[FinishedRun]] | str:
+Repetitions = dict[tuple[int, int], FinishedRun]  # the runs of an arm by split and seed
+
+
+def paired_runs(claim: Claim, runs: Sequence[FinishedRun]) -> list[list[FinishedRun]] | str:
     """The runs of each arm, paired by seed and split, in the context with the most pairs; or what is missing.
 
     A context is everything that both sides must share: data, processor, the settings that are not under test, and, within one
-    baseline, the code (two baselines differ in their own files).
+    baseline, the code (two baselines differ in their own files). Two baselines may have clips of their own, each the same in all
+    its runs. Every split has the same seeds.
     """
-    one_baseline = len({_baseline(arm.method) for arm in claim.arms}) == 1
-    contexts: dict[str, dict[int, dict[tuple[int, int], FinishedRun]]] = {}
+    free = _free(claim)
+    contexts: dict[str, dict[int, dict[str, Repetitions]]] = {}
     for run in runs:
         experiment = run.experiment
-        context = _context(run, "tuning" in claim.needs, one_baseline)
         for number, arm in enumerate(claim.arms):
-            if _fits(arm, experiment):
-                contexts.setdefault(context, {}).setdefault(number, {})[experiment.seed, experiment.split] = run
+            if fits(arm, claim, experiment):
+                own = json.dumps({key: experiment.settings.get(key) for key in sorted(free)})
+                arms = contexts.setdefault(_context(run, claim, free), {})
+                arms.setdefault(number, {}).setdefault(own, {})[experiment.split, experiment.seed] = run
     best: list[list[FinishedRun]] = []
+    newest = ""
     numbers = range(len(claim.arms))
     for arms in contexts.values():
-        common = set.intersection(*(set(arms.get(number, {})) for number in numbers))
-        if (len(common), _newest(arms)) > (len(best[0]) if best else 0, ""):
-            best = [[arms[number][key] for key in sorted(common)] for number in numbers]
+        chosen = {number: max(groups.values(), key=_size) for number, groups in arms.items()}
+        keys = _complete(set.intersection(*(set(chosen.get(number, {})) for number in numbers)))
+        finished = max(_size(each)[1] for each in chosen.values())
+        if (len(keys), finished) > (len(best[0]) if best else 0, newest):
+            best, newest = [[chosen[number][key] for key in keys] for number in numbers], finished
     if best and best[0]:
         return best
     missing = [claim.arms[number] for number in numbers if not any(number in arms for arms in contexts.values())]
@@ -196,89 +286,163 @@ def _pair_runs(claim: Claim, runs: Sequence[FinishedRun]) -> list[list[FinishedR
     return "no seed has runs on all sides with the same settings, code and processor"
 
 
-def _newest(arms: dict[int, dict[tuple[int, int], FinishedRun]]) -> str:
-    return max(run.record.finished.isoformat() for runs in arms.values() for run in runs.values())
+def _size(runs: Repetitions) -> tuple[int, str]:
+    return len(runs), max(run.record.finished.isoformat() for run in runs.values())
 
 
-def _context(run: FinishedRun, tuned: bool, one_baseline: bool) -> str:
+def _complete(keys: set[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The pairs of split and seed whose seed every split has; if no seed has, one seed for each split."""
+    splits = {split for split, _ in keys}
+    everywhere = [key for key in sorted(keys) if all((split, key[1]) in keys for split in splits)]
+    return everywhere or [min(key for key in keys if key[0] == split) for split in sorted(splits)]
+
+
+def fits(arm: Arm, claim: Claim, experiment: Experiment) -> bool:
+    """Whether an experiment is one of an arm's: by its method, what its name says, and the settings that the claim varies."""
+    if arm.method != experiment.method:
+        return False
+    values = _values(arm)
+    return all(experiment.settings.get(key) == values[key] for key in {*ATTACHED, *claim.varied})
+
+
+@cache
+def _values(arm: Arm) -> dict[str, Any]:
+    return resolve("paper", arm.method, arm.changes).as_dict()
+
+
+def _free(claim: Claim) -> set[str]:
+    """Settings that each arm may have of its own."""
+    several = len({baseline(arm.method) for arm in claim.arms}) > 1
+    return (CLIPS if several else set()) | ({*SEARCHED, TUNED} if "tuning" in claim.needs else set())
+
+
+def _context(run: FinishedRun, claim: Claim, free: set[str]) -> str:
     experiment = run.experiment
-    free = {*ATTACHED, *(("lr", "clip_frames", "spacing", "sampling", TUNED) if tuned else ())}
-    settings = {key: value for key, value in experiment.settings.items() if key not in free}
+    left_out = {*ATTACHED, *claim.varied, *free}
+    settings = {key: value for key, value in experiment.settings.items() if key not in left_out}
+    one_baseline = len({baseline(arm.method) for arm in claim.arms}) == 1
     parts: list[Any] = [settings, experiment.data, experiment.test_data, one_baseline and run.record.code]
     return json.dumps([*parts, run.record.environment.processor], sort_keys=True)
 
 
-def _fits(arm: Arm, experiment: Experiment) -> bool:
-    if arm.method != experiment.method:
-        return False
-    wanted = resolve("paper", arm.method, arm.changes).as_dict()
-    return all(wanted[key] == experiment.settings.get(key) for key in ATTACHED)
+def _paper_pairs(claim: Claim) -> set[tuple[str, str]]:
+    """The data sets on which the paper prints the effect."""
+    if not claim.paper:
+        return set()
+    rows = paper_numbers.read(claim.paper[0])
+    return set(zip(rows.train, rows.test, strict=True))
 
 
 def _paper_effect(claim: Claim, pair: DatasetPair) -> float | None:
-    """The paper's effect, a fraction, on these data sets or on those that `paper_numbers.at` uses instead."""
-    if not claim.paper:
+    """The effect that the paper prints on these data sets, a fraction; None if it prints none."""
+    if not claim.paper or tuple(pair) not in _paper_pairs(claim):
         return None
     name, better, worse = claim.paper
     rows = paper_numbers.at(name, pair)
     figures = {row.method: row.value for row in rows.itertuples() if row.metric == METRIC}
-    return float(figures[better] - figures[worse]) / 100
+    return round(float(figures[better] - figures[worse]), 6) / 100
 
 
-def _elsewhere(judged: Sequence[JudgedClaim]) -> list[str]:
-    """A note on the data sets of the paper's effects, if they are others."""
-    pairs = {(each.claim.paper[0], each.datasets) for each in judged if each.claim.paper}
-    rows = [paper_numbers.at(name, pair).iloc[0] for name, pair in sorted(pairs)]
-    found = dict.fromkeys(DatasetPair(row.train, row.test) for row in rows)
-    return [f"paper: its effect on {pair.title}" for pair in found if pair != judged[0].datasets]
+def _decide(judged: Sequence[JudgedClaim]) -> list[JudgedClaim]:
+    """The verdicts of one family on one pair of data sets.
 
-
-def _baseline(method: str) -> str:
-    return split_method(method)[0]
-
-
-def _correct(judged: list[JudgedClaim]) -> list[JudgedClaim]:
-    """Holm's correction: a claim must be significant among all claims on these data sets, which were fixed in advance.
-
-    A claim that cannot be tested yet counts as one without effect, so that no verdict changes when it is tested.
+    Holm's correction covers all its claims, which were fixed in advance: once the tests that there is an effect, and once those
+    that there is none to speak of. So each of the two errors is made in at most 5 of 100 families. A claim that cannot be tested
+    yet counts as one that shows nothing, so that no verdict changes when it is tested. Exploratory claims stand alone.
     """
     tested = [number for number, each in enumerate(judged) if each.interval is not None and not each.missing]
-    known = [judged[number].p for number in tested]
-    adjusted = holm([*known, *[1.0] * (len(judged) - len(tested))])
-    for number, p in zip(tested, adjusted, strict=False):
-        if judged[number].verdict in (Verdict.SUPPORTED, Verdict.CONTRADICTED) and p >= ALPHA:
-            reason = f"p {p:.2f} among {len(judged)} claims (Holm)"
-            judged[number] = replace(judged[number], verdict=Verdict.UNDECIDED, reasons=(reason,))
-    return judged
+    corrected = bool(judged) and judged[0].claim.family != EXPLORATORY
+    kinds = [[judged[number].p for number in tested], [judged[number].p_negligible for number in tested]]
+    if corrected:
+        kinds = [list(holm([*known, *[1.0] * (len(judged) - len(tested))])[: len(tested)]) for known in kinds]
+    decided = list(judged)
+    for number, p, p_negligible in zip(tested, *kinds, strict=True):
+        each = judged[number]
+        assert each.interval is not None
+        word = verdict(each.interval.estimate, p, p_negligible, ALPHA)
+        decided[number] = replace(each, verdict=word)
+        if word is Verdict.UNDECIDED:
+            decided[number] = _too_few(decided[number], len(judged) if corrected else 1)
+    return decided
 
 
-HEAD = ("claim", "verdict", "effect", "95% interval", "of", "p", "paper", "inside", "runs")
+def _too_few(judged: JudgedClaim, size: int) -> JudgedClaim:
+    """An undecided claim, with the number of seeds that would decide it if the true effect is the measured one."""
+    assert judged.interval is not None
+    effect = judged.interval.estimate
+    counts = [
+        seeds_needed(effect, judged.variances, ALPHA / size, limit, splits=judged.splits)
+        for limit in (None, judged.margin)
+    ]
+    needed = min((count for count in counts if count), default=None)
+    if needed is None:
+        reason = f"the effect is too near 0 or ±{100 * judged.margin:g} to be decided by {MOST_SEEDS} seeds"
+    else:
+        more = max(needed - judged.runs // judged.splits, 1)
+        reason = f"about {more} more seeds decide it in 4 of 5 repetitions, if the true effect is {100 * effect:+.1f}"
+    return replace(judged, needed=needed, reasons=(reason,))
 
 
-def grids(judged: Sequence[JudgedClaim]) -> Iterator[Grid]:
-    """A table for each pair of data sets."""
+HEAD = (
+    "claim",
+    "verdict",
+    "effect",
+    "95% interval",
+    "p",
+    "other people too",
+    "paper",
+    "inside",
+    "runs",
+    "seeds needed",
+)
+TITLES = {PAPER: "what the paper claims", HYPOTHESIS: "coherence against motion", EXPLORATORY: "exploratory"}
+
+
+def grids(judged: Sequence[JudgedClaim], records: Sequence[Record] = ()) -> Iterator[Grid]:
+    """A table for each family on each pair of data sets, without the families of which nothing has run.
+
+    Args:
+        records: all runs, to tell how far apart chance alone sets two methods that are one.
+    """
     pairs = dict.fromkeys(each.datasets for each in judged)
     crossed_from = {pair.trained_on for pair in pairs if pair.trained_on != pair.tested_on}
-    for pair in pairs:
-        here = [each for each in judged if each.datasets == pair]
-        count = f"{len(here)} claim{'s' * (len(here) != 1)}"
-        notes = [
-            f"effects in points of {METRIC}; intervals of methods: for other seeds and people; of checkpoints: for these weights "
-            f"on other people, p by flipping whole identities; a difference within ±{100 * MARGIN:g} is negligible; p is "
-            f"conservative, and not yet corrected (Holm) for the {count} on these data sets, run or not"
-        ]
-        notes += dict.fromkeys(note for each in here for note in each.notes)
-        notes += [f"protocol {protocol}" for protocol in dict.fromkeys(each.protocol for each in here) if protocol]
-        notes += _elsewhere(here)
+    for pair, family in product(pairs, FAMILIES):
+        here = [each for each in judged if each.datasets == pair and each.claim.family == family]
         shown = [each for each in here if not each.missing.startswith(NOT_RUN)]
-        notes += _by_reason((reason, each.claim.text) for each in shown for reason in each.reasons)
+        if not shown:
+            continue
         not_run = [each.claim for each in here if each not in shown]
         if (
             pair.trained_on == pair.tested_on and pair.trained_on not in crossed_from
         ):  # else they have a table of their own
-            not_run += [claim for claim in CLAIMS if claim.transfer]
-        notes += _by_reason((f"{NOT_RUN}, suite {claim.suite}", claim.text) for claim in not_run)
-        yield Grid(pair.title, HEAD, [cells(each) for each in shown], notes)
+            not_run += [claim for claim in CLAIMS if claim.transfer and claim.family == family]
+        notes = [
+            *_explanations(here),
+            *dict.fromkeys(note for each in here for note in each.notes),
+            *filter(None, [noise_floor([each for each in records if each.experiment.datasets == pair])]),
+            *(f"protocol {protocol}" for protocol in dict.fromkeys(each.protocol for each in here) if protocol),
+            *_by_reason((reason, each.claim.text) for each in shown for reason in each.reasons),
+            *_by_reason((f"{NOT_RUN}, suite {claim.suite}", claim.text) for claim in not_run),
+        ]
+        yield Grid(f"{pair.title}: {TITLES[family]}", HEAD, [cells(each) for each in shown], notes)
+
+
+def _explanations(judged: Sequence[JudgedClaim]) -> list[str]:
+    """What the columns of a family's table mean."""
+    family = judged[0].claim.family
+    notes = [
+        f"effects in points of {METRIC}; the interval and p are over other seeds on these people, and decide; other people too: "
+        f"the interval over other seeds and other people, with fewer than {MIN_RUNS} runs over other people alone",
+        f"negligible: shown to be nearer to 0 than {100 * margin():.1f}, the smallest effect that the paper prints",
+    ]
+    if family == EXPLORATORY:
+        notes.append("exploratory: not corrected for their number; they suggest what to test, and confirm nothing")
+    else:
+        count = f"the {len(judged)} claims" if len(judged) > 1 else "the only claim"
+        notes.append(f"verdicts after Holm's correction for {count} of this family, run or not; p before it")
+    if family == PAPER and all(each.paper is None for each in judged):
+        notes.append("paper: empty, because the paper prints no effect on these data")
+    return notes
 
 
 def _by_reason(pairs: Iterable[tuple[str, str]]) -> list[str]:
@@ -291,18 +455,23 @@ def _by_reason(pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 def cells(judged: JudgedClaim) -> list[str]:
     """The cells of a row, in the order of HEAD."""
-    effect = span = question = p = inside = ""
-    if judged.interval is not None:
-        low, high = 100 * judged.interval.low, 100 * judged.interval.high
-        effect, question = f"{100 * judged.interval.estimate:+.1f}", judged.interval.question
-        span = f"{low:+.1f} to {high:+.1f}"
-        p = f"{judged.p:.4f}" if judged.p >= 0.0001 else "< 0.0001"
-        if judged.paper is not None and question == "methods":  # the paper's effect is one of methods
-            inside = "yes" if low <= 100 * judged.paper <= high else "no"
-    paper = "" if judged.paper is None else f"{100 * judged.paper:+.1f}"
+    effect = span = p = people = inside = ""
+    interval = judged.interval
+    if interval is not None:
+        effect = f"{100 * interval.estimate:+.1f}"
+        people = _span(judged.people or interval)
+    if interval is not None and interval.question == "training":
+        span, p = _span(interval), f"{judged.p:.4f}" if judged.p >= 0.0001 else "< 0.0001"
+        if judged.paper is not None:
+            inside = "yes" if interval.low <= judged.paper <= interval.high else "no"
     return [
         judged.claim.text,
         judged.verdict_text,
-        *(effect, span, question, p, paper, inside),
-        str(judged.runs or ""),
+        *(effect, span, p, people),
+        "" if judged.paper is None else f"{100 * judged.paper:+.1f}",
+        *(inside, str(judged.runs or ""), str(judged.needed or "")),
     ]
+
+
+def _span(interval: Interval) -> str:
+    return f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"

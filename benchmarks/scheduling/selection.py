@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from baselines.interface.errors import UserError
-from benchmarks.suites import SUITES
+from benchmarks.suites import SEEDS, SUITES
 from benchmarks.suites.suite import Choice, Planned, Single, Suite, dataset_pairs, experiments
 
 
@@ -45,7 +45,7 @@ def select(
     *,
     method: str | None = None,
     datasets: Sequence[str] = (),
-    seeds: int = 3,
+    seeds: int = SEEDS,
     recipe: str | None = None,
     changes: Sequence[str] = (),
     quick: bool = False,

@@ -7,6 +7,7 @@ from baselines.interface.errors import UserError
 from benchmarks.paths import results_dir
 from benchmarks.runs.exchange import export_runs
 from benchmarks.runs.folder import RunFolder
+from benchmarks.runs.record import Record
 from benchmarks.runs.store import load_records
 from benchmarks.suites.suite import Planned
 
@@ -23,12 +24,14 @@ class SuitePlan:
     Attributes:
         seconds: None for an experiment that is done, or if no similar one has run.
         gpu: whether the seconds are for runs on a GPU.
+        recorded: the finished runs from which the seconds are estimated.
     """
 
     planned: list[Planned]
     states: list[State]
     seconds: list[float | None]
     gpu: bool
+    recorded: list[Record]
 
     @property
     def summary(self) -> str:
@@ -52,7 +55,7 @@ def plan_suite(selection: Selection) -> SuitePlan:
         None if state.name == DONE else estimate_seconds(each.experiment, recorded)
         for each, state in zip(planned, states, strict=True)
     ]
-    return SuitePlan(planned, states, seconds, gpu)
+    return SuitePlan(planned, states, seconds, gpu, recorded)
 
 
 def export_finished(selection: Selection, to: Path) -> tuple[int, int]:

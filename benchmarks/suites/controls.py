@@ -1,13 +1,17 @@
 """Controls: data sets with a known result, and the thresholds that each method must reach on them.
 
 On walkers-gait only the order of frames tells people apart, on walkers-appearance only their clothes. All thresholds are in this
-file; `bench doctor --controls` runs the quick controls and judges all that have run.
+file. A control speaks for the settings by which it ran, and for no others: a claim about motion needs controls by the recipe of
+its own runs. `bench doctor --controls` runs the quick controls, by the recipe `control`, and judges all that ran by it.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from benchmarks.experiments.methods import ATTACHED, ATTACHMENTS
 from benchmarks.experiments.settings import changed_from_recipe
 from benchmarks.runs.record import Record
 
@@ -15,29 +19,41 @@ from .claims import ORDER_SENSITIVE
 
 DATASET, APPEARANCE, RECIPE = "walkers-gait", "walkers-appearance", "control"
 QUICK: tuple[tuple[str, tuple[str, ...]], ...] = (("mean", ()), ("cnn3d", ()), ("cnn3d", ("shuffle=both",)))
+# A control may differ in these from the runs for which it speaks: what it changes itself, what AFA adds, and a machine's.
+FREE = {"shuffle", "threads", "granularity", "coherence_norm", *ATTACHED}
+# What `mean` must share with a baseline that is judged beside it; it may see other clips and have another learning rate.
+SHARED = ("backbone", "weights", "height", "width", "epochs")
 # Thresholds for R1, in percent, under the data set's first protocol, before batch normalisation; of the mean over seeds.
 CHANCE = 1.37  # of a random ranking: the mean share of right tracklets among those that a query is ranked against
 BLIND = 3 * CHANCE  # at most: for methods that cannot see the order of frames, and for all methods on shuffled frames
 # On walkers-gait, at least: points above mean, or R1 itself.
-ABOVE_MEAN = {"flow": 20.0, "lstm": 20.0}
+ABOVE_MEAN = {"flow": 20.0, "lstm-changes": 20.0}
 LEAST = {**{name: BLIND for name in ORDER_SENSITIVE if name not in ABOVE_MEAN}, "cnn3d": 50.0}
 # On walkers-appearance, at least: points above mean.
 ABOVE_MEAN_BY_APPEARANCE = {name: -10.0 for name in ORDER_SENSITIVE if name != "flow-only"}
 
 
 def judge(records: Sequence[Record]) -> list[str]:
-    """A line for each control that fails among the plain baselines' runs; empty if all hold.
+    """A line for each control that fails among the plain baselines' runs, group by group of settings; empty if all hold.
 
     A control that has not run is not judged, unless others are compared with it.
     """
-    values: dict[tuple[str, str, bool], list[float]] = {}
+    values: dict[tuple[str, str, bool, str], list[float]] = {}
+    means: dict[tuple[str, str], list[float]] = {}  # of the baseline `mean` by data set and what must be shared
+    shared = {}
     for record in filter(is_control, records):
         experiment = record.experiment
-        shuffled = experiment.settings["shuffle"] == "both"
-        values.setdefault((experiment.dataset, experiment.method, shuffled), []).append(r1(record))
-    means = {key: float(np.mean(each)) for key, each in values.items()}
+        settings = experiment.settings
+        shuffled = settings["shuffle"] == "both"
+        key = (experiment.dataset, experiment.method, shuffled, same_recipe(settings))
+        values.setdefault(key, []).append(r1(record))
+        shared[key] = json.dumps([settings[name] for name in SHARED])
+        if experiment.method == "mean" and not shuffled:
+            means.setdefault((experiment.dataset, shared[key]), []).append(r1(record))
     failures = []
-    for (dataset, method, shuffled), value in sorted(means.items()):
+    for key, figures in sorted(values.items()):
+        dataset, method, shuffled, _ = key
+        value = float(np.mean(figures))
         name = f"{method} with shuffled frames" if shuffled else method
         result = f"{name} reaches R1 {value:.1f} on {dataset}"
         gait = dataset == DATASET
@@ -50,22 +66,44 @@ def judge(records: Sequence[Record]) -> list[str]:
         if gait and value < LEAST.get(method, 0):
             failures.append(f"{result}, below {LEAST[method]:.1f}: it does not see the order of frames")
         margin = (ABOVE_MEAN if gait else ABOVE_MEAN_BY_APPEARANCE).get(method)
-        mean = means.get((dataset, "mean", False))
-        if margin is not None and mean is None:
+        if margin is None:
+            continue
+        if (dataset, shared[key]) not in means:
             failures.append(f"{name} cannot be judged: mean was not run on {dataset}")
-        elif margin is not None and mean is not None and value < mean + margin:
+            continue
+        mean = float(np.mean(means[dataset, shared[key]]))
+        if value < mean + margin:
             failures.append(f"{result}, below {mean + margin:.1f}: mean's {mean:.1f} {margin:+.0f}")
     return failures
 
 
-def problems(records: Sequence[Record], baselines: Sequence[str]) -> str:
-    """The failed and missing controls of these baselines and of `mean`, on one line; "" if all have run and hold."""
-    names = sorted({*baselines, "mean"})
-    here = [record for record in records if record.experiment.method in names]
-    not_run = missing(here, names)
+def problems(records: Sequence[Record], judged: Mapping[str, Mapping[str, Any]]) -> str:
+    """The failed and missing controls of some baselines, and of `mean`, on one line; "" if all have run and hold.
+
+    Args:
+        judged: for each baseline the settings of the runs about which something is claimed. Only controls by the same settings
+            count, apart from those in FREE; those of `mean`, unless it is named, by any that share SHARED.
+    """
+    here = [record for record in filter(is_control, records) if _speaks_for(record, judged)]
+    not_run = missing(here, sorted({*judged, "mean"}))
+    remedy = "bench suite run controls, by the same recipe"
     return "; ".join(
-        [*judge(here), *([f"not run: {', '.join(not_run)} (bench suite run controls)"] if not_run else [])]
+        [*judge(here), *([f"not run by the same settings: {', '.join(not_run)} ({remedy})"] if not_run else [])]
     )
+
+
+def _speaks_for(control: Record, judged: Mapping[str, Mapping[str, Any]]) -> bool:
+    method, settings = control.experiment.method, control.experiment.settings
+    if method in judged:
+        return same_recipe(settings) == same_recipe(judged[method])
+    return method == "mean" and any(
+        all(settings.get(key) == each.get(key) for key in SHARED) for each in judged.values()
+    )
+
+
+def same_recipe(settings: Mapping[str, Any]) -> str:
+    """A text that is equal for the settings of a run and of a control that speaks for it."""
+    return json.dumps({key: value for key, value in settings.items() if key not in FREE}, sort_keys=True)
 
 
 def missing(records: Sequence[Record], baselines: Sequence[str]) -> list[str]:
@@ -82,13 +120,26 @@ def missing(records: Sequence[Record], baselines: Sequence[str]) -> list[str]:
 
 
 def is_control(record: Record) -> bool:
-    """Whether a record is of our run by the controls' recipe, unchanged but for the shuffling, on one of their data sets."""
+    """Whether a record is of our run of a plain baseline on one of the controls' data sets, in order or shuffled throughout."""
     experiment = record.experiment
-    if experiment.recipe != RECIPE or not experiment.dataset == experiment.test in (DATASET, APPEARANCE):
-        return False
-    if "shuffle" not in experiment.settings:
-        return False
-    return changed_from_recipe(RECIPE, experiment.method, experiment.settings) in ({}, {"shuffle": "both"})
+    settings = experiment.settings
+    return (
+        not experiment.external
+        and "+" not in experiment.method
+        and experiment.dataset == experiment.test in (DATASET, APPEARANCE)
+        and settings.get("shuffle") in ("none", "both")
+        and all(settings.get(key) == value for key, value in {**ATTACHMENTS[""], "test_frames": 0}.items())
+    )
+
+
+def by_own_recipe(record: Record) -> bool:
+    """Whether a record is a control by the recipe `control`, unchanged but for the shuffling."""
+    experiment = record.experiment
+    return (
+        is_control(record)
+        and experiment.recipe == RECIPE
+        and changed_from_recipe(RECIPE, experiment.method, experiment.settings) in ({}, {"shuffle": "both"})
+    )
 
 
 def r1(record: Record) -> float:

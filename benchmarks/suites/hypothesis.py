@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from baselines.interface.registry import register
 from benchmarks.data.datasets.cues import SHARES
 
-from .claims import COHERENCE, MOTION
+from .claims import COHERENCE, MOTION, SIGMAS
 from .suite import Row, Suite
 
-SIGMAS = (0.025, 0.05, 0.1, 0.2, 0.5, 1.0)
 SIGMAS_PER_BATCH = (0.1, 0.5)
 DISTILLED = {"coherence": "mean+afa", "motion": "mean+afa-motion"}
 

@@ -14,6 +14,8 @@ from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import Settings, recipe_for, recipe_label, resolve
 
+from . import SEEDS
+
 QUICK = ("epochs=12", "lr_step=9")  # less than a minute per run on two cores, with the recipe `small`
 
 
@@ -87,7 +89,7 @@ class Choice:
     """
 
     datasets: tuple[str, ...] = ()
-    seeds: int = 3
+    seeds: int = SEEDS
     recipe: str | None = None
     changes: tuple[str, ...] = ()
     quick: bool = False

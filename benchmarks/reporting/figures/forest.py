@@ -4,39 +4,19 @@ import math
 from collections.abc import Sequence
 
 from benchmarks.experiments.experiment import DatasetPair
-from benchmarks.reporting import paper_numbers
 from benchmarks.reporting.verdict import JudgedClaim
 from benchmarks.suites.claims import METRIC
 
 from .figure import Figure, Line, Panel, line
-from .series import negligible
 
 MEASURED, PAPER = "measured, with its 95% interval", "the paper's, on the same data"
 
 
-def family(judged: JudgedClaim) -> str:
-    """The family of a claim, within which Holm's correction is made; "" if there is but one."""
-    return str(getattr(judged.claim, "family", ""))
-
-
-def margin(judged: JudgedClaim) -> float:
-    """How large an effect may be and still be negligible, a fraction."""
-    return float(getattr(judged, "margin", negligible() / 100))
-
-
-def paper_effect(judged: JudgedClaim) -> float | None:
-    """The paper's effect, a fraction, where it was measured on the same data."""
-    if judged.paper is None or not judged.claim.paper:
-        return None
-    rows = paper_numbers.at(judged.claim.paper[0], judged.datasets).iloc[0]
-    return judged.paper if DatasetPair(rows.train, rows.test) == judged.datasets else None
-
-
 def measured(judged: Sequence[JudgedClaim]) -> list[JudgedClaim]:
     """The claims that have an effect, by family and data sets, in the order in which they were judged."""
-    order = list(dict.fromkeys((family(each), each.datasets) for each in judged))
+    order = list(dict.fromkeys((each.claim.family, each.datasets) for each in judged))
     known = [each for each in judged if each.interval is not None]
-    return sorted(known, key=lambda each: order.index((family(each), each.datasets)))
+    return sorted(known, key=lambda each: order.index((each.claim.family, each.datasets)))
 
 
 def forest(judged: Sequence[JudgedClaim]) -> Figure:
@@ -44,8 +24,8 @@ def forest(judged: Sequence[JudgedClaim]) -> Figure:
     known = measured(judged)
     groups: dict[tuple[str, DatasetPair], list[JudgedClaim]] = {}
     for each in known:
-        groups.setdefault((family(each), each.datasets), []).append(each)
-    panels = [_panel(f"{pair.title}: {name}" if name else pair.title, here) for (name, pair), here in groups.items()]
+        groups.setdefault((each.claim.family, each.datasets), []).append(each)
+    panels = [_panel(f"{pair.title}: {name}", here) for (name, pair), here in groups.items()]
     absent = len(judged) - len(known)
     notes = ["The grey band: effects that are negligible. To the right of 0 is what the claim says."]
     notes += [f"Not run: {absent} of {len(judged)} claims."] if absent else []
@@ -56,11 +36,7 @@ def forest(judged: Sequence[JudgedClaim]) -> Figure:
 def _panel(title: str, here: Sequence[JudgedClaim]) -> Panel:
     places = [float(number) for number in range(len(here))]
     effects = line(MEASURED, places, [each.interval for each in here])
-    papers = [
-        (place, 100 * effect)
-        for place, each in zip(places, here, strict=True)
-        if (effect := paper_effect(each)) is not None
-    ]
+    papers = [(place, 100 * each.paper) for place, each in zip(places, here, strict=True) if each.paper is not None]
     lines = [effects]
     if papers:
         xs, ys = [list(part) for part in zip(*papers, strict=True)]
@@ -68,5 +44,11 @@ def _panel(title: str, here: Sequence[JudgedClaim]) -> Panel:
         lines.append(Line(PAPER, xs, ys, unknown, unknown))
     ticks = [(place, f"{each.claim.text}: {each.verdict_text}") for place, each in zip(places, here, strict=True)]
     return Panel(
-        title, "claim", f"effect, points of {METRIC}", lines, ticks, form="rows", margin=100 * max(map(margin, here))
+        title,
+        "claim",
+        f"effect, points of {METRIC}",
+        lines,
+        ticks,
+        form="rows",
+        margin=100 * max(each.margin for each in here),
     )

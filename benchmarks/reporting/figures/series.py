@@ -18,8 +18,8 @@ from benchmarks.reporting import statistics
 from benchmarks.reporting.provenance import data_notes
 from benchmarks.reporting.query_results import TEST_TO_TRAIN, fraction_matrix, repetition, split_means
 from benchmarks.reporting.statistics import Interval
+from benchmarks.reporting.verdict import margin
 from benchmarks.runs.finished import FinishedRun
-from benchmarks.suites.claims import MARGIN
 from benchmarks.suites.suite import Row
 
 Key = TypeVar("Key", bound=Hashable)
@@ -125,7 +125,7 @@ def in_common(several: Sequence[Sequence[FinishedRun]]) -> list[list[FinishedRun
 
 def negligible() -> float:
     """Differences nearer to 0 than this are negligible, in points."""
-    return 100 * MARGIN
+    return 100 * margin()
 
 
 # Intervals ------------------------------------------------------------------------------------------------------------
@@ -167,7 +167,8 @@ def difference(
     if not values.size or values.shape != against.shape:
         return None
     if repetition(ours)[0] == "split":
-        return statistics.over_splits(split_means(np.nanmean(values - against, axis=1), ours), TEST_TO_TRAIN)
+        splits = np.array([run.experiment.split for run in ours])
+        return statistics.difference_over_splits(values, against, pids, splits)
     question = _question(len(values))
     try:
         return statistics.difference(values, against, pids, question)

@@ -5,7 +5,6 @@ To add to the report, return more from the functions here.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import chain, count
 
 import pandas as pd
@@ -26,7 +25,7 @@ from benchmarks.reporting.table import COLUMNS, Table, best, cell, mean, tables
 from benchmarks.reporting.verdict import JudgedClaim, judge
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.scheduling.states import FindStates
-from benchmarks.suites import SUITES, controls
+from benchmarks.suites import SUITES
 from benchmarks.suites.suite import Choice, Row, Suite, dataset_pairs, experiments_of_row, rows_for
 
 from .html import el
@@ -180,7 +179,7 @@ def baseline(method: str) -> str:
 
 def verdict(runs: Sequence[FinishedRun]) -> list[JudgedClaim]:
     """The claims one by one, as `bench verdict` judges them."""
-    return judge(runs, controls=partial(controls.problems, [run.record for run in runs]))
+    return judge(runs)
 
 
 def drawn_figures(runs: Sequence[FinishedRun]) -> list[Figure]:

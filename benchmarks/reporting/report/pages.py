@@ -11,7 +11,7 @@ from benchmarks.reporting.drawing import SUFFIXES
 from benchmarks.reporting.figures.figure import Figure
 from benchmarks.reporting.grid import Grid
 from benchmarks.reporting.table import cell
-from benchmarks.reporting.verdict import ON_DRAWN_DATA, JudgedClaim, grids
+from benchmarks.reporting.verdict import EXPLORED, ON_DRAWN_DATA, JudgedClaim, grids
 from benchmarks.runs.finished import FinishedRun
 
 from .contents import Section, baseline
@@ -22,7 +22,9 @@ ALL_RUNS = "all runs"  # the tables that are of no suite
 MOST_LETTERS = 1_500_000  # on a page of tables, to keep it below 2 MB
 MOST_FIRST = 40  # rows per table on the overview
 MARKS = {"SUPPORTED": "✓", "CONTRADICTED": "✗", "NEGLIGIBLE": "≈", "UNDECIDED": "?"}
-VERDICTS = {text: word for word in ON_DRAWN_DATA for text in (str(word), ON_DRAWN_DATA[word])}  # by their texts
+VERDICTS = {
+    text: word for word in ON_DRAWN_DATA for text in (str(word), ON_DRAWN_DATA[word], EXPLORED[word])
+}  # by their texts
 
 
 def overview(

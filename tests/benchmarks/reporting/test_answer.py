@@ -7,14 +7,14 @@ from benchmarks.reporting.answer import PLOT, answer, brief, picture
 from benchmarks.reporting.grid import Grid
 from benchmarks.reporting.statistics import Interval, Verdict
 from benchmarks.reporting.verdict import JudgedClaim
-from benchmarks.suites.claims import Claim
+from benchmarks.suites.claims import PAPER, Claim
 
 MARS, WALKERS = DatasetPair("mars", "mars"), DatasetPair("walkers", "walkers")
 
 
 def judged(text, verdict, effect=None, pair=MARS, paper=None, table=()):
-    interval = None if effect is None else Interval(*(part / 100 for part in effect), "methods", ())
-    return JudgedClaim(Claim(text, "table4", (), table), pair, interval, verdict, (), 3, paper)
+    interval = None if effect is None else Interval(*(part / 100 for part in effect), "training", ())
+    return JudgedClaim(Claim(text, "table4", (), PAPER), pair, interval, verdict, (), 3, paper)
 
 
 def test_each_decided_claim_is_named_with_its_effect():
@@ -29,7 +29,7 @@ def test_each_decided_claim_is_named_with_its_effect():
     )
     assert lines[0] == "Claims that were fixed beforehand, counted on each data set: 5; measured: 4; decided: 3."
     assert lines[1] == (
-        "On mars: SUPPORTED: A helps, +6.0 (+5.0 to +7.0). CONTRADICTED: B helps, -2.0 (-3.0 to -1.0). "
+        "On mars (paper): SUPPORTED: A helps, +6.0 (+5.0 to +7.0). CONTRADICTED: B helps, -2.0 (-3.0 to -1.0). "
         "NEGLIGIBLE: C helps, +0.1 (-0.2 to +0.4). UNDECIDED: D helps."
     )
     assert lines[2:] == ["Not measured: 1 (suites table4)."]
@@ -38,15 +38,15 @@ def test_each_decided_claim_is_named_with_its_effect():
 def test_nothing_decided_says_nothing_of_effects():
     lines = answer([judged("A helps", Verdict.UNDECIDED, (6, -1, 13))])
     assert lines[0] == "Claims that were fixed beforehand, counted on each data set: 1; measured: 1; decided: 0."
-    assert lines[1] == "On mars: none is decided (measured: 1)."
+    assert lines[1] == "On mars (paper): none is decided (measured: 1)."
     assert "6.0" not in " ".join(lines)
 
 
 def test_drawn_people_are_called_so():
     claims = [judged("A helps", Verdict.SUPPORTED, (6, 5, 7), pair) for pair in (WALKERS, MARS)]
     walkers, mars = answer(claims)[1:]
-    assert walkers == "On walkers, where people are drawn: holds in this world: A helps, +6.0 (+5.0 to +7.0)."
-    assert mars == "On mars: SUPPORTED: A helps, +6.0 (+5.0 to +7.0)."
+    assert walkers == "On walkers, where people are drawn (paper): holds in this world: A helps, +6.0 (+5.0 to +7.0)."
+    assert mars == "On mars (paper): SUPPORTED: A helps, +6.0 (+5.0 to +7.0)."
 
 
 @pytest.mark.parametrize(("paper", "table"), [(0.02, ("table4", "ResNet-50 + AFA", "ResNet-50")), (None, ())])
@@ -57,7 +57,7 @@ def test_picture(paper, table):
         judged("C helps", Verdict.UNDECIDED),
     ]
     title, first, second = picture(claims).split("\n")
-    assert title.endswith("mars; from -8.0 to +8.0 points of mAP")
+    assert title.endswith("mars: paper; from -8.0 to +8.0 points of mAP")
     bar = first[len("  A helps  ") :][:PLOT]
     assert [bar[column] for column in (20, 30, 35, 40)] == [
         "|",

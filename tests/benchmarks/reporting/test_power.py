@@ -1,57 +1,91 @@
-"""The smallest difference that a suite can show, before and after a pilot."""
+"""How many seeds a claim takes, planned from runs whose spread is known."""
 
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from benchmarks.reporting.power import detectable
-from benchmarks.runs.folder import RunFolder
+from benchmarks.reporting import power
+from benchmarks.reporting.power import noise, plan_claims
+from benchmarks.reporting.statistics import over_seeds
 from benchmarks.runs.record import Metrics
-from benchmarks.scheduling.states import DONE, State
-from benchmarks.suites.suite import Choice, Row, Suite, experiments
-
-
-class Two(Suite):
-    """Two methods."""
-
-    def rows(self, dataset):
-        return (Row("a", "mean"), Row("b", "qan"))
+from benchmarks.suites import SUITES
+from benchmarks.suites.suite import Choice, experiments
 
 
 @pytest.fixture
-def said(results, make_record):
-    """The lines for a data set, after runs whose mAP is `figure(method, seed, split)`, the same for each query."""
+def pilot(make_record, monkeypatch):
+    """Records of a suite: noise of 1 point by seed that one baseline's rows share, and of 0.5 points that they do not."""
+    monkeypatch.setattr(power, "measured_records", list)
 
-    def call(dataset, seeds, figure):
-        choice = Choice((dataset,), seeds=seeds)
-        planned = list(experiments(Two(), choice))
-        for each in planned:
-            experiment = each.experiment
-            pids = np.arange(4)
-            folder = RunFolder(results / experiment.name)
-            folder.path.mkdir(parents=True)
-            value = figure(experiment.method, experiment.seed, experiment.split)
-            columns = {"protocol": "standard", "feature": "before", "query": [f"q{pid}" for pid in pids], "pid": pids}
-            columns |= {"camid": 1, "average_precision": value, "first_hit_rank": 1.0}
-            pd.DataFrame(columns).to_parquet(folder.queries)
-        metrics = [Metrics("standard", "before", 0.5, 0.5, 1.0, 1.0, 1.0, 4, 0)]
-        made = [make_record(experiment=each.experiment, metrics=metrics) for each in planned]
-        return "\n".join(detectable(Two(), choice, [State(DONE, record=record) for record in made], planned))
+    def make(suite, seeds, dataset="mars"):
+        draw, shared, made = np.random.default_rng(4), {}, []
+        for each in experiments(SUITES.get(suite)(), Choice((dataset,), seeds=seeds)):
+            baseline = each.experiment.method.partition("+")[0]
+            common = shared.setdefault((baseline, each.experiment.seed), draw.normal(0, 0.01))
+            figure = 0.5 + common + draw.normal(0, 0.005)
+            metrics = [Metrics("official", "before", figure, figure, 1.0, 1.0, 1.0, 100, 0)]
+            made.append(make_record(experiment=each.experiment, metrics=metrics))
+        return made
 
-    return call
+    return make
 
 
-def test_over_splits_by_hand(said):
-    drawn = np.random.default_rng(0).normal(0.05, 0.02, 10)
-    text = said("ilidsvid", 1, lambda method, seed, split: 0.5 + (method == "qan") * drawn[split])
-    # Student's t of 9 degrees of freedom at 5% and 80%, and Nadeau and Bengio's error of the mean of 10 halves.
-    least = (2.262157 + 0.883404) * float(np.std(drawn, ddof=1)) * math.sqrt(1 / 10 + 1)
-    assert f"with 10 splits a true difference of {100 * least:.1f} points of mAP shows" in text
+def planned(suite, records, effect=0.01, dataset="mars", seconds_of=lambda _: 60.0):
+    experiments_of_suite = list(experiments(SUITES.get(suite)(), Choice((dataset,), seeds=1)))
+    return {each.claim.text: each for each in plan_claims(suite, experiments_of_suite, records, effect, seconds_of)}
 
 
-def test_too_few_seeds_show_nothing(said):
-    text = said("dukev", 2, lambda method, seed, split: 0.5)
-    assert "fewer than 3 seeds cannot show how much methods differ" in text
-    assert "a true difference" not in text
+def test_noise_that_rows_share_is_told_from_what_they_do_not(pilot):
+    found = noise(pilot("table4", 60))
+    assert math.sqrt(found.own[0]) == pytest.approx(math.hypot(0.01, 0.005), rel=0.1)
+    assert math.sqrt(found.paired[0]) == pytest.approx(0.005, rel=0.1)
+    # Six rows of 60 seeds: four of mean and two of qan.
+    assert (found.own[1], found.paired[1]) == (6 * 59, (3 + 1) * 59)
+
+
+def test_one_baseline_is_planned_by_what_its_rows_do_not_share(pilot):
+    plan = planned("table4", pilot("table4", 60))["AFA helps mean"]
+    assert plan.deviation == pytest.approx(0.005 * math.sqrt(2), rel=0.1)
+    # Normal: (2.498 + 0.842)² x 2 x 0.5² / 1² = 5.6 at p < 0.05 / 4; Student's t of so few takes some more.
+    assert 6 < plan.seeds < 12
+    assert (plan.runs, plan.seconds) == (2 * plan.seeds, 2 * plan.seeds * 60.0)
+    assert "pilot" in plan.source
+
+
+def test_two_baselines_take_more(pilot):
+    plan = planned("families", pilot("families", 60))["mean beats cnn3d"]
+    assert plan.deviation == pytest.approx(math.hypot(0.01, 0.005) * math.sqrt(2), rel=0.15)
+
+
+def test_planned_power_is_found_when_the_plan_is_from_a_pilot(pilot):
+    draw, level = np.random.default_rng(1), 0.05 / 4
+    plan = planned("table4", pilot("table4", 100), effect=0.004)["AFA helps mean"]
+    runs = draw.normal(0.004, 0.005 * math.sqrt(2), (2000, plan.seeds))
+    assert 0.76 <= np.mean([over_seeds([each]).p < level for each in runs]) <= 0.84
+
+
+def test_without_a_pilot_the_repository_tells(pilot, monkeypatch):
+    records = pilot("table4", 3)
+    monkeypatch.setattr(power, "measured_records", lambda: records)
+    assert planned("table4", [])["AFA helps mean"].source.startswith("results/measured")
+
+
+def test_unknown_noise_plans_nothing(pilot):
+    for records in ([], pilot("table4", 1)):
+        plan = planned("table4", records)["AFA helps mean"]
+        assert (plan.seeds, plan.runs, plan.seconds) == (None, 0, None)
+        assert "unknown" in plan.source
+
+
+def test_splits_multiply_runs(pilot):
+    plan = planned("table4", pilot("table4", 3, "ilidsvid"), 0.005, "ilidsvid")["AFA helps mean"]
+    assert plan.runs == 2 * 10 * plan.seeds
+
+
+def test_plan_says_seeds_runs_and_time(bench):
+    answer = bench("plan", "table4", "--dataset", "walkers", "--quick", "--seeds", 1, "--effect", 2)
+    assert answer.status == 0, answer.err
+    assert "To find a true effect of 2 points of mAP in 4 of 5 repetitions" in answer.out
+    (line,) = [line for line in answer.out.splitlines() if "AFA helps mean " in line]
+    assert "results/measured" in line

@@ -20,7 +20,7 @@ from benchmarks.runs import staleness
 from benchmarks.runs.exchange import export_runs
 from benchmarks.runs.finished import FinishedRun, finished_runs
 from benchmarks.runs.folder import RunFolder
-from benchmarks.suites.claims import Claim
+from benchmarks.suites.claims import PAPER, Claim
 
 VOID = {"meta", "link", "img"}
 
@@ -145,7 +145,7 @@ def test_pages_of_3000_runs_stay_below_2_mb(finish, results):
 def test_report_from_exported_records(bench, finish, results, tmp_path, monkeypatch):
     record = finish()
     export_runs([(RunFolder(results / record.name), record)], tmp_path / "runs.parquet")
-    claim = Claim("AFA helps <mean>", "table4", ())
+    claim = Claim("AFA helps <mean>", "table4", (), PAPER)
     interval = Interval(0.01, 0.005, 0.015, "methods", ())
     judged = JudgedClaim(claim, DatasetPair("mars", "mars"), interval, Verdict.SUPPORTED, (), 3, 0.007)
     monkeypatch.setattr(contents, "verdict", lambda runs: [judged])

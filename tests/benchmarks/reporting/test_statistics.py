@@ -1,7 +1,6 @@
 """Intervals have the stated coverage, and agree with scipy.stats where it computes the same."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,12 +10,15 @@ from scipy.special import ndtri
 from benchmarks.reporting.statistics import (
     Interval,
     difference,
+    difference_over_splits,
     fewest_units,
     holm,
     mean,
+    over_seeds,
     over_splits,
     permutation_test,
-    smallest_difference,
+    power_of,
+    seeds_needed,
     smallest_p,
     verdict,
 )
@@ -155,15 +157,6 @@ def test_smallest_p_agrees_with_scipy(units):
     assert stats.permutation_test(won, np.sum, permutation_type="samples").pvalue == smallest_p(units)
 
 
-def test_smallest_difference_has_the_stated_power(rng):
-    pids = people(rng, 40, 1)
-    a, b = two_methods(rng, pids, precision=True)
-    shift = smallest_difference(a, b, pids, "checkpoints", seeds=1, power=0.8) / error(
-        difference(a, b, pids, "checkpoints")
-    )
-    assert stats.nct.sf(stats.t.ppf(0.975, 39), 39, shift) == pytest.approx(0.8, abs=0.01)
-
-
 # By hand.
 
 
@@ -227,9 +220,6 @@ def test_one_seed_is_unbounded_for_methods(rng):
     assert bounds(difference(a, b, pids, "methods")) == (-math.inf, math.inf)
     assert bounds(mean(a, pids, "methods")) == bounds(mean(np.ones_like(a), pids, "methods")) == (0, 1)
     assert difference(a, b, pids, "methods").p == 1
-    assert smallest_difference(*(np.repeat(each, 2, 0) for each in (a, b)), pids, "methods", seeds=1) == math.inf
-    with pytest.raises(ValueError, match="two or more"):
-        smallest_difference(a, b, pids, "methods", seeds=5)
 
 
 def test_mean_interval_is_symmetric_within_0_and_1(rng):
@@ -254,33 +244,6 @@ def test_overlapping_splits_by_hand():
     assert bounds(over_splits(np.array([1.0]), 1)) == (-math.inf, math.inf)
 
 
-def test_more_seeds_show_smaller_differences(rng):
-    pids = people(rng, 60)
-    a, b = two_methods(rng, pids, seeds=3, seed_spread=0.2)
-    for question in ("checkpoints", "methods"):
-        three, ten = (smallest_difference(a, b, pids, question, seeds) for seeds in (3, 10))
-        assert 0 < ten < three
-
-
-def test_half_power_means_p_of_a_twentieth(rng):
-    pids = people(rng, 60)
-    better_for_some = rng.normal(0, 0.2, 60)[pids]
-    a, b = two_methods(rng, pids, seeds=3, seed_spread=0.2)
-    for question in ("checkpoints", "methods"):
-        interval = difference(a + better_for_some, b, pids, question)
-        shown = smallest_difference(a + better_for_some, b, pids, question, seeds=3, power=0.5)
-        assert replace(interval, estimate=shown).p == pytest.approx(0.05)
-
-
-def test_pilot_of_3_seeds_predicts_12(rng):
-    pids = people(rng, 300)
-    better_for_some = rng.normal(0, 0.2, 300)[pids]
-    a, b = two_methods(rng, pids, seeds=12)
-    half = smallest_difference((a + better_for_some)[:3], b[:3], pids, "checkpoints", seeds=12, power=0.5)
-    measured = difference(a + better_for_some, b, pids, "checkpoints")
-    assert half == pytest.approx((measured.high - measured.low) / 2, rel=0.1)
-
-
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == pytest.approx([1, 1])
@@ -293,22 +256,92 @@ def test_fewest_units_is_the_first_below_alpha(alpha, units):
     assert smallest_p(units) < alpha <= smallest_p(units - 1)
 
 
+def test_one_baseline_is_the_paired_t_test(rng):
+    a, b = rng.normal(0.5, 0.02, (2, 7))
+    ours, theirs = over_seeds([a - b]), stats.ttest_rel(a, b)
+    assert bounds(ours) == pytest.approx(tuple(theirs.confidence_interval()))
+    assert ours.p == pytest.approx(theirs.pvalue)
+
+
+def test_two_baselines_are_welchs_t_test(rng):
+    a, b = rng.normal(0.5, 0.02, 7), rng.normal(0.4, 0.09, 7)
+    ours, theirs = over_seeds([a, -b]), stats.ttest_ind(a, b, equal_var=False)
+    assert bounds(ours) == pytest.approx(tuple(theirs.confidence_interval()))
+    assert ours.p == pytest.approx(theirs.pvalue)
+
+
+def test_splits_are_strata_by_hand():
+    ours = over_seeds([np.array([[0.0, 2.0], [10.0, 14.0]])])  # variances 2 and 8 within the splits: their mean is 5
+    half = 4.302653 * math.sqrt(5 / 4)  # t(2) of four runs
+    assert bounds(ours) == pytest.approx((6.5 - half, 6.5 + half))
+    one_each, seeds = over_seeds([np.array([[1.0], [2.0], [4.0]])]), over_seeds([np.array([1.0, 2.0, 4.0])])
+    assert bounds(one_each) == bounds(seeds)
+    assert bounds(over_seeds([np.array([1.0])])) == (-math.inf, math.inf)
+
+
+def test_equivalence_is_two_one_sided_tests(rng):
+    figures = rng.normal(0.001, 0.002, 8)
+    below, above = (
+        stats.ttest_1samp(figures, limit, alternative=side).pvalue
+        for limit, side in ((-0.004, "greater"), (0.004, "less"))
+    )
+    assert over_seeds([figures]).p_negligible(0.004) == pytest.approx(max(below, above))
+    assert over_seeds([np.full(3, 0.001)]).p_negligible(0.004) == 0
+    assert over_seeds([np.full(3, 0.005)]).p_negligible(0.004) == 1
+
+
+def test_other_people_over_splits_by_hand(rng):
+    # Every person in every split, one query each: the table of splits and people itself, averaged over two seeds.
+    values = rng.normal(0, 1, (3, 2, 20))
+    runs, splits = values.reshape(6, 20), np.arange(3).repeat(2)
+    zeros = np.zeros_like(runs)
+    assert bounds(difference_over_splits(runs, zeros, np.arange(20), splits)) == pytest.approx(
+        bounds(difference(values.mean(axis=1), np.zeros((3, 20)), np.arange(20), "methods"))
+    )
+
+
+@pytest.mark.parametrize(("variances", "alpha"), [((1.0,), 0.05), ((0.5, 0.5), 0.01), ((4.0, 1.0), 0.01)])
+def test_planned_power_is_found(rng, variances, alpha):
+    effect = 1.3
+    seeds = seeds_needed(effect, variances, alpha)
+    assert power_of(effect, variances, seeds - 1, alpha) < 0.8
+    found = share_decided(rng, effect, variances, seeds, lambda each: each.p < alpha)
+    assert 0.76 <= found <= 0.84
+
+
+def test_planned_power_to_find_nothing(rng):
+    seeds = seeds_needed(0.2, (1.0,), 0.05, margin=1.0)
+    found = share_decided(rng, 0.2, (1.0,), seeds, lambda each: each.p_negligible(1.0) < 0.05)
+    assert 0.76 <= found <= 0.84
+
+
+def share_decided(rng, effect, variances, seeds, decides, repetitions=2000):
+    decided = 0
+    for _ in range(repetitions):
+        parts = [rng.normal(effect * (number == 0), math.sqrt(each), seeds) for number, each in enumerate(variances)]
+        decided += decides(over_seeds(parts))
+    return decided / repetitions
+
+
+def test_seeds_that_no_effect_needs():
+    assert seeds_needed(0.0, (1.0,), 0.05) is None
+    assert seeds_needed(100.0, (1.0,), 0.05) == 3
+    assert seeds_needed(1.0, (1.0,), 0.05, splits=10) < seeds_needed(1.0, (1.0,), 0.05)
+
+
 @pytest.mark.parametrize(
-    ("low", "high", "expected"),
+    ("estimate", "p", "p_negligible", "expected"),
     [
-        (0.2, 2, "SUPPORTED"),
-        (0.6, 2, "SUPPORTED"),
-        (-2, -0.2, "CONTRADICTED"),
-        (-0.4, 0.4, "NEGLIGIBLE"),
-        (0.1, 0.4, "NEGLIGIBLE"),
-        (-0.4, -0.1, "NEGLIGIBLE"),
-        (-0.1, 0.6, "UNDECIDED"),
-        (-0.6, 0.1, "UNDECIDED"),
-        (-math.inf, math.inf, "UNDECIDED"),
+        (2, 0.01, 1, "SUPPORTED"),
+        (-2, 0.01, 1, "CONTRADICTED"),
+        (0.1, 0.5, 0.01, "NEGLIGIBLE"),
+        (0.1, 0.01, 0.01, "NEGLIGIBLE"),
+        (-0.1, 0.01, 0.01, "NEGLIGIBLE"),
+        (0.1, 0.05, 0.05, "UNDECIDED"),
     ],
 )
-def test_verdicts_with_a_margin(low, high, expected):
-    assert verdict(Interval(0.0, low, high, "methods", ()), margin=0.5) == expected
+def test_verdicts(estimate, p, p_negligible, expected):
+    assert verdict(estimate, p, p_negligible) == expected
 
 
 def test_unpaired_values_are_refused(rng):

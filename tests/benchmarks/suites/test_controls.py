@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.data import JUNK
 from benchmarks.data.datasets.walkers import Walkers
+from benchmarks.experiments.settings import resolve
 from benchmarks.runs.exchange import exported_records
 from benchmarks.runs.record import Metrics
 from benchmarks.suites import controls
@@ -23,9 +24,10 @@ def record(make_record):
             Metrics("official", feature, 0.5, value / 100, 1.0, 1.0, 1.0, 9, 0)
             for feature, value in (("after", 0), ("before", r1))
         ]
-        return make_record(
-            method, dataset, metrics=rows, recipe=options.pop("recipe", "control"), shuffle=shuffle, **options
-        )
+        recipe = options.pop("recipe", "control")
+        changes = [f"{key}={value}" for key, value in {"shuffle": shuffle, **options}.items()]
+        settings = resolve(recipe, method, changes).as_dict()
+        return make_record(method, dataset, metrics=rows, recipe=recipe, **settings)
 
     return make
 
@@ -43,16 +45,50 @@ def good(record):
     ]
 
 
-def test_missing_controls_are_named(record, good):
-    assert "not run" in problems([record("mean", 80.0, dataset="walkers")], ["cnn3d"])
-    assert problems(good, ["cnn3d"]) == ""
+@pytest.fixture
+def by(record):
+    """The settings of runs by the controls' recipe, changed."""
+    return lambda method, **changes: record(method, 0.0, **changes).experiment.settings
+
+
+def test_missing_controls_are_named(record, good, by):
+    asked = {"cnn3d": by("cnn3d")}
+    assert "not run" in problems([record("mean", 80.0, dataset="walkers")], asked)
+    assert problems(good, asked) == ""
     assert (
-        "not run: lstm on walkers-gait, lstm with shuffled frames on walkers-gait, lstm on walkers-appearance ("
-        in problems(good, ["cnn3d", "lstm"])
+        "not run by the same settings: lstm-changes on walkers-gait, lstm-changes with shuffled frames on walkers-gait, "
+        "lstm-changes on walkers-appearance (" in problems(good, asked | {"lstm-changes": by("lstm-changes")})
     )
-    assert "cnn3d reaches R1 3.0" in problems([*good[:2], record("cnn3d", 3.0), *good[3:]], ["cnn3d"])
-    assert "not run: cnn3d on walkers-appearance (" in problems(good[:5], ["cnn3d"])
-    assert problems([*good, record("lstm", 3.0)], ["cnn3d"]) == ""  # the failure of another baseline does not count
+    assert "cnn3d reaches R1 3.0" in problems([*good[:2], record("cnn3d", 3.0), *good[3:]], asked)
+    assert "cnn3d on walkers-appearance (" in problems(good[:5], asked)
+    assert problems([*good, record("lstm-changes", 3.0)], asked) == ""  # the failure of another baseline does not count
+
+
+def test_control_speaks_for_its_own_settings_alone(record, good, by):
+    gait = "not run by the same settings: cnn3d on walkers-gait"
+    for changes in ({"sampling": "restricted"}, {"epochs": 12}, {"lr": 3e-3}, {"test_chunk": 9}, {"tuning_trials": 20}):
+        assert gait in problems(good, {"cnn3d": by("cnn3d", **changes)})
+    for changes in ({"threads": 1}, {"shuffle": "both"}):
+        assert problems(good, {"cnn3d": by("cnn3d", **changes)}) == ""
+    assert problems(good, {"cnn3d": by("cnn3d+afa")}) == ""  # what AFA adds is not the control's
+
+
+def test_judged_mean_needs_its_own_control(record, good, by):
+    other = {"sampling": "restricted", "lr": 3e-3}
+    assert problems(good, {"cnn3d": by("cnn3d")}) == ""
+    assert "not run by the same settings: mean on" in problems(
+        good, {"cnn3d": by("cnn3d"), "mean": by("mean", **other)}
+    )
+    larger = {"height": 64, "width": 32}  # to be judged beside one of another size says nothing
+    run = [record("cnn3d", 61.7, **larger), record("cnn3d", 0.0, "both", **larger)]
+    run.append(record("cnn3d", 81.0, dataset=APPEARANCE, **larger))
+    assert "mean on walkers-gait" in problems([*good, *run], {"cnn3d": by("cnn3d", **larger)})
+
+
+def test_controls_by_a_recipe_of_ones_own(record, by):
+    options = {"recipe": "small", "epochs": 30, "sampling": "consecutive"}
+    run = [record("cnn3d", 3.0, **options), record("mean", 0.5, **options)]
+    assert "cnn3d reaches R1 3.0" in problems(run, {"cnn3d": by("cnn3d", **options)})
 
 
 def test_chance_is_a_random_ranking():
@@ -68,19 +104,17 @@ def test_chance_is_a_random_ranking():
 
 def test_controls_that_hold_are_silent(record, good):
     assert judge(good) == []
-    assert judge([*good, record("lstm", 20.0), record("mean", 80.0, dataset="walkers"), record("max", 9.0)]) == []
+    assert (
+        judge([*good, record("lstm-changes", 20.0), record("mean", 80.0, dataset="walkers"), record("max", 9.0)]) == []
+    )
     assert judge([*good, record("gru", 80.0, dataset=APPEARANCE), record("flow-only", 2.7, dataset=APPEARANCE)]) == []
 
 
-def test_changed_run_is_no_control(record, good):
-    changed = [
-        record("cnn3d", 3.0, epochs=12),
-        record("cnn3d", 3.0, "test"),
-        record("cnn3d", 3.0, recipe="small"),
-    ]
-    for each in changed:
-        assert judge([*good, each]) == []
-        assert "not run: cnn3d on walkers-gait (" in problems([*good[:2], *good[3:], each], ["cnn3d"])
+def test_groups_of_settings_are_judged_apart(record, good):
+    (line,) = judge([*good, record("cnn3d", 3.0, epochs=12)])
+    assert line.startswith("cnn3d reaches R1 3.0")
+    for other in (record("cnn3d", 3.0, "test"), record("cnn3d", 3.0, test_frames=1), record("cnn3d+afa", 3.0)):
+        assert judge([*good, other]) == []
 
 
 @pytest.mark.parametrize(
@@ -90,7 +124,7 @@ def test_changed_run_is_no_control(record, good):
         ([0, 1, 3], [("cnn3d", 49.9)], "cnn3d reaches R1 49.9"),
         ([0, 1, 2], [("cnn3d", 4.2, "both")], "cnn3d with shuffled frames reaches R1 4.2"),
         (range(6), [("flow", 19.9)], "flow reaches R1 19.9 on walkers-gait, below 20.0: mean's 0.0 +20"),
-        ([], [("lstm", 50.0)], "lstm cannot be judged"),
+        ([], [("lstm-changes", 50.0)], "lstm-changes cannot be judged"),
         (range(6), [("gru", 4.0)], "gru reaches R1 4.0"),
         (range(6), [("flow-only", 0.0)], "flow-only reaches R1 0.0"),
         (
@@ -118,7 +152,8 @@ def test_seeds_are_judged_by_mean(record):
 def test_doctor_runs_quick_controls_once(bench, results, monkeypatch):
     name = "walkers-gait:tiny"
     monkeypatch.setattr(controls, "DATASET", name)
-    monkeypatch.setattr(controls, "is_control", lambda each: True)  # though with no epochs
+    monkeypatch.setattr(controls, "is_control", lambda each: True)  # though on other data
+    monkeypatch.setattr(controls, "by_own_recipe", lambda each: True)  # and with no epochs
     monkeypatch.setattr(controls, "QUICK", (("mean", ("epochs=0",)), ("cnn3d", ("epochs=0", "lr=2e-3"))))
     assert bench("doctor").status == 0
     assert not results.exists()

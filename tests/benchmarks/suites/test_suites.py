@@ -233,7 +233,7 @@ def test_plan_counts_gpu_hours(bench, results):
 
 
 def test_folder_of_recipes(tmp_path):
-    for number, name in enumerate(("mean", "qan", "lstm", "cnn3d", "qan+afa"), 1):
+    for number, name in enumerate(("mean", "qan", "lstm-changes", "cnn3d", "qan+afa"), 1):
         (tmp_path / f"{name}.toml").write_text(f'extends = "small"\nlr = {number}e-4\n')
 
     def rates(suite):
@@ -321,6 +321,9 @@ ELSEWHERE = {
     "statistics_shares": "several processes only",
     **dict.fromkeys(("height", "width", "weights", "backbone", "clip_frames"), "another network, or the data set's"),
     **dict.fromkeys(("epochs", "lr", "lr_step", "lr_gamma"), "printed in the paper; the search of `bench tune`"),
+    **dict.fromkeys(
+        ("optimizer", "backbone_lr", "warmup_epochs", "gradient_limit"), "of other trainers than the paper's"
+    ),
     **dict.fromkeys(("holdout", "tuning_trials", "precision", "threads"), "how a run is carried out, not what it is"),
 }
 
