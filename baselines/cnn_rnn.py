@@ -15,7 +15,7 @@ by DIS or RAFT instead of Lucas-Kanade; the code divides each channel by a fourt
 error. Losses are the trainer's, where the code has a hinge on the distance of a pair and two softmaxes, and distances are not
 summed over 16 crops and mirror images.
 
-`rnn` is this without flow, and with a layer whose output is the state behind the tanh.
+`rnn` is this without flow, without dropout of the state, and without b.
 """
 
 import torch
