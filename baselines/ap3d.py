@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from afa import VideoFeatures, disentangle
 from baselines.interface.baseline import Baseline, Clips
+from baselines.interface.errors import UserError
 from baselines.interface.registry import register
 
 from .interface.backbone import Backbone, TemporalLayer
@@ -41,12 +42,16 @@ class AppearancePreserving(Baseline):
         super().__init__(backbone)
         for blocks in middle_blocks(backbone):
             for block in blocks[::2]:
-                name, convolution = [
-                    (name, each)
+                wide = [
+                    name
                     for name, each in backbone.convolutions.items()
-                    if name.startswith(f"{block}.") and max(each.kernel_size) > 1
-                ][-1]
-                backbone.replace(name, AlignedConv(convolution))
+                    if f"{name}.".startswith(f"{block}.") and max(each.kernel_size) > 1
+                ]
+                if not wide:
+                    raise UserError(
+                        f"backbone: ap3d replaces convolutions, and {type(backbone).__name__} has none in {block}"
+                    )
+                backbone.replace(wide[-1], AlignedConv(backbone.convolutions[wide[-1]]))
 
     def forward(self, clips: Clips) -> VideoFeatures:
         return disentangle(self.embed(clips.frames))

@@ -457,6 +457,20 @@ def test_ap3d_reaches_neighbours_alone():
     assert moved.nonzero().flatten().tolist() == [3, 4]
 
 
+def test_ap3d_needs_convolutions():
+    class Pooled(Backbone):
+        """A backbone whose middle has no convolution, as a transformer's."""
+
+        @classmethod
+        def network(cls, name):
+            return torch.nn.ModuleDict(
+                {"first": torch.nn.Conv2d(3, 4, 3), "second": torch.nn.Sequential(torch.nn.ReLU())}
+            )
+
+    with pytest.raises(UserError, match=r"ap3d replaces convolutions, and Pooled has none in second\.0"):
+        BASELINES.get("ap3d")(Pooled({**Pooled.network(""), "last": torch.nn.Conv2d(4, 4, 1)}, (4, 4, 4)))
+
+
 def test_ap3d_gate_has_no_gradient_to_the_maps():
     """Where the rebuilt neighbour itself is held fixed, nothing flows back through its gate."""
     from baselines.ap3d import AlignedConv, rebuild
