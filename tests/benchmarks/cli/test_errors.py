@@ -18,7 +18,7 @@ def test_doctor_unwritable_folder(bench, tmp_path, monkeypatch, place):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("run", "--method", "mean", "--dataset", "walkers:smal"), "known: tiny, demo, mars"),
+        (("run", "--method", "mean", "--dataset", "walkers:smal"), "known: tiny, demo, cues, mars"),
         (("run", "--method", "mean", "--dataset", "walkers:"), "no size ''"),
         (("run", "--method", "mean", "--dataset", "walkers:tiny", "--set", "weights="), "weights is empty"),
         (("run", "--method", "maen", "--dataset", "walkers:tiny"), "did you mean 'mean'"),
