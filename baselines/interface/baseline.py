@@ -17,9 +17,10 @@ TestClips = Literal["even", "exact", "whole"]
 class Clips(NamedTuple):
     """A batch of clips on the device, augmented and normalised.
 
-    frames: (B, T, 3, H, W) float, normalised RGB.
-    flow: (B, T, L, 2, H, W) float, (u, v) in pixels per frame, where the baseline asks for it: the L fields around each frame,
-        its own in the middle, in the order of time.
+    Attributes:
+        frames: (B, T, 3, H, W) float, normalised RGB.
+        flow: (B, T, L, 2, H, W) float, (u, v) in pixels per frame, where the baseline asks for it: the L fields around each
+            frame, its own in the middle, in the order of time.
     """
 
     frames: Tensor
