@@ -12,6 +12,17 @@ Each row is one printed number:
 | note   | what to know before relying on the number; mostly empty |
 
 Fig. 3 prints no values.
+
+systems.csv has figures of published systems from elsewhere, so that a reader sees how far they differ:
+
+| column | meaning |
+| ------ | ------- |
+| system | as in Table 2; else as it calls itself |
+| dataset | where it was trained and evaluated; lsvid, mevid and evreid are not data sets of this harness |
+| protocol | as in docs/protocols.md, or in words; empty where it is not known |
+| source | where the figure was found |
+| mark   | how sure it is: released `code` or its logs; the system's own `paper`; `secondary`, by others; `recall`, not checked |
+| note   | frames at test, whether an epoch was chosen by test figures, how it differs from other figures |
 """
 
 from pathlib import Path
@@ -22,10 +33,10 @@ FOLDER = Path(__file__).parents[2] / "results" / "paper"
 
 
 def read(table: str) -> pd.DataFrame:
-    """One table in the order of the paper: `value` a float (NaN where the paper prints a dash), the others text.
+    """One file in its order, which is the paper's: `value` a float (NaN where the paper prints a dash), the others text.
 
     Args:
-        table: "table1" to "table5".
+        table: "table1" to "table5", or "systems".
 
     Raises:
         FileNotFoundError: the paper has no such table.

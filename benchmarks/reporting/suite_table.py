@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 from benchmarks.data.loading import find_dataset
@@ -53,7 +53,7 @@ class MeasuredRow:
     """A row of a suite with its measured values.
 
     Attributes:
-        row: None for a published system that is not implemented here.
+        row: None for a published system that is not built.
         view: the protocol and the feature of its figures.
         values: by metric, in percent, one per run.
         published: by metric, in percent; NaN where no figure was published.
@@ -102,13 +102,22 @@ def measured_rows(
         if not _comparable(suite, pair) or any(metric in figures for figures in published.values())
     ]
     measured = []
-    for label in dict.fromkeys([*published, *rows]):
+    for label in _in_order([*published], [*rows]):
         row, row_states = rows.get(label), states.get(label, [])
         view = ((row and row.protocol) or protocol, (row and row.feature) or feature)
         values = {metric: _values(_finished(row_states), metric, *view) for metric in metrics}
         figures = {metric: published.get(label, {}).get(metric, math.nan) for metric in metrics}
         measured.append(MeasuredRow(label, row, view, row_states, values, figures))
     return measured
+
+
+def _in_order(published: list[str], labels: Sequence[str]) -> list[str]:
+    """Published rows in their order; each other row comes behind the one that precedes it in the suite."""
+    order = published.copy()
+    for before, label in pairwise(["", *labels]):
+        if label not in order:
+            order.insert(order.index(before) + 1 if before else 0, label)
+    return order
 
 
 def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
@@ -121,7 +130,7 @@ def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
     letters = processor_letters(run for row in rows for run in row.runs)
     body = [
         [
-            *_cells(row, published, comparable),
+            *_cells(suite, row, published, comparable),
             *([_within(row, suite.tolerance)] * len(bound)),
             *(cost_cells(row.runs, letters) if row.runs else [""] * len(COSTS)),
         ]
@@ -136,6 +145,7 @@ def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
         *data_notes(run for row in rows for run in row.runs),
         *_view_notes(rows),
         *_published_notes(suite, pair, rows),
+        *suite.notes,
         *_provenance_notes(rows, letters),
     ]
     return Grid(" to ".join(dict.fromkeys(pair)), head, body, notes, frozenset(bold))
@@ -146,14 +156,14 @@ def _comparable(suite: Suite, pair: DatasetPair) -> bool:
     return bool(_published(suite, pair)) and pair in _own_pairs(suite)
 
 
-def _cells(row: MeasuredRow, published: bool, comparable: bool) -> list[str]:
+def _cells(suite: Suite, row: MeasuredRow, published: bool, comparable: bool) -> list[str]:
     """Label, runs, and for each metric what was measured, what was published and the difference."""
     method = row.row.method if row.row else ""
     cells = [
         row.label if method in (row.label, "") else f"{row.label} ({method})",
         f"{len(row.runs)}/{len(row.states)}" if row.states else "",
     ]
-    reason = _why_empty(row.row, row.states)
+    reason = _why_empty(row.states) if row.row else f"not built: {suite.not_built.get(row.label, 'no reason given')}"
     for metric, values in row.values.items():
         cells.append(cell(values) if values else reason)
         reason = "" if not values else reason  # once a row
@@ -205,10 +215,8 @@ def _values(runs: Sequence[Record], metric: str, protocol: str, feature: str) ->
     return [row.percent(metric) for row in rows if row]
 
 
-def _why_empty(row: Row | None, states: Sequence[State]) -> str:
+def _why_empty(states: Sequence[State]) -> str:
     """Why there is no figure: the states other than done, with counts if there are several."""
-    if row is None:
-        return "not implemented here"
     counts = Counter(state.name for state in states if state.name != DONE)
     if not counts:
         return "protocol not computed"

@@ -50,12 +50,16 @@ class Suite(ABC):
         metrics: the columns of its table.
         paper: the table of the paper that its results are compared with; "" if there is none.
         tolerance: how far results may differ from the expected ones, in points.
+        not_built: rows of the paper's table that the suite does not have: label -> reason.
+        notes: lines below its table.
     """
 
     datasets: ClassVar[tuple[str, ...]] = ("mars",)
     metrics: ClassVar[tuple[str, ...]] = ("R1", "R5", "R10", "mAP")
     paper: ClassVar[str] = ""
     tolerance: ClassVar[float] = math.inf
+    not_built: ClassVar[Mapping[str, str]] = {}
+    notes: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def rows(self, dataset: str) -> Sequence[Row]:

@@ -43,6 +43,26 @@ def test_published_recipes_give_all_baselines_their_authors_clips(recipe, clips)
         assert (settings.sampling, settings.clip_frames, settings.test_chunk) == (*clips, clips[1])
 
 
+@pytest.mark.parametrize(
+    ("recipe", "clips", "epochs", "steps"),
+    [
+        ("gltr", (16, 1), 501, [120, 240, 360, 480]),
+        ("cosam", (4, 1), 800, [200, 400, 600]),
+        ("ap3d", (4, 8), 240, [60, 120, 180]),
+        ("sinet", (4, 1), 160, [40, 80, 120]),
+        ("tks", (8, 4), 150, [40, 80, 120]),
+        ("nvan", (8, 1), 200, [50, 100, 150]),
+    ],
+)
+def test_published_recipes_have_their_authors_schedules(recipe, clips, epochs, steps):
+    for method in ("mean", "lstm", recipe):
+        settings = resolve(recipe, method)
+        assert (settings.clip_frames, settings.spacing) == clips
+        assert settings.epochs == epochs
+        assert (settings.schedule, settings.lr_gamma) == ("step", 0.1)
+        assert list(range(settings.lr_step, epochs, settings.lr_step)) == steps
+
+
 def clip_frames_of(recipe) -> tuple[int, int]:
     """Of `mean`, which does not read order, and of `lstm`, which does."""
     return resolve(str(recipe), "mean").clip_frames, resolve(str(recipe), "lstm").clip_frames

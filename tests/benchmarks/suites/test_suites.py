@@ -46,7 +46,9 @@ def test_row_labels_are_the_papers(name):
     suite = SUITES.get(name)()
     printed = read(suite.paper)
     for dataset in suite.datasets:
-        assert {row.label for row in suite.rows(dataset)} <= set(printed.method[printed.train == dataset])
+        labels = {row.label.removesuffix(" + AFA") if suite.not_built else row.label for row in suite.rows(dataset)}
+        assert labels | (set(suite.not_built) & set(printed.method)) == set(printed.method[printed.train == dataset])
+        assert not labels & set(suite.not_built)
 
 
 def test_table4():
@@ -62,12 +64,47 @@ def test_table4():
 
 
 def test_table2_uses_flow_for_ilidsvid_only():
-    found = planned("table2", seeds=2)
-    ilids = [each.experiment for each in found if each.experiment.dataset == "ilidsvid"]
+    ours = [each for each in planned("table2", seeds=2) if each.row.label == "AFA"]
+    ilids = [each.experiment for each in ours if each.experiment.dataset == "ilidsvid"]
     assert len(ilids) == 20
     assert {each.method for each in ilids} == {"flow+afa"}
     assert {(each.split, each.test_split) for each in ilids} == {(split, split) for split in range(10)}
-    assert {each.experiment.method for each in found if each.experiment.dataset == "mars"} == {"mean+afa"}
+    assert {each.experiment.method for each in ours if each.experiment.dataset == "mars"} == {"mean+afa"}
+
+
+@pytest.mark.parametrize("dataset", ["ilidsvid", "mars", "walkers"])
+def test_table2_has_each_system_plain_and_with_afa(dataset):
+    asked = {each.row.label: each.experiment for each in planned("table2", datasets=(dataset,), seeds=1)}
+    ours = asked.pop("AFA")
+    plain = {label: each for label, each in asked.items() if not label.endswith(" + AFA")}
+    assert len(plain) == 13
+    assert set(asked) == {*plain, *(f"{label} + AFA" for label in plain)}
+    for label, system in plain.items():
+        attached = asked[f"{label} + AFA"]
+        assert attached.method == f"{system.method}+afa"
+        assert attached.settings["classification"] == ours.settings["classification"] == "consensus"
+        assert attached.settings["metric"] == system.settings["metric"]
+    assert {label for label, each in plain.items() if each.settings["classification"] == "frames"} == {
+        "QAN", "RQEN", "CSSA+CASE",
+    }  # fmt: skip
+    assert {label for label, each in plain.items() if each.settings["metric"] == "xqda"} == {"CNN+XQDA"}
+
+
+def test_table3_shares_the_experiments_of_table2():
+    two, three = (
+        {each.row.label: each.experiment for each in planned(name, datasets=("walkers",), seeds=1)}
+        for name in ("table2", "table3")
+    )
+    assert list(three) == ["STA", "STA + AFA", "COSAM", "COSAM + AFA", "GLTR", "GLTR + AFA", "AFA"]
+    assert three.items() <= two.items()
+
+
+def test_planning_table2_imports_no_torch(results):
+    code = (
+        "import sys; from benchmarks.suites import SUITES; from benchmarks.suites.suite import Choice, experiments; "
+        "list(experiments(SUITES.get('table2')(), Choice(('walkers',), 1))); print('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_table5_goes_both_ways():
@@ -260,7 +297,7 @@ def test_folder_named_like_a_recipe(tmp_path, monkeypatch):
 
 
 def test_early_failure_is_dropped_when_the_run_begins(results):
-    (each,) = planned("table3", seeds=1)
+    each = planned("table3", seeds=1)[-1]
     note_early_failure(results, each.experiment, "no such weights")
     assert states_by_request([], unfinished_runs(results), {})[each.experiment.request_hash].name == "failed"
     begun = replace(each.experiment, data="d")
@@ -367,11 +404,11 @@ def test_submitted_experiments_are_left_alone(bench, results):
 def test_missing_data_set_is_skipped(bench):
     answer = bench("suite", "run", "table3", "--seeds", 1)
     assert answer.status == 1
-    assert "1 skipped" in answer.out
+    assert "7 skipped" in answer.out
     assert "skipped: dukev: AFA (mean+afa), seed 0: data set absent: data set dukev: give --root DIR" in answer.out
     plan = bench("plan", "table3", "--seeds", 2).out
     assert plan.count("give --root DIR, or set BENCH_DATA") == 1  # once for all that lack it
-    assert plan.count("data set absent\n") == 2
+    assert plan.count("data set absent\n") == 2 * 7
 
 
 def test_stopped_suite(results):

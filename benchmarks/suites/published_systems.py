@@ -1,0 +1,89 @@
+"""The published systems of Tables 2 and 3 of the paper: the method that each is here, or why it is not built.
+
+docs/systems.md says which source each of them follows and which choices were made.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .suite import Row
+
+
+@dataclass(frozen=True)
+class System:
+    """A published system.
+
+    Attributes:
+        label: its name in the paper's tables.
+        baseline: what it is here.
+        changes: settings that it needs without AFA besides those of the recipe, as "key=value".
+        note: what to know before its figures are compared with the published ones. It begins with "after" where the sources
+            are so thin that the baseline is not the system itself.
+    """
+
+    label: str
+    baseline: str
+    changes: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def rows(self) -> tuple[Row, Row]:
+        """The system as it was published, and with AFA, whose frame loss replaces a classification of the system's own."""
+        kept = tuple(each for each in self.changes if not each.startswith("classification="))
+        plain = Row(self.label, self.baseline, self.changes)
+        return plain, Row(f"{self.label} + AFA", f"{self.baseline}+afa", kept)
+
+
+# The two groups of Table 2: "aggregation based" and "temporal feature learning" (section 4.2), each in the paper's order.
+AGGREGATION = (
+    System("CNN+XQDA", "max", ("metric=xqda",), "published with a network that was trained on single images"),
+    System("QAN", "qan-grid", ("classification=frames",), "its code draws one random split of iLIDS-VID"),
+    System(
+        "ASTPN",
+        "astpn",
+        (),
+        "published on MARS for one random pair of tracklets a person; its code reads optical flow too",
+    ),
+    System(
+        "RQEN",
+        "rqen",
+        ("classification=frames",),
+        "on MARS the paper prints QAN's figures; RQEN's own are 77.8 R1 and 71.1 mAP",
+    ),
+    System("DRSTA", "drsta", (), "after: its attention over time was not released"),
+    System("CSSA+CASE", "case", ("classification=frames",), "published with optical flow, which `case` does not read"),
+    System("STA", "sta", (), "has no official code; another table gives it 86.2 R1 and 81.2 mAP on MARS"),
+)
+TEMPORAL = (
+    System(
+        "CNN+RNN", "cnn-rnn", (), "published on random halves of iLIDS-VID; its MARS figures are from other authors"
+    ),
+    System(
+        "AMOC+ EpicFlow", "amoc", (), "after: optical flow by DIS replaces the motion network and its target, EpicFlow"
+    ),
+    System("TAM+SRM", "tam", (), "after, and TAM alone: SRM, which compares the maps of two tracklets, is not built"),
+    System("TRL", "trl", (), "after: from the abstract; the preprint gives 79.3 R1 on MARS"),
+    System("COSAM", "cosam", (), "published with SE-ResNet-50, on MARS by the protocol `standard`"),
+    System("GLTR", "gltr", (), "published with cross-entropy alone, on MARS by the protocol `official`"),
+)
+SYSTEMS = AGGREGATION + TEMPORAL
+
+# By the label in the paper's tables; docs/systems.md says what each would take.
+NOT_BUILT = {
+    "SDM": "reinforcement learning on pairs",
+    "STAL": "no source found",
+    "ADFDTA": "needs attributes of people",
+    "DVR": "hand-made features",
+    "DSAN": "no source but its abstract",
+    "VRSTC": "generates frames",
+}
+
+
+def rows(systems: Sequence[System]) -> list[Row]:
+    """Each system, followed by the system with AFA."""
+    return [row for system in systems for row in system.rows]
+
+
+def notes(systems: Sequence[System]) -> tuple[str, ...]:
+    """The systems' notes, as they stand below a table."""
+    return tuple(f"{system.label}: {system.note}" for system in systems)
