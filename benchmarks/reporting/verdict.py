@@ -298,11 +298,14 @@ def _complete(keys: set[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def fits(arm: Arm, claim: Claim, experiment: Experiment) -> bool:
-    """Whether an experiment is one of an arm's: by its method, what its name says, and the settings that the claim varies."""
+    """Whether an experiment is one of an arm's: by its method, what its name says, and the settings that the claim varies.
+
+    Frames are in order, unless the claim varies that: runs on shuffled frames are controls.
+    """
     if arm.method != experiment.method:
         return False
     values = _values(arm)
-    return all(experiment.settings.get(key) == values[key] for key in {*ATTACHED, *claim.varied})
+    return all(experiment.settings.get(key) == values[key] for key in {*ATTACHED, "shuffle", *claim.varied})
 
 
 @cache

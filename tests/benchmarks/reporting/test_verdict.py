@@ -353,6 +353,12 @@ def test_motion_needs_controls_by_its_own_settings(world, monkeypatch):
     assert {each["mean"]["sampling"] for each in asked} == {"consecutive"}
 
 
+def test_shuffled_runs_are_controls(judged):
+    ordered, shuffled = (judged({"a": 0.0, "b": 0.3, "c": 0.0}, changes=changes) for changes in ((), ("shuffle=both",)))
+    assert ordered["AFA helps mean"].interval is not None
+    assert all(each.interval is None for each in shuffled.values())
+
+
 def test_baselines_may_have_clips_of_their_own(world, monkeypatch):
     monkeypatch.setattr(controls, "problems", lambda *_: "")
 
