@@ -289,7 +289,7 @@ def test_local_slots(tmp_path, programs, monkeypatch):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
 def test_two_users_share_a_folder():
-    (record, *_) = exported_records(Path(__file__).parents[2] / "results" / "measured" / "controls.parquet")
+    (record, *_) = exported_records(Path(__file__).parents[2] / "results" / "measured" / "cues.parquet")
     group = 54321
     pd.DataFrame().to_parquet()  # imports modules that those users may not be allowed to read
 
