@@ -1,4 +1,4 @@
-"""`lstm`, `gru`, `rnn`: a recurrent layer over frame embeddings, outputs averaged over time, as published."""
+"""`lstm`, `rnn` as published, and `gru` after them: a recurrent layer over frame embeddings, outputs averaged over time."""
 
 from typing import Any, ClassVar
 

@@ -23,3 +23,12 @@ def split_method(method: str) -> tuple[str, str]:
     if attachment not in ATTACHMENTS or method.endswith("+"):
         raise UserError(f"method {method!r}: a method is BASELINE, BASELINE+afa or BASELINE+afa-motion")
     return baseline, attachment
+
+
+def baseline(method: str) -> str:
+    """The baseline of a method: `qan` of `qan+afa`.
+
+    Raises:
+        UserError: as `split_method`.
+    """
+    return split_method(method)[0]

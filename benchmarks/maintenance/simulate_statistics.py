@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from benchmarks.experiments.methods import baseline
 from benchmarks.reporting.power import MEASURED, measured_records, noise
-from benchmarks.reporting.query_results import baseline
 from benchmarks.reporting.statistics import difference, difference_over_splits, over_seeds
 
 FILE = MEASURED / "statistics.json"

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.experiments.experiment import Experiment
+from benchmarks.experiments.methods import baseline
 from benchmarks.runs.record import Record
-
-from .query_results import baseline
 
 METRICS = ("mAP", "R1")
 # The noise changes frames, and these classifications read the coherence alone, or nothing.

@@ -11,13 +11,12 @@ import numpy as np
 
 from benchmarks.data.loading import find_dataset
 from benchmarks.experiments.experiment import DatasetPair, Experiment
-from benchmarks.experiments.methods import ATTACHED
+from benchmarks.experiments.methods import ATTACHED, baseline
 from benchmarks.runs.exchange import exported_records
 from benchmarks.runs.record import Record
 from benchmarks.suites.claims import ALPHA, METRIC, POWER, Claim, claims_about, family_size
 from benchmarks.suites.suite import Choice, Planned, Suite, dataset_pairs
 
-from .query_results import baseline
 from .statistics import fewest_units, seeds_needed
 from .verdict import fits
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from benchmarks.experiments.methods import split_method
+from benchmarks.experiments.methods import baseline
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.suites.claims import Claim
 
@@ -53,11 +53,6 @@ def split_means(figures: np.ndarray, runs: Sequence[FinishedRun]) -> np.ndarray:
     """(J,) means over the seeds of each split, of (S,) figures of the runs."""
     splits = np.array([run.experiment.split for run in runs])
     return np.array([figures[splits == split].mean() for split in np.unique(splits)])
-
-
-def baseline(method: str) -> str:
-    """The baseline of a method."""
-    return split_method(method)[0]
 
 
 def seed_blocks(claim: Claim, arms: Sequence[Sequence[FinishedRun]], tables: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.data.loading import is_drawn
 from benchmarks.experiments.experiment import DatasetPair, Experiment
-from benchmarks.experiments.methods import ATTACHED
+from benchmarks.experiments.methods import ATTACHED, baseline
 from benchmarks.experiments.settings import SEARCHED, resolve
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.runs.record import Record
@@ -35,7 +35,7 @@ from . import paper_numbers
 from .grid import Grid
 from .noise_floor import noise_floor
 from .provenance import data_notes
-from .query_results import baseline, fraction_matrix, repetition, seed_blocks
+from .query_results import fraction_matrix, repetition, seed_blocks
 from .statistics import (
     MOST_SEEDS,
     Interval,
@@ -351,7 +351,7 @@ def _decide(judged: Sequence[JudgedClaim]) -> list[JudgedClaim]:
 
     Holm's correction covers all its claims, which were fixed in advance: once the tests that there is an effect, and once those
     that there is none to speak of. So each of the two errors is made in at most 5 of 100 families. A claim that cannot be tested
-    yet counts as one that shows nothing, so that no verdict changes when it is tested. Exploratory claims stand alone.
+    yet counts as one that shows nothing, so that no verdict is withdrawn when it is tested. Exploratory claims stand alone.
     """
     tested = [number for number, each in enumerate(judged) if each.interval is not None and not each.missing]
     corrected = bool(judged) and judged[0].claim.family != EXPLORATORY

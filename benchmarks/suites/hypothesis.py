@@ -1,4 +1,4 @@
-"""The question of the paper's title, asked in several ways: what stays the same, or how it moves? A figure belongs to each."""
+"""The question of the paper's title, asked in several suites. Each but `families` has a figure."""
 
 from collections.abc import Sequence
 

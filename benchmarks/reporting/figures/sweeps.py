@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from benchmarks.experiments.methods import split_method
+from benchmarks.experiments.methods import baseline, split_method
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.suites.claims import METRIC
 
@@ -110,7 +110,7 @@ def _panel(
     for method in sorted({point.method for point in here}):
         values = [point for point in here if point.method == method and point.value]
         values.sort(key=lambda point: sweep.position(point.value))
-        reference = _reference(method, here) or _reference(f"{split_method(method)[0]}+afa", everywhere)
+        reference = _reference(method, here) or _reference(f"{baseline(method)}+afa", everywhere)
         if reference and values:
             positions = [math.log10(sweep.position(point.value)) for point in values]
             made = [difference(here[point], reference, metric, protocol) for point in values]
