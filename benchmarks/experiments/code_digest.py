@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,18 @@ DECIDING = (
     *("afa", "baselines/interface", "baselines/backbones/build.py", "baselines/backbones/weights.py"),
     *("benchmarks/clips", "benchmarks/engine", *EVALUATION, "benchmarks/seeds.py"),
 )
+GOLDEN = REPOSITORY / "results" / "measured" / "golden.json"  # written by benchmarks.maintenance.golden_runs
+HALF = 32
 
 
 def code_digest(experiment: Experiment) -> str | None:
-    """sha256 over the syntax trees, without comments and docstrings, of the code that decides an experiment's numbers.
+    """The digest of the code that decides an experiment's numbers, of two halves: the shared code, and the model's own files.
 
-    The numbers of an external method are decided by the evaluation alone. None: the baseline, backbone or matcher is a plug-in
-    that is not loaded.
+    Each half is a sha256 over syntax trees, without comments and docstrings. The numbers of an external method are decided by
+    the evaluation alone. None: the baseline, backbone or matcher is a plug-in that is not loaded.
     """
     if experiment.external:
-        return _digest(EVALUATION, ())
+        return _digest(EVALUATION) + _digest(())
     settings = experiment.settings
     entries = [BASELINES.entries.get(split_method(experiment.method)[0])]
     if "backbone" in settings:
@@ -41,7 +44,25 @@ def code_digest(experiment: Experiment) -> str | None:
     if None in entries:
         return None
     files = [file for entry in entries if entry for file in model_files(entry.file)]
-    return _digest(DECIDING, tuple(file for file in files if not _is_deciding(file)))
+    return shared_code() + _digest((), tuple(file for file in files if not _is_deciding(file)))
+
+
+def shared_code() -> str:
+    """The digest of the code that decides the numbers of all models."""
+    return _digest(DECIDING)
+
+
+def same_numbers(code: str) -> str:
+    """A code digest that is equal for codes that give the same bits: of shared codes with equal golden runs, the newest."""
+    shared, own = code[:HALF], code[HALF:]
+    equal = shared_codes()
+    return (equal[-1] if shared in equal else shared) + own
+
+
+@cache
+def shared_codes() -> tuple[str, ...]:
+    """The digests of the shared code whose golden runs had the bits in results/measured/golden.json, oldest first."""
+    return tuple(json.loads(GOLDEN.read_text())["shared_codes"]) if GOLDEN.exists() else ()
 
 
 @cache
@@ -74,9 +95,9 @@ def _is_deciding(file: Path) -> bool:
 
 
 @cache
-def _digest(deciding: tuple[str, ...], others: tuple[Path, ...]) -> str:
-    files = [file for part in deciding for file in _python_files(REPOSITORY / part)]
-    return hashlib.sha256(b"".join(_syntax(file) for file in (*files, *others))).hexdigest()
+def _digest(parts: tuple[str, ...], others: tuple[Path, ...] = ()) -> str:
+    files = [file for part in parts for file in _python_files(REPOSITORY / part)]
+    return hashlib.sha256(b"".join(_syntax(file) for file in (*files, *others))).hexdigest()[:HALF]
 
 
 def _python_files(place: Path) -> list[Path]:

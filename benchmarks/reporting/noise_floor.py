@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.experiments.code_digest import same_numbers
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import baseline
 from benchmarks.runs.record import Record
@@ -64,5 +65,11 @@ def _equal_rows(records: Sequence[Record]) -> list[tuple[Row, Row]]:
 def _read_by_loss(experiment: Experiment, record: Record) -> str:
     """A text that is equal for runs that exact arithmetic does not tell apart."""
     settings = {key: value for key, value in experiment.settings.items() if key not in OF_THE_NOISE}
-    parts: list[Any] = [baseline(experiment.method), settings, *experiment.datasets, experiment.data, record.code]
+    parts: list[Any] = [
+        baseline(experiment.method),
+        settings,
+        *experiment.datasets,
+        experiment.data,
+        same_numbers(record.code),
+    ]
     return json.dumps([*parts, record.environment.processor], sort_keys=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.experiments.code_digest import same_numbers
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.settings import SEARCHED, changed_from_recipe, ordered_settings
 from benchmarks.runs.record import Record
@@ -124,10 +125,10 @@ def flag_mixed(values: Iterable[str]) -> str:
 
 
 def code_note(records: Sequence[Record]) -> str:
-    """The digests of the code. A baseline's own file is part of its digest, so one is expected for each baseline."""
-    pairs = {(each.experiment.method.partition("+")[0], each.code[:8]) for each in records}
+    """The digests of the shared code. A model's own files are the other half, so one digest is expected for each baseline."""
+    pairs = {(each.experiment.method.partition("+")[0], same_numbers(each.code)) for each in records}
     mixed = len(pairs) > len({baseline for baseline, _ in pairs})
-    return f"code {', '.join(sorted({code for _, code in pairs}))}{' (MIXED)' * mixed}"
+    return f"code {', '.join(sorted({code[:8] for _, code in pairs}))}{' (MIXED)' * mixed}"
 
 
 def repetition_note(records: Sequence[Record]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.data.loading import is_drawn
+from benchmarks.experiments.code_digest import same_numbers
 from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.methods import ATTACHED, baseline
 from benchmarks.experiments.settings import SEARCHED, resolve
@@ -324,7 +325,7 @@ def _context(run: FinishedRun, claim: Claim, free: set[str]) -> str:
     left_out = {*ATTACHED, *claim.varied, *free}
     settings = {key: value for key, value in experiment.settings.items() if key not in left_out}
     one_baseline = len({baseline(arm.method) for arm in claim.arms}) == 1
-    parts: list[Any] = [settings, experiment.data, experiment.test_data, one_baseline and run.record.code]
+    parts: list[Any] = [settings, experiment.data, experiment.test_data, one_baseline and same_numbers(run.record.code)]
     return json.dumps([*parts, run.record.environment.processor], sort_keys=True)
 
 

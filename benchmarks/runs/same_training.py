@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.experiments.code_digest import code_digest
+from benchmarks.experiments.code_digest import code_digest, same_numbers
 from benchmarks.experiments.experiment import Experiment
 
 from .environment import describe
@@ -14,7 +14,7 @@ from .store import read_record
 def trained_alike(experiment: Experiment, folder: RunFolder) -> Path | None:
     """The final weights of a run beside `folder` with the same training, code and environment; None if there is none."""
     begin = experiment.name.removesuffix(experiment.run_hash[:10])
-    here = replace(describe(), git=None)
+    here, code = replace(describe(), git=None), same_numbers(code_digest(experiment) or "")
     for other in run_folders(folder.path.parent):
         if other == folder or not other.path.name.startswith(begin) or not other.weights.exists():
             continue
@@ -22,7 +22,7 @@ def trained_alike(experiment: Experiment, folder: RunFolder) -> Path | None:
         if (
             record is not None
             and record.experiment.training_hash == experiment.training_hash
-            and record.code == code_digest(experiment)
+            and same_numbers(record.code) == code
             and replace(record.environment, git=None) == here
         ):
             return other.weights

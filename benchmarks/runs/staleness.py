@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from benchmarks.experiments.code_digest import code_digest
+from benchmarks.experiments.code_digest import code_digest, same_numbers
 
 from .record import Record
 
@@ -15,7 +15,7 @@ def stale_reasons(record: Record, digests: Mapping[str, set[str]]) -> list[str]:
     """
     experiment = record.experiment
     code = code_digest(experiment)
-    reasons = ["made by other code"] if code is not None and record.code != code else []
+    reasons = ["made by other code"] if code is not None and same_numbers(record.code) != same_numbers(code) else []
     if experiment.external:
         return reasons  # it was made from files of features, not from the data set that it names
     read = (

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from benchmarks.maintenance.golden_runs import FILE, cases, golden_run, machine, name_of
+from benchmarks.experiments.code_digest import GOLDEN, shared_code
+from benchmarks.maintenance.golden_runs import cases, golden_run, machine, name_of
 
-GOLDEN = json.loads(FILE.read_text())
-SAME_MACHINE = GOLDEN["machine"] == machine()
+GOLDEN_RUNS = json.loads(GOLDEN.read_text())
+SAME_MACHINE = GOLDEN_RUNS["machine"] == machine()
 # On another processor or with other packages sums are rounded differently. Five steps magnify that to about 1e-4 of a loss; of
 # the few queries two may then be ranked differently.
 LOSS, MAP, RANK = 0.01, 0.05, 0.15
@@ -15,7 +16,7 @@ LOSS, MAP, RANK = 0.01, 0.05, 0.15
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: name_of(*case))
 def test_golden_run(case, tmp_path):
-    expected, found = GOLDEN["runs"][name_of(*case)], golden_run(*case, tmp_path)
+    expected, found = GOLDEN_RUNS["runs"][name_of(*case)], golden_run(*case, tmp_path)
     if SAME_MACHINE:
         assert found == expected
         return
@@ -27,4 +28,8 @@ def test_golden_run(case, tmp_path):
 
 
 def test_every_golden_run_is_compared():
-    assert list(GOLDEN["runs"]) == [name_of(*case) for case in cases()]
+    assert list(GOLDEN_RUNS["runs"]) == [name_of(*case) for case in cases()]
+
+
+def test_todays_code_is_known_to_give_these_bits():
+    assert shared_code() in GOLDEN_RUNS["shared_codes"]

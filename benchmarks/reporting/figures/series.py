@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from benchmarks.experiments.code_digest import same_numbers
 from benchmarks.experiments.methods import ATTACHED
 from benchmarks.experiments.settings import SEARCHED, changed_from_recipe, resolve
 from benchmarks.reporting import statistics
@@ -50,7 +51,7 @@ def choose(
             continue
         asked += 1
         context = (_shared_settings(run, varied), place(run), run.record.environment.processor)
-        own = json.dumps([experiment.settings, run.record.code], sort_keys=True)
+        own = json.dumps([experiment.settings, same_numbers(run.record.code)], sort_keys=True)
         found = contexts.setdefault(context, {}).setdefault(series, {}).setdefault(own, {})
         found[experiment.seed, experiment.split] = run
     kept = [

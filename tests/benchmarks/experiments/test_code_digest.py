@@ -1,6 +1,7 @@
 """What code decides a run's numbers."""
 
 import ast
+import json
 from pathlib import Path
 
 from benchmarks.experiments import code_digest
@@ -121,3 +122,17 @@ def test_a_new_model_or_layer_leaves_other_digests_alone():
     assert files == {"cnn3d.py", "temporal_conv.py"}
     assert not {"temporal_conv.py", "cnn3d.py", "mobilenet.py"} & {file.name for file in deciding_files()}
     assert {"build.py", "weights.py", "backbone.py"} <= {file.name for file in deciding_files()}
+
+
+def test_codes_with_equal_golden_runs_give_the_same_numbers(tmp_path, monkeypatch):
+    golden, (old, new, other), own = tmp_path / "golden.json", ("a" * 32, "b" * 32, "c" * 32), "d" * 32
+    golden.write_text(json.dumps({"shared_codes": [old, new]}))
+    monkeypatch.setattr(code_digest, "GOLDEN", golden)
+    code_digest.shared_codes.cache_clear()
+    same = code_digest.same_numbers
+    try:
+        assert same(old + own) == same(new + own) == new + own
+        assert same(other + own) == other + own
+        assert same(old + own) != same(old + "e" * 32), "another model"
+    finally:
+        code_digest.shared_codes.cache_clear()
