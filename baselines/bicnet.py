@@ -45,7 +45,8 @@ DIVERGENCE_WEIGHT = 0.01
 class TwoResolutions(Baseline):
     """One frame of four in detail, the others at half its size and forced to look elsewhere; kernels over time; a weighted mean.
 
-    Family: frames that complement each other. Source: Hou et al., CVPR 2021; released code.
+    Family: complementary frames
+    Source: BiCnet-TKS: Hou et al., CVPR 2021, released code
     """
 
     reads_order = True
@@ -72,9 +73,9 @@ class TwoResolutions(Baseline):
         for number, (name, stage) in enumerate(self.backbone.stages.items()):
             detail, context = stage(detail), stage(context)
             if number == 0:
-                context = F.max_pool2d(context, 2)
+                context = halved(context)
             if name in self.exchange:
-                given = self.exchange[name](F.max_pool2d(detail, 2)).unflatten(1, (GROUP - 1, -1)).flatten(0, 1)
+                given = self.exchange[name](halved(detail)).unflatten(1, (GROUP - 1, -1)).flatten(0, 1)
                 context = context + given
             if name == self.kernels_behind:
                 detail, context = self.over_time(detail, context)
@@ -122,6 +123,11 @@ class Stripes(nn.Module):
         attended = torch.einsum("gnk,gnck->gnc", shares.exp().to(stripes.dtype), stripes)
         added = self.norm(attended.flatten(0, 1)).view_as(attended)[..., None, None]
         return detail + added[:, 0], context + added[:, 1:].flatten(0, 1), shares[:, 1:]
+
+
+def halved(maps: Tensor) -> Tensor:
+    """The maxima of 2 x 2 cells. Odd sizes are rounded up, as by a convolution of stride 2: so both kinds of maps still fit."""
+    return F.max_pool2d(maps, 2, ceil_mode=True)
 
 
 def divergence(one: Tensor, other: Tensor) -> Tensor:

@@ -209,9 +209,3 @@ def test_settings_and_recipes_are_described():
     assert [key for key, meaning in said.items() if not meaning.replace(" | ", "").strip()] == []
     assert said["target"].startswith("coherence | motion; ")
     assert [name for name, summary in recipe_summaries().items() if len(summary) < 10] == []
-
-
-def test_settings_name_every_backbone():
-    from baselines.backbones import BACKBONES
-
-    assert [name for name in BACKBONES.names() if name not in meanings()["backbone"]] == []
