@@ -46,8 +46,9 @@ WIDTH, LEVELS = 1024, 3
 class Pyramid(Baseline):
     """Maps merged two by two, three times, weighted by where and in which channels they agree.
 
-    Family: attention over space and time. Source: Wang et al., ICCV 2021; after notes on the code.
-    Needs: the image size of its training.
+    Family: attention between frames
+    Source: after PSTA: Wang et al., ICCV 2021, notes on the code
+    Needs: the image size of its training
     """
 
     reads_order = True

@@ -45,7 +45,8 @@ SHARE_OF_TAM = 0.5  # of the distance
 class TemporalAttentionAndMaps(TemporalAttention):
     """`tam` beside its mean map; a spatial recurrent model compares the maps of two tracklets.
 
-    Family: attention over time, pairs. Source: Zhou et al., CVPR 2017; after notes.
+    Family: recurrence
+    Source: after TAM+SRM: Zhou et al., CVPR 2017, notes on the paper
     """
 
     def __init__(self, backbone: Backbone) -> None:
