@@ -104,6 +104,30 @@ FILES = ("weights", "flow_weights")
 MILESTONES = re.compile(r"none|[0-9]{1,9}(,[0-9]{1,9})*")
 NO_MATCHER = ("own", "none")  # values of `matcher` that are not registered names
 
+# Names that other trainers use.
+OTHER_NAMES = {
+    "batch_size": "identities x clips",
+    "p": "identities",
+    "k": "clips",
+    "num_instances": "clips",
+    "learning_rate": "lr",
+    "gamma": "lr_gamma",
+    "optim": "optimizer",
+    "max_epochs": "epochs",
+    "max_epoch": "epochs",
+    "num_epochs": "epochs",
+    "seq_len": "clip_frames",
+    "num_frames": "clip_frames",
+    "stride": "spacing",
+    "random_erasing": "erase",
+    "label_smooth": "label_smoothing",
+    "arch": "backbone",
+    "model": "backbone, or --method",
+    "pretrained": "weights",
+    "distance": "metric",
+    "amp": "precision",
+    "fp16": "precision",
+}
 KEYS = tuple(field.name.rstrip("_") for field in fields(Settings))
 TYPES = {key.rstrip("_"): hint for key, hint in get_type_hints(Settings).items()}
 RANGES: dict[str, tuple[float, float]] = {
@@ -233,6 +257,13 @@ def _settings(values: Mapping[str, Any], source: str) -> Settings:
     return Settings(**check_values(values, source))
 
 
+def _setting_meant(key: str) -> str:
+    """The end of an error message for an unknown setting."""
+    plain = key.lower().replace("-", "_")
+    named = OTHER_NAMES.get(plain, plain if plain in KEYS else "")
+    return f"here it is {named}" if named else nearest(plain, list(KEYS))
+
+
 def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Checked values by field name of `Settings`; whole numbers become floats where the setting is a float.
 
@@ -242,7 +273,7 @@ def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
     checked = {}
     for key, value in values.items():
         if key not in TYPES:
-            raise UserError(f"{source}: unknown setting {key!r}; {nearest(key, list(KEYS))}")
+            raise UserError(f"{source}: unknown setting {key!r}; {_setting_meant(key)}")
         hint = TYPES[key]
         if hint is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)

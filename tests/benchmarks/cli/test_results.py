@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from importlib.metadata import version
 
 import pandas as pd
 import pytest
@@ -156,3 +157,24 @@ def test_table_formats(bench, finished):
     assert "--format word" in bench("table", "--format", "word").err
     assert "--feature x" in bench("table", "--feature", "x").err
     assert "--protocol: no 'strange'" in bench("table", "--protocol", "strange").err
+
+
+def test_method_in_the_place_of_a_run_or_suite(bench, finished):
+    _, record = finished
+    assert f"`bench table --method {record.experiment.method}`" in bench("show", record.experiment.method).err
+    assert "walkers:tiny" in bench("table", "--method", record.experiment.method).out
+    assert "no finished runs of qan" in bench("table", "--method", "qan").err
+
+
+def test_version_is_that_of_the_package(bench):
+    assert bench("--version").out.split() == ["afa-bench", version("afa-bench")]
+
+
+def test_comparison_of_two_trained_runs(bench, finished, tmp_path):
+    _, record = finished
+    assert bench("run", "--method", "max", "--dataset", "walkers:tiny", "--epochs", "0").status == 0
+    answer = bench("compare", "max", record.name, "--gallery", tmp_path / "strips")
+    assert answer.status == 0, answer.err
+    assert f"mAP of {record.name}" in answer.out
+    assert [file.parent.name for file in sorted((tmp_path / "strips").glob("*/index.html"))][-1] == record.name
+    assert len(list((tmp_path / "strips").glob("*/index.html"))) == 2
