@@ -29,7 +29,7 @@ from .store import write_record
 from .unfinished import start_run
 
 COLUMNS = ("feature", "pid", "camid", "tracklet")
-LONGEST_NAME = 60  # characters, so that tables have room for it
+LONGEST_NAME = 60  # bytes, so that tables and the name of a folder have room for it
 
 
 def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
@@ -122,8 +122,8 @@ def _check_label(option: str, label: str) -> None:
         check_name(label)
     except ValueError as error:
         raise UserError(f"{option} {error}") from None
-    if len(label) > LONGEST_NAME:
-        raise UserError(f"{option} {label[:LONGEST_NAME]!r}...: at most {LONGEST_NAME} characters, to fit into tables")
+    if len(label.encode()) > LONGEST_NAME:
+        raise UserError(f"{option} {label[:LONGEST_NAME]!r}...: at most {LONGEST_NAME} bytes, to fit into tables")
 
 
 def _protocols(dataset: str) -> tuple[str, ...]:
