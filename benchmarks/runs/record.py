@@ -307,7 +307,7 @@ def parse_record(text: str | bytes, source: Path | str) -> Record:
     Raises:
         UserError: not a record, of another format, or a field with a wrong type or value; one line names source and field.
     """
-    return _parse(_RECORD, text, source)
+    return parse(_RECORD, text, source)
 
 
 def parse_experiment(values: Mapping[str, Any], source: Path | str) -> Experiment:
@@ -316,10 +316,15 @@ def parse_experiment(values: Mapping[str, Any], source: Path | str) -> Experimen
     Raises:
         UserError: one line names source and field.
     """
-    return _parse(_EXPERIMENT, json.dumps(values), source)
+    return parse(_EXPERIMENT, json.dumps(values), source)
 
 
-def _parse(adapter: TypeAdapter[Any], text: str | bytes, source: Path | str) -> Any:
+def parse(adapter: TypeAdapter[Any], text: str | bytes, source: Path | str) -> Any:
+    """The value of a JSON text as pydantic checks it.
+
+    Raises:
+        UserError: one line names source and field.
+    """
     try:
         return adapter.validate_json(text, strict=True)
     except ValidationError as error:
