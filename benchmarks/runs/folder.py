@@ -138,7 +138,7 @@ class RunFolder:
         """
         try:
             yield
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # the latter is of a plug-in
             line = f"{type(error).__name__}: {error}".splitlines()[0]
             if isinstance(error, UserError):
                 line = str(error).strip().splitlines()[-1]  # of a worker's error, the line below its traceback
