@@ -243,6 +243,13 @@ def test_file_with_no_list_is_refused(exported):
         exported_records(file)
 
 
+def test_doctor_lists_damaged_runs(three, bench, capsys):
+    three[2].settings.write_text("{")
+    lines = [line.split("->")[-1].strip() for line in bench("doctor").out.splitlines() if "--fresh" in line]
+    assert [line.partition(": ")[0] for line in lines] == [str(three[1].record), str(three[2].settings)]
+    assert "metrics.0.mAP" in lines[0]
+
+
 def test_damaged_start_is_left_out(three, results, capsys):
     for folder in three:
         folder.record.unlink()
