@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import NamedTuple
 
 from baselines.interface.errors import UserError
@@ -41,7 +42,8 @@ def _size(path: Path) -> int:
     size = 0
     for file in (path, *path.rglob("*")):
         with suppress(FileNotFoundError):
-            size += file.stat().st_size if file.is_file() else 0
+            found = file.lstat()
+            size += found.st_size if S_ISREG(found.st_mode) else 0
     return size
 
 
