@@ -79,7 +79,7 @@ def main() -> None:
         if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             sys.exit(OUTPUT_CLOSED)
-        if isinstance(error, SystemExit):
+        if isinstance(error, SystemExit) and plugin_at_fault(error) is None:  # a plug-in that exits has not succeeded
             raise
         if debug:
             traceback.print_exception(error)

@@ -8,7 +8,7 @@ from benchmarks.experiments.experiment import Experiment
 
 from .environment import describe
 from .folder import RunFolder, run_folders
-from .store import read_record
+from .store import readable_record
 
 
 def trained_alike(experiment: Experiment, folder: RunFolder) -> Path | None:
@@ -18,7 +18,7 @@ def trained_alike(experiment: Experiment, folder: RunFolder) -> Path | None:
     for other in run_folders(folder.path.parent):
         if other == folder or not other.path.name.startswith(begin) or not other.weights.exists():
             continue
-        record = read_record(other)
+        record = readable_record(other)
         if (
             record is not None
             and record.experiment.training_hash == experiment.training_hash
