@@ -177,8 +177,10 @@ def test_plugin_that_registers_nothing(bench, tmp_path):
 
 def test_run_of_a_missing_plugin(bench, finished):
     folder, record = finished
-    elsewhere = replace(record, experiment=replace(record.experiment, method="absent+afa"))
-    folder.record.write_text(record_to_json(elsewhere))
+    experiment = replace(record.experiment, method="absent+afa")
+    record = replace(record, name=experiment.name, experiment=experiment)
+    folder.record.write_text(record_to_json(record))
+    folder.path.rename(folder.path.with_name(record.name))
     hint = "baseline 'absent' not known here; name the file with --plugin FILE.py"
     for words in (("eval", record.name, "--dataset", "walkers@2:tiny"), ("features", record.name)):
         answer = bench(*words)
@@ -188,9 +190,10 @@ def test_run_of_a_missing_plugin(bench, finished):
         answer = bench(*words)
         assert answer.status == 0
         assert hint in answer.err
-    again = replace(elsewhere, name="another", experiment=replace(elsewhere.experiment, seed=7))
-    (folder.path.parent / "another").mkdir()
-    (folder.path.parent / "another" / "record.json").write_text(record_to_json(again))
+    other = replace(experiment, seed=7)
+    again = folder.path.with_name(other.name)
+    again.mkdir()
+    (again / "record.json").write_text(record_to_json(replace(record, name=other.name, experiment=other)))
     assert bench("table").err.count(hint) == 1  # of both: 2 runs
     assert "cannot check whether 2 runs are current: baseline 'absent'" in bench("table").err
 
