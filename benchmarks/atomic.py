@@ -23,6 +23,10 @@ def atomic_file(file: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.chmod(0o666 & ~_umask())  # some writers create files that only their owner may read
         temporary.replace(file)
+    except OSError as error:
+        if error.errno and error.filename in (None, str(temporary)):
+            raise OSError(error.errno, os.strerror(error.errno), str(file)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -48,6 +52,17 @@ def write_atomically(file: Path, text: str) -> None:
     """Replace the contents of `file` by `text` in one step."""
     with atomic_file(file) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """In the block, `file` is written to: an OSError that names no file, such as that of a full disk, names this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and error.filename is None:
+            raise OSError(error.errno, os.strerror(error.errno), str(file)) from error
+        raise
 
 
 @contextmanager

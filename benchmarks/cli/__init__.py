@@ -8,6 +8,7 @@ data: data                              info: list, doctor, speed
 A verb parses its options, calls one function and prints what it returns. torch is imported only by the verbs that need it.
 """
 
+import errno
 import os
 import sys
 import traceback
@@ -42,6 +43,13 @@ USER_ERROR = 2  # exit statuses; the other two as shells have them after SIGINT 
 STOPPED = 130
 OUTPUT_CLOSED = 141
 
+FREE_SPACE = "; free some space, and the same command continues"
+REMEDIES = {
+    errno.ENOSPC: FREE_SPACE,
+    errno.EDQUOT: FREE_SPACE,
+    errno.EROFS: "; make it writable, and the same command continues",
+}
+
 
 def main() -> None:
     """The `bench` command."""
@@ -73,6 +81,8 @@ def main() -> None:
 
 def _status_and_message(error: BaseException) -> tuple[int, str]:
     """The exit status for an error, and its message in one line."""
+    if type(error).__name__ == "Abort" and isinstance(error.__context__, EOFError):
+        error = error.__context__  # typer takes the end of any file for that of the keyboard's input
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ in ("Abort", "Stopped"):
         return STOPPED, f"{str(error) or 'stopped'}; the same command resumes from there"
     usage = getattr(error, "format_message", None)  # a wrong option or verb; `bench` alone has its help as the message
@@ -87,5 +97,6 @@ def _status_and_message(error: BaseException) -> tuple[int, str]:
         return USER_ERROR, f"{plugin}: {reason} (an error in the plug-in; --debug shows the traceback)"
     if isinstance(error, OSError) and error.filename:
         variables = (f" (in the folder that {name} names)" for name in paths.variables_above(Path(error.filename)))
-        return USER_ERROR, f"{error.filename}: {error.strerror}" + "".join(variables)
+        remedy = REMEDIES.get(error.errno or 0, "")
+        return USER_ERROR, f"{error.filename}: {error.strerror}" + "".join(variables) + remedy
     return 1, f"{reason} (an error in the program; --debug shows the traceback)"

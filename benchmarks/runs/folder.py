@@ -5,12 +5,14 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from baselines.interface.errors import UserError
-from benchmarks.atomic import write_atomically
+from benchmarks.atomic import leftovers, write_atomically
+
+from .checksums import remove_checked
 
 
 @dataclass(frozen=True)
@@ -95,16 +97,16 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Lock the folder for this process; the kernel releases the lock when the process dies.
 
-        An error that ends the block is written to `failure`.
+        Files that a killed process left half-written are removed. An error that ends the block is written to `failure`.
 
         Raises:
             UserError: another process has locked it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with open(self._lock, "w") as file:
+        with open(self._lock, "w") as lock:
             for attempt in (1, 2, 3):
                 try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
                     if attempt == 3:
@@ -112,7 +114,8 @@ class RunFolder:
                             f"{self.path}: another process is running this experiment; wait for it or stop it"
                         ) from None
                     time.sleep(0.05)  # `is_locked` locks it for a moment
-            self.failure.unlink(missing_ok=True)
+            for file in (self.failure, *filter(Path.is_file, leftovers(self.path))):
+                file.unlink(missing_ok=True)
             with self.noting_failure():
                 yield
 
@@ -128,15 +131,16 @@ class RunFolder:
             line = f"{type(error).__name__}: {error}".splitlines()[0]
             if isinstance(error, UserError):
                 line = str(error).strip().splitlines()[-1]  # of a worker's error, the line below its traceback
-            if not self.failure.exists():
-                write_atomically(self.failure, line)
+            with suppress(OSError):  # where nothing can be written, that is the error, and it is on its way
+                if not self.failure.exists():
+                    write_atomically(self.failure, line)
             raise
 
     def clear(self) -> None:
         """Remove the results, so that the run starts anew. The record goes first: no reader sees half of it."""
         results = (self.record, self.queries, self.weights, self.fitted_metric)
         for file in (*results, self.checkpoint, self.curves, self.log):
-            file.unlink(missing_ok=True)
+            remove_checked(file)
         shutil.rmtree(self.gallery, ignore_errors=True)
 
 
