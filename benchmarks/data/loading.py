@@ -70,7 +70,8 @@ def find_dataset(name: str) -> Dataset:
     if name in imported_datasets():
         return ImportedDataset(name)
     if registered_name(name) not in DATASETS.entries:
-        raise UserError(f"no data set {name!r}; {nearest(name, DATASETS.names() + imported_datasets())}")
+        known = nearest(name, DATASETS.names() + imported_datasets())
+        raise UserError(f"no data set {name!r}; {known} (add one with `bench data import` or --plugin FILE.py)")
     dataset: Dataset = DATASETS.get(registered_name(name)).from_name(name)
     return dataset
 

@@ -1,5 +1,6 @@
 """Damaged files for every reader, in a process of its own with little memory, under a watchdog."""
 
+import io
 import json
 import os
 import resource
@@ -7,6 +8,7 @@ import select
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import redirect_stderr
 from pathlib import Path
 
 from baselines.interface.errors import UserError
@@ -91,16 +93,21 @@ def _serve(reader: Reader, file: Path, content: bytes, left: list[int]) -> tuple
         file.write_bytes(content)
         expected = reader.read(file)
         for number in reversed(left):
-            os.write(out, json.dumps(_judge(reader, file, mutate(content, number), expected)).encode() + b"\n")
+            os.write(out, json.dumps(_judge(reader, file, content, number, expected)).encode() + b"\n")
     finally:
         os._exit(0)
 
 
-def _judge(reader: Reader, file: Path, damaged: bytes, expected: object) -> str:
+def _judge(reader: Reader, file: Path, content: bytes, number: int, expected: object) -> str:
+    damaged = mutate(content, number)
     file.unlink(missing_ok=True)  # not overwritten: what was read before may still be mapped
     file.write_bytes(damaged)
+    os.utime(file, ns=(number, number))  # two files in a row may otherwise have the same time
     try:
-        result = reader.read(file)
+        with redirect_stderr(io.StringIO()) as said:
+            result = reader.read(file)
+        if reader.place in said.getvalue():
+            raise UserError(said.getvalue())  # left out with a line on stderr
     except UserError as error:
         if len(str(error).splitlines()) > 1:
             return f"a message of several lines, from {_place(error)}"

@@ -8,11 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from baselines.interface.errors import UserError
 from benchmarks.atomic import leftovers, write_atomically
 
 from .checksums import remove_checked
+
+LOCK_ATTEMPTS = 10
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,14 @@ class RunFolder:
         return self.path / ".lock"
 
     @property
+    def empty(self) -> bool:
+        """Whether there is neither a record nor a state to resume from."""
+        return not any(file.exists() for file in (self.record, self.checkpoint, self.weights))
+
+    @property
     def failed_empty(self) -> bool:
         """Whether a run failed here and left neither a record nor a state to resume from."""
-        results = (self.record, self.checkpoint, self.weights)
-        return self.failure.exists() and not any(file.exists() for file in results)
+        return self.failure.exists() and self.empty
 
     @property
     def is_locked(self) -> bool:
@@ -102,22 +109,29 @@ class RunFolder:
         Raises:
             UserError: another process has locked it.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with open(self._lock, "w") as lock:
-            for attempt in (1, 2, 3):
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if attempt == 3:
-                        raise UserError(
-                            f"{self.path}: another process is running this experiment; wait for it or stop it"
-                        ) from None
-                    time.sleep(0.05)  # `is_locked` locks it for a moment
+        with self._locked_file():
             for file in (self.failure, *filter(Path.is_file, leftovers(self.path))):
                 file.unlink(missing_ok=True)
             with self.noting_failure():
                 yield
+
+    def _locked_file(self) -> TextIO:
+        """The lock file, opened and locked. Others may lock it for a moment (`is_locked`), or remove it with its folder."""
+        for attempt in range(LOCK_ATTEMPTS):
+            time.sleep(0.02 if attempt else 0)
+            self.path.mkdir(parents=True, exist_ok=True)
+            try:
+                file = open(self._lock, "w")  # noqa: SIM115 - the caller closes it
+            except FileNotFoundError:
+                continue
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(file.fileno()), self._lock.stat()):
+                    return file
+            except (BlockingIOError, FileNotFoundError):
+                pass
+            file.close()
+        raise UserError(f"{self.path}: another process is running this experiment; wait for it or stop it")
 
     @contextmanager
     def noting_failure(self) -> Iterator[None]:
@@ -127,7 +141,7 @@ class RunFolder:
         """
         try:
             yield
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # the latter is of a plug-in
             line = f"{type(error).__name__}: {error}".splitlines()[0]
             if isinstance(error, UserError):
                 line = str(error).strip().splitlines()[-1]  # of a worker's error, the line below its traceback
@@ -145,11 +159,21 @@ class RunFolder:
 
 
 def run_folders(results_dir: Path) -> list[RunFolder]:
-    """The folders in the results directory, by name."""
-    if not results_dir.exists():
+    """The folders in the results directory, by name, without hidden ones: the ledger, and runs that are being removed."""
+    try:
+        with os.scandir(results_dir) as entries:
+            names = sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_dir())
+    except FileNotFoundError:
         return []
-    with os.scandir(results_dir) as entries:
-        return [RunFolder(results_dir / name) for name in sorted(entry.name for entry in entries if entry.is_dir())]
+    return [RunFolder(results_dir / name) for name in names]
+
+
+def text_of(file: Path) -> str:
+    """The text of a file of a run; "" if it is not there: another process may write or remove it at any time."""
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 @contextmanager

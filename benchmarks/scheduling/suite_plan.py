@@ -11,7 +11,7 @@ from benchmarks.runs.record import Record
 from benchmarks.runs.store import load_records
 from benchmarks.suites.suite import Planned
 
-from .estimate import estimate_seconds, format_duration, on_device_of_last_training
+from .estimate import estimate_in_turn, format_duration, on_device_of_last_training
 from .queue import find_in_results_and_queue
 from .selection import Selection
 from .states import DONE, State, find_in_results
@@ -51,10 +51,10 @@ def plan_suite(selection: Selection) -> SuitePlan:
     planned = selection.experiments()
     states = find_in_results_and_queue(selection.root)(planned)
     recorded, gpu = on_device_of_last_training(load_records(results_dir()))
-    seconds = [
-        None if state.name == DONE else estimate_seconds(each.experiment, recorded)
-        for each, state in zip(planned, states, strict=True)
-    ]
+    missing = [each.experiment for each, state in zip(planned, states, strict=True) if state.name != DONE]
+    done = [each.experiment for each, state in zip(planned, states, strict=True) if state.name == DONE]
+    estimates = iter(estimate_in_turn(missing, recorded, done))
+    seconds = [None if state.name == DONE else next(estimates) for state in states]
     return SuitePlan(planned, states, seconds, gpu, recorded)
 
 
@@ -70,5 +70,4 @@ def export_finished(selection: Selection, to: Path) -> tuple[int, int]:
     if not done:
         name = selection.name
         raise UserError(f"no finished and current runs of {name} in {results_dir()}; `bench plan {name}` shows why")
-    export_runs([(RunFolder(results_dir() / record.name), record) for record in done], to)
-    return len(done), len(planned)
+    return export_runs([(RunFolder(results_dir() / record.name), record) for record in done], to), len(planned)

@@ -96,6 +96,8 @@ FORWARD = "def forward(self, clips):\n        "
         ("import no_such_module", FORWARD + "...", ", line 2: ModuleNotFoundError: No module named"),
         ("", "def __init__(self, backbone):\n        {}['key']\n    " + FORWARD + "...", ", line 10: KeyError: 'key'"),
         ("", "def __init__(self):\n        pass\n    " + FORWARD + "...", ", class Faulty: TypeError: "),
+        ("import sys", FORWARD + "sys.exit(0)", ", line 10: SystemExit: 0 (an error in the plug-in"),
+        ("import sys; sys.exit(0)", "pass", ", line 2: exits when it is imported (status 0)"),
         ("", "pass", ", class Faulty: TypeError: Can't instantiate abstract class Faulty"),
         ("", FORWARD + "return self.embed(clips.frames) @ clips.frames", ", line 10: RuntimeError: "),
         ("", FORWARD + "return clips.frames", ", line 9: forward of Faulty returns a Tensor; "),
@@ -119,6 +121,40 @@ def test_fault_names_file_and_line(bench, tmp_path, imports, body, message):
     assert answer.status == 2, answer.err
     assert answer.err.splitlines()[-1].startswith(f"bench: {plugin}{message}")
     assert "Traceback" not in answer.err
+
+
+LISTS = """
+from benchmarks.data.dataset import Dataset
+from benchmarks.suites.suite import Suite
+from baselines.interface.registry import register
+
+@register("listed")
+class Listed({base}):
+    layout = source = folder = "x"
+    protocols = ("standard",)
+
+    def {method}(self, *given):
+        return {value}
+"""
+
+
+@pytest.mark.parametrize("value", ["None", "['mean']", "[1] * 10**5", "7"])
+def test_suite_that_returns_no_rows(bench, tmp_path, value):
+    plugin = tmp_path / "suite.py"
+    plugin.write_text(LISTS.format(base="Suite", method="rows", value=value))
+    answer = bench("suite", "show", "listed", "--plugin", plugin)
+    assert answer.status == 2
+    line = answer.err.splitlines()[-1]
+    assert line.startswith(f"bench: {plugin}, class Listed: rows must return a list of Row, not ")
+    assert len(line) < 300
+
+
+def test_data_set_that_returns_a_list(bench, tmp_path):
+    plugin = tmp_path / "data.py"
+    plugin.write_text(LISTS.format(base="Dataset", method="read", value="[1]"))
+    answer = bench("data", "stats", "listed", "--plugin", plugin, "--root", tmp_path)
+    assert answer.status == 2
+    assert "the data set's `read` returned a list; it must return a DataFrame" in answer.err.splitlines()[-1]
 
 
 def test_broken_plugin_is_not_submitted(bench, tmp_path):
