@@ -102,7 +102,7 @@ def _judge(reader: Reader, file: Path, content: bytes, number: int, expected: ob
     damaged = mutate(content, number)
     file.unlink(missing_ok=True)  # not overwritten: what was read before may still be mapped
     file.write_bytes(damaged)
-    os.utime(file, ns=(number, number))  # two files in a row may otherwise have the same time
+    os.utime(file, ns=(number + 1, number + 1))  # two files in a row may otherwise have the same time
     try:
         with redirect_stderr(io.StringIO()) as said:
             result = reader.read(file)
