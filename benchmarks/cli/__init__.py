@@ -8,7 +8,6 @@ data: data                                          info: list, doctor, speed
 A verb parses its options, calls one function and prints what it returns. torch is imported only by the verbs that need it.
 """
 
-import errno
 import os
 import sys
 import traceback
@@ -63,13 +62,6 @@ USER_ERROR = 2  # exit statuses; the other two as shells have them after SIGINT 
 STOPPED = 130
 OUTPUT_CLOSED = 141
 
-FREE_SPACE = "; free some space, and the same command continues"
-REMEDIES = {
-    errno.ENOSPC: FREE_SPACE,
-    errno.EDQUOT: FREE_SPACE,
-    errno.EROFS: "; make it writable, and the same command continues",
-}
-
 
 def main() -> None:
     """The `bench` command."""
@@ -117,6 +109,5 @@ def _status_and_message(error: BaseException) -> tuple[int, str]:
         return USER_ERROR, f"{plugin}: {reason} (an error in the plug-in; --debug shows the traceback)"
     if isinstance(error, OSError) and error.filename:
         variables = (f" (in the folder that {name} names)" for name in paths.variables_above(Path(error.filename)))
-        remedy = REMEDIES.get(error.errno or 0, "")
-        return USER_ERROR, f"{error.filename}: {error.strerror}" + "".join(variables) + remedy
+        return USER_ERROR, f"{error.filename}: {error.strerror}" + "".join(variables)
     return 1, f"{reason} (an error in the program; --debug shows the traceback)"

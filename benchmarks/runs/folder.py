@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from baselines.interface.errors import UserError
-from benchmarks.atomic import leftovers, write_atomically
+from benchmarks.atomic import write_atomically
 
 from .checksums import remove_checked
 
@@ -110,10 +110,22 @@ class RunFolder:
             UserError: another process has locked it.
         """
         with self._locked_file():
-            for file in (self.failure, *filter(Path.is_file, leftovers(self.path))):
-                file.unlink(missing_ok=True)
+            self.failure.unlink(missing_ok=True)
+            self._remove_half_written()
             with self.noting_failure():
                 yield
+
+    def _remove_half_written(self) -> None:
+        """Remove what a killed process left. Whoever holds the lock knows that nobody is writing it."""
+        for file in (self.settings, *self._results, self.failure):
+            for half in self.path.glob(f".{file.name}.*"):
+                shutil.rmtree(half) if half.is_dir() else half.unlink(missing_ok=True)
+
+    @property
+    def _results(self) -> tuple[Path, ...]:
+        """The files of a run but its experiment, in the order in which they may be removed: no reader sees half a run."""
+        measured = (self.record, self.queries, self.weights, self.fitted_metric)
+        return (*measured, self.checkpoint, self.curves, self.log)
 
     def _locked_file(self) -> TextIO:
         """The lock file, opened and locked. Others may lock it for a moment (`is_locked`), or remove it with its folder."""
@@ -151,9 +163,8 @@ class RunFolder:
             raise
 
     def clear(self) -> None:
-        """Remove the results, so that the run starts anew. The record goes first: no reader sees half of it."""
-        results = (self.record, self.queries, self.weights, self.fitted_metric)
-        for file in (*results, self.checkpoint, self.curves, self.log):
+        """Remove the results, so that the run starts anew."""
+        for file in self._results:
             remove_checked(file)
         shutil.rmtree(self.gallery, ignore_errors=True)
 

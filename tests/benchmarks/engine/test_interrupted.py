@@ -61,6 +61,7 @@ def test_run_killed_after_its_training_keeps_weights_and_costs(bench, trained, m
     spent = torch.load(trained.checkpoint, weights_only=True)["spent"]
     trained.weights.unlink()
     (trained.path / ".model.safetensors.4711").touch()  # half-written
+    (trained.path / f".checkpoint.pth.{'0' * 16}.half").mkdir()
     monkeypatch.setattr("benchmarks.engine.model.ReidModel.train_step", killed)  # nothing is trained again
     assert bench(*RUN).status == 0
     record = read_record(trained)
@@ -128,7 +129,7 @@ def test_full_disk_is_reported_and_the_run_goes_on(bench, results, monkeypatch):
     flush = os.fsync
 
     def full(name, number):
-        if Path(f"/proc/self/fd/{number}").readlink().name.startswith(f".{name}."):
+        if name in Path(f"/proc/self/fd/{number}").readlink().name:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return flush(number)
 
@@ -138,9 +139,9 @@ def test_full_disk_is_reported_and_the_run_goes_on(bench, results, monkeypatch):
         last = answer.err.splitlines()[-1]
         assert name in last
         assert "No space left on device" in last
-        assert last.endswith("; free some space, and the same command continues")
+        assert "; free some space, or" in last
         assert "Traceback" not in answer.err
-        assert not list(results.glob("*/.*.*[0-9]"))  # half-written
+        assert not list(results.glob("*/.*.*"))  # half-written
 
     with monkeypatch.context() as patch, open("/dev/full", "a") as device:
         patch.setattr("benchmarks.engine.training.open", lambda *_: device, raising=False)
