@@ -93,6 +93,8 @@ def main() -> None:
 
 def _status_and_message(error: BaseException) -> tuple[int, str]:
     """The exit status for an error, and its message in one line."""
+    if type(error).__name__ == "Abort" and isinstance(error.__context__, EOFError):
+        error = error.__context__  # typer takes the end of any file for that of the keyboard's input
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ in ("Abort", "Stopped"):
         return STOPPED, f"{str(error) or 'stopped'}; the same command resumes from there"
     usage = getattr(error, "format_message", None)  # a wrong option or verb; `bench` alone has its help as the message

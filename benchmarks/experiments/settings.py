@@ -331,7 +331,8 @@ def read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> Recipe:
     if file.suffix != ".toml":
         file = RECIPES / f"{recipe}.toml"
         if not file.exists():
-            raise UserError(f"no recipe {recipe!r}; {nearest(recipe, recipe_names())}, or name a .toml file")
+            where = f"recipe {extended_by[-1]}: extends {recipe!r}: " if extended_by else ""
+            raise UserError(f"{where}no recipe {recipe!r}; {nearest(recipe, recipe_names())}, or name a .toml file")
     if str(file) in extended_by:
         raise UserError(f"recipe {file}: extends itself, through {' and '.join(extended_by)}")
     try:

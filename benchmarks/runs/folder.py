@@ -5,13 +5,15 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from baselines.interface.errors import UserError
 from benchmarks.atomic import write_atomically
+
+from .checksums import remove_checked
 
 LOCK_ATTEMPTS = 10
 
@@ -102,15 +104,28 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Lock the folder for this process; the kernel releases the lock when the process dies.
 
-        An error that ends the block is written to `failure`.
+        Files that a killed process left half-written are removed. An error that ends the block is written to `failure`.
 
         Raises:
             UserError: another process has locked it.
         """
         with self._locked_file():
             self.failure.unlink(missing_ok=True)
+            self._remove_half_written()
             with self.noting_failure():
                 yield
+
+    def _remove_half_written(self) -> None:
+        """Remove what a killed process left. Whoever holds the lock knows that nobody is writing it."""
+        for file in (self.settings, *self._results, self.failure):
+            for half in self.path.glob(f".{file.name}.*"):
+                shutil.rmtree(half) if half.is_dir() else half.unlink(missing_ok=True)
+
+    @property
+    def _results(self) -> tuple[Path, ...]:
+        """The files of a run but its experiment, in the order in which they may be removed: no reader sees half a run."""
+        measured = (self.record, self.queries, self.weights, self.fitted_metric)
+        return (*measured, self.checkpoint, self.curves, self.log)
 
     def _locked_file(self) -> TextIO:
         """The lock file, opened and locked. Others may lock it for a moment (`is_locked`), or remove it with its folder."""
@@ -142,15 +157,15 @@ class RunFolder:
             line = f"{type(error).__name__}: {error}".splitlines()[0]
             if isinstance(error, UserError):
                 line = str(error).strip().splitlines()[-1]  # of a worker's error, the line below its traceback
-            if not self.failure.exists():
-                write_atomically(self.failure, line)
+            with suppress(OSError):  # where nothing can be written, that is the error, and it is on its way
+                if not self.failure.exists():
+                    write_atomically(self.failure, line)
             raise
 
     def clear(self) -> None:
-        """Remove the results, so that the run starts anew. The record goes first: no reader sees half of it."""
-        results = (self.record, self.queries, self.weights, self.fitted_metric)
-        for file in (*results, self.checkpoint, self.curves, self.log):
-            file.unlink(missing_ok=True)
+        """Remove the results, so that the run starts anew."""
+        for file in self._results:
+            remove_checked(file)
         shutil.rmtree(self.gallery, ignore_errors=True)
 
 

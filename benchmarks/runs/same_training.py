@@ -3,12 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+from baselines.interface.errors import UserError
 from benchmarks.experiments.code_digest import code_digest, same_numbers
 from benchmarks.experiments.experiment import Experiment
 
+from .checksums import check_file
 from .environment import describe
 from .folder import RunFolder, run_folders
-from .store import readable_record
+from .store import leave_out, readable_record
 
 
 def trained_alike(experiment: Experiment, folder: RunFolder) -> Path | None:
@@ -25,5 +27,10 @@ def trained_alike(experiment: Experiment, folder: RunFolder) -> Path | None:
             and same_numbers(record.code) == code
             and replace(record.environment, git=None) == here
         ):
+            try:
+                check_file(other.weights)
+            except UserError as error:
+                leave_out(error)  # another run's damage costs this one a training, no more
+                continue
             return other.weights
     return None

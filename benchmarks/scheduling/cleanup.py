@@ -10,6 +10,7 @@ from typing import NamedTuple
 from baselines.interface.errors import UserError
 from benchmarks.atomic import leftovers
 from benchmarks.paths import results_dir
+from benchmarks.runs.checksums import checksum_file
 from benchmarks.runs.folder import RunFolder
 from slurm.ledger import Ledger
 
@@ -57,7 +58,8 @@ def _removable(results: Path, ledger: Ledger) -> Iterator[Path]:
             continue
         yield from leftovers(folder.path)
         if folder.record.exists():
-            yield from (file for file in (folder.checkpoint, folder.failure) if file.exists())
+            unneeded = (folder.checkpoint, checksum_file(folder.checkpoint), folder.failure)
+            yield from (file for file in unneeded if file.exists())
     yield from leftovers(results)
     if no_jobs:
         copies = ledger.folder / "code"
