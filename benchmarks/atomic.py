@@ -28,20 +28,32 @@ def atomic_file(file: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path, replace: bool = False) -> Iterator[Path]:
     """A new temporary folder to fill. It becomes `folder` when the block succeeds, and is deleted when the block fails.
 
+    Args:
+        replace: delete the folder that has this name at the end of the block.
+
     Raises:
-        OSError: at the end of the block, if `folder` exists and is not empty.
+        OSError: at the end of the block, if `folder` exists and is not empty, unless `replace`.
     """
     _check_writable(folder)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.half")
+    old = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         temporary.mkdir()
         yield temporary
-        temporary.rename(folder)
+        if replace:
+            folder.rename(old)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if replace:
+                old.rename(folder)
+            raise
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for left in (temporary, old):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def write_atomically(file: Path, text: str) -> None:

@@ -45,6 +45,7 @@ class Dataset(ABC):
         protocols: names of the evaluation protocols that suit it (see `evaluation.PROTOCOLS`); tables show the first.
         splits: how many train/test splits it defines; `--split` is 0 to splits - 1.
         note: a caution that every table of its results prints, such as "line drawings"; on one line.
+        features_only: why no run can use the data set, only `bench features`; empty if runs can.
         recipe: the recipe used unless the user names another.
         folder: the name of its folder in BENCH_DATA.
         layout: what that folder must contain, on one line, for error messages.
@@ -62,6 +63,7 @@ class Dataset(ABC):
     protocols: ClassVar[tuple[str, ...]]
     splits: int = 1
     note: str = ""
+    features_only: str = ""
     recipe: ClassVar[str] = "small"
     folder: ClassVar[str]
     layout: ClassVar[str]

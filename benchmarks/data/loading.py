@@ -136,7 +136,12 @@ def why_unavailable(name: str, root: Path | None = None) -> str | None:
 
 
 def load(
-    name: str, split: int = 0, root: Path | None = None, progress: Progress = no_progress, fresh: bool = False
+    name: str,
+    split: int = 0,
+    root: Path | None = None,
+    progress: Progress = no_progress,
+    fresh: bool = False,
+    features_only: bool = False,
 ) -> LoadedDataset:
     """One split of the data set `name`.
 
@@ -146,13 +151,19 @@ def load(
         root: the data set's folder, where it is not in BENCH_DATA.
         progress: called while a data set is drawn, or a real one is indexed.
         fresh: read the folders of a real data set again even if an index or a pack of them exists.
+        features_only: whether the caller needs no identities and no subsets, so that data without them will do.
 
     Raises:
-        UserError: unknown name or split, missing root, wrong structure.
+        UserError: unknown name or split, a data set for feature extraction only, missing root, wrong structure.
     """
     dataset = find_dataset(name)
     if not 0 <= split < dataset.splits:
         raise UserError(f"--split {split}: {name} has splits 0 to {dataset.splits - 1}")
+    if dataset.features_only and not features_only:
+        raise UserError(
+            f"data set {name}: for feature extraction only, by `bench features RUN --dataset {name}`: "
+            f"{dataset.features_only}"
+        )
     if isinstance(dataset, PackedDataset):
         if root is not None:
             raise UserError(f"--root {root}: {name} is drawn or imported and stored in BENCH_CACHE; omit --root")

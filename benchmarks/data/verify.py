@@ -45,7 +45,7 @@ def read_again(
     If there are any, the data set lacks the faulty tracklets and has no digest: only `verify` may use it.
     """
     try:
-        return load(name, split, root, progress, fresh=True), []
+        return load(name, split, root, progress, fresh=True, features_only=True), []
     except StructureError as error:
         root = find_root(name, root)
         loaded = LoadedDataset(name, split, error.table, FolderStore(root), "", find_dataset(name), root)
