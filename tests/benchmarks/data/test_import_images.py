@@ -161,6 +161,22 @@ def test_names_are_numbered(draw, bring):
     assert about["numbers_of_names"] == {"pid": {"al": 1, "bo": 2, "cy": 3}, "camid": {"door": 1, "in": 2}}
 
 
+def test_layout_of_ccvid(draw, bring):
+    """The pattern in docs/own-data.md."""
+    draw(
+        *(
+            f"session{s}/00{pid}_0{camid}/0000{n}.jpg"
+            for pid in (1, 2, 3)
+            for s, camid in ((1, 1), (1, 2), (2, 1))
+            for n in (1, 2)
+        )
+    )
+    table = bring(pattern=r"(?P<tracklet>session\d/(?P<pid>\d+)_(?P<camid>\d+))/(?P<frame>\d+).jpg")
+    assert {(row.pid, row.camid, row.tracklet.partition("T")[2]) for row in table.itertuples()} == {
+        (pid, camid, f"session{s}/00{pid}_0{camid}") for pid in (1, 2, 3) for s, camid in ((1, 1), (1, 2), (2, 1))
+    }
+
+
 def test_without_camera_each_tracklet_is_one(draw, bring):
     draw(*(f"{pid}/{walk}/{number}.png" for pid in (1, 2, 3) for walk in ("b", "a") for number in (1, 2)))
     table = bring(pattern=r"(?P<pid>\d+)/(?P<tracklet>\w+)/.*", queries="first-camera")
