@@ -88,5 +88,5 @@ def new_record(experiment: Experiment, metrics: Sequence[Metrics], clock: Clock,
         environment=environment.describe(),
         started=clock.started,
         finished=datetime.now(UTC).replace(microsecond=0),
-        data_notes={name: note for name in experiment.datasets if (note := data_note(name))},
+        data_notes={data[0]: note for data in experiment.data_read if (note := data_note(*data))},
     )
