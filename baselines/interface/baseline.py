@@ -1,7 +1,7 @@
 """The interface of a baseline: clips in, one embedding per time step and one coherence vector per clip out."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 
@@ -29,6 +29,9 @@ class Clips(NamedTuple):
 
 class Baseline(nn.Module, ABC):
     """A temporal model over a backbone. A subclass is one file; it sets `channels` if D is not the backbone's.
+
+    The keyword-only parameters of its `__init__` are settings of its own: `--set NAME.depth=2` sets `depth`. Their defaults are
+    numbers, texts, true or false, and decide their types.
 
     Attributes:
         flow_fields: L, an odd number: how many fields of optical flow around each frame `forward` reads; 0: none. They are
@@ -74,6 +77,16 @@ class Baseline(nn.Module, ABC):
             labels: (B,) class indices.
         """
         return {}
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:  # noqa: ARG002 - for subclasses
+        """Parameters with options of their own for the optimizer, such as `{"params": self.head.parameters(), "lr": 10 * lr}`.
+
+        The others keep the settings of the run. Default: no groups. Schedules multiply the rates of all groups.
+
+        Args:
+            lr: the learning rate of the run; without "lr", a group has it.
+        """
+        return []
 
     def merge(self, coherence: Tensor, weights: Tensor) -> Tensor:
         """The feature of a tracklet (D,) from those of its C chunks in the order of time. Default: their mean by weight.

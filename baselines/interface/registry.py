@@ -17,7 +17,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,7 +47,12 @@ def nearest(name: str, known: list[str]) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered class: where it is defined, its docstring, and whether it is a baseline that reads order."""
+    """A registered class.
+
+    Attributes:
+        reads_order: whether it is a baseline that reads order.
+        settings: the keyword-only parameters of its `__init__` with their defaults; those of a baseline are its own settings.
+    """
 
     name: str
     file: Path
@@ -55,6 +60,7 @@ class Entry:
     attribute: str
     docstring: str
     reads_order: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def summary(self) -> str:
@@ -153,8 +159,9 @@ def entries_in_source(file: Path, module: str) -> list[Entry]:
     body = ast.parse(file.read_text(encoding="utf-8")).body
     classes = {node.name: node for node in body if isinstance(node, ast.ClassDef)}
     return [
-        Entry(name, file, module, node.name, ast.get_docstring(node) or "", _reads_order(node, classes))
+        Entry(name, file, module, node.name, ast.get_docstring(node) or "", _reads_order(node, classes), settings)
         for node in classes.values()
+        for settings in [_settings_in_source(node, classes, file)]
         for name in _names_in_source(node, file)
     ]
 
@@ -165,11 +172,33 @@ def _reads_order(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> boo
         targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
         if any(isinstance(target, ast.Name) and target.id == "reads_order" for target in targets):
             return bool(getattr(getattr(statement, "value", None), "value", False))
-    return any(
-        _reads_order(classes[base.id], classes)
-        for base in node.bases
-        if isinstance(base, ast.Name) and base.id in classes
-    )
+    return any(_reads_order(base, classes) for base in _bases(node, classes))
+
+
+def _settings_in_source(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef], file: Path) -> dict[str, Any]:
+    """The keyword-only parameters of the `__init__` of a class or, where it has none, of its bases in the same file."""
+    for statement in node.body:
+        if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
+            names = [parameter.arg for parameter in statement.args.kwonlyargs]
+            try:
+                return dict(zip(names, map(_literal, statement.args.kw_defaults), strict=True))
+            except ValueError:
+                raise UserError(
+                    f"{file}, line {statement.lineno}: write the defaults of keyword-only parameters as literals"
+                ) from None
+    return {
+        name: default
+        for base in reversed(_bases(node, classes))
+        for name, default in _settings_in_source(base, classes, file).items()
+    }
+
+
+def _literal(default: ast.expr | None) -> Any:
+    return inspect.Parameter.empty if default is None else ast.literal_eval(default)
+
+
+def _bases(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> list[ast.ClassDef]:
+    return [classes[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in classes]
 
 
 def _names_in_source(node: ast.ClassDef, file: Path) -> list[str]:
@@ -187,4 +216,6 @@ def entries_of_class(item: type, file: Path, attribute: str) -> list[Entry]:
     text = inspect.cleandoc(vars(item).get("__doc__") or "")
     names: tuple[str, ...] = vars(item)["registered_names"]
     order = getattr(item, "reads_order", False)
-    return [Entry(name, file, item.__module__, attribute, text, order) for name in names]
+    parameters = inspect.signature(item.__init__).parameters.values()  # type: ignore[misc]
+    settings = {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
+    return [Entry(name, file, item.__module__, attribute, text, order, settings) for name in names]
