@@ -38,6 +38,8 @@ class Baseline(nn.Module, ABC):
             neighbours in the video, whatever the sampling.
         reads_order: whether the embeddings depend on the order of the frames of a clip, or on the flow between them. Such a
             baseline gets the settings in the table [ordered] of a recipe.
+        trunk: the name of a registered backbone, where the model belongs to one: the value of the setting `backbone`, unless
+            `--set` gives another. Empty: the recipe's backbone.
         takes_video: whether the backbone may be a video network.
         test_clips: how a tracklet is cut at test. "even": into chunks of at most the setting `test_chunk`, as equal as can
             be; "exact": into clips of the setting `clip_frames`, the last one padded with its last frame, for models that
@@ -48,6 +50,7 @@ class Baseline(nn.Module, ABC):
 
     flow_fields: ClassVar[int] = 0
     reads_order: ClassVar[bool] = False
+    trunk: ClassVar[str] = ""
     takes_video: ClassVar[bool] = False
     test_clips: ClassVar[TestClips] = "even"
     matcher: Matcher | None

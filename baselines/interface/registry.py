@@ -50,7 +50,7 @@ class Entry:
     """A registered class.
 
     Attributes:
-        reads_order: whether it is a baseline that reads order.
+        reads_order, trunk: those of a baseline.
         settings: the keyword-only parameters of its `__init__` with their defaults; those of a baseline are its own settings.
     """
 
@@ -60,6 +60,7 @@ class Entry:
     attribute: str
     docstring: str
     reads_order: bool = False
+    trunk: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
@@ -159,20 +160,31 @@ def entries_in_source(file: Path, module: str) -> list[Entry]:
     body = ast.parse(file.read_text(encoding="utf-8")).body
     classes = {node.name: node for node in body if isinstance(node, ast.ClassDef)}
     return [
-        Entry(name, file, module, node.name, ast.get_docstring(node) or "", _reads_order(node, classes), settings)
+        Entry(
+            name,
+            file,
+            module,
+            node.name,
+            ast.get_docstring(node) or "",
+            _attribute(node, classes, "reads_order", False),
+            _attribute(node, classes, "trunk", ""),
+            settings,
+        )
         for node in classes.values()
         for settings in [_settings_in_source(node, classes, file)]
         for name in _names_in_source(node, file)
     ]
 
 
-def _reads_order(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> bool:
-    """The class attribute `reads_order` of a class or, where it has none, of its bases in the same file."""
+def _attribute(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef], name: str, default: T) -> T:
+    """A class attribute, a literal, of a class or, where it has none, of its bases in the same file."""
     for statement in node.body:
         targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-        if any(isinstance(target, ast.Name) and target.id == "reads_order" for target in targets):
-            return bool(getattr(getattr(statement, "value", None), "value", False))
-    return any(_reads_order(base, classes) for base in _bases(node, classes))
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            value: T = getattr(getattr(statement, "value", None), "value", default)
+            return value
+    inherited = (_attribute(base, classes, name, default) for base in _bases(node, classes))
+    return next((value for value in inherited if value != default), default)
 
 
 def _settings_in_source(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef], file: Path) -> dict[str, Any]:
@@ -215,7 +227,7 @@ def entries_of_class(item: type, file: Path, attribute: str) -> list[Entry]:
     """What the decorator of an imported class registers; `attribute` is its name in its module."""
     text = inspect.cleandoc(vars(item).get("__doc__") or "")
     names: tuple[str, ...] = vars(item)["registered_names"]
-    order = getattr(item, "reads_order", False)
+    order, trunk = getattr(item, "reads_order", False), getattr(item, "trunk", "")
     parameters = inspect.signature(item.__init__).parameters.values()  # type: ignore[misc]
     settings = {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
-    return [Entry(name, file, item.__module__, attribute, text, order, settings) for name in names]
+    return [Entry(name, file, item.__module__, attribute, text, order, trunk, settings) for name in names]

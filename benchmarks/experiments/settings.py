@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
-from baselines import MATCHERS, order_readers
+from baselines import BASELINES, MATCHERS, order_readers
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
 
@@ -189,7 +189,7 @@ def recipe_summaries() -> dict[str, str]:
 
 def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
     """The settings of a run: the recipe's, those of its table [ordered] if the baseline reads order, those that the method's name
-    implies, then each `--set key=value` in order.
+    implies, the baseline's trunk, then each `--set key=value` in order.
 
     Args:
         recipe: a name from recipes/, or a TOML file.
@@ -209,6 +209,8 @@ def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
         plain, own = plain | ordered, own | own_ordered
     own = {key: own.get(key, default) for key, default in own_defaults(baseline(method)).items()}
     settings = change(Settings(**plain, own=own), ATTACHMENTS[split_method(method)[1]], f"method {method}")
+    if trunk := getattr(BASELINES.entries.get(baseline(method)), "trunk", ""):
+        settings = change(settings, {"backbone": trunk}, f"method {method}")
     for text in changes:
         key, equals, value = text.partition("=")
         if not equals:
