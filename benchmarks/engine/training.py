@@ -33,7 +33,9 @@ from .model import ReidModel
 from .optimizer import PrecisionWrapper, make_optimizer, schedules
 from .precision import compile_backbones
 
-TrainProgress = Callable[[int, int, dict[str, float]], None]  # (iterations done, of how many, means of the loss terms)
+# (iterations done, of how many, means of the loss terms and the last validation)
+TrainProgress = Callable[[int, int, dict[str, float]], None]
+Validate = Callable[[int], dict[str, float]]  # metrics after an epoch, counted from 1; empty where none are due
 LOG_SECONDS = 1.0
 
 
@@ -148,10 +150,11 @@ class Spent(NamedTuple):
 
 
 class Curves(Hook):
-    """Writes the means of the loss terms over each epoch to a file of JSON lines, and reports progress."""
+    """Writes the means of the loss terms over each epoch, and validations, to a file of JSON lines, and reports progress."""
 
-    def __init__(self, file: Path, progress: TrainProgress | None) -> None:
-        self.file, self.progress = file, progress
+    def __init__(self, file: Path, progress: TrainProgress | None, validate: Validate | None = None) -> None:
+        self.file, self.progress, self.validate = file, progress, validate
+        self.validated: dict[str, float] = {}  # the last one
         self.sums: dict[str, torch.Tensor] = {}
         self.count = 0
         self.frames, self.earlier, self.began = 0, 0.0, 0.0
@@ -192,8 +195,9 @@ class Curves(Hook):
             raise DivergedError(
                 f"the loss is not finite at iteration {done}: {means}; a lower lr may help (--set lr=...)"
             )
+        validated = self._validated(done // per_epoch) if ended else {}
         if due and self.progress is not None:
-            self.progress(done, runner.max_iters, means)
+            self.progress(done, runner.max_iters, means | self.validated)
             self.shown = time.monotonic()
         if ended:
             line = {
@@ -201,13 +205,21 @@ class Curves(Hook):
                 "iteration": done,
                 "lr": runner.optim_wrapper.get_lr()["lr"][-1],  # not the backbone's
                 "means_of": self.count,
-                **{key: round(value, 6) for key, value in means.items()},
+                **{key: round(value, 6) for key, value in (means | validated).items()},
             }
             if distributed.leads():
                 with open(self.file, "a") as stream:
                     stream.write(json.dumps(line) + "\n")
             runner.logger.info("  ".join(f"{key} {value:g}" for key, value in line.items()))
             self.sums, self.count = {}, 0
+
+    def _validated(self, epoch: int) -> dict[str, float]:
+        """The validation after an epoch, if one is due. Its time is not that of the training."""
+        began = time.monotonic()
+        validated = self.validate(epoch) if self.validate is not None else {}
+        self.validated = validated or self.validated
+        self.began += time.monotonic() - began
+        return validated
 
 
 def _iteration(line: str) -> float:
@@ -269,6 +281,7 @@ def train(
     workers: int,
     checkpoint_minutes: float,
     progress: TrainProgress | None = None,
+    validate: Validate | None = None,
 ) -> Spent:
     """Train `model` in place to its last epoch, from `checkpoint` if that file exists.
 
@@ -285,7 +298,7 @@ def train(
     if settings.precision == "bf16":
         compile_backbones(model)
     # Curves before checkpoints: every line up to a checkpoint is in the file before the checkpoint is.
-    written, saved = Curves(curves, progress), Checkpoint(checkpoint, checkpoint_minutes)
+    written, saved = Curves(curves, progress, validate), Checkpoint(checkpoint, checkpoint_minutes)
     with warnings.catch_warnings(), _quiet(), saved.listening():
         warnings.simplefilter("ignore")
         runner = BenchRunner(

@@ -20,6 +20,7 @@ from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
 
 from .methods import ATTACHMENTS, baseline, split_method
+from .other_names import setting_meant
 from .own_settings import check_own, of_type, own_defaults, split_own
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -88,6 +89,7 @@ class Settings:
     label_smoothing: float  # share of the cross-entropy target that is spread over all identities
     # validation and evaluation
     holdout: float  # share of the TRAINING identities held out for validation
+    validate_every: int  # epochs between validations during the training; 0: only after it
     tuning_trials: int  # trials of `bench tune` that chose some of these settings; 0: not tuned
     metric: Literal["euclidean", "cosine", "xqda"]  # distance at test; xqda is fitted on the training tracklets
     matcher: str  # own: the baseline's, or else feature distances; none: feature distances; or a matcher's name
@@ -102,37 +104,16 @@ class Settings:
 
     def recorded(self) -> dict[str, Any]:
         """The settings as a record stores them: files by name only, because the record has their digests."""
-        return {**self.as_dict(), **{key: Path(getattr(self, key)).name for key in FILES}}
+        values = {**self.as_dict(), **{key: Path(getattr(self, key)).name for key in FILES}}
+        return {key: value for key, value in values.items() if DEFAULTS_OF_NEW_SETTINGS.get(key) != value}
 
 
 FILES = ("weights", "flow_weights")
+# Settings that are newer than some records. Records leave them out at these values, so that names and hashes stay as they were.
+DEFAULTS_OF_NEW_SETTINGS: dict[str, Any] = {"validate_every": 0}
 MILESTONES = re.compile(r"none|[0-9]{1,9}(,[0-9]{1,9})*")
 NO_MATCHER = ("own", "none")  # values of `matcher` that are not registered names
 
-# Names that other trainers use.
-OTHER_NAMES = {
-    "batch_size": "identities x clips",
-    "p": "identities",
-    "k": "clips",
-    "num_instances": "clips",
-    "learning_rate": "lr",
-    "gamma": "lr_gamma",
-    "optim": "optimizer",
-    "max_epochs": "epochs",
-    "max_epoch": "epochs",
-    "num_epochs": "epochs",
-    "seq_len": "clip_frames",
-    "num_frames": "clip_frames",
-    "stride": "spacing",
-    "random_erasing": "erase",
-    "label_smooth": "label_smoothing",
-    "arch": "backbone",
-    "model": "backbone, or --method",
-    "pretrained": "weights",
-    "distance": "metric",
-    "amp": "precision",
-    "fp16": "precision",
-}
 NAMES = tuple(each.name for each in fields(Settings) if each.name != "own")
 KEYS = tuple(name.rstrip("_") for name in NAMES)
 TYPES = {name.rstrip("_"): get_type_hints(Settings)[name] for name in NAMES}
@@ -142,7 +123,9 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("identities", "clips"), (2, 1e6)),  # a triplet needs two identities, and two clips of one
     **dict.fromkeys(("lr_step", "statistics_shares"), (1, 1e6)),
     "threads": (1, 1024),
-    **dict.fromkeys(("tuning_trials", "test_frames", "epochs", "lr", "weight_decay", "lr_gamma"), (0, 1e9)),
+    **dict.fromkeys(
+        ("tuning_trials", "validate_every", "test_frames", "epochs", "lr", "weight_decay", "lr_gamma"), (0, 1e9)
+    ),
     **dict.fromkeys(("backbone_lr", "warmup_epochs", "gradient_limit"), (0, 1e9)),
     "warmup_start": (1e-6, 1),  # not from 0: a schedule multiplies the rate that is there
     **dict.fromkeys(("sigma", "lambda", "margin", "triplet_weight"), (0, 1e9)),
@@ -200,10 +183,11 @@ def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
         UserError: unknown recipe, key or value; the message suggests the nearest valid one.
     """
     read = read_recipe(recipe)
-    missing = [key for key in KEYS if key not in read.settings]
+    values = DEFAULTS_OF_NEW_SETTINGS | read.settings
+    missing = [key for key in KEYS if key not in values]
     if missing:
         raise UserError(f'recipe {recipe}: lacks {", ".join(missing)}; give values or extends = "paper"')
-    plain, own = _checked(read.settings, f"recipe {recipe}")
+    plain, own = _checked(values, f"recipe {recipe}")
     ordered, own_ordered = _checked(read.ordered, f"recipe {recipe}, [ordered]")  # always: no mistake stays unseen
     if _reads_order(method):
         plain, own = plain | ordered, own | own_ordered
@@ -218,6 +202,10 @@ def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
         key = key.strip()
         kind = type(settings.own[key]) if key in settings.own else TYPES.get(key)
         settings = change(settings, {key: _parse(value.strip(), kind)}, f"--set {text}")
+    if settings.validate_every and not settings.holdout:
+        raise UserError(
+            "validate_every needs identities that the training leaves out: set holdout, such as holdout=0.2"
+        )
     return settings
 
 
@@ -264,19 +252,13 @@ def from_dict(values: Mapping[str, Any]) -> Settings:
     Raises:
         UserError: an earlier version, without some of the settings, wrote the record.
     """
+    values = DEFAULTS_OF_NEW_SETTINGS | dict(values)
     if lacking := [key for key in KEYS if key not in values]:
         raise UserError(
             f"the run was made by an earlier version without the settings {', '.join(lacking)}; run it again with --fresh"
         )
     plain, own = split_own(values)  # own settings as they were: what the baseline declares today is no question here
     return Settings(**check_values(plain, "record"), own=own)
-
-
-def _setting_meant(key: str) -> str:
-    """The end of an error message for an unknown setting."""
-    plain = key.lower().replace("-", "_")
-    named = OTHER_NAMES.get(plain, plain if plain in KEYS else "")
-    return f"here it is {named}" if named else nearest(plain, list(KEYS))
 
 
 def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -288,7 +270,7 @@ def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
     checked = {}
     for key, value in values.items():
         if key not in TYPES:
-            raise UserError(f"{source}: unknown setting {key!r}; {_setting_meant(key)}")
+            raise UserError(f"{source}: unknown setting {key!r}; {setting_meant(key, KEYS)}")
         hint = TYPES[key]
         choices = get_args(hint)
         if choices and value not in choices:
