@@ -63,6 +63,8 @@ def run(
         print(f"{result.name}: stale ({'; '.join(result.stale)}); --fresh runs it again", file=sys.stderr)
     elif result.was_finished:
         print(f"{result.name}: finished before; nothing to run", file=sys.stderr)
+    elif result.warning:
+        print(f"{result.name}: {result.warning}", file=sys.stderr)
     print_record(result.record)
 
 
