@@ -16,7 +16,7 @@ from baselines.interface.registry import nearest
 from benchmarks.experiments.code_digest import same_numbers
 from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.methods import ATTACHED
-from benchmarks.experiments.settings import changed_from_recipe
+from benchmarks.experiments.settings import DEFAULTS_OF_NEW_SETTINGS, changed_from_recipe
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.suites.claims import METRIC, MIN_RUNS, Arm, Claim
 
@@ -140,6 +140,7 @@ def differing(one: Sequence[FinishedRun], other: Sequence[FinishedRun]) -> dict[
     """The settings in which the two sides differ, each with both values; a setting that one side lacks is None there."""
     ours, theirs = (side[0].experiment.settings for side in (one, other))
     keys = sorted(ours.keys() | theirs.keys()) if ours and theirs else []  # features from elsewhere have no settings
+    ours, theirs = (DEFAULTS_OF_NEW_SETTINGS | settings for settings in (ours, theirs))
     return {key: (ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)}
 
 

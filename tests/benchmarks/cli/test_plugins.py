@@ -1,5 +1,6 @@
 """Plug-in files with baselines and data sets, and the error messages for their faults."""
 
+import json
 from dataclasses import replace
 
 import cv2
@@ -155,6 +156,58 @@ def test_data_set_that_returns_a_list(bench, tmp_path):
     answer = bench("data", "stats", "listed", "--plugin", plugin, "--root", tmp_path)
     assert answer.status == 2
     assert "the data set's `read` returned a list; it must return a DataFrame" in answer.err.splitlines()[-1]
+
+
+OWN_TRUNK = """
+from torch import nn
+
+from afa import disentangle
+from baselines.interface import Backbone, Baseline, register
+
+
+@register("tiny-trunk")
+class TinyTrunk(Backbone):
+    '''Two layers.'''
+
+    def __init__(self, network):
+        super().__init__(dict(network.named_children()), channels=(4, 8))
+
+    @classmethod
+    def network(cls, name):
+        return nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.Conv2d(4, 8, 1))
+
+
+@register("with-trunk")
+class WithTrunk(Baseline):
+    '''The mean.'''
+
+    trunk = "tiny-trunk"
+
+    def forward(self, clips):
+        return disentangle(self.embed(clips.frames))
+"""
+
+
+def test_tables_name_the_trunk_of_a_plugin(bench, tmp_path, results):
+    plugin = tmp_path / "trunk.py"
+    plugin.write_text(OWN_TRUNK)
+    words = ("run", "--plugin", plugin, "--method", "with-trunk+afa", "--dataset", "walkers:tiny", "--epochs", 0)
+    assert bench(*words).status == 0
+    assert bench(*words, "--backbone", "small").status == 0
+    settings = [json.loads(file.read_text())["experiment"]["settings"] for file in results.glob("*/record.json")]
+    assert sorted(each["backbone"] for each in settings) == ["small", "tiny-trunk"]
+    table = bench("table", "--plugin", plugin).out
+    assert "with-trunk+afa (backbone=small)" in table
+
+
+def test_a_model_that_ignores_the_backbone_is_refused(bench, tmp_path):
+    plugin = tmp_path / "trunk.py"
+    change = ("self.embed(clips.frames)", "clips.frames.flatten(2)[..., : self.channels]")
+    plugin.write_text(OWN_TRUNK.replace(*change).replace('    trunk = "tiny-trunk"\n', ""))
+    answer = bench("run", "--plugin", plugin, "--method", "with-trunk", "--dataset", "walkers:tiny", "--epochs", 0)
+    assert answer.status == 2
+    assert "does not use the backbone small, which tables would name" in answer.err.splitlines()[-1]
+    assert answer.err.splitlines()[-1].startswith(f"bench: {plugin}, line ")
 
 
 def test_broken_plugin_is_not_submitted(bench, tmp_path):
