@@ -8,7 +8,6 @@ settings of baselines that read the order of frames, where they differ from the 
 import inspect
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
@@ -18,6 +17,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 from baselines import MATCHERS, order_readers
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
+from benchmarks.parsing import parse_toml
 
 from .methods import ATTACHMENTS, split_method
 
@@ -206,9 +206,9 @@ def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
     settings = change(settings, ATTACHMENTS[split_method(method)[1]], f"method {method}")
     for text in changes:
         key, equals, value = text.partition("=")
-        if not equals:
-            raise UserError(f"--set {text}: write key=value")
-        settings = change(settings, {key.strip(): _parse(key.strip(), value.strip())}, f"--set {text}")
+        if not equals or not text.isprintable():  # a second line would be TOML of its own
+            raise UserError(f"--set {text[:100]!r}: write key=value on one line")
+        settings = change(settings, {key.strip(): _parse(key.strip(), value.strip())}, f"--set {text[:100]}")
     return settings
 
 
@@ -275,13 +275,17 @@ def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
         if key not in TYPES:
             raise UserError(f"{source}: unknown setting {key!r}; {_setting_meant(key)}")
         hint = TYPES[key]
+        if not isinstance(value, bool | int | float | str):
+            raise UserError(f"{source}: {key} takes one value, not a {type(value).__name__}")
+        if isinstance(value, int) and abs(value) >= 2**63:  # Python cannot even print some of them
+            raise UserError(f"{source}: {key} has too many digits; give a number of at most 64 bits")
         if hint is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         choices = get_args(hint)
         if choices and value not in choices:
-            raise UserError(f"{source}: {key} is one of {', '.join(choices)}, not {value!r}")
+            raise UserError(f"{source}: {key} is one of {', '.join(choices)}, not {value!r:.100}")
         if not choices and (not isinstance(value, hint) or isinstance(value, bool)):
-            raise UserError(f"{source}: {key} takes {_WORDS[hint]}, not {value!r}")
+            raise UserError(f"{source}: {key} takes {_WORDS[hint]}, not {value!r:.100}")
         if value == "":
             raise UserError(f"{source}: {key} is empty; give a value, or omit it")
         if key == "matcher" and value not in (matchers := [*NO_MATCHER, *MATCHERS.names()]):
@@ -301,8 +305,8 @@ _WORDS = {int: "a whole number", float: "a number", str: "a text"}
 def _parse(key: str, text: str) -> Any:
     """The value of `key=text`: parsed as TOML if possible, else the text itself, as where a setting takes a text."""
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = parse_toml(f"value = {text}", key)["value"]
+    except UserError:
         return text
     return text if TYPES.get(key) is str and not isinstance(value, str) else value
 
@@ -327,22 +331,28 @@ def read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> Recipe:
     if file.suffix != ".toml":
         file = RECIPES / f"{recipe}.toml"
         if not file.exists():
-            raise UserError(f"no recipe {recipe!r}; {nearest(recipe, recipe_names())}, or name a .toml file")
+            where = f"recipe {extended_by[-1]}: extends {recipe!r}: " if extended_by else ""
+            raise UserError(f"{where}no recipe {recipe!r}; {nearest(recipe, recipe_names())}, or name a .toml file")
     if str(file) in extended_by:
         raise UserError(f"recipe {file}: extends itself, through {' and '.join(extended_by)}")
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"--recipe {file}: {error.strerror}") from error
-    except ValueError as error:  # not TOML, or not even text
+    except ValueError as error:  # not even text
         raise UserError(f"recipe {file}: not TOML: {error}") from error
+    values = parse_toml(text, f"recipe {file}")
     base, ordered = values.pop("extends", None), values.pop("ordered", {})
     if not isinstance(ordered, dict):
-        raise UserError(f"recipe {file}: ordered is a table, [ordered] with settings below it, not {ordered!r}")
+        raise UserError(
+            f"recipe {file}: ordered is a table, [ordered] with settings below it, not a {type(ordered).__name__}"
+        )
     if base is None:
         return Recipe(values, ordered)
     if not isinstance(base, str):
-        raise UserError(f"recipe {file}: extends takes a recipe's name or a TOML file in quotes, not {base!r}")
+        raise UserError(
+            f"recipe {file}: extends takes a recipe's name or a TOML file in quotes, not a {type(base).__name__}"
+        )
     below = read_recipe(base, (*extended_by, str(file)))
     kept = {key: value for key, value in below.ordered.items() if key not in values}
     return Recipe({**below.settings, **values}, {**kept, **ordered})

@@ -4,7 +4,8 @@ A file of features holds one subset: `feature` (N, D), `pid` (N,), `camid` (N,),
 """
 
 import hashlib
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,15 +29,15 @@ from .unfinished import start_run
 
 LABELS = ("pid", "camid", "tracklet")
 COLUMNS = ("feature", *LABELS)
-LONGEST_NAME = 60  # characters, so that tables have room for it
+LONGEST_NAME = 60  # bytes, so that tables and the name of a folder have room for it
 
 
 def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
     """Features (N, D) float32 and a table of pid, camid, tracklet.
 
     Raises:
-        UserError: not npz or parquet, a missing column, lengths that differ, no row, a feature that is not finite, or a pid
-            or camid that is not a whole number.
+        UserError: not npz or parquet, a missing column, lengths that differ, no row, features of length 0, a feature that is
+            not finite, a pid or camid that is not a whole number, or a tracklet that appears twice.
     """
     try:
         if file.suffix == ".parquet":
@@ -61,17 +62,33 @@ def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
     if feature.ndim != 2 or any(np.shape(column) != (len(feature),) for column in columns.values()):
         sizes = ", ".join(f"{name} {np.shape(column)}" for name, column in columns.items())
         raise UserError(f"{file}: feature {feature.shape} must be (N, D) and the rest (N,): {sizes}")
-    if not len(feature):
-        raise UserError(f"{file}: has no rows")
+    if not feature.size:
+        raise UserError(
+            f"{file}: has no {'rows' if len(feature) == 0 else 'numbers in its features'}; extract them again"
+        )
     if not np.isfinite(feature).all():
         raise UserError(
             f"{file}: feature row {int(np.flatnonzero(~np.isfinite(feature).all(axis=1))[0])} is not finite"
         )
-    whole_numbers = {name: _whole_numbers(columns[name], f"{file}: {name}") for name in ("pid", "camid")}
-    return feature, pd.DataFrame({**whole_numbers, "tracklet": columns["tracklet"].astype(str)})
+    return feature, _labels(columns, file)
+
+
+def _labels(columns: Mapping[str, np.ndarray], file: Path, side: str = "") -> pd.DataFrame:
+    """The table of pid, camid and tracklet, from the columns whose names begin with `side`."""
+    numbers = {name: _whole_numbers(columns[f"{side}{name}"], f"{file}: {side}{name}") for name in ("pid", "camid")}
+    table = pd.DataFrame({**numbers, "tracklet": columns[f"{side}tracklet"].astype(str)})
+    twice = table.tracklet[table.tracklet.duplicated()]
+    if len(twice):
+        raise UserError(
+            f"{file}: tracklet {twice.iloc[0]!r} appears twice; give each tracklet one row and its own name"
+        )
+    return table
 
 
 def _whole_numbers(values: np.ndarray, source: str) -> np.ndarray:
+    truths = values.dtype.kind == "O" and any(isinstance(value, bool) for value in values)
+    if values.dtype.kind in "bcmM" or truths:  # numpy would take true for 1, and a date for its nanoseconds
+        raise UserError(f"{source} must be whole numbers, not {'bool' if truths else values.dtype}")
     try:
         numbers = values.astype(np.float64)
     except (TypeError, ValueError):
@@ -121,6 +138,7 @@ def _compare(query: Path, gallery: Path, metric: str) -> Result:
         raise UserError(
             f"{gallery}: features of length {gallery_features.shape[1]}, {query} has {query_features.shape[1]}"
         )
+    _warn_of_ties(gallery_features, gallery)
     distances = FeatureDistances(query_features, gallery_features, fixed_metric(metric))
     digest = f"{file_digest(query)[:32]}{file_digest(gallery)[:32]}"
     return Result(distances, queries, others, (query, gallery), digest)
@@ -132,7 +150,8 @@ def read_distances(file: Path) -> Result:
     Its arrays are distances (Q, G), and for each side SIDE, query or gallery: SIDE_pid, SIDE_camid and SIDE_tracklet.
 
     Raises:
-        UserError: not npz, a missing array, shapes that differ, no row, NaN, or a pid or camid that is not a whole number.
+        UserError: not npz, a missing array, shapes that differ, no row, NaN, a pid or camid that is not a whole number,
+            or a tracklet that appears twice.
     """
     names = ["distances", *(f"{side}_{column}" for side in ("query", "gallery") for column in LABELS)]
     try:
@@ -152,16 +171,8 @@ def read_distances(file: Path) -> Result:
                 raise UserError(f"{file}: distances {matrix.shape} must be (Q, G), and {side}_{column} not {shape}")
     if matrix.dtype.kind not in "fiu" or np.isnan(matrix).any():
         raise UserError(f"{file}: distances must be numbers, without NaN")
-    tables = [
-        pd.DataFrame(
-            {
-                **{key: _whole_numbers(found[f"{side}_{key}"], f"{file}: {side}_{key}") for key in ("pid", "camid")},
-                "tracklet": found[f"{side}_tracklet"].astype(str),
-            }
-        )
-        for side in ("query", "gallery")
-    ]
-    return Result(MatrixDistances(matrix), tables[0], tables[1], (file,), file_digest(file))
+    queries, others = (_labels(found, file, f"{side}_") for side in ("query", "gallery"))
+    return Result(MatrixDistances(matrix), queries, others, (file,), file_digest(file))
 
 
 def score_files(
@@ -239,13 +250,24 @@ def _labels_digest(result: Result) -> str:
     return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
 
+def _warn_of_ties(gallery: np.ndarray, file: Path) -> None:
+    """Say on stderr how equally near tracklets are ranked, if gallery features (N, D) are equal."""
+    equal = len(gallery) - len({hash(row.tobytes()) for row in gallery + np.float32(0)})  # the sum makes -0 equal 0
+    if equal:
+        print(
+            f"bench: {file}: {equal} of {len(gallery)} features are equal to another one; tracklets that are equally near are "
+            "ranked in the order of the file",
+            file=sys.stderr,
+        )
+
+
 def _check_label(option: str, label: str) -> None:
     try:
         check_name(label)
     except ValueError as error:
         raise UserError(f"{option} {error}") from None
-    if len(label) > LONGEST_NAME:
-        raise UserError(f"{option} {label[:LONGEST_NAME]!r}...: at most {LONGEST_NAME} characters, to fit into tables")
+    if len(label.encode()) > LONGEST_NAME:
+        raise UserError(f"{option} {label[:LONGEST_NAME]!r}...: at most {LONGEST_NAME} bytes, to fit into tables")
 
 
 def _protocols(dataset: str) -> tuple[str, ...]:

@@ -75,5 +75,4 @@ def export_finished(selection: Selection, to: Path) -> tuple[int, int]:
     if not done:
         name = selection.name
         raise UserError(f"no finished and current runs of {name} in {results_dir()}; `bench plan {name}` shows why")
-    export_runs([(RunFolder(results_dir() / record.name), record) for record in done], to)
-    return len(done), len(planned)
+    return export_runs([(RunFolder(results_dir() / record.name), record) for record in done], to), len(planned)
