@@ -139,6 +139,19 @@ def import_images(
     return select_split(table, 0)
 
 
+def unlabelled_tracklets(images: Path) -> pd.DataFrame:
+    """The table of the images below a folder; those of each folder are a tracklet, in the gallery and without a person.
+
+    Raises:
+        UserError: there are none.
+    """
+    if not images.is_dir():
+        raise UserError(f"--images {images}: not a folder")
+    described, _ = match_paths(images, "(?s:.*)")
+    rows = _tracklets(without_identities(described), {"pid": {str(JUNK): JUNK}}, named=True)
+    return make_table(("gallery", *each) for each in zip(rows.pid, rows.camid, rows.tracklet, rows.path, strict=True))
+
+
 def _summary(table: pd.DataFrame, splits: int) -> str:
     """What there is of an imported data set, in one line."""
     counts = {

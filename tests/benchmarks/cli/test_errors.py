@@ -72,7 +72,7 @@ def test_doctor_unwritable_folder(bench, tmp_path, monkeypatch, place):
         ((*IMPORT, "walkers@2"), "--name walkers@2: taken, or not made of"),
         ((*IMPORT, "mars2"), "gone.txt"),
         (("data", "import", "--name", "mine"), "give --video FILE or --images DIR, one of both"),
-        (("data", "import", "--name", "mine", "--video", "gone.avi"), "--video: needs --tracks and --identities"),
+        (("data", "import", "--name", "mine", "--video", "gone.avi"), "--tracks: 0 given for 1 --video"),
         ((*IMPORT, "mine", "--seed", "1"), "--seed: applies to --images only; omit it"),
         (("data", "import", "--name", "mine", "--images", ".", "--tracks", "x"), "--tracks: applies to --video only"),
         (("data", "import", "--name", "mine", "--images", "gone", "--pattern", "x"), "--images gone: not a folder"),
