@@ -45,20 +45,31 @@ def atomic_file(file: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path, replace: bool = False) -> Iterator[Path]:
     """A new temporary folder to fill. It becomes `folder` when the block succeeds, and is deleted when the block fails.
 
     What killed processes left of the same folder is deleted first.
 
+    Args:
+        replace: delete the folder that has this name at the end of the block.
+
     Raises:
-        OSError: as `atomic_file`; or, at the end of the block, `folder` exists and is not empty.
+        OSError: as `atomic_file`; or, at the end of the block, `folder` exists and is not empty, unless `replace`.
     """
     for left in leftovers(folder.parent, folder.name):
         shutil.rmtree(left, ignore_errors=True)
     with _half_written(folder) as temporary:
         temporary.mkdir()
         yield temporary
-        temporary.rename(folder)
+        old = temporary.with_name(f"{folder.name}.old")
+        if replace:
+            folder.rename(old)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if replace:
+                old.rename(folder)
+            raise
 
 
 def write_atomically(file: Path, text: str) -> None:

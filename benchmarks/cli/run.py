@@ -75,6 +75,8 @@ def run(
         print(f"{result.name}: stale ({'; '.join(result.stale)}); --fresh runs it again", file=sys.stderr)
     elif result.was_finished:
         print(f"{result.name}: finished before; nothing to run", file=sys.stderr)
+    elif result.warning:
+        print(f"{result.name}: {result.warning}", file=sys.stderr)
     print_record(result.record)
     if differences := [line for each in expectations if (line := each.difference(result.record))]:
         print(f"bench: --expect: {'; '.join(differences)}", file=sys.stderr)

@@ -41,7 +41,7 @@ from benchmarks.runs.unfinished import start_run, starting_code
 from . import distributed
 from .model import ReidModel, build_model
 from .precision import check_precision
-from .scoring import find_matcher, fit_metrics, needs_fit, read_metrics, score, validate, write_metrics
+from .scoring import find_matcher, fit_metrics, needs_fit, read_metrics, score, validate, validate_epoch, write_metrics
 from .training import train
 
 
@@ -146,6 +146,11 @@ def run(
                 workers=machine.workers,
                 checkpoint_minutes=machine.checkpoint_minutes,
                 progress=lambda done, total, terms: machine.report("train", done, total, _terms(terms)),
+                validate=partial(
+                    validate_epoch, model, training, held_out, data.store, machine, clock, experiment.seed, flow
+                )
+                if held_out is not None and settings.validate_every
+                else None,
             )
             clock.note("train", spent.frames, spent.seconds)
             clock.peak_memory = spent.memory
@@ -325,4 +330,4 @@ def _keep_memory() -> None:
 
 
 def _terms(terms: dict[str, float]) -> str:
-    return "  ".join(f"{key.removeprefix('loss_')} {value:.3f}" for key, value in terms.items())
+    return "  ".join(f"{key.removeprefix('loss_').replace('_', ' ')} {value:.3f}" for key, value in terms.items())

@@ -201,6 +201,34 @@ def validate(
     return rows
 
 
+def validate_epoch(
+    model: ReidModel,
+    training: pd.DataFrame,
+    held_out: pd.DataFrame,
+    store: Store,
+    machine: "Machine",
+    clock: "Clock",
+    seed: int,
+    flow: FlowStacks | None,
+    epoch: int,
+) -> dict[str, float]:
+    """mAP and R1 of held-out training tracklets, in [0, 1], every `validate_every` epochs and after the last one.
+
+    The training is not changed by it: the modules are in the same mode as before, and what a training step draws depends on the
+    seed and the step alone.
+    """
+    settings = model.settings
+    if epoch % settings.validate_every and epoch != settings.epochs:
+        return {}
+    modes = {module: module.training for module in model.modules()}
+    metrics = fit_metrics(model, training, store, settings, machine, clock, seed, flow)
+    found = validate(model, held_out, store, settings, metrics, machine, seed, flow)[0]
+    for module, mode in modes.items():
+        module.training = mode
+    known = {"validation_mAP": found.mAP, "validation_R1": found.R1}
+    return {name: value for name, value in known.items() if value is not None}
+
+
 def rank_tracklets(
     distances: Distances, queries: pd.DataFrame, gallery: pd.DataFrame, protocols: Sequence[str]
 ) -> dict[str, Ranking]:

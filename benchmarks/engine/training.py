@@ -19,11 +19,9 @@ from typing import Any, NamedTuple
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
-from baselines.interface.backbone import Backbone
 from baselines.interface.errors import UserError
 from benchmarks import launch
 from benchmarks.atomic import naming, write_atomically
@@ -35,16 +33,13 @@ from benchmarks.runs.environment import peak_memory
 
 from . import distributed
 from .model import ReidModel
-from .precision import autocast, compile_backbones
+from .optimizer import PrecisionWrapper, make_optimizer, schedules
+from .precision import compile_backbones
 
-TrainProgress = Callable[[int, int, dict[str, float]], None]  # (iterations done, of how many, means of the loss terms)
+# (iterations done, of how many, means of the loss terms and the last validation)
+TrainProgress = Callable[[int, int, dict[str, float]], None]
+Validate = Callable[[int], dict[str, float]]  # metrics after an epoch, counted from 1; empty where none are due
 LOG_SECONDS = 1.0
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": partial(torch.optim.SGD, momentum=0.9),
-}
-LIMITS = {"norm": "max_norm", "value": "clip_value"}  # as torch's clip_grad_norm_ and clip_grad_value_ name them
 
 
 class DivergedError(UserError):
@@ -96,25 +91,6 @@ class SeededLoop(BaseLoop):
         runner.call_hook("after_train_epoch")
         runner.call_hook("after_train")
         return runner.model
-
-
-class PrecisionWrapper(OptimWrapper):
-    """Forward pass and loss under autocast for bf16; mmengine's own wrapper refuses the CPU."""
-
-    def __init__(self, optimizer: torch.optim.Optimizer, settings: Settings) -> None:
-        limit, by = settings.gradient_limit, settings.gradient_limit_by
-        super().__init__(optimizer, clip_grad={"type": by, LIMITS[by]: limit} if limit else None)
-        self.precision = settings.precision
-
-    @contextmanager
-    def optim_context(self, model: torch.nn.Module) -> Iterator[None]:
-        with super().optim_context(model), autocast(self.precision, next(model.parameters()).device):
-            yield
-
-    def step(self, **options: Any) -> None:
-        """One step with the mean gradient of all processes."""
-        distributed.average_gradients(p for group in self.optimizer.param_groups for p in group["params"])
-        super().step(**options)
 
 
 class Checkpoint(Hook):
@@ -181,10 +157,11 @@ class Spent(NamedTuple):
 
 
 class Curves(Hook):
-    """Writes the means of the loss terms over each epoch to a file of JSON lines, and reports progress."""
+    """Writes the means of the loss terms over each epoch, and validations, to a file of JSON lines, and reports progress."""
 
-    def __init__(self, file: Path, progress: TrainProgress | None) -> None:
-        self.file, self.progress = file, progress
+    def __init__(self, file: Path, progress: TrainProgress | None, validate: Validate | None = None) -> None:
+        self.file, self.progress, self.validate = file, progress, validate
+        self.validated: dict[str, float] = {}  # the last one
         self.sums: dict[str, torch.Tensor] = {}
         self.count = 0
         self.frames, self.earlier, self.began = 0, 0.0, 0.0
@@ -226,8 +203,9 @@ class Curves(Hook):
             raise DivergedError(
                 f"the loss is not finite at iteration {done}: {means}; a lower lr may help (--set lr=...)"
             )
+        validated = self._validated(done // per_epoch) if ended else {}
         if due and self.progress is not None:
-            self.progress(done, runner.max_iters, means)
+            self.progress(done, runner.max_iters, means | self.validated)
             self.shown = time.monotonic()
         if ended:
             line = {
@@ -235,13 +213,21 @@ class Curves(Hook):
                 "iteration": done,
                 "lr": runner.optim_wrapper.get_lr()["lr"][-1],  # not the backbone's
                 "means_of": self.count,
-                **{key: round(value, 6) for key, value in means.items()},
+                **{key: round(value, 6) for key, value in (means | validated).items()},
             }
             if distributed.leads():
                 with naming(self.file), open(self.file, "a") as stream:
                     stream.write(json.dumps(line) + "\n")
             runner.logger.info("  ".join(f"{key} {value:g}" for key, value in line.items()))
             self.sums, self.count = {}, 0
+
+    def _validated(self, epoch: int) -> dict[str, float]:
+        """The validation after an epoch, if one is due. Its time is not that of the training."""
+        began = time.monotonic()
+        validated = self.validate(epoch) if self.validate is not None else {}
+        self.validated = validated or self.validated
+        self.began += time.monotonic() - began
+        return validated
 
 
 def _iteration(line: str) -> float:
@@ -310,45 +296,6 @@ class BenchRunner(Runner):
         """The record describes the environment."""
 
 
-def make_optimizer(model: ReidModel) -> torch.optim.Optimizer:
-    """The optimizer of all parameters; those of the backbones, with what is inserted in them, are its first group.
-
-    The paper's is Adam with L2 weight decay (section 3.3). In float32 torch chooses the implementation.
-    """
-    settings = model.settings
-    trunks = [module for module in model.modules() if isinstance(module, Backbone)]
-    # A dict: two baselines may share a backbone, and a backbone its weights; a group holds a parameter once, in order.
-    inside = dict.fromkeys(weight for trunk in trunks for weight in trunk.parameters())
-    groups = [
-        {"params": list(inside), "lr": settings.lr * settings.backbone_lr},
-        {"params": [weight for weight in model.parameters() if weight not in inside]},
-    ]
-    fused = True if settings.precision == "bf16" else None
-    return OPTIMIZERS[settings.optimizer](groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
-
-
-def schedules(settings: Settings, per_epoch: int) -> list[dict[str, Any]]:
-    """mmengine's schedulers of the learning rate, which multiply: the schedule, and the warm-up if there is one.
-
-    Both count from the first epoch and act in every iteration; a step comes with the first iteration after its epoch.
-    """
-    epochs = settings.milestones.split(",") if settings.milestones != "none" else []
-    kinds: dict[str, dict[str, Any]] = {
-        "step": {"type": "StepLR", "step_size": settings.lr_step * per_epoch, "gamma": settings.lr_gamma},
-        "milestones": {
-            "type": "MultiStepLR",
-            "milestones": [int(epoch) * per_epoch for epoch in epochs],
-            "gamma": settings.lr_gamma,
-        },
-        "cosine": {"type": "CosineAnnealingLR", "T_max": settings.epochs * per_epoch},
-    }
-    chosen = [kinds[settings.schedule]]
-    if settings.warmup_epochs:  # mmengine's end is exclusive: the rate is the schedule's from this iteration on
-        end = settings.warmup_epochs * per_epoch + 1
-        chosen.append({"type": "LinearLR", "start_factor": settings.warmup_start, "end": end})
-    return [{**each, "by_epoch": False} for each in chosen]
-
-
 def train(
     model: ReidModel,
     batches: TrainingBatches,
@@ -360,6 +307,7 @@ def train(
     workers: int,
     checkpoint_minutes: float,
     progress: TrainProgress | None = None,
+    validate: Validate | None = None,
 ) -> Spent:
     """Train `model` in place to its last epoch, from `checkpoint` if that file exists. None: no state is saved.
 
@@ -377,7 +325,7 @@ def train(
     if settings.precision == "bf16":
         compile_backbones(model)
     # Curves before checkpoints: every line up to a checkpoint is in the file before the checkpoint is.
-    written = Curves(curves, progress)
+    written = Curves(curves, progress, validate)
     saved = [Checkpoint(checkpoint, checkpoint_minutes)] if checkpoint is not None else []
     with warnings.catch_warnings(), _quiet(), saved[0].listening() if saved else nullcontext():
         warnings.simplefilter("ignore")

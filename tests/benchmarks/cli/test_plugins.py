@@ -1,5 +1,6 @@
 """Plug-in files with baselines and data sets, and the error messages for their faults."""
 
+import json
 from dataclasses import replace
 
 import cv2
@@ -157,6 +158,58 @@ def test_data_set_that_returns_a_list(bench, tmp_path):
     assert "the data set's `read` returned a list; it must return a DataFrame" in answer.err.splitlines()[-1]
 
 
+OWN_TRUNK = """
+from torch import nn
+
+from afa import disentangle
+from baselines.interface import Backbone, Baseline, register
+
+
+@register("tiny-trunk")
+class TinyTrunk(Backbone):
+    '''Two layers.'''
+
+    def __init__(self, network):
+        super().__init__(dict(network.named_children()), channels=(4, 8))
+
+    @classmethod
+    def network(cls, name):
+        return nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.Conv2d(4, 8, 1))
+
+
+@register("with-trunk")
+class WithTrunk(Baseline):
+    '''The mean.'''
+
+    trunk = "tiny-trunk"
+
+    def forward(self, clips):
+        return disentangle(self.embed(clips.frames))
+"""
+
+
+def test_tables_name_the_trunk_of_a_plugin(bench, tmp_path, results):
+    plugin = tmp_path / "trunk.py"
+    plugin.write_text(OWN_TRUNK)
+    words = ("run", "--plugin", plugin, "--method", "with-trunk+afa", "--dataset", "walkers:tiny", "--epochs", 0)
+    assert bench(*words).status == 0
+    assert bench(*words, "--backbone", "small").status == 0
+    settings = [json.loads(file.read_text())["experiment"]["settings"] for file in results.glob("*/record.json")]
+    assert sorted(each["backbone"] for each in settings) == ["small", "tiny-trunk"]
+    table = bench("table", "--plugin", plugin).out
+    assert "with-trunk+afa (backbone=small)" in table
+
+
+def test_a_model_that_ignores_the_backbone_is_refused(bench, tmp_path):
+    plugin = tmp_path / "trunk.py"
+    change = ("self.embed(clips.frames)", "clips.frames.flatten(2)[..., : self.channels]")
+    plugin.write_text(OWN_TRUNK.replace(*change).replace('    trunk = "tiny-trunk"\n', ""))
+    answer = bench("run", "--plugin", plugin, "--method", "with-trunk", "--dataset", "walkers:tiny", "--epochs", 0)
+    assert answer.status == 2
+    assert "does not use the backbone small, which tables would name" in answer.err.splitlines()[-1]
+    assert answer.err.splitlines()[-1].startswith(f"bench: {plugin}, line ")
+
+
 def test_broken_plugin_is_not_submitted(bench, tmp_path):
     plugin = tmp_path / "faulty.py"
     plugin.write_text("import no_such_module\n" + FAULTY.format(imports="", body=FORWARD + "..."))
@@ -177,8 +230,10 @@ def test_plugin_that_registers_nothing(bench, tmp_path):
 
 def test_run_of_a_missing_plugin(bench, finished):
     folder, record = finished
-    elsewhere = replace(record, experiment=replace(record.experiment, method="absent+afa"))
-    folder.record.write_text(record_to_json(elsewhere))
+    experiment = replace(record.experiment, method="absent+afa")
+    record = replace(record, name=experiment.name, experiment=experiment)
+    folder.record.write_text(record_to_json(record))
+    folder.path.rename(folder.path.with_name(record.name))
     hint = "baseline 'absent' not known here; name the file with --plugin FILE.py"
     for words in (("eval", record.name, "--dataset", "walkers@2:tiny"), ("features", record.name)):
         answer = bench(*words)
@@ -188,9 +243,10 @@ def test_run_of_a_missing_plugin(bench, finished):
         answer = bench(*words)
         assert answer.status == 0
         assert hint in answer.err
-    again = replace(elsewhere, name="another", experiment=replace(elsewhere.experiment, seed=7))
-    (folder.path.parent / "another").mkdir()
-    (folder.path.parent / "another" / "record.json").write_text(record_to_json(again))
+    other = replace(experiment, seed=7)
+    again = folder.path.with_name(other.name)
+    again.mkdir()
+    (again / "record.json").write_text(record_to_json(replace(record, name=other.name, experiment=other)))
     assert bench("table").err.count(hint) == 1  # of both: 2 runs
     assert "cannot check whether 2 runs are current: baseline 'absent'" in bench("table").err
 
