@@ -13,7 +13,7 @@ from pathlib import Path
 
 import benchmarks.runs.cost
 
-from .child import EXTRACTING, PHASES, SAVING, TRAINING, Child, Folders, start
+from .child import EXTRACTING, PHASES, TRAINING, Child, Folders, start
 from .outcome import RUN, TABLE, Outcome, Undisturbed, check, complete
 
 USER_ERROR = 2
@@ -113,8 +113,8 @@ def kill_workers(expected: Undisturbed, times: int, folder: Path) -> Outcome:
         phase = (TRAINING, EXTRACTING)[number % 2]
         here = Folders(folder / f"worker-{number}" / "runs", folder / "worker-cache")
         child = start((*RUN, "--workers", "2"), here)
-        if child.wait_for(SAVING if phase == TRAINING else phase):
-            for pid in _children(child.pid)[:1]:
+        if child.wait_for(phase):
+            for pid in _workers(child)[:1]:
                 os.kill(pid, signal.SIGKILL)
                 outcome.tried += 1
         status = child.finish()
@@ -123,8 +123,14 @@ def kill_workers(expected: Undisturbed, times: int, folder: Path) -> Outcome:
     return outcome
 
 
-def _children(pid: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def _workers(child: Child) -> list[int]:
+    """The process ids of a run's workers, as soon as there are two; none if it ends before."""
+    children = Path(f"/proc/{child.pid}/task/{child.pid}/children")
+    while child.is_running:
+        pids = [int(word) for word in children.read_text().split()]
+        if len(pids) == 2:
+            return pids
+    return []
 
 
 class Backward(datetime):

@@ -78,6 +78,11 @@ class Child:
             self.phases.append(((*PHASES, BETWEEN)[number[0]], time.monotonic()))
         return bool(number)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the process has not ended."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
     def kill(self) -> None:
         """End the process by SIGKILL."""
         os.kill(self.pid, signal.SIGKILL)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.runs.store import load_records
 
-from .child import Child, Folders, start
+from .child import Folders, start
 from .outcome import RUN, TABLE, Outcome, Undisturbed, check
 
 UNTRAINED = (*RUN, "--epochs", "0")
@@ -21,7 +21,7 @@ def finish_at_once(processes: int, folder: Path) -> Outcome:
     here = Folders(folder / "finish" / "runs", folder / "finish-cache")
     start(UNTRAINED, Folders(folder / "first" / "runs", here.cache)).finish()  # draws the data
     writers = [start((*UNTRAINED, "--seed", str(seed)), here) for seed in range(processes)]
-    while any(_is_running(writer) for writer in writers):
+    while any(writer.is_running for writer in writers):
         reader = start(TABLE, here)
         status = reader.finish()
         outcome.count("reads")
@@ -32,10 +32,6 @@ def finish_at_once(processes: int, folder: Path) -> Outcome:
     found = len(load_records(here.results))
     outcome.require(found == processes, f"{found} records of {processes} runs")
     return outcome
-
-
-def _is_running(child: Child) -> bool:
-    return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
 def start_same_run(expected: Undisturbed, processes: int, folder: Path) -> Outcome:
