@@ -19,6 +19,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import BaseLoop, Runner
+from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
 
 from baselines.interface.errors import UserError
@@ -29,9 +30,10 @@ from benchmarks.clips.workers import prefetched
 from benchmarks.experiments.settings import Settings
 
 from . import distributed
-from .model import ReidModel
+from .model import ReidModel, code_place
 from .optimizer import PrecisionWrapper, make_optimizer, schedules
 from .precision import compile_backbones
+from .trackers import make_visualizer
 
 # (iterations done, of how many, means of the loss terms and the last validation)
 TrainProgress = Callable[[int, int, dict[str, float]], None]
@@ -152,8 +154,14 @@ class Spent(NamedTuple):
 class Curves(Hook):
     """Writes the means of the loss terms over each epoch, and validations, to a file of JSON lines, and reports progress."""
 
-    def __init__(self, file: Path, progress: TrainProgress | None, validate: Validate | None = None) -> None:
-        self.file, self.progress, self.validate = file, progress, validate
+    def __init__(
+        self,
+        file: Path,
+        progress: TrainProgress | None,
+        validate: Validate | None = None,
+        visualizer: Visualizer | None = None,
+    ) -> None:
+        self.file, self.progress, self.validate, self.visualizer = file, progress, validate, visualizer
         self.validated: dict[str, float] = {}  # the last one
         self.sums: dict[str, torch.Tensor] = {}
         self.count = 0
@@ -200,7 +208,7 @@ class Curves(Hook):
             self.progress(done, runner.max_iters, means | self.validated)
             self.shown = time.monotonic()
         if ended:
-            line = {
+            line: dict[str, float] = {
                 "epoch": done // per_epoch,
                 "iteration": done,
                 "lr": runner.optim_wrapper.get_lr()["lr"][-1],  # not the backbone's
@@ -210,6 +218,8 @@ class Curves(Hook):
             if distributed.leads():
                 with open(self.file, "a") as stream:
                     stream.write(json.dumps(line) + "\n")
+            if self.visualizer is not None:
+                self.visualizer.add_scalars(line, step=done)  # by the leader alone
             runner.logger.info("  ".join(f"{key} {value:g}" for key, value in line.items()))
             self.sums, self.count = {}, 0
 
@@ -298,8 +308,9 @@ def train(
     if settings.precision == "bf16":
         compile_backbones(model)
     # Curves before checkpoints: every line up to a checkpoint is in the file before the checkpoint is.
-    written, saved = Curves(curves, progress, validate), Checkpoint(checkpoint, checkpoint_minutes)
-    with warnings.catch_warnings(), _quiet(), saved.listening():
+    visualizer = make_visualizer(folder, settings)
+    written, saved = Curves(curves, progress, validate, visualizer), Checkpoint(checkpoint, checkpoint_minutes)
+    with warnings.catch_warnings(), _quiet(), saved.listening(), _closed(visualizer):
         warnings.simplefilter("ignore")
         runner = BenchRunner(
             model=model,
@@ -315,7 +326,7 @@ def train(
                 "sampler_seed": None,
                 "runtime_info": None,
             },
-            custom_hooks=[written, saved],
+            custom_hooks=[*own_hooks(model), written, saved],
             load_from=str(checkpoint) if resume else None,
             resume=resume,
             launcher=launch.process_info().launcher if distributed.world() > 1 else "none",
@@ -325,6 +336,29 @@ def train(
         )
         runner.train()
     return written.spent
+
+
+def own_hooks(model: ReidModel) -> list[Hook]:
+    """The hooks of the baseline's own.
+
+    Raises:
+        UserError: others than mmengine's; the message names the file and line of its method.
+    """
+    hooks = list(model.baseline.hooks())
+    if wrong := [hook for hook in hooks if not isinstance(hook, Hook)]:
+        where = code_place(type(model.baseline).hooks)
+        raise UserError(f"{where}: hooks returns {wrong[0]!r}; it must return instances of mmengine.hooks.Hook")
+    return hooks
+
+
+@contextmanager
+def _closed(visualizer: Visualizer | None) -> Iterator[None]:
+    """Close a visualizer in the end, also where the training was stopped."""
+    try:
+        yield
+    finally:
+        if visualizer is not None:
+            visualizer.close()
 
 
 @contextmanager
