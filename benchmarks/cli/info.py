@@ -121,7 +121,7 @@ def speed(
 
         try:
             print(gpu.text(on_gpu, style))
-        except (ValueError, KeyError, TypeError) as error:
+        except (UserError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"--gpu {on_gpu}: not a record of `python -m benchmarks.speed.gpu`") from error
         return
     from benchmarks.reporting import speed

@@ -112,6 +112,8 @@ def plan(
     for text in dict.fromkeys(text for text in texts if len(text) >= WIDE):
         print(f"\n{texts.count(text)} of them: {text}")
     print(f"\n{suite_plan.summary}")
+    for note in suite_plan.notes:
+        print(note)
     done = [state.record for state in suite_plan.states if state.name == DONE and state.record is not None]
     for line in fewest_queries(selection.suite, selection.choice, done):
         print(line)

@@ -106,6 +106,13 @@ def _mapped(file: Path) -> pa.Table:
         return pa.ipc.open_file(pa.memory_map(str(file))).read_all()
 
 
+def read_pack(file: Path) -> Iterator[tuple[str, bytes]]:
+    """The name and the bytes of each frame of a pack, in its order."""
+    store = PackedStore(file)
+    for name in _mapped(file).column("name").to_pylist():
+        yield name, bytes(store.read(name))
+
+
 def write_pack(file: Path, frames: Iterable[tuple[str, bytes]]) -> None:
     """Write (name, bytes) pairs to `file`, completely or not at all, with one batch in memory."""
     with atomic_file(file) as half, pa.OSFile(str(half), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:

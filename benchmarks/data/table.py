@@ -97,6 +97,8 @@ def check(table: pd.DataFrame, source: str) -> pd.DataFrame:
     def refuse(problem: str) -> None:
         raise UserError(f"{source}: {problem}")
 
+    if not isinstance(table, pd.DataFrame):
+        refuse(f"the data set's `read` returned a {type(table).__name__}; it must return a DataFrame of tracklets")
     missing = [column for column in COLUMNS if column not in table.columns]
     if missing:
         refuse(f"the table of tracklets lacks the columns {missing}")

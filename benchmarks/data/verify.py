@@ -16,7 +16,6 @@ from . import Progress, no_progress
 from .dataset import StructureError
 from .frame_stores import FolderStore, Store
 from .loading import LoadedDataset, find_dataset, find_root, load
-from .table import statistics
 
 FRAMES_PER_UPDATE = 1024  # frames between two calls of progress
 
@@ -45,7 +44,7 @@ def read_again(
     If there are any, the data set lacks the faulty tracklets and has no digest: only `verify` may use it.
     """
     try:
-        return load(name, split, root, progress, fresh=True), []
+        return load(name, split, root, progress, fresh=True, features_only=True), []
     except StructureError as error:
         root = find_root(name, root)
         loaded = LoadedDataset(name, split, error.table, FolderStore(root), "", find_dataset(name), root)
@@ -57,13 +56,7 @@ def verify(loaded: LoadedDataset, progress: Progress = no_progress) -> list[Find
 
     Every frame is read and decoded once, on all cores. Findings name frames by their path.
     """
-    counts = statistics(loaded.table)
-    findings = [
-        Finding("count", f"{subset} {quantity}", f"{counts[subset][quantity]:,} found, {expected:,} published")
-        for subset, quantities in loaded.dataset.published.items()
-        for quantity, expected in quantities.items()
-        if counts[subset][quantity] != expected
-    ]
+    findings = [Finding("count", *each) for each in loaded.dataset.count_differences(loaded.table).items()]
     findings += _gaps(loaded)
     names = list(dict.fromkeys(chain.from_iterable(loaded.table.frames)))
     with ThreadPoolExecutor() as pool:  # reading and both decoders release Python's global lock

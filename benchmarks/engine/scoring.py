@@ -23,6 +23,7 @@ from benchmarks.evaluation.distances import Distances, FeatureDistances, Pairwis
 from benchmarks.evaluation.metrics import FITTED_METRICS, METRICS, Metric, fit_metric, fitted_metric
 from benchmarks.evaluation.ranking import Ranking, evaluate_distances, named_protocols
 from benchmarks.experiments.settings import NO_MATCHER, Settings
+from benchmarks.runs.checksums import check_file
 from benchmarks.runs.metrics import metrics_of, query_table
 from benchmarks.runs.record import Metrics
 
@@ -99,12 +100,13 @@ def read_metrics(file: Path, model: ReidModel, settings: Settings) -> dict[str, 
     """The metrics of a finished run, as `fit_metrics` returned them; the fitted ones are read from the run's file.
 
     Raises:
-        UserError: no such file.
+        UserError: no such file, or a damaged one.
     """
     if not needs_fit(model, settings):
         return _fixed_metrics(settings)
     if not file.exists():
         raise UserError(f"{file}: not found; `bench run ... --fresh` makes it again")
+    check_file(file)
     with np.load(file) as arrays:
         return {
             name: fitted_metric(*(arrays[f"{name}_{part}"] for part in FITTED_PARTS))

@@ -11,7 +11,8 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import closing, contextmanager, nullcontext, redirect_stdout, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,10 +25,12 @@ from torch.utils.data import DataLoader
 
 from baselines.interface.errors import UserError
 from benchmarks import launch
-from benchmarks.atomic import atomic_file, write_atomically
+from benchmarks.atomic import naming, write_atomically
 from benchmarks.clips.training_batches import Batch, TrainingBatches
 from benchmarks.clips.workers import prefetched
 from benchmarks.experiments.settings import Settings
+from benchmarks.runs.checksums import check_file, checked_file, damaged
+from benchmarks.runs.environment import peak_memory
 
 from . import distributed
 from .model import ReidModel, code_place
@@ -95,6 +98,8 @@ class SeededLoop(BaseLoop):
 class Checkpoint(Hook):
     """Saves the state of the run to one file, replaced atomically, every `minutes` and when a signal asks the run to stop.
 
+    The last iteration saves too: a run that is killed after its training keeps the weights and their cost.
+
     On SIGINT or SIGTERM the current iteration ends, the state is saved, and `Stopped` is raised, at the same iteration in all
     processes, whichever of them received the signal.
     """
@@ -129,9 +134,10 @@ class Checkpoint(Hook):
 
     def after_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
         stop_requested = distributed.anywhere(self.stop_requested)
-        due = stop_requested or time.monotonic() - self.last >= self.seconds
+        ended = runner.iter + 1 == runner.max_iters
+        due = stop_requested or ended or time.monotonic() - self.last >= self.seconds
         if due and distributed.leads():
-            with atomic_file(self.file) as half:
+            with checked_file(self.file) as half:
                 runner.save_checkpoint(str(half.parent), half.name, by_epoch=False)
             self.last = time.monotonic()
         if stop_requested:
@@ -145,10 +151,11 @@ class Checkpoint(Hook):
 
 
 class Spent(NamedTuple):
-    """The number of frames trained on, and the seconds it took."""
+    """The number of frames trained on, the seconds it took, and the peak memory in bytes by kind."""
 
     frames: int
     seconds: float
+    memory: dict[str, int]
 
 
 class Curves(Hook):
@@ -166,18 +173,19 @@ class Curves(Hook):
         self.sums: dict[str, torch.Tensor] = {}
         self.count = 0
         self.frames, self.earlier, self.began = 0, 0.0, 0.0
+        self.memory: dict[str, int] = {}
         self.shown = 0.0
 
     @property
     def spent(self) -> Spent:
         """In this process and the earlier ones that it resumed from."""
-        return Spent(self.frames, self.earlier + time.monotonic() - self.began)
+        return Spent(self.frames, self.earlier + time.monotonic() - self.began, peak_memory(self.memory))
 
     def before_save_checkpoint(self, _: Runner, checkpoint: dict[str, Any]) -> None:
         checkpoint["spent"] = tuple(self.spent)
 
     def after_load_checkpoint(self, _: Runner, checkpoint: dict[str, Any]) -> None:
-        self.frames, self.earlier = checkpoint["spent"]
+        self.frames, self.earlier, self.memory = checkpoint["spent"]
 
     def before_train(self, runner: Runner) -> None:
         """Remove the lines after the checkpoint's iteration; they are written again."""
@@ -216,7 +224,7 @@ class Curves(Hook):
                 **{key: round(value, 6) for key, value in (means | validated).items()},
             }
             if distributed.leads():
-                with open(self.file, "a") as stream:
+                with naming(self.file), open(self.file, "a") as stream:
                     stream.write(json.dumps(line) + "\n")
             if self.visualizer is not None:
                 self.visualizer.add_scalars(line, step=done)  # by the leader alone
@@ -245,6 +253,17 @@ def _is_from_this_module(line: logging.LogRecord) -> bool:
     return line.pathname == __file__
 
 
+class LogFile(logging.FileHandler):
+    """Raises the error of a line that cannot be written; logging would print its traceback and go on."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with naming(Path(self.baseFilename)):
+            super().emit(record)
+
+    def handleError(self, _: logging.LogRecord) -> None:  # noqa: N802 - as logging calls it
+        raise
+
+
 class BenchRunner(Runner):
     """mmengine's Runner, writing one log file into the run's folder and no folders or configuration of its own."""
 
@@ -256,7 +275,7 @@ class BenchRunner(Runner):
 
     def build_logger(self, log_level: str = "INFO", *_: Any, **__: Any) -> MMLogger:
         logger = MMLogger.get_instance(self._experiment_name, logger_name="bench", log_level=log_level)
-        logger.handlers = [logging.FileHandler(self.log_file) if distributed.leads() else logging.NullHandler()]
+        logger.handlers = [LogFile(self.log_file) if distributed.leads() else logging.NullHandler()]
         logger.handlers[0].setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         logger.filters = [_is_from_this_module]
         return logger
@@ -266,9 +285,16 @@ class BenchRunner(Runner):
         return model
 
     def resume(self, filename: str, *_: Any, **__: Any) -> None:
-        """Load to the CPU, where the optimizer's step counts belong: on a GPU, reading each of them would wait for the device."""
-        with redirect_stdout(None):  # mmengine prints the file names
-            super().resume(filename, map_location="cpu")
+        """Load to the CPU, where the optimizer's step counts belong: on a GPU, reading each of them would wait for the device.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        try:
+            with redirect_stdout(None):  # mmengine prints the file names
+                super().resume(filename, map_location="cpu")
+        except Exception as error:  # torch.load raises many kinds
+            raise damaged(Path(filename), error) from error
 
     def _init_model_weights(self) -> None:
         """The weights are initialised already; mmengine would log all their names."""
@@ -285,7 +311,7 @@ def train(
     batches: TrainingBatches,
     folder: Path,
     *,
-    checkpoint: Path,
+    checkpoint: Path | None,
     curves: Path,
     log: Path,
     workers: int,
@@ -293,7 +319,7 @@ def train(
     progress: TrainProgress | None = None,
     validate: Validate | None = None,
 ) -> Spent:
-    """Train `model` in place to its last epoch, from `checkpoint` if that file exists.
+    """Train `model` in place to its last epoch, from `checkpoint` if that file exists. None: no state is saved.
 
     Returns:
         The cost of the training in this process and the earlier ones that it resumed from, without work that was lost.
@@ -301,16 +327,19 @@ def train(
     Raises:
         Stopped: a signal came; the state is saved.
         DivergedError: the loss is not finite.
+        UserError: the checkpoint is damaged.
     """
     settings: Settings = batches.settings
     distributed.see_whole_batches(model.baseline, settings.statistics_shares)
-    resume = distributed.from_leader(checkpoint.exists)
+    resume = distributed.from_leader(partial(_is_saved, checkpoint))
     if settings.precision == "bf16":
         compile_backbones(model)
     # Curves before checkpoints: every line up to a checkpoint is in the file before the checkpoint is.
     visualizer = make_visualizer(folder, settings)
-    written, saved = Curves(curves, progress, validate, visualizer), Checkpoint(checkpoint, checkpoint_minutes)
-    with warnings.catch_warnings(), _quiet(), saved.listening(), _closed(visualizer):
+    written = Curves(curves, progress, validate, visualizer)
+    saved = [Checkpoint(checkpoint, checkpoint_minutes)] if checkpoint is not None else []
+    listening = saved[0].listening() if saved else nullcontext()
+    with warnings.catch_warnings(), _quiet(), listening, closing(visualizer) if visualizer else nullcontext():
         warnings.simplefilter("ignore")
         runner = BenchRunner(
             model=model,
@@ -326,7 +355,7 @@ def train(
                 "sampler_seed": None,
                 "runtime_info": None,
             },
-            custom_hooks=[*own_hooks(model), written, saved],
+            custom_hooks=[*own_hooks(model), written, *saved],
             load_from=str(checkpoint) if resume else None,
             resume=resume,
             launcher=launch.process_info().launcher if distributed.world() > 1 else "none",
@@ -351,14 +380,12 @@ def own_hooks(model: ReidModel) -> list[Hook]:
     return hooks
 
 
-@contextmanager
-def _closed(visualizer: Visualizer | None) -> Iterator[None]:
-    """Close a visualizer in the end, also where the training was stopped."""
-    try:
-        yield
-    finally:
-        if visualizer is not None:
-            visualizer.close()
+def _is_saved(checkpoint: Path | None) -> bool:
+    """Whether there is a checkpoint, which is then checked."""
+    if checkpoint is None or not checkpoint.exists():
+        return False
+    check_file(checkpoint)
+    return True
 
 
 @contextmanager

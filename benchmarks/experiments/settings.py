@@ -8,7 +8,6 @@ baseline declares. Copy one from recipes/ and name it by `--recipe FILE`; change
 import inspect
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
@@ -18,6 +17,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 from baselines import BASELINES, MATCHERS, order_readers
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
+from benchmarks.parsing import parse_toml
 
 from .methods import ATTACHMENTS, baseline, split_method
 from .other_names import setting_meant
@@ -197,11 +197,11 @@ def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
         settings = change(settings, {"backbone": trunk}, f"method {method}")
     for text in changes:
         key, equals, value = text.partition("=")
-        if not equals:
-            raise UserError(f"--set {text}: write key=value")
+        if not equals or not text.isprintable():  # a second line would be TOML of its own
+            raise UserError(f"--set {text[:100]!r}: write key=value on one line")
         key = key.strip()
         kind = type(settings.own[key]) if key in settings.own else TYPES.get(key)
-        settings = change(settings, {key: _parse(value.strip(), kind)}, f"--set {text}")
+        settings = change(settings, {key: _parse(value.strip(), kind)}, f"--set {text[:100]}")
     if settings.validate_every and not settings.holdout:
         raise UserError(
             "validate_every needs identities that the training leaves out: set holdout, such as holdout=0.2"
@@ -273,9 +273,9 @@ def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
             raise UserError(f"{source}: unknown setting {key!r}; {setting_meant(key, KEYS)}")
         hint = TYPES[key]
         choices = get_args(hint)
+        value = of_type(key, value, None if choices else hint, source)
         if choices and value not in choices:
-            raise UserError(f"{source}: {key} is one of {', '.join(choices)}, not {value!r}")
-        value = value if choices else of_type(key, value, hint, source)
+            raise UserError(f"{source}: {key} is one of {', '.join(choices)}, not {value!r:.100}")
         if key == "matcher" and value not in (matchers := [*NO_MATCHER, *MATCHERS.names()]):
             raise UserError(f"{source}: no matcher {value!r}; {nearest(value, matchers)}")
         if key == "milestones" and not MILESTONES.fullmatch(value):
@@ -290,8 +290,8 @@ def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
 def _parse(text: str, kind: Any) -> Any:
     """The value of `key=text`: parsed as TOML if possible, else the text itself, as where a setting takes a text."""
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = parse_toml(f"value = {text}", text)["value"]
+    except UserError:
         return text
     return text if kind is str and not isinstance(value, str) else value
 
@@ -316,23 +316,29 @@ def read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> Recipe:
     if file.suffix != ".toml":
         file = RECIPES / f"{recipe}.toml"
         if not file.exists():
-            raise UserError(f"no recipe {recipe!r}; {nearest(recipe, recipe_names())}, or name a .toml file")
+            where = f"recipe {extended_by[-1]}: extends {recipe!r}: " if extended_by else ""
+            raise UserError(f"{where}no recipe {recipe!r}; {nearest(recipe, recipe_names())}, or name a .toml file")
     if str(file) in extended_by:
         raise UserError(f"recipe {file}: extends itself, through {' and '.join(extended_by)}")
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"--recipe {file}: {error.strerror}") from error
-    except ValueError as error:  # not TOML, or not even text
+    except ValueError as error:  # not even text
         raise UserError(f"recipe {file}: not TOML: {error}") from error
+    values = parse_toml(text, f"recipe {file}")
     base, ordered = values.pop("extends", None), values.pop("ordered", {})
     if not isinstance(ordered, dict):
-        raise UserError(f"recipe {file}: ordered is a table, [ordered] with settings below it, not {ordered!r}")
+        raise UserError(
+            f"recipe {file}: ordered is a table, [ordered] with settings below it, not a {type(ordered).__name__}"
+        )
     values, ordered = _by_full_name(values), _by_full_name(ordered)
     if base is None:
         return Recipe(values, ordered)
     if not isinstance(base, str):
-        raise UserError(f"recipe {file}: extends takes a recipe's name or a TOML file in quotes, not {base!r}")
+        raise UserError(
+            f"recipe {file}: extends takes a recipe's name or a TOML file in quotes, not a {type(base).__name__}"
+        )
     below = read_recipe(base, (*extended_by, str(file)))
     kept = {key: value for key, value in below.ordered.items() if key not in values}
     return Recipe({**below.settings, **values}, {**kept, **ordered})

@@ -21,6 +21,7 @@ from benchmarks.runs.finished import FinishedRun
 from benchmarks.suites.claims import METRIC, MIN_RUNS, Arm, Claim
 
 from .grid import Grid
+from .provenance import pair_title
 from .statistics import Interval
 from .verdict import JudgedClaim, measure
 
@@ -183,7 +184,7 @@ def sentence(found: Comparison) -> str:
     above = f"{abs(points):.1f} points of {METRIC} {'above' if points >= 0 else 'below'}"
     span = f"95% interval {_span(interval)}"
     many = f"{runs} paired runs" if runs > 1 else "one run"
-    start = f"On {found.datasets.title}, {one} is {above} {other} ({span}, p = {_p(effect.p)}, {many} of each"
+    start = f"On {pair_title(found.datasets, effect.notes)}, {one} is {above} {other} ({span}, p = {_p(effect.p)}, {many} of each"
     if runs < MIN_RUNS:
         return f"{start}; the interval is over other test people with these trained models, not over other trainings)."
     return f"{start}; over other seeds on these people)."
@@ -215,7 +216,7 @@ def grid(found: Comparison) -> Grid:
         ["p", _p(effect.p)],
         *rows,
     ]
-    return Grid(f"{found.datasets.title}: {one} and {other}", ("", "value"), rows, notes)
+    return Grid(f"{pair_title(found.datasets, notes)}: {one} and {other}", ("", "value"), rows, notes)
 
 
 def queries_grid(found: Comparison) -> Grid:

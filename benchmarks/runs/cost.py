@@ -25,6 +25,7 @@ class Clock:
     def __init__(self) -> None:
         self.started = datetime.now(UTC).replace(microsecond=0)
         self.phases: dict[str, Phase] = {}
+        self.peak_memory: dict[str, int] = {}  # of earlier processes of the run
         environment.git_state()  # now, not when the run ends: the code that runs is the code that was imported
         self.start()
 
@@ -93,9 +94,9 @@ def new_record(experiment: Experiment, metrics: Sequence[Metrics], clock: Clock,
         metrics=list(metrics),
         cost=price,
         phases=clock.phases,
-        peak_memory=environment.peak_memory(),
+        peak_memory=environment.peak_memory(clock.peak_memory),
         environment=environment.describe(),
         started=clock.started,
         finished=datetime.now(UTC).replace(microsecond=0),
-        data_notes={name: note for name in experiment.datasets if (note := data_note(name))},
+        data_notes={data[0]: note for data in experiment.data_read if (note := data_note(*data))},
     )

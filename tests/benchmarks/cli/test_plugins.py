@@ -97,6 +97,8 @@ FORWARD = "def forward(self, clips):\n        "
         ("import no_such_module", FORWARD + "...", ", line 2: ModuleNotFoundError: No module named"),
         ("", "def __init__(self, backbone):\n        {}['key']\n    " + FORWARD + "...", ", line 10: KeyError: 'key'"),
         ("", "def __init__(self):\n        pass\n    " + FORWARD + "...", ", class Faulty: TypeError: "),
+        ("import sys", FORWARD + "sys.exit(0)", ", line 10: SystemExit: 0 (an error in the plug-in"),
+        ("import sys; sys.exit(0)", "pass", ", line 2: exits when it is imported (status 0)"),
         ("", "pass", ", class Faulty: TypeError: Can't instantiate abstract class Faulty"),
         ("", FORWARD + "return self.embed(clips.frames) @ clips.frames", ", line 10: RuntimeError: "),
         ("", FORWARD + "return clips.frames", ", line 9: forward of Faulty returns a Tensor; "),
@@ -221,6 +223,40 @@ def test_hooks_that_are_none(bench, tmp_path):
     assert answer.err.splitlines()[-1].startswith(f"bench: {plugin}, line 26: hooks returns <class")
 
 
+LISTS = """
+from benchmarks.data.dataset import Dataset
+from benchmarks.suites.suite import Suite
+from baselines.interface.registry import register
+
+@register("listed")
+class Listed({base}):
+    layout = source = folder = "x"
+    protocols = ("standard",)
+
+    def {method}(self, *given):
+        return {value}
+"""
+
+
+@pytest.mark.parametrize("value", ["None", "['mean']", "[1] * 10**5", "7"])
+def test_suite_that_returns_no_rows(bench, tmp_path, value):
+    plugin = tmp_path / "suite.py"
+    plugin.write_text(LISTS.format(base="Suite", method="rows", value=value))
+    answer = bench("suite", "show", "listed", "--plugin", plugin)
+    assert answer.status == 2
+    line = answer.err.splitlines()[-1]
+    assert line.startswith(f"bench: {plugin}, class Listed: rows must return a list of Row, not ")
+    assert len(line) < 300
+
+
+def test_data_set_that_returns_a_list(bench, tmp_path):
+    plugin = tmp_path / "data.py"
+    plugin.write_text(LISTS.format(base="Dataset", method="read", value="[1]"))
+    answer = bench("data", "stats", "listed", "--plugin", plugin, "--root", tmp_path)
+    assert answer.status == 2
+    assert "the data set's `read` returned a list; it must return a DataFrame" in answer.err.splitlines()[-1]
+
+
 def test_broken_plugin_is_not_submitted(bench, tmp_path):
     plugin = tmp_path / "faulty.py"
     plugin.write_text("import no_such_module\n" + FAULTY.format(imports="", body=FORWARD + "..."))
@@ -241,8 +277,10 @@ def test_plugin_that_registers_nothing(bench, tmp_path):
 
 def test_run_of_a_missing_plugin(bench, finished):
     folder, record = finished
-    elsewhere = replace(record, experiment=replace(record.experiment, method="absent+afa"))
-    folder.record.write_text(record_to_json(elsewhere))
+    experiment = replace(record.experiment, method="absent+afa")
+    record = replace(record, name=experiment.name, experiment=experiment)
+    folder.record.write_text(record_to_json(record))
+    folder.path.rename(folder.path.with_name(record.name))
     hint = "baseline 'absent' not known here; name the file with --plugin FILE.py"
     for words in (("eval", record.name, "--dataset", "walkers@2:tiny"), ("features", record.name)):
         answer = bench(*words)
@@ -252,9 +290,10 @@ def test_run_of_a_missing_plugin(bench, finished):
         answer = bench(*words)
         assert answer.status == 0
         assert hint in answer.err
-    again = replace(elsewhere, name="another", experiment=replace(elsewhere.experiment, seed=7))
-    (folder.path.parent / "another").mkdir()
-    (folder.path.parent / "another" / "record.json").write_text(record_to_json(again))
+    other = replace(experiment, seed=7)
+    again = folder.path.with_name(other.name)
+    again.mkdir()
+    (again / "record.json").write_text(record_to_json(replace(record, name=other.name, experiment=other)))
     assert bench("table").err.count(hint) == 1  # of both: 2 runs
     assert "cannot check whether 2 runs are current: baseline 'absent'" in bench("table").err
 

@@ -157,6 +157,7 @@ def test_wrong_change_is_named(change, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("extends='smal'", "extends 'smal': no recipe 'smal'; did you mean 'small'"),
         ("epoch = 3\nextends='small'", "did you mean 'epochs'"),
         ("epochs = 3", "lacks backbone"),
         ("epochs = ", "not TOML"),
