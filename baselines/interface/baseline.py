@@ -91,6 +91,13 @@ class Baseline(nn.Module, ABC):
         """
         return []
 
+    def hooks(self) -> list[Any]:
+        """mmengine's hooks, which the training calls before and after it, its epochs and its steps. Default: none.
+
+        A hook that keeps a state saves it in `before_save_checkpoint`, so that the run can resume.
+        """
+        return []
+
     def merge(self, coherence: Tensor, weights: Tensor) -> Tensor:
         """The feature of a tracklet (D,) from those of its C chunks in the order of time. Default: their mean by weight.
 

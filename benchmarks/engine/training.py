@@ -11,7 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
+from contextlib import closing, contextmanager, nullcontext, redirect_stdout, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import BaseLoop, Runner
+from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
 
 from baselines.interface.errors import UserError
@@ -32,9 +33,10 @@ from benchmarks.runs.checksums import check_file, checked_file, damaged
 from benchmarks.runs.environment import peak_memory
 
 from . import distributed
-from .model import ReidModel
+from .model import ReidModel, code_place
 from .optimizer import PrecisionWrapper, make_optimizer, schedules
 from .precision import compile_backbones
+from .trackers import make_visualizer
 
 # (iterations done, of how many, means of the loss terms and the last validation)
 TrainProgress = Callable[[int, int, dict[str, float]], None]
@@ -159,8 +161,14 @@ class Spent(NamedTuple):
 class Curves(Hook):
     """Writes the means of the loss terms over each epoch, and validations, to a file of JSON lines, and reports progress."""
 
-    def __init__(self, file: Path, progress: TrainProgress | None, validate: Validate | None = None) -> None:
-        self.file, self.progress, self.validate = file, progress, validate
+    def __init__(
+        self,
+        file: Path,
+        progress: TrainProgress | None,
+        validate: Validate | None = None,
+        visualizer: Visualizer | None = None,
+    ) -> None:
+        self.file, self.progress, self.validate, self.visualizer = file, progress, validate, visualizer
         self.validated: dict[str, float] = {}  # the last one
         self.sums: dict[str, torch.Tensor] = {}
         self.count = 0
@@ -208,7 +216,7 @@ class Curves(Hook):
             self.progress(done, runner.max_iters, means | self.validated)
             self.shown = time.monotonic()
         if ended:
-            line = {
+            line: dict[str, float] = {
                 "epoch": done // per_epoch,
                 "iteration": done,
                 "lr": runner.optim_wrapper.get_lr()["lr"][-1],  # not the backbone's
@@ -218,6 +226,8 @@ class Curves(Hook):
             if distributed.leads():
                 with naming(self.file), open(self.file, "a") as stream:
                     stream.write(json.dumps(line) + "\n")
+            if self.visualizer is not None:
+                self.visualizer.add_scalars(line, step=done)  # by the leader alone
             runner.logger.info("  ".join(f"{key} {value:g}" for key, value in line.items()))
             self.sums, self.count = {}, 0
 
@@ -325,9 +335,11 @@ def train(
     if settings.precision == "bf16":
         compile_backbones(model)
     # Curves before checkpoints: every line up to a checkpoint is in the file before the checkpoint is.
-    written = Curves(curves, progress, validate)
+    visualizer = make_visualizer(folder, settings)
+    written = Curves(curves, progress, validate, visualizer)
     saved = [Checkpoint(checkpoint, checkpoint_minutes)] if checkpoint is not None else []
-    with warnings.catch_warnings(), _quiet(), saved[0].listening() if saved else nullcontext():
+    listening = saved[0].listening() if saved else nullcontext()
+    with warnings.catch_warnings(), _quiet(), listening, closing(visualizer) if visualizer else nullcontext():
         warnings.simplefilter("ignore")
         runner = BenchRunner(
             model=model,
@@ -343,7 +355,7 @@ def train(
                 "sampler_seed": None,
                 "runtime_info": None,
             },
-            custom_hooks=[written, *saved],
+            custom_hooks=[*own_hooks(model), written, *saved],
             load_from=str(checkpoint) if resume else None,
             resume=resume,
             launcher=launch.process_info().launcher if distributed.world() > 1 else "none",
@@ -353,6 +365,19 @@ def train(
         )
         runner.train()
     return written.spent
+
+
+def own_hooks(model: ReidModel) -> list[Hook]:
+    """The hooks of the baseline's own.
+
+    Raises:
+        UserError: others than mmengine's; the message names the file and line of its method.
+    """
+    hooks = list(model.baseline.hooks())
+    if wrong := [hook for hook in hooks if not isinstance(hook, Hook)]:
+        where = code_place(type(model.baseline).hooks)
+        raise UserError(f"{where}: hooks returns {wrong[0]!r}; it must return instances of mmengine.hooks.Hook")
+    return hooks
 
 
 def _is_saved(checkpoint: Path | None) -> bool:

@@ -55,28 +55,19 @@ def check_own(values: Mapping[str, Any], source: str) -> dict[str, Any]:
     return checked
 
 
-def check_single(key: str, value: Any, source: str) -> None:
-    """Refuse what no setting takes.
+def of_type(key: str, value: Any, kind: type | None, source: str) -> Any:
+    """`value`, which must be of that type (None: of any); a whole number becomes a float where the setting is a float.
 
     Raises:
-        UserError: a list or table, or an integer of more than 64 bits.
+        UserError: it is of another type, no single value, or an empty text.
     """
     if not isinstance(value, bool | int | float | str):
         raise UserError(f"{source}: {key} takes one value, not a {type(value).__name__}")
     if isinstance(value, int) and abs(value) >= 2**63:  # Python cannot even print some of them
         raise UserError(f"{source}: {key} has too many digits; give a number of at most 64 bits")
-
-
-def of_type(key: str, value: Any, kind: type, source: str) -> Any:
-    """`value`, which must be of that type; a whole number becomes a float where the setting is a float.
-
-    Raises:
-        UserError: it is of another type, or an empty text; or as `check_single` says.
-    """
-    check_single(key, value, source)
     if kind is float and type(value) is int:
         value = float(value)
-    if type(value) is not kind:
+    if kind is not None and type(value) is not kind:
         raise UserError(f"{source}: {key} takes {WORDS[kind]}, not {value!r:.100}")
     if value == "":
         raise UserError(f"{source}: {key} is empty; give a value, or omit it")

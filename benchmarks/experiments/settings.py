@@ -21,7 +21,7 @@ from benchmarks.parsing import parse_toml
 
 from .methods import ATTACHMENTS, baseline, split_method
 from .other_names import setting_meant
-from .own_settings import check_own, check_single, of_type, own_defaults, split_own
+from .own_settings import check_own, of_type, own_defaults, split_own
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -201,7 +201,7 @@ def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
             raise UserError(f"--set {text[:100]!r}: write key=value on one line")
         key = key.strip()
         kind = type(settings.own[key]) if key in settings.own else TYPES.get(key)
-        settings = change(settings, {key: _parse(value.strip(), kind, key)}, f"--set {text[:100]}")
+        settings = change(settings, {key: _parse(value.strip(), kind)}, f"--set {text[:100]}")
     if settings.validate_every and not settings.holdout:
         raise UserError(
             "validate_every needs identities that the training leaves out: set holdout, such as holdout=0.2"
@@ -271,12 +271,11 @@ def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
     for key, value in values.items():
         if key not in TYPES:
             raise UserError(f"{source}: unknown setting {key!r}; {setting_meant(key, KEYS)}")
-        check_single(key, value, source)
         hint = TYPES[key]
         choices = get_args(hint)
+        value = of_type(key, value, None if choices else hint, source)
         if choices and value not in choices:
             raise UserError(f"{source}: {key} is one of {', '.join(choices)}, not {value!r:.100}")
-        value = value if choices else of_type(key, value, hint, source)
         if key == "matcher" and value not in (matchers := [*NO_MATCHER, *MATCHERS.names()]):
             raise UserError(f"{source}: no matcher {value!r}; {nearest(value, matchers)}")
         if key == "milestones" and not MILESTONES.fullmatch(value):
@@ -288,10 +287,10 @@ def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
     return checked
 
 
-def _parse(text: str, kind: Any, key: str) -> Any:
+def _parse(text: str, kind: Any) -> Any:
     """The value of `key=text`: parsed as TOML if possible, else the text itself, as where a setting takes a text."""
     try:
-        value = parse_toml(f"value = {text}", key)["value"]
+        value = parse_toml(f"value = {text}", text)["value"]
     except UserError:
         return text
     return text if kind is str and not isinstance(value, str) else value

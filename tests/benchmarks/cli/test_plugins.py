@@ -124,40 +124,6 @@ def test_fault_names_file_and_line(bench, tmp_path, imports, body, message):
     assert "Traceback" not in answer.err
 
 
-LISTS = """
-from benchmarks.data.dataset import Dataset
-from benchmarks.suites.suite import Suite
-from baselines.interface.registry import register
-
-@register("listed")
-class Listed({base}):
-    layout = source = folder = "x"
-    protocols = ("standard",)
-
-    def {method}(self, *given):
-        return {value}
-"""
-
-
-@pytest.mark.parametrize("value", ["None", "['mean']", "[1] * 10**5", "7"])
-def test_suite_that_returns_no_rows(bench, tmp_path, value):
-    plugin = tmp_path / "suite.py"
-    plugin.write_text(LISTS.format(base="Suite", method="rows", value=value))
-    answer = bench("suite", "show", "listed", "--plugin", plugin)
-    assert answer.status == 2
-    line = answer.err.splitlines()[-1]
-    assert line.startswith(f"bench: {plugin}, class Listed: rows must return a list of Row, not ")
-    assert len(line) < 300
-
-
-def test_data_set_that_returns_a_list(bench, tmp_path):
-    plugin = tmp_path / "data.py"
-    plugin.write_text(LISTS.format(base="Dataset", method="read", value="[1]"))
-    answer = bench("data", "stats", "listed", "--plugin", plugin, "--root", tmp_path)
-    assert answer.status == 2
-    assert "the data set's `read` returned a list; it must return a DataFrame" in answer.err.splitlines()[-1]
-
-
 OWN_TRUNK = """
 from torch import nn
 
@@ -208,6 +174,87 @@ def test_a_model_that_ignores_the_backbone_is_refused(bench, tmp_path):
     assert answer.status == 2
     assert "does not use the backbone small, which tables would name" in answer.err.splitlines()[-1]
     assert answer.err.splitlines()[-1].startswith(f"bench: {plugin}, line ")
+
+
+HOOKED = """
+from pathlib import Path
+
+from mmengine.hooks import Hook
+
+from baselines.interface import register
+from baselines.mean import Mean
+
+
+class Freeze(Hook):
+    def before_train(self, runner):
+        self.at_first = [weight.clone() for weight in runner.model.baseline.parameters()]
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        runner.model.baseline.requires_grad_(False)
+
+    def after_train(self, runner):
+        assert all(map(lambda a, b: a.equal(b), self.at_first, runner.model.baseline.parameters()))
+        Path("seen").write_text(f"{runner.iter} iterations, {runner.epoch} epochs")
+
+
+@register("hooked")
+class Hooked(Mean):
+    '''A mean of frames with fixed weights.'''
+
+    def hooks(self):
+        return [Freeze()]
+"""
+
+
+def test_hooks_of_a_plugin_act_on_its_training(bench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hooked.py").write_text(HOOKED)
+    words = ("run", "--plugin", "hooked.py", "--method", "hooked", "--dataset", "walkers:tiny", "--epochs", 3)
+    answer = bench(*words)
+    assert answer.status == 0, answer.err
+    assert (tmp_path / "seen").read_text() == "3 iterations, 3 epochs"
+
+
+def test_hooks_that_are_none(bench, tmp_path):
+    plugin = tmp_path / "hooked.py"
+    plugin.write_text(HOOKED.replace("[Freeze()]", "[Freeze]"))
+    answer = bench("run", "--plugin", plugin, "--method", "hooked", "--dataset", "walkers:tiny", "--epochs", 1)
+    assert answer.status == 2
+    assert answer.err.splitlines()[-1].startswith(f"bench: {plugin}, line 26: hooks returns <class")
+
+
+LISTS = """
+from benchmarks.data.dataset import Dataset
+from benchmarks.suites.suite import Suite
+from baselines.interface.registry import register
+
+@register("listed")
+class Listed({base}):
+    layout = source = folder = "x"
+    protocols = ("standard",)
+
+    def {method}(self, *given):
+        return {value}
+"""
+
+
+@pytest.mark.parametrize("value", ["None", "['mean']", "[1] * 10**5", "7"])
+def test_suite_that_returns_no_rows(bench, tmp_path, value):
+    plugin = tmp_path / "suite.py"
+    plugin.write_text(LISTS.format(base="Suite", method="rows", value=value))
+    answer = bench("suite", "show", "listed", "--plugin", plugin)
+    assert answer.status == 2
+    line = answer.err.splitlines()[-1]
+    assert line.startswith(f"bench: {plugin}, class Listed: rows must return a list of Row, not ")
+    assert len(line) < 300
+
+
+def test_data_set_that_returns_a_list(bench, tmp_path):
+    plugin = tmp_path / "data.py"
+    plugin.write_text(LISTS.format(base="Dataset", method="read", value="[1]"))
+    answer = bench("data", "stats", "listed", "--plugin", plugin, "--root", tmp_path)
+    assert answer.status == 2
+    assert "the data set's `read` returned a list; it must return a DataFrame" in answer.err.splitlines()[-1]
 
 
 def test_broken_plugin_is_not_submitted(bench, tmp_path):

@@ -88,7 +88,7 @@ def test_runs_record_them_and_differ_by_them(bench, plugin, results, tmp_path):
     records = {record.experiment.settings["deep.depth"]: record for record in load_records(results)}
     assert records[4].cost.parameters > records[1].cost.parameters
     assert len({record.experiment.run_hash for record in records.values()}) == 2
-    assert from_dict(records[4].experiment.settings).as_dict() == records[4].experiment.settings
+    assert from_dict(records[4].experiment.settings).recorded() == records[4].experiment.settings
     assert RunFolder(results / records[4].name).weights.exists()
     table = bench("table", "--plugin", plugin).out
     assert "deep.depth=1" in table
