@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from benchmarks import launch
 from benchmarks.data.loading import LoadedDataset, load
+from benchmarks.data.verify import refuse_bad_frames
 from benchmarks.engine import distributed
 from benchmarks.engine.run import Machine, check_evaluable, evaluate_elsewhere, plan, run
 from benchmarks.paths import results_dir
@@ -76,6 +77,9 @@ def run_experiment(
         was_finished = record is not None
         stale = stale_reasons(record, {}) if record is not None else []
         if record is None:
+            _refuse_bad_frames(data, report)
+            if test_data is not None:
+                _refuse_bad_frames(test_data, report)
             how = make_machine(settings.threads, workers, report, checkpoint_minutes)
             record = run(experiment, settings, data, folder, how, fresh)
         if test_data is not None:
@@ -136,6 +140,13 @@ def _machine_of(record: Record, workers: int | None, report: ReportProgress) -> 
 
 def _load(dataset: str, split: int, root: Path | None, report: ReportProgress) -> LoadedDataset:
     return load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
+
+
+def _refuse_bad_frames(data: LoadedDataset, report: ReportProgress) -> None:
+    """Before any training, in one process."""
+    distributed.from_leader(
+        lambda: refuse_bad_frames(data, lambda done, total: report("check", done, total, data.name))
+    )
 
 
 def _load_test_data(record: Record, root: Path | None) -> LoadedDataset:
