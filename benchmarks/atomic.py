@@ -45,26 +45,46 @@ def atomic_file(file: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path, replace: bool = False) -> Iterator[Path]:
     """A new temporary folder to fill. It becomes `folder` when the block succeeds, and is deleted when the block fails.
 
     What killed processes left of the same folder is deleted first.
 
+    Args:
+        replace: delete the folder that has this name at the end of the block.
+
     Raises:
-        OSError: as `atomic_file`; or, at the end of the block, `folder` exists and is not empty.
+        OSError: as `atomic_file`; or, at the end of the block, `folder` exists and is not empty, unless `replace`.
     """
     for left in leftovers(folder.parent, folder.name):
         shutil.rmtree(left, ignore_errors=True)
     with _half_written(folder) as temporary:
         temporary.mkdir()
         yield temporary
-        temporary.rename(folder)
+        old = temporary.with_name(f"{folder.name}.old")
+        if replace:
+            folder.rename(old)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if replace:
+                old.rename(folder)
+            raise
 
 
 def write_atomically(file: Path, text: str) -> None:
     """Replace the contents of `file` by `text` in one step."""
     with atomic_file(file) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """While `file` is written to in place: the error of a full disk, which names no file, names this one and its remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise _with_remedy(error, file, file) from error
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def main() -> None:
         if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             sys.exit(OUTPUT_CLOSED)
-        if isinstance(error, SystemExit):
+        if isinstance(error, SystemExit) and plugin_at_fault(error) is None:  # a plug-in that exits has not succeeded
             raise
         if debug:
             traceback.print_exception(error)
@@ -93,6 +93,8 @@ def main() -> None:
 
 def _status_and_message(error: BaseException) -> tuple[int, str]:
     """The exit status for an error, and its message in one line."""
+    if type(error).__name__ == "Abort" and isinstance(error.__context__, EOFError):
+        error = error.__context__  # typer takes the end of any file for that of the keyboard's input
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ in ("Abort", "Stopped"):
         return STOPPED, f"{str(error) or 'stopped'}; the same command resumes from there"
     usage = getattr(error, "format_message", None)  # a wrong option or verb; `bench` alone has its help as the message

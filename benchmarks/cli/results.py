@@ -188,8 +188,7 @@ def export(
     from benchmarks.runs.find import find_runs
 
     runs = [(run.folder, run.record) for run in find_runs(datasets=[dataset] if dataset else []) if run.folder]
-    export_runs(runs, to)
-    print(f"{to}: {len(runs)} runs")
+    print(f"{to}: {export_runs(runs, to)} runs")
 
 
 @records_verbs.command()

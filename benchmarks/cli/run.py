@@ -8,10 +8,11 @@ import typer
 
 from benchmarks.paths import results_dir
 
-from .options import Change, Dataset, Plugin, Recipe, Root, Run, Split, Workers, first_line
+from .options import LARGEST, Change, Dataset, Plugin, Recipe, Root, Run, Split, Workers, first_line
 from .printing import print_record
 
 verbs = typer.Typer()
+NOT_AS_EXPECTED = 3  # an exit status
 
 
 @verbs.command()
@@ -29,7 +30,7 @@ def run(
         int | None, typer.Option(help="Short for --set epochs=NUMBER. 0 evaluates the model without training it.")
     ] = None,
     precision: Annotated[str | None, typer.Option(help="float32, or bf16 if the machine supports it.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The seed for weights, batches and augmentation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST, help="The seed for weights, batches and augmentation.")] = 0,
     split: Split = 0,
     test: Annotated[
         str | None,
@@ -39,9 +40,20 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="Run again, even if the run has finished.")] = False,
     workers: Workers = None,
     checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Minutes between checkpoints.")] = 10.0,
+    expect: Annotated[
+        list[str],
+        typer.Option(
+            metavar="METRIC=VALUE+-TOLERANCE",
+            help="The expected result in percent, such as mAP=61.0+-2.0, under the data set's first protocol. If it is another "
+            "one, the exit status is 3. Can be repeated.",
+        ),
+    ] = [],
     plugin: Plugin = [],
 ) -> None:
     """Train and evaluate one experiment. If it has already finished, show its result."""
+    from benchmarks.runs.expectation import parse_expectation
+
+    expectations = [parse_expectation(text) for text in expect]  # an error in them costs no training
     first_line(f"{method} on {dataset}, seed {seed}")
     from benchmarks.scheduling.single_runs import run_experiment
 
@@ -63,7 +75,12 @@ def run(
         print(f"{result.name}: stale ({'; '.join(result.stale)}); --fresh runs it again", file=sys.stderr)
     elif result.was_finished:
         print(f"{result.name}: finished before; nothing to run", file=sys.stderr)
+    elif result.warning:
+        print(f"{result.name}: {result.warning}", file=sys.stderr)
     print_record(result.record)
+    if differences := [line for each in expectations if (line := each.difference(result.record))]:
+        print(f"bench: --expect: {'; '.join(differences)}", file=sys.stderr)
+        raise typer.Exit(NOT_AS_EXPECTED)
 
 
 @verbs.command("eval")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Change, Dataset, Plugin, Recipe, Root, Split, Workers, first_line
+from .options import LARGEST, Change, Dataset, Plugin, Recipe, Root, Split, Workers, first_line
 
 verbs = typer.Typer()
 
@@ -27,7 +27,7 @@ def tune(
     ] = None,
     recipe: Recipe = None,
     change: Change = [],
-    seed: Annotated[int, typer.Option(min=0, help="The seed for the runs and for the search.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST, help="The seed for the runs and for the search.")] = 0,
     split: Split = 0,
     root: Root = None,
     to: Annotated[

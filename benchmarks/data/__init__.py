@@ -68,7 +68,8 @@ def import_note(name: str) -> dict[str, Any]:
 def import_summary(name: str) -> str:
     """An imported data set in one line."""
     about = import_note(name)
-    return "; ".join(filter(None, (about.get("summary", "your own video"), about.get("note"))))
+    features = "for feature extraction only" if about.get("features_only") else ""
+    return "; ".join(filter(None, (about.get("summary", "your own video"), features, about.get("note"))))
 
 
 def registered_name(full_name: str) -> str:

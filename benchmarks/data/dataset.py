@@ -15,9 +15,10 @@ import pandas as pd
 from baselines.interface.errors import UserError
 
 from . import Progress, no_progress
-from .table import TABLE, make_table, read_table
+from .table import TABLE, make_table, read_table, statistics
 
 IMAGES = (".jpg", ".jpeg", ".png")
+NOT_PUBLISHED = "not the published counts"  # what tables call a data set whose counts differ from the published ones
 Fault = tuple[Path, str]  # a file or folder, and what is wrong with it
 
 
@@ -45,6 +46,7 @@ class Dataset(ABC):
         note: a caution that every table of its results prints, such as "line drawings"; on one line.
         overlapping: whether persons and frames may be both in train and in the test. Otherwise that is an error, because results
             would say nothing about new persons.
+        features_only: why no run can use the data set, only `bench features`; empty if runs can.
         recipe: the recipe used unless the user names another.
         folder: the name of its folder in BENCH_DATA.
         layout: what that folder must contain, on one line, for error messages.
@@ -63,6 +65,7 @@ class Dataset(ABC):
     splits: int = 1
     note: str = ""
     overlapping: ClassVar[bool] = False
+    features_only: str = ""
     recipe: ClassVar[str] = "small"
     folder: ClassVar[str]
     layout: ClassVar[str]
@@ -93,6 +96,16 @@ class Dataset(ABC):
             StructureError: the structure is not the expected one; the error holds every fault (see `make_table_or_raise`).
             UserError: a file that all the others depend on cannot be read.
         """
+
+    def count_differences(self, table: pd.DataFrame) -> dict[str, str]:
+        """What was counted and what was published, by subset and quantity, where they differ."""
+        counts = statistics(table)
+        return {
+            f"{subset} {quantity}": f"{counts[subset][quantity]:,} found, {expected:,} published"
+            for subset, quantities in self.published.items()
+            for quantity, expected in quantities.items()
+            if counts[subset][quantity] != expected
+        }
 
     def notes(self, table: pd.DataFrame) -> list[str]:  # noqa: ARG002 - for subclasses
         """Observations that `bench data stats` and `verify` print; none by default."""

@@ -155,6 +155,13 @@ def _write_checksums(file: Path, checksums: list[int]) -> None:
         half.write_bytes(np.array(checksums, "<u4").tobytes())
 
 
+def read_pack(file: Path) -> Iterator[tuple[str, bytes]]:
+    """The name and the bytes of each frame of a pack, in its order."""
+    store = PackedStore(file)
+    for name in _mapped(file).column("name").to_pylist():
+        yield name, bytes(store.read(name))
+
+
 def write_pack(file: Path, frames: Iterable[tuple[str, bytes]]) -> None:
     """Write (name, bytes) pairs and their checksums to `file`, completely or not at all, with one batch in memory."""
     checksums: list[int] = []

@@ -36,6 +36,7 @@ class ImportedDataset(PackedDataset):
         self._name = name
         self.splits = about.get("splits", 1)
         self.note = about.get("note", "")
+        self.features_only = about.get("features_only", "")
         self.remarks: list[str] = about.get("remarks", [])
 
     @property
@@ -50,8 +51,9 @@ class ImportedDataset(PackedDataset):
         return select_split(super().read(root, split), split)
 
     def notes(self, table: pd.DataFrame) -> list[str]:  # noqa: ARG002 - of the whole data set
-        """The note that tables print, and what the import remarked."""
-        return [*filter(None, [self.note]), *self.remarks]
+        """The note that tables print, why no run can use the data set, and what the import remarked."""
+        limits = [f"for feature extraction only: {self.features_only}"] if self.features_only else []
+        return [*filter(None, [self.note]), *limits, *self.remarks]
 
 
 def select_split(table: pd.DataFrame, split: int) -> pd.DataFrame:
@@ -62,8 +64,11 @@ def select_split(table: pd.DataFrame, split: int) -> pd.DataFrame:
     return table.assign(subset=table.subset.mask(trains, "train")).drop(columns=TRAINS_IN)
 
 
-def check_import(name: str, to: Path, train_share: float, note: str) -> None:
+def check_import(name: str, to: Path, train_share: float, note: str, add: bool = False) -> None:
     """Check what every import takes.
+
+    Args:
+        add: whether the folder must exist, because the import adds to it.
 
     Raises:
         UserError: a name that is taken or not allowed, a folder that exists, a share outside 0 to 1, a note too long to print.
@@ -72,19 +77,24 @@ def check_import(name: str, to: Path, train_share: float, note: str) -> None:
         raise UserError(f"--name {name}: taken, or not made of letters, digits, '.', '_' and '-'; choose another")
     if not 0 < train_share < 1:
         raise UserError(f"--train-share {train_share}: must lie between 0 and 1; both subsets need persons")
-    if to.exists():
+    if add and not to.exists():
+        raise UserError(f"--add: there is no imported data set {name}; omit --add to import the first part of it")
+    if to.exists() and not add:
         raise UserError(f"{to}: exists already; choose another --name, or delete that folder first")
     if len(note) > LONGEST_NOTE or not note.isprintable():
         raise UserError(f"--note: must be one line of at most {LONGEST_NOTE} characters, to fit below a table")
 
 
-def write_import(to: Path, table: pd.DataFrame, frames: Iterable[tuple[str, bytes]], about: dict[str, Any]) -> None:
+def write_import(
+    to: Path, table: pd.DataFrame, frames: Iterable[tuple[str, bytes]], about: dict[str, Any], replace: bool = False
+) -> None:
     """Write an imported data set, completely or not at all.
 
     Args:
         table: of the first split, and TRAINS_IN if there are random splits.
         frames: names and encoded images of all frames. What it raises leaves nothing behind.
         about: the contents of IMPORT_NOTE.
+        replace: delete the data set that is in the folder `to`, at the end.
 
     Raises:
         UserError: the table is not valid in each split (see `table.check`), or lists other frames than `frames`.
@@ -93,7 +103,7 @@ def write_import(to: Path, table: pd.DataFrame, frames: Iterable[tuple[str, byte
     for split in range(about.get("splits", 1)):
         if shared := shared_persons(select_split(table, split)):
             raise UserError(f"{about['name']}, split {split}: {shared[0]}")
-    with atomic_folder(to) as half:
+    with atomic_folder(to, replace) as half:
         write_packed(half, table, frames)
         write_atomically(half / IMPORT_NOTE, json.dumps(about, indent=2) + "\n")
 

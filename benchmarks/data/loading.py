@@ -22,10 +22,10 @@ from benchmarks.paths import cache_dir, data_dir
 
 from . import DATASETS, Progress, imported_datasets, no_progress, packing, read_json, registered_name
 from . import table as tables
-from .dataset import Dataset, Fault, PackedDataset, StructureError
+from .dataset import NOT_PUBLISHED, Dataset, Fault, PackedDataset, StructureError
 from .drawn import DrawnDataset
 from .frame_stores import PACK, FolderStore, PackedStore, Store
-from .imported import ImportedDataset
+from .imported import LONGEST_NOTE, ImportedDataset
 from .packed_folder import file_digest, pack_digest, stored_digest
 
 FRAMES_PER_UPDATE = 1000  # frames between two calls of progress
@@ -96,10 +96,33 @@ def _find_known(name: str) -> Dataset | None:
         return None
 
 
-def data_note(name: str) -> str:
-    """What every table of results on a data set must say; empty if nothing, or if the data set is not known here."""
+def data_note(name: str, split: int, digest: str) -> str:
+    """What every table of results on some data must say; empty if nothing, or if the data set is not known here.
+
+    That is that its counts are not the published ones, and the note of the data set; as long as a record may hold.
+    """
     dataset = _find_known(name)
-    return "" if dataset is None else dataset.note
+    if dataset is None:
+        return ""
+    files = (cache_dir() / "index").glob(f"{name}-{split}-*.json")
+    found = (file for file in files if (note := _index_note(file)) is not None and note["digest"] == digest)
+    counts = (_counts_note(dataset, file.with_suffix(".parquet")) for file in list(found)[:1])
+    return "; ".join(filter(None, (*counts, dataset.note)))[:LONGEST_NOTE]
+
+
+def counts_note(name: str, root: Path | None = None) -> str:
+    """That the counts of the data set in its folder are not the published ones; empty if they are, or if it was not read yet."""
+    dataset = _find_known(name)
+    if dataset is None or not dataset.published or why_unavailable(name, root):
+        return ""
+    file = _index_file(name, 0, find_root(name, root))
+    return _counts_note(dataset, file) if file.exists() else ""
+
+
+def _counts_note(dataset: Dataset, index: Path) -> str:
+    differences = [f"{what}: {counts}" for what, counts in dataset.count_differences(tables.read_table(index)).items()]
+    more = f", and {len(differences) - 1} more differences" if len(differences) > 1 else ""
+    return f"{NOT_PUBLISHED} ({differences[0]}{more})" if differences else ""
 
 
 def find_root(name: str, root: Path | None = None) -> Path:
@@ -133,7 +156,12 @@ def why_unavailable(name: str, root: Path | None = None) -> str | None:
 
 
 def load(
-    name: str, split: int = 0, root: Path | None = None, progress: Progress = no_progress, fresh: bool = False
+    name: str,
+    split: int = 0,
+    root: Path | None = None,
+    progress: Progress = no_progress,
+    fresh: bool = False,
+    features_only: bool = False,
 ) -> LoadedDataset:
     """One split of the data set `name`.
 
@@ -143,14 +171,20 @@ def load(
         root: the data set's folder, where it is not in BENCH_DATA.
         progress: called while a data set is drawn, or a real one is indexed.
         fresh: read the folders of a real data set again even if an index or a pack of them exists, and check the whole table.
+        features_only: whether the caller needs no identities and no subsets, so that data without them will do.
 
     Raises:
         StructureError: wrong structure, or a table that is not valid (see `table.check`).
-        UserError: unknown name or split, missing root, a damaged file.
+        UserError: unknown name or split, a data set for feature extraction only, missing root, a damaged file.
     """
     dataset = find_dataset(name)
     if not 0 <= split < dataset.splits:
         raise UserError(f"--split {split}: {name} has splits 0 to {dataset.splits - 1}")
+    if dataset.features_only and not features_only:
+        raise UserError(
+            f"data set {name}: for feature extraction only, by `bench features RUN --dataset {name}`: "
+            f"{dataset.features_only}"
+        )
     if isinstance(dataset, PackedDataset):
         if root is not None:
             raise UserError(f"--root {root}: {name} is drawn or imported and stored in BENCH_CACHE; omit --root")
@@ -204,8 +238,7 @@ def _read_indexed(
     name: str, split: int, root: Path, dataset: Dataset, fresh: bool, progress: Progress
 ) -> tuple[pd.DataFrame, str]:
     """The table of a real data set and its digest: from the cache while no folder has changed, else read again."""
-    root_hash = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
-    file = cache_dir() / "index" / f"{name}-{split}-{root_hash}-{_reader_digest(name)}.parquet"
+    file = _index_file(name, split, root)
     note_file = file.with_suffix(".json")
     note = None if fresh else _index_note(note_file)
     if note is not None and note["folders"] == _modification_times(root, note["folders"]):
@@ -240,10 +273,16 @@ def _refuse(root: Path, faults: list[Fault], table: pd.DataFrame, dataset: Datas
         raise StructureError(faults, table)
     check = tables.faults if whole else tables.shared_persons
     found = check(table, dataset.overlapping)
-    if not set(tables.COLUMNS) <= set(table.columns):
-        table = tables.make_table([])
     if faults or found:
-        raise StructureError([*faults, *((root, problem) for problem in found)], table)
+        readable = isinstance(table, pd.DataFrame) and set(tables.COLUMNS) <= set(table.columns)
+        raise StructureError(
+            [*faults, *((root, problem) for problem in found)], table if readable else tables.make_table([])
+        )
+
+
+def _index_file(name: str, split: int, root: Path) -> Path:
+    root_hash = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
+    return cache_dir() / "index" / f"{name}-{split}-{root_hash}-{_reader_digest(name)}.parquet"
 
 
 def _frame_sizes(root: Path, names: list[str], progress: Progress) -> dict[str, int]:

@@ -118,6 +118,8 @@ def check(table: pd.DataFrame, source: str, overlapping: bool = False) -> pd.Dat
 
 def faults(table: pd.DataFrame, overlapping: bool = False) -> list[str]:
     """Everything that is wrong with a table. See `check`."""
+    if not isinstance(table, pd.DataFrame):
+        return [f"the data set's `read` returned a {type(table).__name__}; it must return a DataFrame of tracklets"]
     missing = [column for column in COLUMNS if column not in table.columns]
     if missing:
         return [f"the table of tracklets lacks the columns {missing}"]

@@ -27,7 +27,6 @@ from .dataset import PackedDataset, StructureError
 from .frame_stores import PACK, FolderStore, PackedStore
 from .loading import LoadedDataset, find_dataset, find_root, load
 from .packed_folder import compute_digest
-from .table import statistics
 
 FRAMES_PER_UPDATE = 1024  # frames between two calls of progress
 LARGEST_IMAGE = 2**26  # pixels. The header of a small file can claim 65,500 x 65,500, for which a decoder asks 12 GiB
@@ -58,7 +57,7 @@ def read_again(
     If there are any, the data set lacks the faulty tracklets and has no digest: only `verify` may use it.
     """
     try:
-        return load(name, split, root, progress, fresh=True), []
+        return load(name, split, root, progress, fresh=True, features_only=True), []
     except StructureError as error:
         dataset = find_dataset(name)
         packed = isinstance(dataset, PackedDataset)
@@ -74,13 +73,7 @@ def verify(loaded: LoadedDataset, progress: Progress = no_progress) -> list[Find
     Every frame is read and decoded once, on all cores. Findings name frames by their path. Where the data set has been packed,
     the pack must hold the same bytes. Of a data set that comes packed, the digest is computed anew.
     """
-    counts = statistics(loaded.table)
-    findings = [
-        Finding("count", f"{subset} {quantity}", f"{counts[subset][quantity]:,} found, {expected:,} published")
-        for subset, quantities in loaded.dataset.published.items()
-        for quantity, expected in quantities.items()
-        if counts[subset][quantity] != expected
-    ]
+    findings = [Finding("count", *each) for each in loaded.dataset.count_differences(loaded.table).items()]
     findings += _gaps(loaded)
     findings += _changed_digest(loaded)
     pack, in_pack = _open_pack(loaded)

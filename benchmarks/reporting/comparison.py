@@ -16,11 +16,12 @@ from baselines.interface.registry import nearest
 from benchmarks.experiments.code_digest import same_numbers
 from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.methods import ATTACHED
-from benchmarks.experiments.settings import changed_from_recipe
+from benchmarks.experiments.settings import DEFAULTS_OF_NEW_SETTINGS, changed_from_recipe
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.suites.claims import METRIC, MIN_RUNS, Arm, Claim
 
 from .grid import Grid
+from .provenance import pair_title
 from .statistics import Interval
 from .verdict import JudgedClaim, measure
 
@@ -139,6 +140,7 @@ def differing(one: Sequence[FinishedRun], other: Sequence[FinishedRun]) -> dict[
     """The settings in which the two sides differ, each with both values; a setting that one side lacks is None there."""
     ours, theirs = (side[0].experiment.settings for side in (one, other))
     keys = sorted(ours.keys() | theirs.keys()) if ours and theirs else []  # features from elsewhere have no settings
+    ours, theirs = (DEFAULTS_OF_NEW_SETTINGS | settings for settings in (ours, theirs))
     return {key: (ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)}
 
 
@@ -182,7 +184,7 @@ def sentence(found: Comparison) -> str:
     above = f"{abs(points):.1f} points of {METRIC} {'above' if points >= 0 else 'below'}"
     span = f"95% interval {_span(interval)}"
     many = f"{runs} paired runs" if runs > 1 else "one run"
-    start = f"On {found.datasets.title}, {one} is {above} {other} ({span}, p = {_p(effect.p)}, {many} of each"
+    start = f"On {pair_title(found.datasets, effect.notes)}, {one} is {above} {other} ({span}, p = {_p(effect.p)}, {many} of each"
     if runs < MIN_RUNS:
         return f"{start}; the interval is over other test people with these trained models, not over other trainings)."
     return f"{start}; over other seeds on these people)."
@@ -214,7 +216,7 @@ def grid(found: Comparison) -> Grid:
         ["p", _p(effect.p)],
         *rows,
     ]
-    return Grid(f"{found.datasets.title}: {one} and {other}", ("", "value"), rows, notes)
+    return Grid(f"{pair_title(found.datasets, notes)}: {one} and {other}", ("", "value"), rows, notes)
 
 
 def queries_grid(found: Comparison) -> Grid:

@@ -31,6 +31,7 @@ from .provenance import (
     order_notes,
     order_settings,
     own_experiments,
+    pair_title,
     processor_letters,
     repetition_note,
     tuning_notes,
@@ -123,7 +124,7 @@ def _table(
         values = {column: [metrics.percent(column) for _, metrics in found] for column in COLUMNS}
         made.append(MethodRow(label, [record for record, _ in found], values, reason))
     made.sort(key=lambda row: row.label)
-    return Table(pair.title, made, _notes(made, context))
+    return Table(pair_title(pair, data_notes(records)), made, _notes(made, context))
 
 
 def _default_protocol(records: Sequence[Record], feature: str) -> str:

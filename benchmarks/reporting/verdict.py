@@ -35,7 +35,7 @@ from benchmarks.suites.claims import (
 from . import paper_numbers
 from .grid import Grid
 from .noise_floor import noise_floor
-from .provenance import data_notes
+from .provenance import data_notes, pair_title
 from .query_results import fraction_matrix, repetition, seed_blocks
 from .statistics import (
     MOST_SEEDS,
@@ -444,7 +444,7 @@ def grids(judged: Sequence[JudgedClaim], records: Sequence[Record] = ()) -> Iter
             *_by_reason((reason, each.claim.text) for each in shown for reason in each.reasons),
             *_by_reason((f"{NOT_RUN}, suite {claim.suite}", claim.text) for claim in not_run),
         ]
-        yield Grid(f"{pair.title}: {TITLES[family]}", HEAD, [cells(each) for each in shown], notes)
+        yield Grid(f"{pair_title(pair, notes)}: {TITLES[family]}", HEAD, [cells(each) for each in shown], notes)
 
 
 def _explanations(judged: Sequence[JudgedClaim]) -> list[str]:

@@ -3,6 +3,7 @@
 A file holds one subset: `feature` (N, D), `pid` (N,), `camid` (N,), `tracklet` (N,) as npz arrays or parquet columns.
 """
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,15 +30,15 @@ from .store import write_record
 from .unfinished import start_run
 
 COLUMNS = ("feature", "pid", "camid", "tracklet")
-LONGEST_NAME = 60  # characters, so that tables have room for it
+LONGEST_NAME = 60  # bytes, so that tables and the name of a folder have room for it
 
 
 def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
     """Features (N, D) float32 and a table of pid, camid, tracklet.
 
     Raises:
-        UserError: not npz or parquet, a missing column, lengths that differ, no row, a feature that is not finite, or a pid
-            or camid that is not a whole number.
+        UserError: not npz or parquet, a missing column, lengths that differ, no row, features of length 0, a feature that is
+            not finite, a pid or camid that is not a whole number, or a tracklet that appears twice.
     """
     try:
         if file.suffix == ".parquet":
@@ -62,17 +63,28 @@ def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
     if feature.ndim != 2 or any(np.shape(column) != (len(feature),) for column in columns.values()):
         sizes = ", ".join(f"{name} {np.shape(column)}" for name, column in columns.items())
         raise UserError(f"{file}: feature {feature.shape} must be (N, D) and the rest (N,): {sizes}")
-    if not len(feature):
-        raise UserError(f"{file}: has no rows")
+    if not feature.size:
+        raise UserError(
+            f"{file}: has no {'rows' if len(feature) == 0 else 'numbers in its features'}; extract them again"
+        )
     if not np.isfinite(feature).all():
         raise UserError(
             f"{file}: feature row {int(np.flatnonzero(~np.isfinite(feature).all(axis=1))[0])} is not finite"
         )
     whole_numbers = {name: _whole_numbers(columns[name], f"{file}: {name}") for name in ("pid", "camid")}
-    return feature, pd.DataFrame({**whole_numbers, "tracklet": columns["tracklet"].astype(str)})
+    table = pd.DataFrame({**whole_numbers, "tracklet": columns["tracklet"].astype(str)})
+    twice = table.tracklet[table.tracklet.duplicated()]
+    if len(twice):
+        raise UserError(
+            f"{file}: tracklet {twice.iloc[0]!r} appears twice; give each tracklet one row and its own name"
+        )
+    return feature, table
 
 
 def _whole_numbers(values: np.ndarray, source: str) -> np.ndarray:
+    truths = values.dtype.kind == "O" and any(isinstance(value, bool) for value in values)
+    if values.dtype.kind in "bcmM" or truths:  # numpy would take true for 1, and a date for its nanoseconds
+        raise UserError(f"{source} must be whole numbers, not {'bool' if truths else values.dtype}")
     try:
         numbers = values.astype(np.float64)
     except (TypeError, ValueError):
@@ -103,6 +115,7 @@ def score_files(query: Path, gallery: Path, method: str, dataset: str, metric: s
         )
     data = f"{file_digest(query)[:32]}{file_digest(gallery)[:32]}"
     experiment = Experiment(method, dataset, dataset, {"metric": metric}, 0, 0, data, data, "none", recipe=EXTERNAL)
+    _warn_of_ties(gallery_features, gallery)
     distances = FeatureDistances(query_features, gallery_features, fixed_metric(metric))
     rankings = rank_tracklets(distances, queries, others, _protocols(dataset))
     clock.lap("evaluate", len(queries) + len(others))
@@ -117,13 +130,24 @@ def score_files(query: Path, gallery: Path, method: str, dataset: str, metric: s
     return record
 
 
+def _warn_of_ties(gallery: np.ndarray, file: Path) -> None:
+    """Say on stderr how equally near tracklets are ranked, if gallery features (N, D) are equal."""
+    equal = len(gallery) - len({hash(row.tobytes()) for row in gallery + np.float32(0)})  # the sum makes -0 equal 0
+    if equal:
+        print(
+            f"bench: {file}: {equal} of {len(gallery)} features are equal to another one; tracklets that are equally near are "
+            "ranked in the order of the file",
+            file=sys.stderr,
+        )
+
+
 def _check_label(option: str, label: str) -> None:
     try:
         check_name(label)
     except ValueError as error:
         raise UserError(f"{option} {error}") from None
-    if len(label) > LONGEST_NAME:
-        raise UserError(f"{option} {label[:LONGEST_NAME]!r}...: at most {LONGEST_NAME} characters, to fit into tables")
+    if len(label.encode()) > LONGEST_NAME:
+        raise UserError(f"{option} {label[:LONGEST_NAME]!r}...: at most {LONGEST_NAME} bytes, to fit into tables")
 
 
 def _protocols(dataset: str) -> tuple[str, ...]:

@@ -13,7 +13,9 @@ from benchmarks.paths import results_dir
 from benchmarks.progress import ReportProgress, show_progress
 from benchmarks.runs.external_features import export_features
 from benchmarks.runs.find import find_run_with_model
+from benchmarks.runs.finished import FinishedRun
 from benchmarks.runs.folder import RunFolder
+from benchmarks.runs.learning import check_learned
 from benchmarks.runs.ranked_lists import rank_queries
 from benchmarks.runs.record import Record
 from benchmarks.runs.staleness import stale_reasons
@@ -27,12 +29,14 @@ class RunResult(NamedTuple):
         name: of the run; the record has another one if the model was then evaluated on another data set.
         was_finished: whether it had finished before, so that nothing ran.
         stale: why that earlier record is not current; empty if it is.
+        warning: that it has learned nothing, if it has just run and seems to.
     """
 
     name: str
     record: Record
     was_finished: bool
     stale: list[str]
+    warning: str | None = None
 
 
 def run_experiment(
@@ -74,7 +78,7 @@ def run_experiment(
         record = (
             None if fresh else distributed.from_leader(lambda: read_record(folder))
         )  # a damaged one may be made again
-        was_finished = record is not None
+        was_finished, warning = record is not None, None
         stale = stale_reasons(record, {}) if record is not None else []
         if record is None:
             _refuse_bad_frames(data, report)
@@ -82,10 +86,11 @@ def run_experiment(
                 _refuse_bad_frames(test_data, report)
             how = make_machine(settings.threads, workers, report, checkpoint_minutes)
             record = run(experiment, settings, data, folder, how, fresh)
+            warning = check_learned(FinishedRun(record, folder), data)
         if test_data is not None:
             how = make_machine(settings.threads, workers, report)
             record = evaluate_elsewhere(folder, record, test_data, results_dir(), how)
-    return RunResult(experiment.name, record, was_finished, stale)
+    return RunResult(experiment.name, record, was_finished, stale, warning)
 
 
 def evaluate_run(run: str, dataset: str, split: int, root: Path | None, workers: int | None) -> Record:

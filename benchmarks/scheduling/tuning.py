@@ -28,6 +28,7 @@ from benchmarks.experiments.methods import ATTACHED, split_method
 from benchmarks.experiments.settings import SEARCHED, Settings, as_toml, change, read_recipe
 from benchmarks.paths import results_dir
 from benchmarks.progress import show_progress
+from benchmarks.runs.checksums import remove_checked
 from benchmarks.runs.folder import RunFolder
 from benchmarks.seeds import derive
 
@@ -191,7 +192,7 @@ def _validate(
         record = run(experiment, settings, data, folder, machine, tested=False)
     except DivergedError:
         return 0.0
-    folder.weights.unlink(missing_ok=True)  # the record is enough
+    remove_checked(folder.weights)  # the record is enough
     metrics = record.find_metrics("validation", "before")
     if metrics is None or metrics.mAP is None:
         raise UserError(

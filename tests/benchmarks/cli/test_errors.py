@@ -87,6 +87,57 @@ def test_user_errors_are_one_line(bench, words, message):
     assert "Traceback" not in answer.err
 
 
+@pytest.mark.parametrize("text", ["epochs=1\nlr=2", "epochs=1\r", "epochs"])
+def test_setting_of_two_lines(bench, text):
+    answer = bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--set", text)
+    assert answer.status == 2
+    assert answer.err.splitlines()[-1] == f"bench: --set {text!r}: write key=value on one line"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("9" * 5000, "epochs takes a whole number, not '999"),
+        ("9" * 4000, "epochs has too many digits; give a number of at most 64 bits"),
+        ("0x" + "f" * 5000, "epochs has too many digits"),
+        ("[" * 10**5, "epochs takes a whole number, not '[[["),
+        ("[[1]]", "epochs takes one value, not a list"),
+    ],
+)
+def test_hostile_value_of_a_setting(bench, value, message):
+    answer = bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--set", f"epochs={value}")
+    assert answer.status == 2
+    assert message in answer.err.splitlines()[-1]
+    assert len(answer.err.splitlines()[-1]) < 400
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = " + "[" * 10**5, "not TOML that can be read: nested too deeply"),
+        ("epochs = " + "9" * 5000, "not TOML: Exceeds the limit"),
+        ('extends = "small"\nlr = ' + "9" * 4000, "lr has too many digits"),
+        ('extends = "small"\nlr = 0x' + "f" * 5000, "lr has too many digits"),
+        ("extends = [[1]]", "extends takes a recipe's name or a TOML file in quotes, not a list"),
+        ("ordered = 0x" + "f" * 5000, "[ordered] with settings below it, not a int"),
+    ],
+)
+def test_hostile_recipe(bench, tmp_path, text, message):
+    (tmp_path / "mine.toml").write_text(text)
+    answer = bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--recipe", tmp_path / "mine.toml")
+    assert answer.status == 2
+    line = answer.err.splitlines()[-1]
+    assert str(tmp_path / "mine.toml") in line
+    assert message in line
+    assert len(line) < 400
+
+
+def test_seed_that_no_record_holds(bench):
+    answer = bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--seed", 2**63)
+    assert answer.status == 2
+    assert "--seed" in answer.err.splitlines()[-1]
+
+
 def test_debug_shows_traceback(bench):
     answer = bench("show", "nothing", "--debug")
     assert answer.status == 2

@@ -149,6 +149,13 @@ def test_external_features_are_checked(bench, tmp_path):
         ({"pid": [np.nan, 2.0]}, "g.npz: pid must be whole numbers, but row 0 has nan"),
         ({"camid": ["left", "right"]}, "g.npz: camid must be whole numbers"),
         ({"pid": [[1], [2]]}, "must be (N, D) and the rest (N,)"),
+        ({"feature": np.zeros((2, 0))}, "g.npz: has no numbers in its features; extract them again"),
+        ({"pid": [True, False]}, "g.npz: pid must be whole numbers, not bool"),
+        (
+            {"camid": np.array(["2026-01-01", "2026-01-02"], "M8[s]")},
+            "g.npz: camid must be whole numbers, not datetime64",
+        ),
+        ({"tracklet": ["a", "a"]}, "g.npz: tracklet 'a' appears twice"),
         ({"pid": [7, 8]}, "no query has a match in"),
         ({"camid": [0, 0]}, "no query has a match in"),
         ({}, "--method"),
@@ -164,6 +171,41 @@ def test_invalid_external_features(bench, results, tmp_path, change, message):
     assert message in answer.err.splitlines()[-1]
     assert load_records(results) == []
     assert not list(results.glob("*"))
+
+
+def test_equal_features_are_ranked_in_the_order_of_the_file(bench, results, tmp_path):
+    columns = {"feature": np.zeros((2, 4)), "pid": [1, 2], "tracklet": ["a", "b"]}
+    np.savez(tmp_path / "q.npz", **columns, camid=[0, 0])
+    np.savez(tmp_path / "g.npz", **columns, camid=[1, 1])
+    words = ("score", "--query", tmp_path / "q.npz", "--gallery", tmp_path / "g.npz")
+    answer = bench(*words)
+    assert "g.npz: 1 of 2 features are equal to another one; tracklets that are equally near are ranked" in answer.err
+    (record,) = load_records(results)
+    assert record.find_metrics("standard", "before").R1 == 0.5  # of the second query, the first tracklet comes first
+    np.savez(tmp_path / "g.npz", **{**columns, "feature": np.eye(2, 4)}, camid=[1, 1])
+    assert "equal" not in bench(*words).err
+
+
+def test_expected_result(bench, finished):
+    """Also of a run that had finished before."""
+    _, record = finished
+    found = record.find_metrics("official", "before").percent("mAP")
+    words = ("run", "--method", "mean", "--dataset", "walkers:tiny", "--epochs", "0", "--expect")
+    assert bench(*words, f"mAP={found + 1.5:.2f}+-2.0").status == 0
+    answer = bench(*words, f"mAP={found + 2.5:.2f}±2", "--expect", "R20=0+-100")
+    assert answer.status == 3
+    assert answer.err.splitlines()[-1] == f"bench: --expect: mAP is {found:.2f}, not {found + 2.5:.2f}+-2"
+    assert "official" in answer.out  # the result is shown all the same
+
+
+@pytest.mark.parametrize("text", ["61", "mAP=61", "mAP=61+-", "mAP=x+-2", "R2=61+-2", "mAP=nan+-2", "mAP=61+--2"])
+def test_malformed_expectation(bench, results, text):
+    answer = bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--expect", text)
+    assert answer.status == 2
+    assert answer.err.splitlines() == [
+        f"bench: --expect {text!r}: write METRIC=VALUE+-TOLERANCE in percent, such as mAP=61.0+-2.0; METRIC is mAP, R1, R5, "
+        "R10, R20"
+    ]
 
 
 def test_float_pids_are_accepted(bench, tmp_path):
