@@ -7,11 +7,9 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import ClassVar, Self
 
-import numpy as np
 import pandas as pd
 
 from baselines.interface.errors import UserError
@@ -46,6 +44,8 @@ class Dataset(ABC):
         protocols: names of the evaluation protocols that suit it (see `evaluation.PROTOCOLS`); tables show the first.
         splits: how many train/test splits it defines; `--split` is 0 to splits - 1.
         note: a caution that every table of its results prints, such as "line drawings"; on one line.
+        overlapping: whether persons and frames may be both in train and in the test. Otherwise that is an error, because results
+            would say nothing about new persons.
         features_only: why no run can use the data set, only `bench features`; empty if runs can.
         recipe: the recipe used unless the user names another.
         folder: the name of its folder in BENCH_DATA.
@@ -64,6 +64,7 @@ class Dataset(ABC):
     protocols: ClassVar[tuple[str, ...]]
     splits: int = 1
     note: str = ""
+    overlapping: ClassVar[bool] = False
     features_only: str = ""
     recipe: ClassVar[str] = "small"
     folder: ClassVar[str]
@@ -182,24 +183,6 @@ def numbered_frames(folder: Path, dataset: Dataset, faults: list[Fault]) -> list
     matches = {name: dataset.frame_name.fullmatch(name) for name in names}
     faults += [(folder / name, f"not named as {dataset.frame_example}") for name in names if matches[name] is None]
     return [name for _, name in sorted((int(match["frame"]), name) for name, match in matches.items() if match)]
-
-
-def read_matlab(file: Path, variable: str) -> np.ndarray:
-    """One variable of a MATLAB file as int64. Such files hold integers as float64 or as small unsigned types, whose
-    differences wrap around.
-
-    Raises:
-        UserError: the file is damaged or lacks the variable.
-    """
-    from scipy.io import loadmat  # takes as long to import as many commands take to run
-
-    content = BytesIO(file.read_bytes())  # a file that cannot be opened raises its own error
-    try:
-        return loadmat(content)[variable].astype(np.int64)
-    except KeyError:
-        raise UserError(f"{file}: has no variable {variable!r}; take the file from the original archive") from None
-    except Exception as error:  # damaged files fail in a dozen ways, from zlib to struct
-        raise UserError(f"{file}: not a readable MATLAB file ({error}); take it from the original archive") from error
 
 
 class TwoCameraDataset(Dataset):

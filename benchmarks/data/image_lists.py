@@ -14,7 +14,6 @@ of FIELDS that are described:
 In a CSV, the column `frame` holds the path itself.
 """
 
-import csv
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -27,7 +26,7 @@ from baselines.interface.registry import nearest
 
 from . import JUNK
 from .dataset import IMAGES
-from .imported import read_text
+from .imported import read_csv
 
 FIELDS = ("subset", "pid", "camid", "tracklet", "frame")
 
@@ -78,23 +77,22 @@ def read_listing(images: Path, listing: Path) -> pd.DataFrame:
     Raises:
         UserError: another header, a malformed row or an image that is listed twice, with the line.
     """
-    reader = csv.DictReader(read_text(listing).splitlines())
-    header = reader.fieldnames or ()
+    header, lines_read = read_csv(listing)
     if not {"frame"} <= set(header) <= set(FIELDS):
         raise UserError(f"{listing}, line 1: the header must name frame and, if known, subset, pid, camid, tracklet")
     rows: list[dict[str, str]] = []
     faults: list[str] = []
     lines: dict[str, int] = {}
-    for row in reader:
-        where = f"{listing}, line {reader.line_num}"
+    for line, row in lines_read:
+        where = f"{listing}, line {line}"
         if None in row or None in row.values():
             faults.append(f"{where}: expected {len(header)} values: {','.join(header)}")
             continue
         place = PurePosixPath(row["frame"])
         if place.is_absolute() or ".." in place.parts:
             faults.append(f"{where}: {place}: frame must be a path in {images}, given by --images")
-        first = lines.setdefault(str(place), reader.line_num)
-        if first != reader.line_num:
+        first = lines.setdefault(str(place), line)
+        if first != line:
             faults.append(f"{where}: {place} is in line {first} already; an image belongs to one tracklet, once")
         rows.append({**row, "path": str(place), "where": where, "frame": str(place)})
     raise_first(faults)

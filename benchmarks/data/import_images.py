@@ -31,7 +31,7 @@ from .verify import image_problem
 TEST = "test"  # a subset that is still to be divided into queries and gallery
 EACH_CAMERA, FIRST_CAMERA = QUERIES = ("each-camera", "first-camera")
 IMAGES_PER_UPDATE = 256  # images between two calls of progress
-NUMBER = re.compile(r"-1|\d{1,18}")  # a pid or camid; any other text is a name
+NUMBER = re.compile(r"-1|[0-9]{1,18}")  # a pid or camid; any other text is a name
 
 
 class Division(NamedTuple):
@@ -180,9 +180,13 @@ def _pid(text: str, pids: dict[str, int]) -> int:
     return known[text]
 
 
-def _natural(text: str) -> list[str | int]:
-    """A key that sorts texts with the numbers in them by value: img9 before img10."""
-    return [int(part) if at % 2 else part for at, part in enumerate(re.split(r"(\d+)", text))]
+def _natural(text: str) -> list[str | tuple[int, str]]:
+    """A key that sorts texts with the numbers in them by value, whatever their length: img9 before img10."""
+    parts: list[str | tuple[int, str]] = []
+    for at, part in enumerate(re.split(r"([0-9]+)", text)):
+        digits = part.lstrip("0")
+        parts.append((len(digits), digits) if at % 2 else part)
+    return parts
 
 
 def _tracklets(described: pd.DataFrame, numbers: dict[str, dict[str, int]], named: bool) -> pd.DataFrame:

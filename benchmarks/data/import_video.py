@@ -5,7 +5,6 @@ who leaves and returns has to be found again. A track is cut into tracklets of N
 table of tracklets in the same folder. Crops much larger than any recipe needs are made smaller.
 """
 
-import csv
 import math
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -22,12 +21,13 @@ from benchmarks.seeds import derive
 
 from . import JUNK, Progress, import_note, no_progress
 from .frame_stores import PACK, read_pack
-from .imported import check_import, describe_file, read_text, write_import
+from .imported import check_import, describe_file, read_csv, read_text, write_import
 from .table import TABLE, make_table, read_table
 
 QUALITY = 95  # of the crops' JPEG
 LARGEST = (512, 256)  # height and width, twice those of the paper's recipes; larger crops are made smaller
 ANSI_CODEC = cv2.VideoWriter.fourcc(*"ansi")  # FFmpeg "decodes" a text file as a video of a terminal
+LARGEST_ID = 2**53  # from there on, two track ids can be one float
 EDGES = ["x0", "y0", "x1", "y1"]
 
 
@@ -70,6 +70,9 @@ def pair_videos(
     ):
         if len(given) != count and (given or not optional):
             raise UserError(f"{option}: {len(given)} given for {count} --video; give one for each, in the same order")
+    for camera in cameras:
+        if not 0 <= camera < LARGEST_ID:
+            raise UserError(f"--camera {camera}: give a number from 0 and below 2^53")
     numbers: Sequence[int | None] = cameras or [None] * count
     return [Video(*each) for each in zip(videos, tracks, named or [None] * count, numbers, strict=True)]
 
@@ -216,8 +219,8 @@ def read_tracks(file: Path) -> pd.DataFrame:
             raise refuse("expected the numbers frame,track,left,top,width,height,conf") from None
         if not all(map(math.isfinite, (frame, track, left, top, width, height))):
             raise refuse("a value is not finite")
-        if frame < 1 or frame % 1 or track % 1:
-            raise refuse("frame must be a whole number from 1, and track a whole number")
+        if not 1 <= frame < LARGEST_ID or abs(track) >= LARGEST_ID or frame % 1 or track % 1:
+            raise refuse("frame must be a whole number from 1, track a whole number, and both below 2^53")
         if width <= 0 or height <= 0:
             raise refuse(f"a box of {width:g} x {height:g} pixels")
         if (frame, track) in seen:
@@ -237,23 +240,23 @@ def read_identities(file: Path, camera: int | None = None) -> dict[int, int]:
     Raises:
         UserError: no such file, another header, or a malformed row, with its line number.
     """
-    reader = csv.DictReader(read_text(file).splitlines())
-    if not {"track_id", "identity"} <= set(reader.fieldnames or ()):
+    header, rows = read_csv(file)
+    if not {"track_id", "identity"} <= set(header):
         raise UserError(f"{file}, line 1: the header must be track_id,identity")
-    if "camera" in (reader.fieldnames or ()) and camera is None:
+    if "camera" in header and camera is None:
         raise UserError(f"{file}, line 1: has the column camera; give the --camera of the video")
     people: dict[int, int] = {}
-    for row in reader:
+    for line, row in rows:
         try:
             track, person, where = int(row["track_id"]), int(row["identity"]), int(row.get("camera", camera or 0))
         except (TypeError, ValueError):
-            raise UserError(f"{file}, line {reader.line_num}: expected whole numbers") from None
+            raise UserError(f"{file}, line {line}: expected whole numbers") from None
         if person < 0:
-            raise UserError(f"{file}, line {reader.line_num}: identity {person}; identities are numbered from 0")
+            raise UserError(f"{file}, line {line}: identity {person}; identities are numbered from 0")
+        if max(abs(track), person) >= LARGEST_ID:
+            raise UserError(f"{file}, line {line}: track_id and identity must be below 2^53")
         if where == (camera or 0) and people.setdefault(track, person) != person:
-            raise UserError(
-                f"{file}, line {reader.line_num}: track {track} is person {people[track]} in an earlier line"
-            )
+            raise UserError(f"{file}, line {line}: track {track} is person {people[track]} in an earlier line")
     return people
 
 

@@ -4,22 +4,23 @@ The folder holds the packed frames, the table of tracklets, and IMPORT_NOTE: wha
 what tables must say about it.
 """
 
+import csv
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from baselines.interface.errors import UserError
-from benchmarks.atomic import atomic_folder
+from benchmarks.atomic import atomic_folder, write_atomically
 
 from . import DATASETS, IMPORT_NOTE, import_note, imported_folder
 from .dataset import PackedDataset
-from .frame_stores import PACK, write_pack
-from .table import TABLE, check
+from .packed_folder import write_packed
+from .table import check, shared_persons
 
 TRAINS_IN = "trains_in"  # a column of TABLE: the random splits in which a test tracklet is for training, such as "0,3"
 LONGEST_NOTE = 200  # characters, as long as a text in a record may be
@@ -94,18 +95,36 @@ def write_import(
         frames: names and encoded images of all frames. What it raises leaves nothing behind.
         about: the contents of IMPORT_NOTE.
         replace: delete the data set that is in the folder `to`, at the end.
+
+    Raises:
+        UserError: the table is not valid in each split (see `table.check`), or lists other frames than `frames`.
     """
     check(table, about["name"])
+    for split in range(about.get("splits", 1)):
+        if shared := shared_persons(select_split(table, split)):
+            raise UserError(f"{about['name']}, split {split}: {shared[0]}")
     with atomic_folder(to, replace) as half:
-        write_pack(half / PACK, frames)
-        table.to_parquet(half / TABLE)
-        (half / IMPORT_NOTE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        write_packed(half, table, frames)
+        write_atomically(half / IMPORT_NOTE, json.dumps(about, indent=2) + "\n")
 
 
 def describe_file(file: Path) -> dict[str, str]:
     """The name of a file that data were imported from, and the sha256 of its contents."""
     with open(file, "rb") as data:
         return {"name": file.name, "sha256": hashlib.file_digest(data, "sha256").hexdigest()}
+
+
+def read_csv(file: Path) -> tuple[Sequence[str], list[tuple[int, dict[str, str]]]]:
+    """The header of a CSV file that the user names, and its rows with their lines. Rows may be shorter or longer than the header.
+
+    Raises:
+        UserError: it cannot be read, or is not CSV.
+    """
+    reader = csv.DictReader(read_text(file).splitlines())
+    try:
+        return reader.fieldnames or (), [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise UserError(f"{file}, line {reader.line_num + 1}: not CSV ({error})") from error
 
 
 def read_text(file: Path) -> str:

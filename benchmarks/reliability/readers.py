@@ -21,10 +21,11 @@ from safetensors.torch import load_file, save_file
 
 from baselines.backbones.weights import load_state
 from benchmarks.clips.decode import decode_frames
-from benchmarks.data.dataset import read_matlab
 from benchmarks.data.frame_stores import FolderStore, PackedStore, write_pack
 from benchmarks.data.image_lists import read_listing
 from benchmarks.data.import_video import read_identities, read_tracks
+from benchmarks.data.matlab import read_matlab
+from benchmarks.data.packed_folder import pack_digest, write_packed
 from benchmarks.data.table import make_table, read_table
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.settings import RECIPES, read_recipe, resolve
@@ -150,11 +151,12 @@ def _read_pack(file: Path) -> bytes:
 
 def _make_table(folder: Path) -> Path:
     rows = [("train", i // 2, i % 2, f"t{i}", [f"a/{i}-{frame}.jpg" for frame in range(3)]) for i in range(12)]
-    make_table(rows).to_parquet(folder / "table.parquet", index=False)
+    write_packed(folder, make_table(rows), ((frame, b"1") for row in rows for frame in row[-1]))
     return folder / "table.parquet"
 
 
 def _read_table(file: Path) -> str:
+    pack_digest(file.parent)  # as each command does
     table = read_table(file)
     return str(table.assign(frames=[list(frames) for frames in table.frames]).to_json())
 

@@ -9,6 +9,7 @@ from baselines.interface.errors import UserError
 from benchmarks import launch
 from benchmarks.data.image_folder import load_folder
 from benchmarks.data.loading import LoadedDataset, load
+from benchmarks.data.verify import refuse_bad_frames
 from benchmarks.engine import distributed
 from benchmarks.engine.run import Machine, check_evaluable, evaluate_elsewhere, plan, run
 from benchmarks.experiments.settings import resolve
@@ -84,6 +85,9 @@ def run_experiment(
         was_finished, warning = record is not None, None
         stale = stale_reasons(record, {}) if record is not None else []
         if record is None:
+            _refuse_bad_frames(data, report)
+            if test_data is not None:
+                _refuse_bad_frames(test_data, report)
             how = make_machine(settings.threads, workers, report, checkpoint_minutes)
             record = run(experiment, settings, data, folder, how, fresh)
             warning = check_learned(FinishedRun(record, folder), data)
@@ -185,6 +189,13 @@ def _load(
 ) -> LoadedDataset:
     progress = partial(report, "read", note=dataset)
     return load(dataset, split, root, progress, features_only=features_only)
+
+
+def _refuse_bad_frames(data: LoadedDataset, report: ReportProgress) -> None:
+    """Before any training, in one process."""
+    distributed.from_leader(
+        lambda: refuse_bad_frames(data, lambda done, total: report("check", done, total, data.name))
+    )
 
 
 def _load_test_data(record: Record, root: Path | None) -> LoadedDataset:

@@ -30,6 +30,7 @@ class TwoPeople(Dataset):
     """Two people."""
 
     protocols = ("standard",)
+    overlapping = True
     folder = "two"
     layout = "images"
     source = "nowhere"
@@ -298,7 +299,9 @@ def test_run_of_a_missing_plugin(bench, finished):
     assert "cannot check whether 2 runs are current: baseline 'absent'" in bench("table").err
 
 
-def test_damaged_frame_in_a_worker(bench, tmp_path):
+def test_damaged_frame_in_a_worker(bench, tmp_path, monkeypatch):
+    # As if the frame was damaged after the run had checked it.
+    monkeypatch.setattr("benchmarks.scheduling.single_runs.refuse_bad_frames", lambda *_: None)
     plugin = tmp_path / "damaged.py"
     plugin.write_text(PLUGIN.replace("two-people", "damaged"))
     for i in range(4):

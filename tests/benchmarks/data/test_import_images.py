@@ -296,6 +296,21 @@ def test_wrong_row_is_named(draw, bring, rows, message):
         bring(rows)
 
 
+def test_numbers_of_any_length_are_compared_by_value(draw, bring):
+    draw(*(f"{n}.png" for n in range(6)))
+    long = "1" + "0" * 6000
+    tracklets = [f"a{long}", f"a{'9' * 5999}", "a7"]
+    rows = [f"train,1,1,{tracklet},{n}.png" for n, tracklet in enumerate(tracklets)]
+    table = bring([*rows, "query,2,1,q,3.png", "gallery,2,2,g,4.png", "train,3,1,t,5.png"])
+    assert [name for name in table.tracklet if name.startswith("a")] == tracklets[::-1]
+
+
+def test_cell_that_is_too_long_is_refused(draw, bring):
+    draw("1.png")
+    with pytest.raises(UserError, match=r"list\.csv, line 2: not CSV \(field larger than field limit"):
+        bring([f"train,1,1,{'a' * 200_000},1.png"])
+
+
 @pytest.mark.parametrize("header", ["pid,camera,frame", "pid,camid"])
 def test_wrong_header_is_refused(draw, bring, header):
     draw("1.png")

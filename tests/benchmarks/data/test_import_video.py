@@ -188,7 +188,13 @@ def test_unnamed_tracks_are_left_out(bring, tmp_path):
 def test_note_names_files_without_folders(bring, tmp_path):
     table = bring()
     folder = tmp_path / "made"
-    assert sorted(file.name for file in folder.iterdir()) == ["frames.arrow", "import.json", "table.parquet"]
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "data.json",
+        "frames.arrow",
+        "frames.arrow.crc32",
+        "import.json",
+        "table.parquet",
+    ]
     text = (folder / "import.json").read_text()
     assert str(tmp_path) not in text
     names = [kind["name"] for kind in made_from(tmp_path)["files"].values()]
@@ -218,6 +224,9 @@ def test_boxes_after_the_video_are_refused(bring, tmp_path):
         ("1;2;3;4;5;6;7", "expected the numbers"),
         ("0,1,1,1,5,5,1", "frame must be a whole number from 1"),
         ("1.5,1,1,1,5,5,1", "frame must be a whole number from 1"),
+        ("1e300,1,1,1,5,5,1", r"frame must be a whole number from 1, track a whole number, and both below 2\^53"),
+        ("9,1e300,1,1,5,5,1", r"frame must be a whole number from 1, track a whole number, and both below 2\^53"),
+        (f"9,{2**53 + 1},1,1,5,5,1", r"frame .* and both below 2\^53"),
         ("9,1,1,1,0,5,1", "a box of 0 x 5 pixels"),
         ("9,1,nan,1,5,5,1", "a value is not finite"),
         ("1,1,1,1,5,5,1", "a second box of track 1 in frame 1"),
@@ -234,6 +243,10 @@ def test_malformed_row_is_named(bring, bad, problem):
         ("1,10\n2", "line 3: expected whole numbers"),
         ("1,10\n2,anna", "line 3: expected whole numbers"),
         ("1,-1", "line 2: identity -1"),
+        (f"1,{10**24}", r"line 2: track_id and identity must be below 2\^53"),
+        (f"{2**53 + 1},1", r"line 2: track_id and identity must be below 2\^53"),
+        (f"1,{'9' * 5000}", "line 2: expected whole numbers"),
+        (f"1,{'9' * 200_000}", "line 2: not CSV"),
         ("1,10\n1,20", "line 3: track 1 is person 10 in an earlier line"),
     ],
 )
