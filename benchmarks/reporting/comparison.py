@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from baselines.interface.errors import UserError
-from baselines.interface.registry import nearest
 from benchmarks.experiments.code_digest import same_numbers
 from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.methods import ATTACHED
 from benchmarks.experiments.settings import DEFAULTS_OF_NEW_SETTINGS, changed_from_recipe
+from benchmarks.runs.find import runs_named
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.suites.claims import METRIC, MIN_RUNS, Arm, Claim
 
@@ -66,7 +66,7 @@ def compare(
     Raises:
         UserError: no such method or run, two sides that are one, or sides that have nothing in common.
     """
-    chosen = [_side(name, runs) for name in (one, other)]
+    chosen = [runs_named(name, runs) for name in (one, other)]
     tested = [[run for run in side if dataset in (None, run.experiment.test)] for side in chosen]
     shared = [{(run.experiment.datasets, run.experiment.test_data) for run in side} for side in tested]
     found = []
@@ -80,18 +80,6 @@ def compare(
         where = f" on {dataset}" if dataset else ""
         raise UserError(f"{one} and {other}: no data set on which both were tested{where}, with the same frames")
     return found
-
-
-def _side(name: str, runs: Sequence[FinishedRun]) -> list[FinishedRun]:
-    """The runs of a method, or the run of that name."""
-    of_method = [run for run in runs if run.experiment.method == name]
-    matching = of_method or [run for run in runs if run.name.startswith(name) or run.name.endswith(name)]
-    if not matching:
-        known = sorted({run.experiment.method for run in runs} | {run.name for run in runs})
-        raise UserError(f"no finished run of a method {name!r}, and none of that name; {nearest(name, known)}")
-    if not of_method and len(matching) > 1:
-        raise UserError(f"{name!r} matches {len(matching)} runs: {', '.join(run.name for run in matching)}; name one")
-    return matching
 
 
 def _paired(one: Sequence[FinishedRun], other: Sequence[FinishedRun]) -> tuple[list[FinishedRun], list[FinishedRun]]:

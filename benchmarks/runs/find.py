@@ -77,6 +77,22 @@ def find_runs(
     return runs
 
 
+def runs_named(name: str, runs: Sequence[FinishedRun]) -> list[FinishedRun]:
+    """The runs of the method `name`, or the run with a name that begins or ends so.
+
+    Raises:
+        UserError: no such method or run, or several runs.
+    """
+    of_method = [run for run in runs if run.experiment.method == name]
+    matching = of_method or [run for run in runs if _matches(run, name)]
+    if not matching:
+        known = sorted({run.experiment.method for run in runs} | {run.name for run in runs})
+        raise UserError(f"no finished run of a method {name!r}, and none of that name; {nearest(name, known)}")
+    if not of_method and len(matching) > 1:
+        raise UserError(f"{name!r} matches {len(matching)} runs: {', '.join(run.name for run in matching)}; name one")
+    return matching
+
+
 def _matches(run: FinishedRun, name: str) -> bool:
     return run.name.startswith(name) or run.name.endswith(name)
 
