@@ -2,8 +2,8 @@
 PYTHON ?= python3
 TOX = .venv/bin/tox
 
-.PHONY: demo test lint types speed docs cluster-test
-demo lint types speed docs: $(TOX)
+.PHONY: demo test lint types speed docs hurt cluster-test
+demo lint types speed docs hurt: $(TOX)
 	$(TOX) run -e bench,$@
 test: $(TOX)
 	$(TOX) run -e bench,lint,types,test

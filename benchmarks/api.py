@@ -65,6 +65,8 @@ def run(
     )
     if result.stale:
         warnings.warn(f"{result.name}: {'; '.join(result.stale)}; fresh=True runs it again", stacklevel=2)
+    if result.warning:
+        warnings.warn(f"{result.name}: {result.warning}", stacklevel=2)
     return FinishedRun(result.record, RunFolder(results_dir() / result.record.name))
 
 

@@ -1,47 +1,75 @@
-"""Files and folders that are written completely or not at all."""
+"""Files and folders that are written completely or not at all.
+
+What is being written lies in a folder `.NAME.RANDOM.half` beside its place, with a lock that its process holds. The kernel
+releases the lock when the process dies, also one in another container. So no two processes can take each other's files,
+whatever their ids, and it is known which of them are abandoned.
+"""
 
 import errno
+import fcntl
 import os
 import re
+import secrets
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from baselines.interface.errors import UserError
 
+LOCK = ".lock"  # in the folder of what is being written
+ABANDONED_SECONDS = (
+    3600  # without a change. The lock alone is not enough: some file systems lock within one machine only
+)
+REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space, or use a folder on another disk"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make the folder writable, or use another one"),
+}
+
 
 @contextmanager
 def atomic_file(file: Path) -> Iterator[Path]:
-    """A temporary path to write to. It becomes `file` when the block succeeds, and is deleted when the block fails."""
-    _check_writable(file)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
+    """A temporary path to write to. It becomes `file` when the block succeeds, and is deleted when the block fails.
+
+    Raises:
+        OSError: the folder cannot be written to, or the disk is full. It names `file` and says what to do.
+    """
+    with _half_written(file) as temporary:
         yield temporary
         with open(temporary, "rb") as written:
             # Flushed before it is renamed: after a power cut, `file` is the old one or the new one.
             os.fsync(written.fileno())
         temporary.chmod(0o666 & ~_umask())  # some writers create files that only their owner may read
         temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path, replace: bool = False) -> Iterator[Path]:
     """A new temporary folder to fill. It becomes `folder` when the block succeeds, and is deleted when the block fails.
 
+    What killed processes left of the same folder is deleted first.
+
+    Args:
+        replace: delete the folder that has this name at the end of the block.
+
     Raises:
-        OSError: at the end of the block, if `folder` exists and is not empty.
+        OSError: as `atomic_file`; or, at the end of the block, `folder` exists and is not empty, unless `replace`.
     """
-    _check_writable(folder)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.half")
-    try:
+    for left in leftovers(folder.parent, folder.name):
+        shutil.rmtree(left, ignore_errors=True)
+    with _half_written(folder) as temporary:
         temporary.mkdir()
         yield temporary
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        old = temporary.with_name(f"{folder.name}.old")
+        if replace:
+            folder.rename(old)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if replace:
+                old.rename(folder)
+            raise
 
 
 def write_atomically(file: Path, text: str) -> None:
@@ -51,35 +79,87 @@ def write_atomically(file: Path, text: str) -> None:
 
 
 @contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """While `file` is written to in place: the error of a full disk, which names no file, names this one and its remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise _with_remedy(error, file, file) from error
+
+
+@contextmanager
 def reading_derived_file(file: Path) -> Iterator[None]:
     """While a file is read that was computed from others and can be computed again.
 
     Raises:
-        UserError: it is missing or damaged, as far as Arrow's errors (which are ValueErrors) tell.
+        UserError: it is missing or damaged, in whatever way its reader fails.
         PermissionError: it cannot be read.
     """
     try:
         yield
-    except PermissionError:
+    except (PermissionError, UserError):
         raise
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file}: missing or damaged ({error}); delete {file.parent} and create it again") from error
+    except Exception as error:  # readers of damaged files fail in a dozen ways
+        raise damaged_file(file, str(error)) from error
 
 
-def leftovers(folder: Path) -> list[Path]:
-    """The temporary files and folders in `folder`: left by killed processes, or being written now."""
-    return [path for path in sorted(folder.glob(".*")) if re.fullmatch(r"\..+\.\d+(\.half)?", path.name)]
+def damaged_file(file: Path, problem: str) -> UserError:
+    """The error for a file that was computed from others and can be computed again."""
+    return UserError(f"{file}: missing or damaged ({problem}); delete {file.parent} and create it again")
 
 
-def _check_writable(path: Path) -> None:
-    """Create the parent folder of `path`, and check that it can be written to.
+def leftovers(folder: Path, name: str = "") -> list[Path]:
+    """What killed processes left half-written in `folder`: of the file or folder `name`, or of all.
+
+    Nothing that is being written; except by older versions, whose names ended with a process id: callers check those.
+    """
+    what = re.escape(name) if name else ".+"
+    halves = [path for path in folder.glob(".*") if re.fullmatch(rf"\.{what}\.[0-9a-f]{{16}}\.half", path.name)]
+    older = [] if name else [path for path in folder.glob(".*") if re.fullmatch(r"\..+\.\d{1,7}(\.half)?", path.name)]
+    return sorted([*filter(_is_abandoned, halves), *older])
+
+
+def _is_abandoned(half: Path) -> bool:
+    """Whether the process that wrote it has surely ended."""
+    try:
+        with open(half / LOCK) as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        newest = max(path.stat().st_mtime for path in (half, *half.rglob("*")))
+    except OSError:  # locked, just finished, or on a file system without locks
+        return False
+    return time.time() - newest > ABANDONED_SECONDS
+
+
+@contextmanager
+def _half_written(path: Path) -> Iterator[Path]:
+    """A path for what becomes `path`, in a locked folder of its own that is deleted at the end.
 
     Raises:
-        OSError: its `filename` is `path`, or the folder that cannot be created.
+        OSError: as `atomic_file`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    half = path.with_name(f".{path.name}.{secrets.token_hex(8)}.half")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        half.mkdir()
+        try:
+            with open(half / LOCK, "w") as lock:
+                with suppress(OSError):  # without locks nothing is known to be abandoned
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                yield half / path.name
+        finally:
+            shutil.rmtree(half, ignore_errors=True)
+    except OSError as error:
+        raise _with_remedy(error, path, half) from error
+
+
+def _with_remedy(error: OSError, path: Path, half: Path) -> OSError:
+    """The error, if it is one of writing `path`, with the name of the file and what to do."""
+    remedy = REMEDIES.get(error.errno or 0)
+    named = error.filename and Path(os.fsdecode(error.filename))
+    if remedy is None or (named and named != half and half not in named.parents and named not in path.parents):
+        return error
+    file = named if named in path.parents else path
+    return OSError(error.errno, f"{os.strerror(error.errno or 0)}; {remedy}", str(file))
 
 
 def _umask() -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from baselines import BASELINES
+from baselines.interface.errors import UserError
 
 from .data import DATASETS, imported_datasets
 from .paths import cache_dir, data_dir, results_dir
@@ -62,6 +63,7 @@ def diagnose() -> Iterator[Check]:
     """All checks, the quick ones first."""
     for name, place in (("BENCH_CACHE", cache_dir()), ("BENCH_RESULTS", results_dir())):
         yield _writable(name, place)
+    yield from _damaged_runs()
     yield from _data_sets()
     yield from _torch()
 
@@ -75,6 +77,20 @@ def _writable(name: str, place: Path) -> Check:
     except OSError as error:
         remedy = f"{existing} cannot be written to ({error.strerror}); set {name} to a folder that you can write to"
         return Check(False, name, str(place), remedy, needed=True)
+
+
+def _damaged_runs() -> Iterator[Check]:
+    """The runs whose record or experiment cannot be read, and which every table leaves out."""
+    from .runs.folder import run_folders
+    from .runs.store import read_record
+    from .runs.unfinished import starting_code
+
+    for folder in run_folders(results_dir()) if results_dir().is_dir() else ():
+        try:
+            read_record(folder)
+            starting_code(folder)
+        except UserError as error:
+            yield Check(False, "damaged run", folder.path.name, str(error))
 
 
 def _data_sets() -> Iterator[Check]:

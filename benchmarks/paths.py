@@ -1,9 +1,10 @@
-"""The folders that the BENCH_ environment variables name. No other module reads these variables.
+"""The folders that the BENCH_ environment variables name, and BENCH_TRACKERS. No other module reads these variables.
 
 BENCH_DATA     the real data sets, one folder for each; may be read-only
 BENCH_CACHE    derived data: indexes, packed frames, optical flow, drawn and imported data sets
 BENCH_RESULTS  one folder for each run
 BENCH_SCRATCH  a folder on this machine's own disk, to which packed frames are copied before they are read
+BENCH_TRACKERS programs in which trainings can be watched: tensorboard, wandb, or both with a comma
 """
 
 import os
@@ -39,7 +40,13 @@ def as_environment() -> dict[str, str]:
     BENCH_SCRATCH is left out: it belongs to one machine.
     """
     folders = {"BENCH_DATA": data_dir(), "BENCH_CACHE": _read("BENCH_CACHE"), "BENCH_RESULTS": results_dir()}
-    return {name: str(folder.absolute()) for name, folder in folders.items() if folder is not None}
+    chosen = {"BENCH_TRACKERS": ",".join(trackers())} if trackers() else {}
+    return {name: str(folder.absolute()) for name, folder in folders.items() if folder is not None} | chosen
+
+
+def trackers() -> list[str]:
+    """The names in BENCH_TRACKERS."""
+    return [name.strip() for name in str(_read("BENCH_TRACKERS") or "").split(",") if name.strip()]
 
 
 def variables_above(path: Path) -> list[str]:

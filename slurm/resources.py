@@ -15,6 +15,7 @@ from . import JobError, paths
 from .job_command import MAX_KILLS
 
 MINIMUM = {"gpus": 0, "cpus": 1, "nodes": 1, "max_parallel": 1, "memory": 0.001}
+MAXIMUM = 1_000_000  # of each of them
 # The types of the values in a site's file; all others are strings.
 TYPES: dict[str, type | UnionType] = {
     **dict.fromkeys(("gpus", "cpus", "nodes", "max_parallel"), int),
@@ -149,10 +150,13 @@ def resolve(options: Mapping[str, Any]) -> Resources:
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in {**site, **given}.items()
     }
-    for key, minimum in MINIMUM.items():
-        if values.get(key) is not None and not values[key] >= minimum:
-            source = f"--{key}" if key in given else f"{file}: {key}"
-            raise JobError(f"{source} {values[key]}: give {minimum} or more")
+    sources = {key: f"--{key.replace('_', '-')}" if key in given else f"{file}: {key}" for key in values}
+    for key, value in values.items():
+        if key in MINIMUM and value is not None and not MINIMUM[key] <= value <= MAXIMUM:
+            raise JobError(f"{sources[key]}: give a number from {MINIMUM[key]} to {MAXIMUM}")
+        for text in value if isinstance(value, tuple) and key != "setup" else (value,):
+            if isinstance(text, str) and not text.isprintable():  # a second line would be another option of sbatch
+                raise JobError(f"{sources[key]} {text!r}: write it on one line")
     return Resources(**values)
 
 
@@ -164,7 +168,7 @@ def _read_site_file(file: Path) -> dict[str, Any]:
         if file == paths.DEFAULT_SITE_FILE:
             return {}
         raise JobError(f"BENCH_SITE={file}: no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # the second: nested too deeply
         raise JobError(f"{file}: not TOML: {error}") from None
     keys = [field.name for field in dataclasses.fields(Resources)]
     for key, value in values.items():
@@ -175,5 +179,5 @@ def _read_site_file(file: Path) -> dict[str, Any]:
             or isinstance(value, bool)
             or (isinstance(value, list) and not all(isinstance(each, str) for each in value))
         ):
-            raise JobError(f"{file}: {key} = {value!r} has the wrong type; see slurm/site.example.toml")
+            raise JobError(f"{file}: {key} has the wrong type, {type(value).__name__}; see slurm/site.example.toml")
     return values

@@ -1,7 +1,7 @@
 """The interface of a baseline: clips in, one embedding per time step and one coherence vector per clip out."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 
@@ -30,11 +30,16 @@ class Clips(NamedTuple):
 class Baseline(nn.Module, ABC):
     """A temporal model over a backbone. A subclass is one file; it sets `channels` if D is not the backbone's.
 
+    The keyword-only parameters of its `__init__` are settings of its own: `--set NAME.depth=2` sets `depth`. Their defaults are
+    numbers, texts, true or false, and decide their types.
+
     Attributes:
         flow_fields: L, an odd number: how many fields of optical flow around each frame `forward` reads; 0: none. They are
             neighbours in the video, whatever the sampling.
         reads_order: whether the embeddings depend on the order of the frames of a clip, or on the flow between them. Such a
             baseline gets the settings in the table [ordered] of a recipe.
+        trunk: the name of a registered backbone, where the model belongs to one: the value of the setting `backbone`, unless
+            `--set` gives another. Empty: the recipe's backbone.
         takes_video: whether the backbone may be a video network.
         test_clips: how a tracklet is cut at test. "even": into chunks of at most the setting `test_chunk`, as equal as can
             be; "exact": into clips of the setting `clip_frames`, the last one padded with its last frame, for models that
@@ -45,6 +50,7 @@ class Baseline(nn.Module, ABC):
 
     flow_fields: ClassVar[int] = 0
     reads_order: ClassVar[bool] = False
+    trunk: ClassVar[str] = ""
     takes_video: ClassVar[bool] = False
     test_clips: ClassVar[TestClips] = "even"
     matcher: Matcher | None
@@ -74,6 +80,23 @@ class Baseline(nn.Module, ABC):
             labels: (B,) class indices.
         """
         return {}
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:  # noqa: ARG002 - for subclasses
+        """Parameters with options of their own for the optimizer, such as `{"params": self.head.parameters(), "lr": 10 * lr}`.
+
+        The others keep the settings of the run. Default: no groups. Schedules multiply the rates of all groups.
+
+        Args:
+            lr: the learning rate of the run; without "lr", a group has it.
+        """
+        return []
+
+    def hooks(self) -> list[Any]:
+        """mmengine's hooks, which the training calls before and after it, its epochs and its steps. Default: none.
+
+        A hook that keeps a state saves it in `before_save_checkpoint`, so that the run can resume.
+        """
+        return []
 
     def merge(self, coherence: Tensor, weights: Tensor) -> Tensor:
         """The feature of a tracklet (D,) from those of its C chunks in the order of time. Default: their mean by weight.

@@ -17,7 +17,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,7 +47,12 @@ def nearest(name: str, known: list[str]) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered class: where it is defined, its docstring, and whether it is a baseline that reads order."""
+    """A registered class.
+
+    Attributes:
+        reads_order, trunk: those of a baseline.
+        settings: the keyword-only parameters of its `__init__` with their defaults; those of a baseline are its own settings.
+    """
 
     name: str
     file: Path
@@ -55,6 +60,8 @@ class Entry:
     attribute: str
     docstring: str
     reads_order: bool = False
+    trunk: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def summary(self) -> str:
@@ -153,23 +160,57 @@ def entries_in_source(file: Path, module: str) -> list[Entry]:
     body = ast.parse(file.read_text(encoding="utf-8")).body
     classes = {node.name: node for node in body if isinstance(node, ast.ClassDef)}
     return [
-        Entry(name, file, module, node.name, ast.get_docstring(node) or "", _reads_order(node, classes))
+        Entry(
+            name,
+            file,
+            module,
+            node.name,
+            ast.get_docstring(node) or "",
+            _attribute(node, classes, "reads_order", False),
+            _attribute(node, classes, "trunk", ""),
+            settings,
+        )
         for node in classes.values()
+        for settings in [_settings_in_source(node, classes, file)]
         for name in _names_in_source(node, file)
     ]
 
 
-def _reads_order(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> bool:
-    """The class attribute `reads_order` of a class or, where it has none, of its bases in the same file."""
+def _attribute(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef], name: str, default: T) -> T:
+    """A class attribute, a literal, of a class or, where it has none, of its bases in the same file."""
     for statement in node.body:
         targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-        if any(isinstance(target, ast.Name) and target.id == "reads_order" for target in targets):
-            return bool(getattr(getattr(statement, "value", None), "value", False))
-    return any(
-        _reads_order(classes[base.id], classes)
-        for base in node.bases
-        if isinstance(base, ast.Name) and base.id in classes
-    )
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            value: T = getattr(getattr(statement, "value", None), "value", default)
+            return value
+    inherited = (_attribute(base, classes, name, default) for base in _bases(node, classes))
+    return next((value for value in inherited if value != default), default)
+
+
+def _settings_in_source(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef], file: Path) -> dict[str, Any]:
+    """The keyword-only parameters of the `__init__` of a class or, where it has none, of its bases in the same file."""
+    for statement in node.body:
+        if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
+            names = [parameter.arg for parameter in statement.args.kwonlyargs]
+            try:
+                return dict(zip(names, map(_literal, statement.args.kw_defaults), strict=True))
+            except ValueError:
+                raise UserError(
+                    f"{file}, line {statement.lineno}: write the defaults of keyword-only parameters as literals"
+                ) from None
+    return {
+        name: default
+        for base in reversed(_bases(node, classes))
+        for name, default in _settings_in_source(base, classes, file).items()
+    }
+
+
+def _literal(default: ast.expr | None) -> Any:
+    return inspect.Parameter.empty if default is None else ast.literal_eval(default)
+
+
+def _bases(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> list[ast.ClassDef]:
+    return [classes[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in classes]
 
 
 def _names_in_source(node: ast.ClassDef, file: Path) -> list[str]:
@@ -186,5 +227,7 @@ def entries_of_class(item: type, file: Path, attribute: str) -> list[Entry]:
     """What the decorator of an imported class registers; `attribute` is its name in its module."""
     text = inspect.cleandoc(vars(item).get("__doc__") or "")
     names: tuple[str, ...] = vars(item)["registered_names"]
-    order = getattr(item, "reads_order", False)
-    return [Entry(name, file, item.__module__, attribute, text, order) for name in names]
+    order, trunk = getattr(item, "reads_order", False), getattr(item, "trunk", "")
+    parameters = inspect.signature(item.__init__).parameters.values()  # type: ignore[misc]
+    settings = {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
+    return [Entry(name, file, item.__module__, attribute, text, order, trunk, settings) for name in names]

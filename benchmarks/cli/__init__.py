@@ -1,9 +1,9 @@
 """The `bench` command. This file holds the program and how its errors are reported; the verbs are in
 
-run: run, eval, score, features         tune: tune
-results: show, table, verdict, records  figures: figure, gallery, report
-suites: plan, suite                     jobs: submit, retry, status, logs, cancel, clean
-data: data                              info: list, doctor, speed
+run: run, eval, score, features                     tune: tune
+results: show, table, verdict, compare, records     figures: figure, gallery, report
+suites: plan, suite                                 jobs: submit, retry, status, logs, cancel, clean
+data: data                                          info: list, doctor, speed
 
 A verb parses its options, calls one function and prints what it returns. torch is imported only by the verbs that need it.
 """
@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -32,6 +33,25 @@ app = typer.Typer(
     "Environment variables: BENCH_DATA, the folder of the data sets; BENCH_CACHE, the folder of files derived from them; "
     "BENCH_RESULTS, the folder of the runs (default: results/runs).",
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"afa-bench {version('afa-bench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
 for verbs in (run, tune, info, results, suites, jobs, figures):
     app.add_typer(verbs.verbs)
 app.add_typer(suites.suite_verbs, name="suite")
@@ -59,7 +79,7 @@ def main() -> None:
         if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             sys.exit(OUTPUT_CLOSED)
-        if isinstance(error, SystemExit):
+        if isinstance(error, SystemExit) and plugin_at_fault(error) is None:  # a plug-in that exits has not succeeded
             raise
         if debug:
             traceback.print_exception(error)
@@ -73,6 +93,8 @@ def main() -> None:
 
 def _status_and_message(error: BaseException) -> tuple[int, str]:
     """The exit status for an error, and its message in one line."""
+    if type(error).__name__ == "Abort" and isinstance(error.__context__, EOFError):
+        error = error.__context__  # typer takes the end of any file for that of the keyboard's input
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ in ("Abort", "Stopped"):
         return STOPPED, f"{str(error) or 'stopped'}; the same command resumes from there"
     usage = getattr(error, "format_message", None)  # a wrong option or verb; `bench` alone has its help as the message

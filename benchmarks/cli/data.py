@@ -23,7 +23,8 @@ def statistics(dataset: DatasetArgument, split: Split = 0, root: Root = None, pl
     from benchmarks.reporting.show import counts
 
     with show_progress() as report:
-        loaded = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
+        progress = partial(report, "read", note=dataset)
+        loaded = load(dataset, split, root, progress, features_only=True)
     print(counts(loaded.table))
     for note in loaded.dataset.notes(loaded.table):
         print(note)
@@ -71,24 +72,36 @@ def pack(dataset: DatasetArgument, root: Root = None, plugin: Plugin = []) -> No
 
 
 class VideoOptions(NamedTuple):
-    """What is imported from a video; the fields are the arguments of `import_video`."""
+    """What is imported from videos; the fields are the arguments of `pair_videos` and `import_videos`."""
 
     video: Annotated[
-        Path | None,
-        typer.Option(help="A video file, to be cut into tracklets. Each track counts as a separate camera."),
-    ] = None
+        list[Path],
+        typer.Option(
+            help="A video file, to be cut into tracklets. Can be repeated, each time with its --tracks and --camera."
+        ),
+    ] = []
     tracks: Annotated[
-        Path | None,
+        list[Path],
         typer.Option(
             help="With --video: the bounding boxes of a tracker, as a CSV file with the columns of MOTChallenge."
         ),
-    ] = None
-    identities: Annotated[
-        Path | None,
+    ] = []
+    camera: Annotated[
+        list[int],
         typer.Option(
-            help="With --video: the identity of each track, as a CSV file with the columns track_id,identity."
+            min=0, help="With --video: the number of its camera. Default for a single video: each track is a camera."
         ),
-    ] = None
+    ] = []
+    identities: Annotated[
+        list[Path],
+        typer.Option(
+            help="With --video: the identity of each track, as a CSV file with the columns track_id,identity; one for "
+            "each video, or one for all with the column camera, too. Default: for feature extraction only."
+        ),
+    ] = []
+    add: Annotated[bool, typer.Option("--add", help="With --video: add the videos to the imported data set NAME.")] = (
+        False
+    )
     tracklet_frames: Annotated[
         int | None, typer.Option(help="With --video: the number of frames in a tracklet. Default: 30.")
     ] = None
@@ -108,15 +121,15 @@ class ImageOptions(NamedTuple):
         str | None,
         typer.Option(
             metavar="REGEX",
-            help="With --images: a regular expression that matches the path of an image in DIR. Its named groups are pid "
-            "and, where the path shows them, subset, camid, tracklet and frame.",
+            help="With --images: a regular expression that matches the path of an image in DIR. Its named groups are "
+            "those of subset, pid, camid, tracklet and frame that the path shows.",
         ),
     ] = None
     csv: Annotated[
         Path | None,
         typer.Option(
-            help="With --images, in place of --pattern: a CSV file with the columns pid,frame and, if known, "
-            "subset,camid,tracklet. frame is the path of an image in DIR."
+            help="With --images, in place of --pattern: a CSV file with the column frame, the path of an image in DIR, "
+            "and those that are known of subset,pid,camid,tracklet."
         ),
     ] = None
     splits: Annotated[
@@ -153,11 +166,11 @@ def import_dataset(
     ] = None,
     note: Annotated[str, typer.Option(help="A caution, in one line, that every table of its results prints.")] = "",
 ) -> None:
-    """Make a data set from your own video, or from a folder of images."""
+    """Make a data set from your own videos, or from a folder of images."""
     first_line(name)
     from benchmarks.data import imported_folder
     from benchmarks.data.import_images import import_images
-    from benchmarks.data.import_video import import_video
+    from benchmarks.data.import_video import import_videos, pair_videos
     from benchmarks.data.imported import ImportedDataset
     from benchmarks.progress import show_progress
     from benchmarks.reporting.show import counts
@@ -168,27 +181,31 @@ def import_dataset(
     if of_video and of_images:
         wrong, kind = (min(of_images), "--images") if "video" in of_video else (min(of_video), "--video")
         raise UserError(f"--{wrong.replace('_', '-')}: applies to {kind} only; omit it")
-    if of_video and not {"tracks", "identities"} <= set(of_video):
-        raise UserError("--video: needs --tracks and --identities, to say where each person is")
-    make = partial(import_video, **of_video) if of_video else partial(import_images, **of_images)
-    chosen = {} if train_share is None else {"train_share": train_share}
+    make: partial[Any]
+    if of_video:
+        parts = (of_video.pop(option, []) for option in ("video", "tracks", "identities", "camera"))
+        make = partial(import_videos, pair_videos(*parts), **of_video)
+    else:
+        make = partial(import_images, **of_images)
     with show_progress() as report:
         made = make(
             name=name,
             to=imported_folder(name),
+            train_share=train_share,
             note=note,
             progress=lambda done, total: report("import", done, total, name),
-            **chosen,
         )
     print(counts(made))
-    for remark in ImportedDataset(name).notes(made):
+    made_from = ImportedDataset(name)
+    for remark in made_from.notes(made):
         print(remark)
-    print(f"\nbench run --method mean+afa --dataset {name}")
+    command = "features RUN" if made_from.features_only else "run --method mean+afa"
+    print(f"\nbench {command} --dataset {name}")
 
 
 def _given(options: VideoOptions | ImageOptions) -> dict[str, Any]:
     """The options that the user gave."""
-    return {field: value for field, value in options._asdict().items() if value not in (None, [])}
+    return {field: value for field, value in options._asdict().items() if value not in (None, [], False)}
 
 
 @verbs.command("export")

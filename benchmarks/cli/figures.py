@@ -14,6 +14,10 @@ from .printing import state_finder
 
 verbs = typer.Typer()
 
+NoImages = Annotated[
+    bool, typer.Option("--no-images", help="Write no frame of the data set: the lists name the tracklets alone.")
+]
+
 
 @verbs.command()
 def figure(
@@ -66,6 +70,7 @@ def gallery(
     to: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The folder to write to. Default: gallery/ in the run's folder.")
     ] = None,
+    no_images: NoImages = False,
     root: Root = None,
     workers: Workers = None,
     plugin: Plugin = [],
@@ -76,13 +81,14 @@ def gallery(
     from benchmarks.scheduling.single_runs import rank_gallery
 
     folder, record, lists = rank_gallery(run, queries, protocol, query, root, workers)
-    print(save(record, protocol or record.first_protocol, lists, to or folder.gallery))
+    print(save(record, protocol or record.first_protocol, lists, to or folder.gallery, images=not no_images))
 
 
 @verbs.command()
 def report(
     to: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")],
     file: From = [],
+    no_images: NoImages = False,
     plugin: Plugin = [],
 ) -> None:
     """Write a web site of the finished runs: verdict, tables, every run, figures. It opens in a browser without a network."""
@@ -98,4 +104,5 @@ def report(
     runs = find_runs(files=file)
     digests = None if file else available_digests([run.record for run in runs])
     with show_progress() as progress:
-        print(write(runs, to, digests, state_finder(file), lambda done, total: progress("report", done, total, "runs")))
+        count = partial(progress, "report", note="runs")
+        print(write(runs, to, digests, state_finder(file), count, images=not no_images))

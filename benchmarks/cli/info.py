@@ -26,6 +26,7 @@ METHODS = {
 def list_names(plugin: Plugin = []) -> None:
     """List the baselines, backbones, matchers, methods, data sets, recipes, settings and protocols, one per line."""
     from benchmarks.evaluation.protocols import PROTOCOLS
+    from benchmarks.experiments.own_settings import own_defaults
     from benchmarks.experiments.settings import meanings, recipe_summaries
 
     def show(title: str, lines: dict[str, str]) -> None:
@@ -45,7 +46,8 @@ def list_names(plugin: Plugin = []) -> None:
     if imported_datasets():
         show("Imported data sets", {name: import_summary(name) for name in imported_datasets()})
     show("Recipes (--recipe NAME, or a TOML file)", recipe_summaries())
-    show("Settings (--set NAME=VALUE)", meanings())
+    own = {key: f"default {value}" for name in BASELINES.names() for key, value in own_defaults(name).items()}
+    show("Settings (--set NAME=VALUE)", meanings() | own)
     show("Protocols", {name: protocol.note for name, protocol in PROTOCOLS.items()})
 
 
@@ -128,7 +130,7 @@ def speed(
 
         try:
             print(gpu.text(on_gpu, style))
-        except (ValueError, KeyError, TypeError) as error:
+        except (UserError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"--gpu {on_gpu}: not a record of `python -m benchmarks.speed.gpu`") from error
         return
     from benchmarks.reporting import speed

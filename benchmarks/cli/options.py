@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from benchmarks.scheduling.selection import Selection
 
 
+LARGEST = 2**63 - 1  # what a record holds
+
+
 def _add_plugins(files: list[Path]) -> list[Path]:
     for file in files:
         add_plugin(file)
@@ -86,7 +89,7 @@ class SuiteOptions(NamedTuple):
         list[str],
         typer.Option("--dataset", help="A data set to use instead of the suite's own. Repeat it for several."),
     ] = []
-    seeds: Annotated[int, typer.Option(min=1, help="The number of seeds, counted from 0.")] = SEEDS
+    seeds: Annotated[int, typer.Option(min=1, max=10_000, help="The number of seeds, counted from 0.")] = SEEDS
     quick: Annotated[
         bool, typer.Option("--quick", help="Use the recipe `small` and 12 epochs: less than a minute per run.")
     ] = False

@@ -38,6 +38,9 @@ def show(run: Run, plugin: Plugin = []) -> None:
 def table(
     options: SuiteOptions,
     suite: OptionalSuite = None,
+    method: Annotated[
+        list[str], typer.Option(help="Without a SUITE: show the runs of this method. Can be repeated.")
+    ] = [],
     protocol: Protocol = None,
     style: Style = "terminal",
     feature: Annotated[
@@ -48,9 +51,11 @@ def table(
     """Show the table of a suite beside the paper's; without a SUITE, all finished runs. Unfinished runs are listed below it.
 
     --seeds, --quick, --recipe, --set and --root select experiments of a SUITE, as for `bench suite run`. Without a SUITE,
-    --dataset shows the runs of that data set only.
+    --dataset and --method show the runs of those only.
     """
     check_choices(style, feature)
+    if suite is not None and method:
+        raise UserError("--method: selects among all finished runs; omit it, or the SUITE")
     if suite is not None:
         print_suite_table(options.select(suite), files, protocol, style, feature)
         return
@@ -59,28 +64,34 @@ def table(
             option = "--set" if name == "change" else f"--{name}"
             raise UserError(f"{option}: selects experiments of a suite; name the SUITE, or omit the option")
     try:
-        _print_finished(options.dataset, protocol, style, feature, files)
+        _print_finished(options.dataset, method, protocol, style, feature, files)
     finally:
         if not files:
-            _print_unfinished(options.dataset)
+            _print_unfinished(options.dataset, method)
 
 
 def _print_finished(
-    datasets: Sequence[str], protocol: str | None, style: str, feature: str, files: Sequence[Path]
+    datasets: Sequence[str],
+    methods: Sequence[str],
+    protocol: str | None,
+    style: str,
+    feature: str,
+    files: Sequence[Path],
 ) -> None:
     from benchmarks.runs.find import find_runs
 
-    records = [run.record for run in find_runs(datasets=datasets, files=files)]
+    records = [run.record for run in find_runs(datasets=datasets, files=files, methods=methods)]
     print_tables(records, protocol, style, feature, check_current=not files)
     if not files:
         _warn_of_unknown(records)
 
 
-def _print_unfinished(datasets: Sequence[str]) -> None:
+def _print_unfinished(datasets: Sequence[str], methods: Sequence[str]) -> None:
     from benchmarks.runs.unfinished import unfinished_runs
 
     for run in unfinished_runs(results_dir()):
-        if not datasets or run.experiment.test in datasets:
+        here = not datasets or run.experiment.test in datasets
+        if here and (not methods or run.experiment.method in methods):
             print(f"not finished: {run}", file=sys.stderr)
 
 
@@ -127,6 +138,46 @@ def verdict(
     print(page(brief(tables), style))
 
 
+@verbs.command()
+def compare(
+    one: Annotated[str, typer.Argument(metavar="A", help="A method, or a run by the beginning or end of its name.")],
+    other: Annotated[str, typer.Argument(metavar="B", help="The method or run to compare it with.")],
+    dataset: Annotated[str | None, typer.Option(help="Compare only on this data set.")] = None,
+    protocol: Protocol = None,
+    style: Style = "terminal",
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--gallery", metavar="DIR", help="Also draw the queries that differ most, by one run of each side."
+        ),
+    ] = None,
+    files: From = [],
+    plugin: Plugin = [],
+) -> None:
+    """Compare two methods or runs: the paired difference with its interval, whom it helps, and what differs most."""
+    check_choices(style)
+    from benchmarks.reporting.comparison import compare, grid, queries_grid, sentence
+    from benchmarks.reporting.grid import page
+    from benchmarks.runs.find import find_runs
+
+    for found in compare(one, other, find_runs(files=files), dataset, protocol):
+        if style in ("terminal", "github"):
+            print(f"{sentence(found)}\n")
+        print(page([grid(found), queries_grid(found)], style))
+        if to is not None:
+            queries = [query for _, query in found.most_different()]
+            for side in found.sides:
+                _draw_differing(side[0].name, queries, protocol, to / side[0].name)
+
+
+def _draw_differing(run: str, queries: list[str], protocol: str | None, folder: Path) -> None:
+    from benchmarks.reporting.gallery import save
+    from benchmarks.scheduling.single_runs import rank_gallery
+
+    _, record, lists = rank_gallery(run, len(queries), protocol, queries, None, None)
+    print(save(record, protocol or record.first_protocol, lists, folder))
+
+
 @records_verbs.command()
 def export(
     to: Annotated[Path, typer.Argument(metavar="FILE", help="The parquet file to write.")],
@@ -137,8 +188,7 @@ def export(
     from benchmarks.runs.find import find_runs
 
     runs = [(run.folder, run.record) for run in find_runs(datasets=[dataset] if dataset else []) if run.folder]
-    export_runs(runs, to)
-    print(f"{to}: {len(runs)} runs")
+    print(f"{to}: {export_runs(runs, to)} runs")
 
 
 @records_verbs.command()

@@ -8,10 +8,11 @@ import typer
 
 from benchmarks.paths import results_dir
 
-from .options import Change, Dataset, Plugin, Recipe, Root, Run, Split, Workers, first_line
+from .options import LARGEST, Change, Dataset, Plugin, Recipe, Root, Run, Split, Workers, first_line
 from .printing import print_record
 
 verbs = typer.Typer()
+NOT_AS_EXPECTED = 3  # an exit status
 
 
 @verbs.command()
@@ -29,7 +30,7 @@ def run(
         int | None, typer.Option(help="Short for --set epochs=NUMBER. 0 evaluates the model without training it.")
     ] = None,
     precision: Annotated[str | None, typer.Option(help="float32, or bf16 if the machine supports it.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The seed for weights, batches and augmentation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST, help="The seed for weights, batches and augmentation.")] = 0,
     split: Split = 0,
     test: Annotated[
         str | None,
@@ -39,9 +40,20 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="Run again, even if the run has finished.")] = False,
     workers: Workers = None,
     checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Minutes between checkpoints.")] = 10.0,
+    expect: Annotated[
+        list[str],
+        typer.Option(
+            metavar="METRIC=VALUE+-TOLERANCE",
+            help="The expected result in percent, such as mAP=61.0+-2.0, under the data set's first protocol. If it is another "
+            "one, the exit status is 3. Can be repeated.",
+        ),
+    ] = [],
     plugin: Plugin = [],
 ) -> None:
     """Train and evaluate one experiment. If it has already finished, show its result."""
+    from benchmarks.runs.expectation import parse_expectation
+
+    expectations = [parse_expectation(text) for text in expect]  # an error in them costs no training
     first_line(f"{method} on {dataset}, seed {seed}")
     from benchmarks.scheduling.single_runs import run_experiment
 
@@ -63,7 +75,12 @@ def run(
         print(f"{result.name}: stale ({'; '.join(result.stale)}); --fresh runs it again", file=sys.stderr)
     elif result.was_finished:
         print(f"{result.name}: finished before; nothing to run", file=sys.stderr)
+    elif result.warning:
+        print(f"{result.name}: {result.warning}", file=sys.stderr)
     print_record(result.record)
+    if differences := [line for each in expectations if (line := each.difference(result.record))]:
+        print(f"bench: --expect: {'; '.join(differences)}", file=sys.stderr)
+        raise typer.Exit(NOT_AS_EXPECTED)
 
 
 @verbs.command("eval")
@@ -85,31 +102,85 @@ def evaluate(
 @verbs.command()
 def score(
     query: Annotated[
-        Path, typer.Option(help="The query features: an npz or parquet file with feature, pid, camid and tracklet.")
-    ],
-    gallery: Annotated[Path, typer.Option(help="The gallery features, in the same format.")],
+        list[Path],
+        typer.Option(
+            help="The query features: an npz or parquet file with feature, pid, camid and tracklet. Repeat it with "
+            "--gallery for the results of several trainings of one method."
+        ),
+    ] = [],
+    gallery: Annotated[list[Path], typer.Option(help="The gallery features, in the same format.")] = [],
+    distances: Annotated[
+        list[Path],
+        typer.Option(
+            help="In place of features: an npz file with distances (queries, gallery), and query_pid, query_camid, "
+            "query_tracklet, gallery_pid, gallery_camid and gallery_tracklet. Can be repeated."
+        ),
+    ] = [],
     method: Annotated[str, typer.Option(help="The method's name in tables, which mark it as external.")] = "theirs",
     dataset: Annotated[str, typer.Option(help="The data set's name in tables.")] = "external",
-    metric: Annotated[str, typer.Option(help="The distance: euclidean or cosine.")] = "euclidean",
+    metric: Annotated[
+        str | None, typer.Option(help="The distance of features: euclidean (the default) or cosine.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the training. Further files count on from here.")] = 0,
+    split: Annotated[int, typer.Option(min=0, help="The train/test split of the data set, counted from 0.")] = 0,
 ) -> None:
-    """Evaluate features that other code computed, and store the result as a run."""
+    """Evaluate features or distances that other code computed, and store the results as runs."""
     first_line(f"{method} on {dataset}")
-    from benchmarks.runs.external_features import score_files
+    from benchmarks.runs.external_features import read_results, score_files
 
-    print_record(score_files(query, gallery, method, dataset, metric, results_dir()))
+    results, settings = read_results(query, gallery, distances, metric)
+    for record in score_files(results, settings, method, dataset, results_dir(), seed, split):
+        print_record(record)
 
 
 @verbs.command()
 def features(
-    run: Run,
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN]", help="The name of a run, the beginning or end of its name, or the path of its folder."
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="A name from `bench list`. Default: the data set on which the run was tested.")
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="A folder of images, in place of a data set. Each folder in it is a tracklet."
+        ),
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Without RUN: average what this backbone makes of each frame.")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="With --backbone: its weights: imagenet, or a file (safetensors or a state dict)."),
+    ] = None,
+    change: Annotated[
+        list[str],
+        typer.Option("--set", metavar="KEY=VALUE", help="With --backbone: change one of the paper's settings."),
+    ] = [],
     to: Annotated[Path, typer.Option(help="The folder to write to.")] = Path(),
+    split: Split = 0,
     root: Root = None,
     workers: Workers = None,
     plugin: Plugin = [],
 ) -> None:
-    """Write the query and gallery features of a finished run to files that `bench score` can read."""
-    first_line(run)
-    from benchmarks.scheduling.single_runs import export_run_features
+    """Write the features of tracklets to files that `bench score` can read: by a finished run, or by a backbone alone."""
+    first_line(run or f"{backbone}")
+    from benchmarks.scheduling.single_runs import export_features
 
-    for file in export_run_features(run, to, root, workers):
+    for file in export_features(
+        run,
+        to,
+        backbone=backbone,
+        weights=weights,
+        changes=change,
+        dataset=dataset,
+        images=images,
+        split=split,
+        root=root,
+        workers=workers,
+    ):
         print(file)

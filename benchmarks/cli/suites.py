@@ -94,7 +94,7 @@ def plan(
     from tabulate import tabulate
 
     from benchmarks.reporting.power import fewest_queries, plan_claims
-    from benchmarks.scheduling.estimate import estimate_seconds, format_duration
+    from benchmarks.scheduling.estimate import estimate_in_turn, format_duration
     from benchmarks.scheduling.selection import title
     from benchmarks.scheduling.states import DONE
     from benchmarks.scheduling.suite_plan import plan_suite
@@ -112,10 +112,12 @@ def plan(
     for text in dict.fromkeys(text for text in texts if len(text) >= WIDE):
         print(f"\n{texts.count(text)} of them: {text}")
     print(f"\n{suite_plan.summary}")
+    for note in suite_plan.notes:
+        print(note)
     done = [state.record for state in suite_plan.states if state.name == DONE and state.record is not None]
     for line in fewest_queries(selection.suite, selection.choice, done):
         print(line)
-    seconds_of = partial(estimate_seconds, records=suite_plan.recorded)
+    seconds_of = partial(estimate_in_turn, records=suite_plan.recorded)
     claims = list(plan_claims(name, suite_plan.planned, done, effect / 100, seconds_of))
     if not claims:
         return

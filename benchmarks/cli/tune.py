@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Change, Dataset, Plugin, Recipe, Root, Split, Workers, first_line
+from .options import LARGEST, Change, Dataset, Plugin, Recipe, Root, Split, Workers, first_line
 
 verbs = typer.Typer()
 
@@ -21,9 +21,13 @@ def tune(
     trials: Annotated[
         int, typer.Option(min=1, help="The number of trials for each method. The first one is the unchanged recipe.")
     ],
+    trial_epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Train each trial for so many epochs. Default: as many as a run."),
+    ] = None,
     recipe: Recipe = None,
     change: Change = [],
-    seed: Annotated[int, typer.Option(min=0, help="The seed for the runs and for the search.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST, help="The seed for the runs and for the search.")] = 0,
     split: Split = 0,
     root: Root = None,
     to: Annotated[
@@ -56,6 +60,7 @@ def tune(
         root=root,
         to=to,
         workers=workers,
+        trial_epochs=trial_epochs,
     )
     for tuned in tuned_methods:
         rows = [

@@ -25,6 +25,19 @@ def no_progress(done: int, total: int) -> None:
     """The default where nobody wants to see progress."""
 
 
+def read_json(file: Path) -> Any:
+    """The contents of a JSON file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def imported_folder(name: str) -> Path:
     """The folder of the imported data set `name`."""
     return cache_dir() / "imported" / name
@@ -43,7 +56,11 @@ def import_note(name: str) -> dict[str, Any]:
     """
     file = imported_folder(name) / IMPORT_NOTE
     try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
+        note = dict(read_json(file))
+        for key, kind in {"splits": int, "note": str, "summary": str, "remarks": list}.items():
+            if not isinstance(note.get(key, kind()), kind):
+                raise TypeError(f"{key} is not of type {kind.__name__}")
+        return note
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{file}: damaged ({error}); delete {file.parent} and import it again") from error
 
@@ -51,7 +68,8 @@ def import_note(name: str) -> dict[str, Any]:
 def import_summary(name: str) -> str:
     """An imported data set in one line."""
     about = import_note(name)
-    return "; ".join(filter(None, (about.get("summary", "your own video"), about.get("note"))))
+    features = "for feature extraction only" if about.get("features_only") else ""
+    return "; ".join(filter(None, (about.get("summary", "your own video"), features, about.get("note"))))
 
 
 def registered_name(full_name: str) -> str:

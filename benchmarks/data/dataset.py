@@ -7,19 +7,18 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import ClassVar, Self
 
-import numpy as np
 import pandas as pd
 
 from baselines.interface.errors import UserError
 
 from . import Progress, no_progress
-from .table import TABLE, make_table, read_table
+from .table import TABLE, make_table, read_table, statistics
 
 IMAGES = (".jpg", ".jpeg", ".png")
+NOT_PUBLISHED = "not the published counts"  # what tables call a data set whose counts differ from the published ones
 Fault = tuple[Path, str]  # a file or folder, and what is wrong with it
 
 
@@ -45,6 +44,9 @@ class Dataset(ABC):
         protocols: names of the evaluation protocols that suit it (see `evaluation.PROTOCOLS`); tables show the first.
         splits: how many train/test splits it defines; `--split` is 0 to splits - 1.
         note: a caution that every table of its results prints, such as "line drawings"; on one line.
+        overlapping: whether persons and frames may be both in train and in the test. Otherwise that is an error, because results
+            would say nothing about new persons.
+        features_only: why no run can use the data set, only `bench features`; empty if runs can.
         recipe: the recipe used unless the user names another.
         folder: the name of its folder in BENCH_DATA.
         layout: what that folder must contain, on one line, for error messages.
@@ -62,6 +64,8 @@ class Dataset(ABC):
     protocols: ClassVar[tuple[str, ...]]
     splits: int = 1
     note: str = ""
+    overlapping: ClassVar[bool] = False
+    features_only: str = ""
     recipe: ClassVar[str] = "small"
     folder: ClassVar[str]
     layout: ClassVar[str]
@@ -92,6 +96,16 @@ class Dataset(ABC):
             StructureError: the structure is not the expected one; the error holds every fault (see `make_table_or_raise`).
             UserError: a file that all the others depend on cannot be read.
         """
+
+    def count_differences(self, table: pd.DataFrame) -> dict[str, str]:
+        """What was counted and what was published, by subset and quantity, where they differ."""
+        counts = statistics(table)
+        return {
+            f"{subset} {quantity}": f"{counts[subset][quantity]:,} found, {expected:,} published"
+            for subset, quantities in self.published.items()
+            for quantity, expected in quantities.items()
+            if counts[subset][quantity] != expected
+        }
 
     def notes(self, table: pd.DataFrame) -> list[str]:  # noqa: ARG002 - for subclasses
         """Observations that `bench data stats` and `verify` print; none by default."""
@@ -169,24 +183,6 @@ def numbered_frames(folder: Path, dataset: Dataset, faults: list[Fault]) -> list
     matches = {name: dataset.frame_name.fullmatch(name) for name in names}
     faults += [(folder / name, f"not named as {dataset.frame_example}") for name in names if matches[name] is None]
     return [name for _, name in sorted((int(match["frame"]), name) for name, match in matches.items() if match)]
-
-
-def read_matlab(file: Path, variable: str) -> np.ndarray:
-    """One variable of a MATLAB file as int64. Such files hold integers as float64 or as small unsigned types, whose
-    differences wrap around.
-
-    Raises:
-        UserError: the file is damaged or lacks the variable.
-    """
-    from scipy.io import loadmat  # takes as long to import as many commands take to run
-
-    content = BytesIO(file.read_bytes())  # a file that cannot be opened raises its own error
-    try:
-        return loadmat(content)[variable].astype(np.int64)
-    except KeyError:
-        raise UserError(f"{file}: has no variable {variable!r}; take the file from the original archive") from None
-    except Exception as error:  # damaged files fail in a dozen ways, from zlib to struct
-        raise UserError(f"{file}: not a readable MATLAB file ({error}); take it from the original archive") from error
 
 
 class TwoCameraDataset(Dataset):

@@ -12,12 +12,13 @@ from typing import Any, Self
 
 import pandas as pd
 
+from baselines.interface.errors import UserError
 from benchmarks.atomic import atomic_folder
 from benchmarks.paths import cache_dir
 
 from . import Progress, no_progress
 from .dataset import PackedDataset
-from .frame_stores import PACK, write_pack
+from .packed_folder import write_packed
 from .table import TABLE, check
 
 
@@ -70,7 +71,7 @@ class DrawnDataset(PackedDataset):
         folder = self.cache_folder
         if (folder / TABLE).exists():
             return
-        table = check(self.tracklets(), self.name)
+        table = check(self.tracklets(), self.name, self.overlapping)
         total = int(table.frames.map(len).sum())
 
         def frames() -> Iterator[tuple[str, bytes]]:
@@ -81,8 +82,9 @@ class DrawnDataset(PackedDataset):
 
         try:
             with atomic_folder(folder) as half:
-                write_pack(half / PACK, frames())
-                table.to_parquet(half / TABLE)
+                write_packed(half, table, frames())
         except OSError:
             if not (folder / TABLE).exists():  # unless another process has drawn it meanwhile
                 raise
+        except UserError as error:
+            raise UserError(f"{self.name}: {error}") from error

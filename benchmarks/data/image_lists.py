@@ -6,7 +6,7 @@ of FIELDS that are described:
 | field    | means |
 | -------- | ----- |
 | subset   | train, query or gallery; or test, which is still to be divided into queries and gallery |
-| pid      | the person |
+| pid      | the person; without it, the images are for feature extraction only |
 | camid    | the camera |
 | tracklet | in a pattern, unique within its person and camera; in a CSV, unique within its subset |
 | frame    | what orders the images of a tracklet; without it, their paths do |
@@ -14,7 +14,6 @@ of FIELDS that are described:
 In a CSV, the column `frame` holds the path itself.
 """
 
-import csv
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -25,8 +24,9 @@ import pandas as pd
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
 
+from . import JUNK
 from .dataset import IMAGES
-from .imported import read_text
+from .imported import read_csv
 
 FIELDS = ("subset", "pid", "camid", "tracklet", "frame")
 
@@ -44,7 +44,7 @@ def match_paths(images: Path, pattern: str) -> tuple[pd.DataFrame, list[str]]:
         the table, and a remark if there are other images.
 
     Raises:
-        UserError: not a regular expression, other groups, no group pid, or no match.
+        UserError: not a regular expression, other groups, or no match.
     """
     try:
         regex = re.compile(pattern)
@@ -53,8 +53,6 @@ def match_paths(images: Path, pattern: str) -> tuple[pd.DataFrame, list[str]]:
     for group in regex.groupindex:
         if group not in FIELDS:
             raise UserError(f"--pattern: no field {group!r}; {nearest(group, list(FIELDS))}")
-    if "pid" not in regex.groupindex:
-        raise UserError(r"--pattern: has no group pid; write one around the person's number, such as (?P<pid>\d+)")
     paths = list(_image_paths(images))
     if not paths:
         raise UserError(f"--images {images}: holds no image ({', '.join(IMAGES)})")
@@ -74,34 +72,47 @@ def match_paths(images: Path, pattern: str) -> tuple[pd.DataFrame, list[str]]:
 
 
 def read_listing(images: Path, listing: Path) -> pd.DataFrame:
-    """The images of a CSV whose header has pid, frame and any other of FIELDS.
+    """The images of a CSV whose header has frame and any other of FIELDS.
 
     Raises:
         UserError: another header, a malformed row or an image that is listed twice, with the line.
     """
-    reader = csv.DictReader(read_text(listing).splitlines())
-    header = reader.fieldnames or ()
-    if not {"pid", "frame"} <= set(header) <= set(FIELDS):
-        raise UserError(f"{listing}, line 1: the header must name pid, frame and, if known, subset, camid, tracklet")
+    header, lines_read = read_csv(listing)
+    if not {"frame"} <= set(header) <= set(FIELDS):
+        raise UserError(f"{listing}, line 1: the header must name frame and, if known, subset, pid, camid, tracklet")
     rows: list[dict[str, str]] = []
     faults: list[str] = []
     lines: dict[str, int] = {}
-    for row in reader:
-        where = f"{listing}, line {reader.line_num}"
+    for line, row in lines_read:
+        where = f"{listing}, line {line}"
         if None in row or None in row.values():
             faults.append(f"{where}: expected {len(header)} values: {','.join(header)}")
             continue
         place = PurePosixPath(row["frame"])
         if place.is_absolute() or ".." in place.parts:
             faults.append(f"{where}: {place}: frame must be a path in {images}, given by --images")
-        first = lines.setdefault(str(place), reader.line_num)
-        if first != reader.line_num:
+        first = lines.setdefault(str(place), line)
+        if first != line:
             faults.append(f"{where}: {place} is in line {first} already; an image belongs to one tracklet, once")
         rows.append({**row, "path": str(place), "where": where, "frame": str(place)})
     raise_first(faults)
     if not rows:
         raise UserError(f"{listing}: lists no images")
     return _complete(rows)
+
+
+def without_identities(described: pd.DataFrame) -> pd.DataFrame:
+    """Images without pid, all of them as junk. Without tracklet, the images of each folder are one.
+
+    Raises:
+        UserError: they have subsets.
+    """
+    if "subset" in described:
+        raise UserError(
+            "--images: the images have a subset, but no pid; give both, or none for feature extraction only"
+        )
+    folders = [str(PurePosixPath(path).parent) for path in described.path]
+    return described.assign(pid=str(JUNK), tracklet=described.get("tracklet", pd.Series(folders)))
 
 
 def _complete(rows: list[dict[str, str]]) -> pd.DataFrame:

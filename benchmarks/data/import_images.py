@@ -23,7 +23,7 @@ from baselines.interface.registry import nearest
 from benchmarks.seeds import generator
 
 from . import JUNK, Progress, no_progress
-from .image_lists import match_paths, raise_first, read_listing
+from .image_lists import match_paths, raise_first, read_listing, without_identities
 from .imported import TRAINS_IN, check_import, describe_file, select_split, write_import
 from .table import SUBSETS, make_table
 from .verify import image_problem
@@ -31,7 +31,7 @@ from .verify import image_problem
 TEST = "test"  # a subset that is still to be divided into queries and gallery
 EACH_CAMERA, FIRST_CAMERA = QUERIES = ("each-camera", "first-camera")
 IMAGES_PER_UPDATE = 256  # images between two calls of progress
-NUMBER = re.compile(r"-1|\d{1,18}")  # a pid or camid; any other text is a name
+NUMBER = re.compile(r"-1|[0-9]{1,18}")  # a pid or camid; any other text is a name
 
 
 class Division(NamedTuple):
@@ -61,6 +61,7 @@ def import_images(
 
     pid and camid are whole numbers, or names, which are numbered from 1 in alphabetical order. pid -1 is junk. Without camid,
     each tracklet counts as a camera of its own, as with a video. Without tracklet, all images of a person and camera are one.
+    Without pid, the data set is for feature extraction only (see `without_identities`).
     Frames are ordered with their digits compared as numbers.
 
     Args:
@@ -99,16 +100,20 @@ def import_images(
         described, remarks = match_paths(images, pattern)
     else:
         raise UserError("--images: needs --pattern or --csv, one of both, to say what each image shows")
+    labelled = "pid" in described
+    if not labelled:
+        described = without_identities(described)
     numbers = {field: _numbers(described[field]) for field in ("pid", "camid") if field in described}
     others = {JUNK, *(_pid(pid, numbers["pid"]) for pid in distractor)}
-    given = "subset" in described
+    given = "subset" in described or not labelled
     if given and chosen:
-        option = min(chosen).replace("_", "-")
-        raise UserError(
-            f"--{option}: does not apply where the subset of each image is given; omit the option or the subset"
+        option, reason = (
+            min(chosen).replace("_", "-"),
+            "the subset of each image is given; omit the option or the subset",
         )
+        raise UserError(f"--{option}: does not apply where {reason if labelled else 'no image has a pid; omit it'}")
 
-    tracklets = _tracklets(described, numbers, named=csv is not None)
+    tracklets = _tracklets(described, numbers, named=csv is not None or not labelled)
     subsets = _divide_test(tracklets, queries, others)
     names = [[_packed_name(*each) for each in enumerate(paths)] for paths in tracklets.path]
     table = make_table(zip(subsets, tracklets.pid, tracklets.camid, tracklets.tracklet, names, strict=True))
@@ -124,6 +129,7 @@ def import_images(
         "note": note,
         "summary": _summary(table, division.splits),
         "splits": division.splits,
+        "features_only": "" if labelled else "its images have no identities (pid)",
         "remarks": remarks + _remark_gaps(tracklets),
         "described_by": describe_file(csv) if csv else {"pattern": pattern},
         "settings": {"queries": queries, "distractor": list(distractor), **({} if given else division._asdict())},
@@ -131,6 +137,19 @@ def import_images(
     }
     write_import(to, table, _checked_images(images, table.assign(path=tracklets.path), others, progress), about)
     return select_split(table, 0)
+
+
+def unlabelled_tracklets(images: Path) -> pd.DataFrame:
+    """The table of the images below a folder; those of each folder are a tracklet, in the gallery and without a person.
+
+    Raises:
+        UserError: there are none.
+    """
+    if not images.is_dir():
+        raise UserError(f"--images {images}: not a folder")
+    described, _ = match_paths(images, "(?s:.*)")
+    rows = _tracklets(without_identities(described), {"pid": {str(JUNK): JUNK}}, named=True)
+    return make_table(("gallery", *each) for each in zip(rows.pid, rows.camid, rows.tracklet, rows.path, strict=True))
 
 
 def _summary(table: pd.DataFrame, splits: int) -> str:
@@ -161,9 +180,13 @@ def _pid(text: str, pids: dict[str, int]) -> int:
     return known[text]
 
 
-def _natural(text: str) -> list[str | int]:
-    """A key that sorts texts with the numbers in them by value: img9 before img10."""
-    return [int(part) if at % 2 else part for at, part in enumerate(re.split(r"(\d+)", text))]
+def _natural(text: str) -> list[str | tuple[int, str]]:
+    """A key that sorts texts with the numbers in them by value, whatever their length: img9 before img10."""
+    parts: list[str | tuple[int, str]] = []
+    for at, part in enumerate(re.split(r"([0-9]+)", text)):
+        digits = part.lstrip("0")
+        parts.append((len(digits), digits) if at % 2 else part)
+    return parts
 
 
 def _tracklets(described: pd.DataFrame, numbers: dict[str, dict[str, int]], named: bool) -> pd.DataFrame:

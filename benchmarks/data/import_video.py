@@ -1,14 +1,15 @@
-"""Import a user's own video, with the boxes of a tracker, as a data set.
+"""Import a user's own videos, with the boxes of a tracker, as a data set.
 
-Every track counts as a separate camera, so that a person who leaves and returns has to be found again. A track is cut into
-tracklets of N boxes. Their crops are packed as JPEG, with the table of tracklets in the same folder. Crops much larger than any
-recipe needs are made smaller.
+Each video is a camera. Of a single video without a camera's number, every track counts as a separate camera, so that a person
+who leaves and returns has to be found again. A track is cut into tracklets of N boxes. Their crops are packed as JPEG, with the
+table of tracklets in the same folder. Crops much larger than any recipe needs are made smaller.
 """
 
-import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,88 +19,183 @@ import simplejpeg
 from baselines.interface.errors import UserError
 from benchmarks.seeds import derive
 
-from . import Progress, no_progress
-from .imported import check_import, describe_file, read_text, write_import
-from .table import make_table
+from . import JUNK, Progress, import_note, no_progress
+from .frame_stores import PACK, read_pack
+from .imported import check_import, describe_file, read_csv, read_text, write_import
+from .table import TABLE, make_table, read_table
 
 QUALITY = 95  # of the crops' JPEG
 LARGEST = (512, 256)  # height and width, twice those of the paper's recipes; larger crops are made smaller
 ANSI_CODEC = cv2.VideoWriter.fourcc(*"ansi")  # FFmpeg "decodes" a text file as a video of a terminal
+LARGEST_ID = 2**53  # from there on, two track ids can be one float
 EDGES = ["x0", "y0", "x1", "y1"]
 
 
-def import_video(
-    video: Path,
-    tracks: Path,
-    identities: Path,
-    name: str,
-    to: Path,
-    *,
-    tracklet_frames: int = 30,
-    train_share: float = 0.5,
-    margin: float = 0.0,
-    note: str = "",
-    progress: Progress = no_progress,
-) -> pd.DataFrame:
-    """Cut a video into tracklets and write them to a new folder, completely or not at all.
+class Video(NamedTuple):
+    """A video, the boxes of a tracker, and who they show.
 
-    The folder holds the packed crops, the table, and IMPORT_NOTE: what they were made from, and what was left out.
-
-    Args:
+    Attributes:
         video: any video that OpenCV reads.
         tracks: a tracker's output in the columns of MOTChallenge, comma-separated, without a header: frame (from 1), track,
             left, top, width, height in pixels, confidence. Further columns and rows of confidence 0 are ignored.
         identities: CSV with the header track_id,identity: the person (a number from 0) that each track shows. Other tracks
-            are left out.
+            are left out. A file for several videos has the column camera, too. None: unknown.
+        camera: its number. None: every track counts as a separate camera.
+    """
+
+    video: Path
+    tracks: Path
+    identities: Path | None = None
+    camera: int | None = None
+
+
+def pair_videos(
+    videos: Sequence[Path], tracks: Sequence[Path], identities: Sequence[Path], cameras: Sequence[int]
+) -> list[Video]:
+    """The videos with their files and cameras, which are given in the same order.
+
+    Args:
+        identities: one file for each video, one for all of them, or none.
+        cameras: one for each video; may be missing for a single one.
+
+    Raises:
+        UserError: the numbers of files and cameras do not fit the number of videos.
+    """
+    count = len(videos)
+    named: Sequence[Path | None] = list(identities) * (count if len(identities) == 1 else 1)
+    for option, given, optional in (
+        ("--tracks", tracks, False),
+        ("--camera", cameras, count == 1),
+        ("--identities", named, True),
+    ):
+        if len(given) != count and (given or not optional):
+            raise UserError(f"{option}: {len(given)} given for {count} --video; give one for each, in the same order")
+    for camera in cameras:
+        if not 0 <= camera < LARGEST_ID:
+            raise UserError(f"--camera {camera}: give a number from 0 and below 2^53")
+    numbers: Sequence[int | None] = cameras or [None] * count
+    return [Video(*each) for each in zip(videos, tracks, named or [None] * count, numbers, strict=True)]
+
+
+def import_videos(
+    videos: Sequence[Video],
+    name: str,
+    to: Path,
+    *,
+    tracklet_frames: int = 30,
+    train_share: float | None = None,
+    margin: float = 0.0,
+    note: str = "",
+    add: bool = False,
+    progress: Progress = no_progress,
+) -> pd.DataFrame:
+    """Cut videos into tracklets and write them to a folder, completely or not at all.
+
+    The folder holds the packed crops, the table, and IMPORT_NOTE: what they were made from, and what was left out.
+
+    Args:
+        videos: either all or none have identities; either all have a camera, or a single one has none.
         name: the name of the data set.
-        to: the new folder.
+        to: the folder: a new one, or with `add` that of the data set.
         tracklet_frames: N, the boxes per tracklet. The rest of a track is a tracklet if it has at least N / 2 boxes, otherwise
             it joins the one before. A track shorter than N is one tracklet. So no box is lost.
-        train_share: the share of the persons for training. Persons with a single track are taken first, because at test they
-            could only be distractors. Otherwise the choice is random, with the person's number as the seed.
+        train_share: the share of the persons for training, by default 0.5, or that of the first import. Persons in a single
+            camera are taken first, because at test they could only be distractors. Otherwise the choice is random, with the
+            person's number as the seed.
         margin: by what share of its width and height each box is widened on every side.
-        note: a caution that every table of its results prints.
+        note: a caution that every table of its results prints; by default that of the first import.
+        add: add the videos to a data set of videos with cameras. The persons are divided again, so that the result is as if all
+            videos had been imported at once.
 
     Returns:
-        the table of tracklets. Of each test person with at least two tracks, the first tracklet of each track is a query; all
-        other test tracklets are the gallery.
+        the table of tracklets. Of each test person in at least two cameras, the first tracklet in each camera is a query; all
+        other test tracklets are the gallery. Where nobody is in two cameras of several that are numbered, or without
+        identities, all are the gallery, and the data set is for feature extraction only.
 
     Raises:
         UserError: a name that is taken or not allowed, a file that is missing or malformed (with the line), boxes after the end
-            of the video, too few persons.
+            of a video, too few persons, or a data set to which videos cannot be added.
     """
-    check_import(name, to, train_share, note)
+    check_import(name, to, 0.5 if train_share is None else train_share, note, add)
     if tracklet_frames < 1:
         raise UserError(f"--tracklet-frames {tracklet_frames}: a tracklet has at least 1 frame")
     if not 0 <= margin <= 10:
         raise UserError(f"--margin {margin}: give a share of the box's size, from 0 to 10")
-    boxes, people = read_tracks(tracks), read_identities(identities)
-    named = boxes[boxes.track.isin(list(people))]
-    if named.empty:
-        raise UserError(f"{identities}: lists none of the {boxes.track.nunique()} tracks in {tracks}")
-    visible = _clip(named, *_size(video), margin)
-    plan = _cut_into_tracklets(visible.assign(pid=visible.track.map(people)), tracklet_frames, train_share)
-    rows = [(*key, list(part.frame_name)) for key, part in plan.groupby(["subset", "pid", "track", "tracklet"])]
-    table = make_table(rows)
-    files = {"video": video, "tracks": tracks, "identities": identities}
+    about: dict[str, Any] = _import_to_extend(name, videos) if add else {"name": name, "videos": []}
+    share = about.get("train_share", 0.5) if train_share is None else train_share
+    earlier = _tracklets_of(read_table(to / TABLE)) if add else _tracklets_of(make_table([]))
+    boxes, described = _read_boxes(videos, margin)
+    plan = _cut_into_tracklets(boxes, tracklet_frames, earlier)
+    rows = [("", *key, list(part.frame_name)) for key, part in plan.groupby(["pid", "camid", "tracklet"])]
+    tracklets = pd.concat([earlier, make_table(rows)], ignore_index=True)
+    table = _divide(tracklets, share).sort_values(["subset", "pid", "camid", "tracklet"], ignore_index=True)
+    reason = _why_not_divided(tracklets)
+    if reason and videos[0].identities and videos[0].camera is None:
+        raise UserError(f"--identities: {reason.replace('camera', 'track')}: one to train on, the other to find again")
+    settings = {"tracklet_frames": tracklet_frames, "margin": margin, "quality": QUALITY, "largest": LARGEST}
     made_from = {
-        "name": name,
-        "note": note,
-        "files": {kind: describe_file(file) for kind, file in files.items()},
-        "settings": {
-            "tracklet_frames": tracklet_frames,
-            "train_share": train_share,
-            "margin": margin,
-            "quality": QUALITY,
-            "largest": LARGEST,
-        },
-        "tracks": int(plan.track.nunique()),
-        "tracks_without_identity": int(boxes.track.nunique() - named.track.nunique()),
-        "boxes": len(plan),
-        "boxes_outside_the_picture": len(named) - len(visible),
+        **about,
+        "note": note or about.get("note", ""),
+        "train_share": share,
+        "features_only": reason,
+        "videos": [*about["videos"], *({**each, "settings": settings} for each in described)],
     }
-    write_import(to, table, _crops(video, plan, tracks, progress), made_from)
+    crops = _crops(videos, plan, progress)
+    write_import(to, table, chain(read_pack(to / PACK), crops) if add else crops, made_from, replace=add)
     return table
+
+
+def _import_to_extend(name: str, videos: Sequence[Video]) -> dict[str, Any]:
+    """What a data set says about itself to which videos are added.
+
+    Raises:
+        UserError: it was not made from videos with cameras, or only one of both has identities.
+    """
+    about = import_note(name)
+    earlier = about.get("videos")
+    if not earlier or earlier[0]["camera"] is None or videos[0].camera is None:
+        raise UserError(
+            f"--add: takes a video with a --camera, and a data set of such videos; import {name} again with a "
+            "--camera for each"
+        )
+    if ("identities" in earlier[0]["files"]) != (videos[0].identities is not None):
+        raise UserError(f"--add: give --identities if, and only if, {name} was imported with them")
+    return about
+
+
+def _tracklets_of(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose frames are plain lists, which can be written."""
+    return table.assign(frames=[list(frames) for frames in table.frames])
+
+
+def _read_boxes(videos: Sequence[Video], margin: float) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """The visible boxes of all videos with their `video` (its position), pid and camid; and what each video was made from."""
+    parts, described = [], []
+    for number, video in enumerate(videos):
+        boxes = read_tracks(video.tracks)
+        named = boxes.assign(pid=JUNK)
+        if video.identities is not None:
+            people = read_identities(video.identities, video.camera)
+            named = boxes[boxes.track.isin(list(people))]
+            if named.empty:
+                raise UserError(
+                    f"{video.identities}: lists none of the {boxes.track.nunique()} tracks in {video.tracks}"
+                )
+            named = named.assign(pid=named.track.map(people))
+        visible = _clip(named, *_size(video.video), margin)
+        parts.append(visible.assign(video=number, camid=visible.track if video.camera is None else video.camera))
+        files = {kind: file for kind, file in video._asdict().items() if isinstance(file, Path)}
+        described.append(
+            {
+                "camera": video.camera,
+                "files": {kind: describe_file(file) for kind, file in files.items()},
+                "tracks": int(visible.track.nunique()),
+                "tracks_without_identity": int(boxes.track.nunique() - named.track.nunique()),
+                "boxes": len(visible),
+                "boxes_outside_the_picture": len(named) - len(visible),
+            }
+        )
+    return pd.concat(parts, ignore_index=True), described
 
 
 def read_tracks(file: Path) -> pd.DataFrame:
@@ -123,8 +219,8 @@ def read_tracks(file: Path) -> pd.DataFrame:
             raise refuse("expected the numbers frame,track,left,top,width,height,conf") from None
         if not all(map(math.isfinite, (frame, track, left, top, width, height))):
             raise refuse("a value is not finite")
-        if frame < 1 or frame % 1 or track % 1:
-            raise refuse("frame must be a whole number from 1, and track a whole number")
+        if not 1 <= frame < LARGEST_ID or abs(track) >= LARGEST_ID or frame % 1 or track % 1:
+            raise refuse("frame must be a whole number from 1, track a whole number, and both below 2^53")
         if width <= 0 or height <= 0:
             raise refuse(f"a box of {width:g} x {height:g} pixels")
         if (frame, track) in seen:
@@ -138,27 +234,29 @@ def read_tracks(file: Path) -> pd.DataFrame:
     return boxes.astype({"frame": "int64", "track": "int64"})
 
 
-def read_identities(file: Path) -> dict[int, int]:
-    """Track to person, from CSV with the header track_id,identity.
+def read_identities(file: Path, camera: int | None = None) -> dict[int, int]:
+    """Track to person, from CSV with the header track_id,identity; or camera,track_id,identity, of one camera.
 
     Raises:
         UserError: no such file, another header, or a malformed row, with its line number.
     """
-    reader = csv.DictReader(read_text(file).splitlines())
-    if not {"track_id", "identity"} <= set(reader.fieldnames or ()):
+    header, rows = read_csv(file)
+    if not {"track_id", "identity"} <= set(header):
         raise UserError(f"{file}, line 1: the header must be track_id,identity")
+    if "camera" in header and camera is None:
+        raise UserError(f"{file}, line 1: has the column camera; give the --camera of the video")
     people: dict[int, int] = {}
-    for row in reader:
+    for line, row in rows:
         try:
-            track, person = int(row["track_id"]), int(row["identity"])
+            track, person, where = int(row["track_id"]), int(row["identity"]), int(row.get("camera", camera or 0))
         except (TypeError, ValueError):
-            raise UserError(f"{file}, line {reader.line_num}: expected two whole numbers") from None
+            raise UserError(f"{file}, line {line}: expected whole numbers") from None
         if person < 0:
-            raise UserError(f"{file}, line {reader.line_num}: identity {person}; identities are numbered from 0")
-        if people.setdefault(track, person) != person:
-            raise UserError(
-                f"{file}, line {reader.line_num}: track {track} is person {people[track]} in an earlier line"
-            )
+            raise UserError(f"{file}, line {line}: identity {person}; identities are numbered from 0")
+        if max(abs(track), person) >= LARGEST_ID:
+            raise UserError(f"{file}, line {line}: track_id and identity must be below 2^53")
+        if where == (camera or 0) and people.setdefault(track, person) != person:
+            raise UserError(f"{file}, line {line}: track {track} is person {people[track]} in an earlier line")
     return people
 
 
@@ -173,26 +271,50 @@ def _clip(boxes: pd.DataFrame, width: int, height: int, margin: float) -> pd.Dat
     return clipped[(clipped.x0 < clipped.x1) & (clipped.y0 < clipped.y1)]
 
 
-def _cut_into_tracklets(boxes: pd.DataFrame, length: int, train_share: float) -> pd.DataFrame:
-    """`boxes` (frame, track, pid) with their subset, tracklet and frame_name, sorted by time."""
-    views = boxes.groupby("pid").track.nunique()
-    if len(views) < 2 or views.max() < 2:
-        raise UserError(
-            f"--identities: {len(views)} persons in at most {views.max()} tracks each; at least 2 persons are needed, "
-            "and one of them in 2 tracks: one to train on, the other to find again"
-        )
+def _cut_into_tracklets(boxes: pd.DataFrame, length: int, earlier: pd.DataFrame) -> pd.DataFrame:
+    """`boxes` (video, frame, track, pid, camid) with their tracklet and frame_name, sorted by time.
+
+    Tracklets are numbered within their person and camera, after those in the table `earlier`; without persons, within their
+    track.
+    """
+    boxes = boxes.sort_values(["video", "track", "frame"])
+    track = boxes.groupby(["video", "track"]).frame
+    pieces = ((track.transform("size") + length // 2) // length).clip(lower=1)
+    boxes["piece"] = np.minimum(track.cumcount() // length, pieces - 1)
+    persons = [f"{pid:04d}C{camid}T" for pid, camid in zip(boxes.pid, boxes.camid, strict=True)]
+    tracks = [f"C{camid}track{number}T" for camid, number in zip(boxes.camid, boxes.track, strict=True)]
+    boxes["series"] = np.where(boxes.pid == JUNK, tracks, persons)
+    taken = earlier.tracklet.str.rpartition("T")[0].add("T").value_counts() if len(earlier) else {}
+    new = ~boxes.duplicated(["video", "track", "piece"])
+    number = new.groupby(boxes.series).cumsum() + boxes.series.map(taken).fillna(0).astype(int)
+    boxes["tracklet"] = [f"{series}{each:04d}" for series, each in zip(boxes.series, number, strict=True)]
+    boxes["frame_name"] = [f"{t}/F{frame:08d}.jpg" for t, frame in zip(boxes.tracklet, boxes.frame, strict=True)]
+    return boxes
+
+
+def _why_not_divided(tracklets: pd.DataFrame) -> str:
+    """Why the persons cannot be divided into training and test; empty if they can."""
+    if (tracklets.pid == JUNK).all():
+        return "its tracks have no identities"
+    views = tracklets.groupby("pid").camid.nunique()
+    if len(views) >= 2 and views.max() >= 2:
+        return ""
+    return (
+        f"{len(views)} persons in at most {views.max()} cameras each; at least 2 persons are needed, "
+        "and one of them in 2 cameras"
+    )
+
+
+def _divide(tracklets: pd.DataFrame, train_share: float) -> pd.DataFrame:
+    """The tracklets with their subset. They are the gallery if they cannot be divided."""
+    if _why_not_divided(tracklets):
+        return tracklets.assign(subset="gallery")
+    views = tracklets.groupby("pid").camid.nunique()
     order = sorted(views.index, key=lambda pid: (views[pid] > 1, derive("import", pid)))
     train = order[: min(max(round(train_share * len(order)), 1), len(order) - 1)]
-
-    boxes = boxes.sort_values(["track", "frame"])
-    track = boxes.groupby("track").frame
-    pieces = ((track.transform("size") + length // 2) // length).clip(lower=1)
-    piece = np.minimum(track.cumcount() // length, pieces - 1)
-    is_query = (piece == 0) & (boxes.pid.map(views) > 1)
-    subset = np.select([boxes.pid.isin(train), is_query], ["train", "query"], "gallery")
-    tracklet = [f"{pid:04d}C{c}T{t:04d}" for pid, c, t in zip(boxes.pid, boxes.track, piece + 1, strict=True)]
-    frame_name = [f"{t}/F{frame:08d}.jpg" for t, frame in zip(tracklet, boxes.frame, strict=True)]
-    return boxes.assign(subset=subset, tracklet=tracklet, frame_name=frame_name)
+    first = ~tracklets.sort_values("tracklet").duplicated(["pid", "camid"])
+    is_query = first.reindex(tracklets.index) & (tracklets.pid.map(views) > 1)
+    return tracklets.assign(subset=np.select([tracklets.pid.isin(train), is_query], ["train", "query"], "gallery"))
 
 
 def _open(video: Path) -> cv2.VideoCapture:
@@ -210,22 +332,29 @@ def _size(video: Path) -> tuple[int, int]:
     return int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
 
 
-def _crops(video: Path, plan: pd.DataFrame, tracks: Path, progress: Progress) -> Iterator[tuple[str, bytes]]:
-    """Name and JPEG of each box, in one pass over the video up to the last frame with a box."""
-    capture = _open(video)
-    wanted = dict(list(plan.groupby("frame")))
-    last = max(wanted)
-    for number in range(1, last + 1):
-        if not capture.grab():
-            raise UserError(f"{tracks}: has boxes up to frame {last}, but {video} ends after frame {number - 1}")
-        if number in wanted:
-            decoded, picture = capture.retrieve()
-            if not decoded:
-                raise UserError(f"{video}: frame {number} cannot be decoded")
-            for box in wanted[number].itertuples():
-                crop = _shrink(np.ascontiguousarray(picture[box.y0 : box.y1, box.x0 : box.x1]))
-                yield box.frame_name, simplejpeg.encode_jpeg(crop, quality=QUALITY, colorspace="BGR")
-        progress(number, last)
+def _crops(videos: Sequence[Video], plan: pd.DataFrame, progress: Progress) -> Iterator[tuple[str, bytes]]:
+    """Name and JPEG of each box, in one pass over each video up to the last frame with a box."""
+    total = int(plan.groupby("video").frame.max().sum())
+    done = 0
+    for position, boxes in plan.groupby("video"):
+        video = videos[position]
+        capture = _open(video.video)
+        wanted = dict(list(boxes.groupby("frame")))
+        last = max(wanted)
+        for number in range(1, last + 1):
+            if not capture.grab():
+                raise UserError(
+                    f"{video.tracks}: has boxes up to frame {last}, but {video.video} ends after frame {number - 1}"
+                )
+            if number in wanted:
+                decoded, picture = capture.retrieve()
+                if not decoded:
+                    raise UserError(f"{video.video}: frame {number} cannot be decoded")
+                for box in wanted[number].itertuples():
+                    crop = _shrink(np.ascontiguousarray(picture[box.y0 : box.y1, box.x0 : box.x1]))
+                    yield box.frame_name, simplejpeg.encode_jpeg(crop, quality=QUALITY, colorspace="BGR")
+            done += 1
+            progress(done, total)
 
 
 def _shrink(crop: np.ndarray) -> np.ndarray:

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from baselines.interface.errors import UserError
 from baselines.interface.plugins import plugin_at_fault
@@ -22,15 +20,14 @@ from baselines.interface.registry import nearest
 from benchmarks.atomic import atomic_file, write_atomically
 from benchmarks.paths import cache_dir, data_dir
 
-from . import DATASETS, Progress, imported_datasets, no_progress, packing, registered_name
+from . import DATASETS, Progress, imported_datasets, no_progress, packing, read_json, registered_name
 from . import table as tables
-from .dataset import Dataset, PackedDataset
+from .dataset import NOT_PUBLISHED, Dataset, Fault, PackedDataset, StructureError
 from .drawn import DrawnDataset
 from .frame_stores import PACK, FolderStore, PackedStore, Store
-from .imported import ImportedDataset
-from .table import TABLE
+from .imported import LONGEST_NOTE, ImportedDataset
+from .packed_folder import file_digest, pack_digest, stored_digest
 
-DIGEST_FILE = "data.json"  # in the folder of a packed data set
 FRAMES_PER_UPDATE = 1000  # frames between two calls of progress
 
 
@@ -70,7 +67,8 @@ def find_dataset(name: str) -> Dataset:
     if name in imported_datasets():
         return ImportedDataset(name)
     if registered_name(name) not in DATASETS.entries:
-        raise UserError(f"no data set {name!r}; {nearest(name, DATASETS.names() + imported_datasets())}")
+        known = nearest(name, DATASETS.names() + imported_datasets())
+        raise UserError(f"no data set {name!r}; {known} (add one with `bench data import` or --plugin FILE.py)")
     dataset: Dataset = DATASETS.get(registered_name(name)).from_name(name)
     return dataset
 
@@ -98,10 +96,33 @@ def _find_known(name: str) -> Dataset | None:
         return None
 
 
-def data_note(name: str) -> str:
-    """What every table of results on a data set must say; empty if nothing, or if the data set is not known here."""
+def data_note(name: str, split: int, digest: str) -> str:
+    """What every table of results on some data must say; empty if nothing, or if the data set is not known here.
+
+    That is that its counts are not the published ones, and the note of the data set; as long as a record may hold.
+    """
     dataset = _find_known(name)
-    return "" if dataset is None else dataset.note
+    if dataset is None:
+        return ""
+    files = (cache_dir() / "index").glob(f"{name}-{split}-*.json")
+    found = (file for file in files if (note := _index_note(file)) is not None and note["digest"] == digest)
+    counts = (_counts_note(dataset, file.with_suffix(".parquet")) for file in list(found)[:1])
+    return "; ".join(filter(None, (*counts, dataset.note)))[:LONGEST_NOTE]
+
+
+def counts_note(name: str, root: Path | None = None) -> str:
+    """That the counts of the data set in its folder are not the published ones; empty if they are, or if it was not read yet."""
+    dataset = _find_known(name)
+    if dataset is None or not dataset.published or why_unavailable(name, root):
+        return ""
+    file = _index_file(name, 0, find_root(name, root))
+    return _counts_note(dataset, file) if file.exists() else ""
+
+
+def _counts_note(dataset: Dataset, index: Path) -> str:
+    differences = [f"{what}: {counts}" for what, counts in dataset.count_differences(tables.read_table(index)).items()]
+    more = f", and {len(differences) - 1} more differences" if len(differences) > 1 else ""
+    return f"{NOT_PUBLISHED} ({differences[0]}{more})" if differences else ""
 
 
 def find_root(name: str, root: Path | None = None) -> Path:
@@ -135,7 +156,12 @@ def why_unavailable(name: str, root: Path | None = None) -> str | None:
 
 
 def load(
-    name: str, split: int = 0, root: Path | None = None, progress: Progress = no_progress, fresh: bool = False
+    name: str,
+    split: int = 0,
+    root: Path | None = None,
+    progress: Progress = no_progress,
+    fresh: bool = False,
+    features_only: bool = False,
 ) -> LoadedDataset:
     """One split of the data set `name`.
 
@@ -144,23 +170,30 @@ def load(
         split: 0 to splits - 1.
         root: the data set's folder, where it is not in BENCH_DATA.
         progress: called while a data set is drawn, or a real one is indexed.
-        fresh: read the folders of a real data set again even if an index or a pack of them exists.
+        fresh: read the folders of a real data set again even if an index or a pack of them exists, and check the whole table.
+        features_only: whether the caller needs no identities and no subsets, so that data without them will do.
 
     Raises:
-        UserError: unknown name or split, missing root, wrong structure.
+        StructureError: wrong structure, or a table that is not valid (see `table.check`).
+        UserError: unknown name or split, a data set for feature extraction only, missing root, a damaged file.
     """
     dataset = find_dataset(name)
     if not 0 <= split < dataset.splits:
         raise UserError(f"--split {split}: {name} has splits 0 to {dataset.splits - 1}")
+    if dataset.features_only and not features_only:
+        raise UserError(
+            f"data set {name}: for feature extraction only, by `bench features RUN --dataset {name}`: "
+            f"{dataset.features_only}"
+        )
     if isinstance(dataset, PackedDataset):
         if root is not None:
             raise UserError(f"--root {root}: {name} is drawn or imported and stored in BENCH_CACHE; omit --root")
         dataset.make(progress)
         folder = dataset.cache_folder
-        table = dataset.read(folder, split)  # checked when it was written
-        return LoadedDataset(
-            dataset.name, split, table, PackedStore(folder / PACK), pack_digest(folder), dataset, folder
-        )
+        digest = pack_digest(folder)
+        table = dataset.read(folder, split)
+        _refuse(folder, [], table, dataset, whole=fresh)  # the whole was checked when it was written
+        return LoadedDataset(dataset.name, split, table, PackedStore(folder / PACK), digest, dataset, folder)
     root = find_root(name, root)
     table, digest = _read_indexed(name, split, root, dataset, fresh, progress)
     pack_folder = None if fresh else packing.find_pack(name, digest)
@@ -188,37 +221,14 @@ def is_packed(name: str) -> bool:
     return comes_packed or any(packing.find_pack(name, digest) for digest in known_digests(name, 0))
 
 
-def pack_digest(folder: Path) -> str:
-    """sha256 over the table and the frames of a packed data set. It is computed once and stored with them."""
-    file = folder / DIGEST_FILE
-    stored = _stored_digest(file)
-    if stored is None:
-        table = tables.read_table(folder / TABLE)
-        plain = table.assign(frames=[";".join(frames) for frames in table.frames])
-        total = hashlib.sha256(pd.util.hash_pandas_object(plain).to_numpy().tobytes())
-        with open(folder / PACK, "rb") as frames:
-            total.update(hashlib.file_digest(frames, "sha256").digest())
-        stored = total.hexdigest()
-        write_atomically(file, json.dumps({"digest": stored}))
-    return stored
-
-
-def _stored_digest(file: Path) -> str | None:
-    """The digest in a file, or None if the file is missing or damaged."""
-    try:
-        return str(json.loads(file.read_text())["digest"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def known_digests(name: str, split: int) -> set[str]:
     """The digests of a data set for every root from which it was read here, without reading it; empty if it never was."""
     dataset = _find_known(name)
     if isinstance(dataset, PackedDataset):
-        digest = _stored_digest(dataset.cache_folder / DIGEST_FILE)
+        digest = stored_digest(dataset.cache_folder)
         return set() if digest is None else {digest}
-    indexes = map(_index_metadata, (cache_dir() / "index").glob(f"{name}-{split}-*.parquet"))
-    return {str(index["digest"]) for index in indexes if index is not None}
+    notes = map(_index_note, (cache_dir() / "index").glob(f"{name}-{split}-*.json"))
+    return {note["digest"] for note in notes if note is not None}
 
 
 # The index of a real data set ---------------------------------------------------------------------------------------------
@@ -228,26 +238,51 @@ def _read_indexed(
     name: str, split: int, root: Path, dataset: Dataset, fresh: bool, progress: Progress
 ) -> tuple[pd.DataFrame, str]:
     """The table of a real data set and its digest: from the cache while no folder has changed, else read again."""
-    root_hash = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
-    file = cache_dir() / "index" / f"{name}-{split}-{root_hash}-{_reader_digest(name)}.parquet"
-    index = None if fresh else _index_metadata(file)
-    if index is not None and index["folders"] == _modification_times(root, index["folders"]):
-        return tables.read_table(file), index["digest"]
+    file = _index_file(name, split, root)
+    note_file = file.with_suffix(".json")
+    note = None if fresh else _index_note(note_file)
+    if note is not None and note["folders"] == _modification_times(root, note["folders"]):
+        try:
+            if note["table"] == file_digest(file):
+                return tables.read_table(file), note["digest"]
+        except UserError:  # missing: as if it were damaged
+            pass
+    faults: list[Fault] = []
     try:
-        table = tables.check(dataset.read(root, split), str(root))
+        table = dataset.read(root, split)
+    except StructureError as error:
+        table, faults = error.table, error.faults
     except (ValueError, TypeError, IndexError, KeyError) as error:  # from files with unexpected contents
         if plugin_at_fault(error):
             raise
         raise UserError(f"{root}: the index files differ from those of the original archive ({error})") from error
+    _refuse(root, faults, table, dataset, whole=True)
     names = [frame for frames in table.frames for frame in frames]
     digest = tables.digest(table, _frame_sizes(root, names, progress))
     parents = sorted({"", *dataset.tables, *(parent for frame in names for parent in _parents(frame))})
-    metadata = {"digest": digest, "folders": _modification_times(root, parents)}
-    arrow = pa.Table.from_pandas(table, preserve_index=False)
-    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), b"bench": json.dumps(metadata)})
     with atomic_file(file) as half:
-        pq.write_table(arrow, half)
+        table.to_parquet(half)
+    folders = _modification_times(root, parents)
+    write_atomically(note_file, json.dumps({"digest": digest, "table": file_digest(file), "folders": folders}))
     return table, digest
+
+
+def _refuse(root: Path, faults: list[Fault], table: pd.DataFrame, dataset: Dataset, whole: bool) -> None:
+    """Raise a `StructureError` if there are faults, or if the table has some. Unless `whole`, only the quick checks are made."""
+    if table.empty and faults:
+        raise StructureError(faults, table)
+    check = tables.faults if whole else tables.shared_persons
+    found = check(table, dataset.overlapping)
+    if faults or found:
+        readable = isinstance(table, pd.DataFrame) and set(tables.COLUMNS) <= set(table.columns)
+        raise StructureError(
+            [*faults, *((root, problem) for problem in found)], table if readable else tables.make_table([])
+        )
+
+
+def _index_file(name: str, split: int, root: Path) -> Path:
+    root_hash = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
+    return cache_dir() / "index" / f"{name}-{split}-{root_hash}-{_reader_digest(name)}.parquet"
 
 
 def _frame_sizes(root: Path, names: list[str], progress: Progress) -> dict[str, int]:
@@ -260,7 +295,8 @@ def _frame_sizes(root: Path, names: list[str], progress: Progress) -> dict[str, 
 
 def _reader_digest(name: str) -> str:
     """A digest of the code that reads a data set: an index made by other code is not used."""
-    files = (Path(__file__).with_name("dataset.py"), Path(__file__).with_name("table.py"), DATASETS.entries[name].file)
+    shared = (Path(__file__).with_name(f"{module}.py") for module in ("dataset", "table", "matlab"))
+    files = (*shared, DATASETS.entries[name].file)
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
@@ -279,14 +315,15 @@ def _modification_times(root: Path, parts: Iterable[str]) -> dict[str, int]:
     for part in parts:
         try:
             times[part] = (root / part).stat().st_mtime_ns
-        except OSError:
+        except (OSError, ValueError):  # the second: not a file name
             times[part] = -1
     return times
 
 
-def _index_metadata(file: Path) -> dict[str, Any] | None:
-    """What an index says about itself, or None if it is missing or damaged."""
+def _index_note(file: Path) -> dict[str, Any] | None:
+    """What an index says about itself: the data's digest, its own, and the times of the folders. None if missing or damaged."""
     try:
-        return dict(json.loads(pq.read_schema(file).metadata[b"bench"]))
+        note = dict(read_json(file))
+        return {"digest": str(note["digest"]), "table": str(note["table"]), "folders": dict(note["folders"])}
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -1,7 +1,8 @@
 """Packs: the frames of a real data set in a few large files in BENCH_CACHE, copied to a node's own disk if BENCH_SCRATCH is set.
 
-A pack is a folder `packs/NAME-DIGEST` of parts, each written whole, and a note that is written last, so that an interrupted pack
-can be continued. Frames are copied byte for byte: the table, its digest and all results are the same with a pack and without.
+A pack is a folder `packs/NAME-DIGEST` of parts with their checksums, each written whole, and a note that is written last, so
+that an interrupted pack can be continued. A pack without checksums, as older versions wrote, is not read; `bench data pack`
+writes it again. Frames are copied byte for byte: the table, its digest and all results are the same with a pack and without.
 """
 
 import fcntl
@@ -14,8 +15,8 @@ from pathlib import Path
 from benchmarks.atomic import atomic_file, write_atomically
 from benchmarks.paths import cache_dir, scratch_dir
 
-from . import Progress, no_progress
-from .frame_stores import FolderStore, PackedStore, write_pack
+from . import Progress, no_progress, read_json
+from .frame_stores import FolderStore, PackedStore, checksums_file, write_pack
 
 NOTE = "pack.json"
 FRAMES_PER_PART = 50_000  # what an interruption loses at most; a million frames make 20 files
@@ -38,7 +39,7 @@ def write_pack_folder(
     for start in starts:
         part = names[start : start + FRAMES_PER_PART]
         file = folder / f"{start // FRAMES_PER_PART:04d}.arrow"
-        if not file.exists():
+        if not (file.exists() and checksums_file(file).exists()):
             write_pack(file, ((frame, store.read(frame)) for frame in part))
         progress(start + len(part), len(names))
     write_atomically(folder / NOTE, json.dumps({"digests": sorted(frames), "parts": len(starts), "frames": len(names)}))
@@ -49,7 +50,10 @@ def find_pack(name: str, digest: str) -> Path | None:
     """The folder of the complete pack that holds the data of this digest, or None."""
     for note in (cache_dir() / "packs").glob(f"{name}-*/{NOTE}"):
         try:
-            if digest in json.loads(note.read_text())["digests"]:
+            contents = read_json(note)
+            parts = sorted(note.parent.glob("*.arrow"))
+            complete = len(parts) == contents["parts"] and all(checksums_file(part).exists() for part in parts)
+            if complete and digest in contents["digests"]:
                 return note.parent
         except (OSError, ValueError, KeyError, TypeError):  # damaged: as if it were missing
             continue
@@ -72,7 +76,7 @@ def _copied(folder: Path, to: Path) -> Path:
     copy.mkdir(parents=True, exist_ok=True)
     with open(copy / ".lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # the kernel releases it if this process dies
-        for part in sorted(folder.glob("*.arrow")):
+        for part in sorted((*folder.glob("*.arrow"), *folder.glob("*.arrow.crc32"))):
             if not (copy / part.name).exists():
                 with atomic_file(copy / part.name) as half:
                     shutil.copyfile(part, half)

@@ -12,11 +12,15 @@ A row is a tracklet:
 
 In the order of a directory listing, frames would make every motion baseline meaningless. So readers sort them, and `check`
 refuses a tracklet whose frame names do not ascend.
+
+A person is in `train` or in the test (`query` and `gallery`), and a frame is in one subset and shows one person. `check` refuses
+anything else, unless a data set says that it is `overlapping`.
 """
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from operator import index
 from pathlib import Path
 from typing import Any, overload
 
@@ -36,8 +40,17 @@ SUBSETS = ("train", "query", "gallery")
 
 
 def make_table(rows: Iterable[tuple[str, int, int, str, list[str]]]) -> pd.DataFrame:
-    """A table from rows in the order of `COLUMNS`."""
-    table = pd.DataFrame(list(rows), columns=pd.Index(COLUMNS))
+    """A table from rows in the order of `COLUMNS`.
+
+    Raises:
+        ValueError: a pid or camid is not a whole number of 64 bits. The message gives the tracklet.
+    """
+    rows = list(rows)
+    for _, pid, camid, tracklet, _ in rows:
+        for number in (pid, camid):
+            if not isinstance(number, int | np.integer) or abs(index(number)) >= 2**63:
+                raise ValueError(f"tracklet {tracklet}: {number!r:.40} is not a whole number below 2^63")
+    table = pd.DataFrame(rows, columns=pd.Index(COLUMNS))
     return table.astype({"subset": "object", "pid": "int64", "camid": "int64", "tracklet": "object"})
 
 
@@ -87,38 +100,76 @@ def read_table(file: Path) -> pd.DataFrame:
     return result
 
 
-def check(table: pd.DataFrame, source: str) -> pd.DataFrame:
+def check(table: pd.DataFrame, source: str, overlapping: bool = False) -> pd.DataFrame:
     """Return `table` if it is valid.
 
+    Args:
+        overlapping: whether persons and frames may be both in train and in the test.
+
     Raises:
-        UserError: it is not. The message begins with `source`.
+        UserError: it is not. The message begins with `source`, and gives the first fault and the number of others.
     """
+    problems = faults(table, overlapping)
+    if problems:
+        more = f" (and {len(problems) - 1:,} more such errors)" if len(problems) > 1 else ""
+        raise UserError(f"{source}: {problems[0]}{more}")
+    return table
 
-    def refuse(problem: str) -> None:
-        raise UserError(f"{source}: {problem}")
 
+def faults(table: pd.DataFrame, overlapping: bool = False) -> list[str]:
+    """Everything that is wrong with a table. See `check`."""
+    if not isinstance(table, pd.DataFrame):
+        return [f"the data set's `read` returned a {type(table).__name__}; it must return a DataFrame of tracklets"]
     missing = [column for column in COLUMNS if column not in table.columns]
     if missing:
-        refuse(f"the table of tracklets lacks the columns {missing}")
+        return [f"the table of tracklets lacks the columns {missing}"]
     if table.empty:
-        refuse("no tracklets found")
+        return ["no tracklets found"]
+    found = []
     wrong = set(table.subset.unique()) - set(SUBSETS)
     if wrong:
-        refuse(f"unknown subsets {sorted(wrong)}; known: {', '.join(SUBSETS)}")
-    for column in ("pid", "camid"):
-        if not pd.api.types.is_integer_dtype(table[column]):
-            refuse(f"column {column} must hold whole numbers")
-    repeated = table[table.duplicated(["subset", "tracklet"])]
-    if len(repeated):
-        refuse(f"tracklet {repeated.tracklet.iloc[0]!r} appears twice in {repeated.subset.iloc[0]}")
+        found.append(f"unknown subsets {sorted(wrong)}; known: {', '.join(SUBSETS)}")
+    found += [
+        f"column {column} must hold whole numbers"
+        for column in ("pid", "camid")
+        if not pd.api.types.is_integer_dtype(table[column])
+    ]
+    repeated = table[table.duplicated(["subset", "tracklet"])].drop_duplicates(["subset", "tracklet"])
+    found += [f"tracklet {row.tracklet!r} appears twice in {row.subset}" for row in repeated.itertuples()]
     if (table.pid[table.subset == "train"] < 0).any():
-        refuse("junk (pid -1) in the training set")
-    for tracklet, frames in zip(table.tracklet, table.frames, strict=True):
-        if len(frames) == 0:
-            refuse(f"tracklet {tracklet!r} has no frames")
-        if any(a >= b for a, b in pairwise(frames)):
-            refuse(f"the frames of tracklet {tracklet!r} are not in the order of time (ascending names)")
-    return table
+        found.append("junk (pid -1) in the training set")
+    found += shared_persons(table, overlapping)
+    first: dict[str, tuple[str, int, str]] = {}  # of each frame where it is first: subset, pid, tracklet
+    for row in table.itertuples(index=False):
+        if len(row.frames) == 0:
+            found.append(f"tracklet {row.tracklet!r} has no frames")
+        if any(a >= b for a, b in pairwise(row.frames)):
+            found.append(
+                f"the frames of tracklet {row.tracklet!r} are not in the order of time (ascending names), or one is listed twice"
+            )
+        here = (row.subset, row.pid, row.tracklet)
+        others = [(frame, first.setdefault(frame, here)) for frame in row.frames]
+        compared = slice(1, 2) if overlapping else slice(2)
+        shared = [(frame, other) for frame, other in others if other[compared] != here[compared]]
+        for frame, (subset, pid, tracklet) in shared[:1]:  # one fault for a tracklet
+            found.append(
+                f"{len(shared):,} of the frames of tracklet {row.tracklet!r} of person {row.pid} in {row.subset}, such as "
+                f"{frame!r}, are in tracklet {tracklet!r} of person {pid} in {subset}; a frame must be in one subset and "
+                "show one person"
+            )
+    return found
+
+
+def shared_persons(table: pd.DataFrame, overlapping: bool = False) -> list[str]:
+    """A fault for each person who is in train and in the test; none if a data set is `overlapping`."""
+    if overlapping:
+        return []
+    training = table.subset == "train"
+    shared = table[~training & table.pid.isin(set(table.pid[training]))].drop_duplicates("pid")
+    return [
+        f"person {row.pid} is in train and in {row.subset}; a person must be in one of them"
+        for row in shared.itertuples()
+    ]
 
 
 def digest(table: pd.DataFrame, sizes: dict[str, int]) -> str:

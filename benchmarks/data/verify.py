@@ -1,7 +1,15 @@
-"""Check that a copy of a data set is complete: structure, counts, frame numbers, and every frame decoded once."""
+"""Check that a copy of a data set is complete: structure, counts, frame numbers, and every frame decoded once.
 
+`verify` lists everything. `refuse_bad_frames` is what a run asks before it trains.
+"""
+
+import hashlib
+import struct
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Literal
@@ -11,14 +19,18 @@ import numpy as np
 import simplejpeg
 
 from baselines.interface.errors import UserError
+from benchmarks.atomic import write_atomically
+from benchmarks.paths import cache_dir
 
-from . import Progress, no_progress
-from .dataset import StructureError
-from .frame_stores import FolderStore, Store
+from . import Progress, no_progress, packing
+from .dataset import PackedDataset, StructureError
+from .frame_stores import PACK, FolderStore, PackedStore
 from .loading import LoadedDataset, find_dataset, find_root, load
-from .table import statistics
+from .packed_folder import compute_digest
 
 FRAMES_PER_UPDATE = 1024  # frames between two calls of progress
+LARGEST_IMAGE = 2**26  # pixels. The header of a small file can claim 65,500 x 65,500, for which a decoder asks 12 GiB
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -45,31 +57,45 @@ def read_again(
     If there are any, the data set lacks the faulty tracklets and has no digest: only `verify` may use it.
     """
     try:
-        return load(name, split, root, progress, fresh=True), []
+        return load(name, split, root, progress, fresh=True, features_only=True), []
     except StructureError as error:
-        root = find_root(name, root)
-        loaded = LoadedDataset(name, split, error.table, FolderStore(root), "", find_dataset(name), root)
+        dataset = find_dataset(name)
+        packed = isinstance(dataset, PackedDataset)
+        root = dataset.cache_folder if isinstance(dataset, PackedDataset) else find_root(name, root)
+        store = PackedStore(root / PACK) if packed else FolderStore(root)
+        loaded = LoadedDataset(name, split, error.table, store, "", dataset, root)
         return loaded, [Finding("structure", str(path), problem) for path, problem in error.faults]
 
 
 def verify(loaded: LoadedDataset, progress: Progress = no_progress) -> list[Finding]:
-    """All differences from the published data set: counts, then gaps, then frames in the order of the table.
+    """All differences from the published data set: counts, then gaps, then digests, then frames in the order of the table.
 
-    Every frame is read and decoded once, on all cores. Findings name frames by their path.
+    Every frame is read and decoded once, on all cores. Findings name frames by their path. Where the data set has been packed,
+    the pack must hold the same bytes. Of a data set that comes packed, the digest is computed anew.
     """
-    counts = statistics(loaded.table)
-    findings = [
-        Finding("count", f"{subset} {quantity}", f"{counts[subset][quantity]:,} found, {expected:,} published")
-        for subset, quantities in loaded.dataset.published.items()
-        for quantity, expected in quantities.items()
-        if counts[subset][quantity] != expected
-    ]
+    findings = [Finding("count", *each) for each in loaded.dataset.count_differences(loaded.table).items()]
     findings += _gaps(loaded)
-    names = list(dict.fromkeys(chain.from_iterable(loaded.table.frames)))
+    findings += _changed_digest(loaded)
+    pack, in_pack = _open_pack(loaded)
+    findings += in_pack
+    return findings + _in_each_frame(loaded, partial(_frame_findings, loaded, pack), progress)
+
+
+def _frames(loaded: LoadedDataset) -> list[str]:
+    """The names of all frames, each once."""
+    return list(dict.fromkeys(chain.from_iterable(loaded.table.frames)))
+
+
+def _in_each_frame(
+    loaded: LoadedDataset, check: Callable[[str], list[Finding]], progress: Progress = no_progress
+) -> list[Finding]:
+    """What `check` finds in each frame of the table, on all cores."""
+    names = _frames(loaded)
+    findings: list[Finding] = []
     with ThreadPoolExecutor() as pool:  # reading and both decoders release Python's global lock
         for start in range(0, len(names), FRAMES_PER_UPDATE):
             block = names[start : start + FRAMES_PER_UPDATE]
-            findings += filter(None, pool.map(lambda name: _frame_problem(loaded.root, name, loaded.store), block))
+            findings += chain.from_iterable(pool.map(check, block))
             progress(start + len(block), len(names))
     return findings
 
@@ -98,28 +124,104 @@ def _gaps(loaded: LoadedDataset) -> list[Finding]:
     return findings
 
 
-def _frame_problem(root: Path, name: str, store: Store) -> Finding | None:
-    """What is wrong with one frame, if anything."""
-    subject = str(root / name)
+def _changed_digest(loaded: LoadedDataset) -> Iterator[Finding]:
+    """A finding if a data set that comes packed is not as it was written."""
+    if loaded.digest and isinstance(loaded.dataset, PackedDataset) and compute_digest(loaded.root) != loaded.digest:
+        problem = f"differs from the digest that was stored with it; delete {loaded.root} and create it again"
+        yield Finding("structure", str(loaded.root / PACK), problem)
+
+
+def _open_pack(loaded: LoadedDataset) -> tuple[PackedStore | None, list[Finding]]:
+    """The pack of a real data set, None if there is none, and a finding if it cannot be read."""
+    folder = packing.find_pack(loaded.name, loaded.digest) if isinstance(loaded.store, FolderStore) else None
     try:
-        data = np.frombuffer(store.read(name), np.uint8)
+        return (PackedStore(*sorted(folder.glob("*.arrow"))) if folder else None), []
     except UserError as error:
-        if store.sizes([name]):
-            return Finding("unreadable", subject, str(error.__cause__ or error))
-        return Finding("missing", subject, "missing")
+        return None, [Finding("structure", str(folder), str(error))]
+
+
+def _frame_findings(loaded: LoadedDataset, pack: PackedStore | None, name: str) -> list[Finding]:
+    """What is wrong with one frame, and with its copy in a pack."""
+    found = _frame_problem(loaded, name)
+    if pack is None:
+        return found
+    subject = f"{pack.files[0].parent}/{name}"
+    try:
+        if not found and pack.read(name) != loaded.store.read(name):
+            found.append(Finding("unreadable", subject, "differs from the image file; delete the pack, and pack again"))
+    except UserError as error:
+        found.append(Finding("unreadable", subject, str(error)))
+    return found
+
+
+def refuse_bad_frames(loaded: LoadedDataset, progress: Progress = no_progress) -> None:
+    """Check that every frame of the table can be decoded, so that no training ends at a frame that cannot.
+
+    All frames are decoded once for a data set and its folder, and a mark in BENCH_CACHE says so. After that only the checksums
+    are read, if the data set is packed.
+
+    Raises:
+        UserError: the first frame that cannot, and how many there are.
+    """
+    packed = isinstance(loaded.store, PackedStore)
+    place = "packed" if packed else hashlib.sha256(str(loaded.root.resolve()).encode()).hexdigest()[:12]
+    mark = cache_dir() / "decoded" / f"{loaded.digest}-{place}"
+    if not mark.exists():
+        found = _in_each_frame(loaded, partial(_frame_problem, loaded), progress)
+    elif packed:
+        found = [finding for name in _frames(loaded) for finding in _damage(loaded, name)]
+    else:
+        return
+    if found:
+        more = f" (and {len(found) - 1:,} more such frames)" if len(found) > 1 else ""
+        raise UserError(f"{found[0]}{more}; `bench data verify` lists every fault")
+    with suppress(OSError):  # the cache may be read-only: then each run decodes all frames
+        write_atomically(mark, "")
+
+
+def _damage(loaded: LoadedDataset, name: str) -> list[Finding]:
+    """Whether the bytes of one frame differ from what was written."""
+    try:
+        loaded.store.read(name)
+    except UserError as error:
+        return [Finding("unreadable", str(loaded.root / name), str(error))]
+    return []
+
+
+def _frame_problem(loaded: LoadedDataset, name: str) -> list[Finding]:
+    """What is wrong with one frame, if anything."""
+    subject = str(loaded.root / name)
+    try:
+        data = np.frombuffer(loaded.store.read(name), np.uint8)
+    except UserError as error:
+        if loaded.store.sizes([name]):
+            return [Finding("unreadable", subject, str(error.__cause__ or error))]
+        return [Finding("missing", subject, "missing")]
     if len(data) == 0:
-        return Finding("empty", subject, "an empty file")
+        return [Finding("empty", subject, "an empty file")]
     problem = image_problem(data)
-    return Finding("unreadable", subject, problem) if problem else None
+    return [Finding("unreadable", subject, problem)] if problem else []
 
 
 def image_problem(data: np.ndarray) -> str:
     """Why an encoded image, uint8, cannot be decoded; empty if it can."""
+    jpeg = data[:2].tobytes() == b"\xff\xd8"
     try:
-        if data[:2].tobytes() == b"\xff\xd8":
+        height, width = simplejpeg.decode_jpeg_header(data)[:2] if jpeg else _size_of_png(data.tobytes())
+        if height * width > LARGEST_IMAGE:
+            return f"claims {width:,} x {height:,} pixels; an image may have {LARGEST_IMAGE:,} at most"
+        if jpeg:
             simplejpeg.decode_jpeg(data)  # strict: OpenCV would fill damaged parts with grey
         elif cv2.imdecode(data, cv2.IMREAD_COLOR) is None:
             raise ValueError("neither JPEG nor PNG, or cut short")
     except (ValueError, cv2.error) as error:
         return f"cannot be decoded ({error})"
     return ""
+
+
+def _size_of_png(data: bytes) -> tuple[int, int]:
+    """Height and width that a PNG claims to have; zeros for anything else."""
+    if not data.startswith(PNG) or len(data) < 24:
+        return 0, 0
+    width, height = struct.unpack(">II", data[16:24])
+    return height, width

@@ -146,8 +146,8 @@ class ReidModel(BaseModel):
         ]
         if wrong:
             raise UserError(
-                f"{_where(type(self.baseline).losses)}: losses of {type(self.baseline).__name__} returns {wrong[0]!r}; it must "
-                f"return scalar tensors by names other than {', '.join(METHOD_TERMS)}"
+                f"{code_place(type(self.baseline).losses)}: losses of {type(self.baseline).__name__} returns {wrong[0]!r}; "
+                f"it must return scalar tensors by names other than {', '.join(METHOD_TERMS)}"
             )
         return {f"loss_{name}": value for name, value in own.items()}
 
@@ -204,7 +204,7 @@ def checked(features: Any, baseline: Baseline, clips: Clips) -> VideoFeatures:
             returned, expected = _wrong_extra(features, baseline.channels)
     if returned != expected:
         raise UserError(
-            f"{_where(type(baseline).forward)}: forward of {type(baseline).__name__} returns {returned}; "
+            f"{code_place(type(baseline).forward)}: forward of {type(baseline).__name__} returns {returned}; "
             f"of such a clip it must return VideoFeatures with {expected}"
         )
     return features
@@ -225,7 +225,8 @@ def _wrong_extra(features: VideoFeatures, channels: int) -> tuple[str, str]:
     return "", ""
 
 
-def _where(function: Any) -> str:
+def code_place(function: Any) -> str:
+    """`FILE, line N` of a function, for error messages."""
     code = function.__code__
     return f"{code.co_filename}, line {code.co_firstlineno}"
 
@@ -251,6 +252,7 @@ def build_model(method: str, classes: int, settings: Settings, seed: int) -> tup
     from baselines import BASELINES
     from baselines.backbones.build import build_backbone
     from benchmarks.experiments.methods import split_method
+    from benchmarks.experiments.own_settings import by_parameter
     from benchmarks.seeds import derive
 
     kind: Any = BASELINES.get(split_method(method)[0])
@@ -258,7 +260,7 @@ def build_model(method: str, classes: int, settings: Settings, seed: int) -> tup
     backbone, digest = build_backbone(settings.backbone, settings.weights, settings.last_stride)
     backbone.clip_frames, backbone.image_size = settings.clip_frames, (settings.height, settings.width)
     backbone.pooling = settings.pooling
-    baseline = kind(backbone)
+    baseline = kind(backbone, **by_parameter(settings.own))
     baseline.add_heads(classes)
     for module in baseline.modules():
         if isinstance(module, nn.Dropout) and settings.dropout >= 0:

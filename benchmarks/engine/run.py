@@ -10,14 +10,13 @@ from typing import NamedTuple
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_model, save_file
+from safetensors.torch import load_model, save
 
 from baselines import BASELINES
 from baselines.backbones.build import weights_digest
 from baselines.backbones.weights import file_digest
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
-from benchmarks.atomic import atomic_file
 from benchmarks.clips.optical_flow import flow_store
 from benchmarks.clips.raft import flow_digest
 from benchmarks.clips.reading import FlowStacks
@@ -30,6 +29,7 @@ from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import Settings, from_dict, recipe_label, resolve
 from benchmarks.progress import ReportProgress
+from benchmarks.runs.checksums import check_file, checked_file, damaged, remove_checked
 from benchmarks.runs.cost import Clock, cost, new_record
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.record import Metrics, Record
@@ -41,7 +41,7 @@ from benchmarks.runs.unfinished import start_run, starting_code
 from . import distributed
 from .model import ReidModel, build_model
 from .precision import check_precision
-from .scoring import find_matcher, fit_metrics, needs_fit, read_metrics, score, validate, write_metrics
+from .scoring import find_matcher, fit_metrics, needs_fit, read_metrics, score, validate, validate_epoch, write_metrics
 from .training import train
 
 
@@ -133,9 +133,7 @@ def run(
         find_matcher(model, settings)  # now, so that its errors do not wait for hours of training
         price = cost(model, settings)  # now: a wrong forward is noticed before hours of training
         alike = None if fresh else distributed.from_leader(partial(trained_alike, experiment, folder))
-        if distributed.from_leader(folder.weights.exists):
-            load_model(model, folder.weights)
-        elif alike is not None and not folder.checkpoint.exists():
+        if alike is not None and not folder.checkpoint.exists():
             load_model(model, alike)
         elif settings.epochs > 0:
             spent = train(
@@ -148,10 +146,16 @@ def run(
                 workers=machine.workers,
                 checkpoint_minutes=machine.checkpoint_minutes,
                 progress=lambda done, total, terms: machine.report("train", done, total, _terms(terms)),
+                validate=partial(
+                    validate_epoch, model, training, held_out, data.store, machine, clock, experiment.seed, flow
+                )
+                if held_out is not None and settings.validate_every
+                else None,
             )
-            clock.note("train", *spent)
+            clock.note("train", spent.frames, spent.seconds)
+            clock.peak_memory = spent.memory
         if distributed.leads():
-            with atomic_file(folder.weights) as half:
+            with checked_file(folder.weights) as half:
                 write_weights(model, half)
         seed = experiment.seed
         metrics = fit_metrics(model, training, data.store, settings, machine, clock, seed, flow)
@@ -159,7 +163,7 @@ def run(
         queries = pd.DataFrame()
         if tested:
             if needs_fit(model, settings) and distributed.leads():
-                with atomic_file(folder.fitted_metric) as half:
+                with checked_file(folder.fitted_metric) as half:
                     write_metrics(metrics, half)
             results, queries = score(model, data, settings, metrics, machine, clock, seed, flow)
         if held_out is not None:
@@ -167,7 +171,7 @@ def run(
         record = new_record(experiment, results, clock, price)
         if distributed.leads():
             write_record(folder, record, queries)
-            folder.checkpoint.unlink(missing_ok=True)
+            remove_checked(folder.checkpoint)
         return record
 
 
@@ -177,7 +181,7 @@ def write_weights(model: ReidModel, file: Path) -> None:
     On a GPU the weights of a recurrent layer share one block (cuDNN's), which safetensors refuses.
     """
     state = {name: value.clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()}
-    save_file(state, file)
+    file.write_bytes(save(state))  # Python's error of a full disk says so; that of `save_file` does not
 
 
 def _begin(experiment: Experiment, folder: RunFolder, fresh: bool) -> Record | None:
@@ -257,9 +261,10 @@ def _classes(folder: RunFolder) -> int:
     """The number of training identities of the final weights.
 
     Raises:
-        UserError: the weights are missing or incomplete.
+        UserError: the weights are missing or damaged.
     """
     try:
+        check_file(folder.weights)
         with safe_open(folder.weights, framework="pt") as tensors:
             return int(tensors.get_slice("classifier.weight").get_shape()[0])
     except FileNotFoundError:
@@ -267,7 +272,7 @@ def _classes(folder: RunFolder) -> int:
             f"{folder.weights}: not found; runs that were merged from a file come without their weights"
         ) from None
     except SafetensorError as error:
-        raise UserError(f"{folder.weights}: damaged ({error}); `bench run ... --fresh` makes it again") from error
+        raise damaged(folder.weights, error) from error
 
 
 def trained_model(folder: RunFolder, record: Record, machine: Machine) -> tuple[ReidModel, Settings]:
@@ -282,7 +287,10 @@ def trained_model(folder: RunFolder, record: Record, machine: Machine) -> tuple[
         raise UserError(f"flow_weights: {settings.flow_weights} is not the file with which {record.name} was trained")
     prepare(settings, machine.device)
     model, _ = build_model(experiment.method, classes, settings, experiment.seed)
-    load_model(model, folder.weights)
+    try:
+        load_model(model, folder.weights)
+    except RuntimeError as error:  # tensors of other names or shapes
+        raise damaged(folder.weights, error) from error
     return model.to(machine.device), settings
 
 
@@ -322,4 +330,4 @@ def _keep_memory() -> None:
 
 
 def _terms(terms: dict[str, float]) -> str:
-    return "  ".join(f"{key.removeprefix('loss_')} {value:.3f}" for key, value in terms.items())
+    return "  ".join(f"{key.removeprefix('loss_').replace('_', ' ')} {value:.3f}" for key, value in terms.items())

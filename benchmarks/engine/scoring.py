@@ -23,6 +23,7 @@ from benchmarks.evaluation.distances import Distances, FeatureDistances, Pairwis
 from benchmarks.evaluation.metrics import FITTED_METRICS, METRICS, Metric, fit_metric, fitted_metric
 from benchmarks.evaluation.ranking import Ranking, evaluate_distances, named_protocols
 from benchmarks.experiments.settings import NO_MATCHER, Settings
+from benchmarks.runs.checksums import check_file
 from benchmarks.runs.metrics import metrics_of, query_table
 from benchmarks.runs.record import Metrics
 
@@ -99,12 +100,13 @@ def read_metrics(file: Path, model: ReidModel, settings: Settings) -> dict[str, 
     """The metrics of a finished run, as `fit_metrics` returned them; the fitted ones are read from the run's file.
 
     Raises:
-        UserError: no such file.
+        UserError: no such file, or a damaged one.
     """
     if not needs_fit(model, settings):
         return _fixed_metrics(settings)
     if not file.exists():
         raise UserError(f"{file}: not found; `bench run ... --fresh` makes it again")
+    check_file(file)
     with np.load(file) as arrays:
         return {
             name: fitted_metric(*(arrays[f"{name}_{part}"] for part in FITTED_PARTS))
@@ -197,6 +199,34 @@ def validate(
         ranking = rank_tracklets(compare(slice(None), slice(None)), held_out, held_out, ["standard"])["standard"]
         rows += metrics_of({"validation": ranking}, name)
     return rows
+
+
+def validate_epoch(
+    model: ReidModel,
+    training: pd.DataFrame,
+    held_out: pd.DataFrame,
+    store: Store,
+    machine: "Machine",
+    clock: "Clock",
+    seed: int,
+    flow: FlowStacks | None,
+    epoch: int,
+) -> dict[str, float]:
+    """mAP and R1 of held-out training tracklets, in [0, 1], every `validate_every` epochs and after the last one.
+
+    The training is not changed by it: the modules are in the same mode as before, and what a training step draws depends on the
+    seed and the step alone.
+    """
+    settings = model.settings
+    if epoch % settings.validate_every and epoch != settings.epochs:
+        return {}
+    modes = {module: module.training for module in model.modules()}
+    metrics = fit_metrics(model, training, store, settings, machine, clock, seed, flow)
+    found = validate(model, held_out, store, settings, metrics, machine, seed, flow)[0]
+    for module, mode in modes.items():
+        module.training = mode
+    known = {"validation_mAP": found.mAP, "validation_R1": found.R1}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def rank_tracklets(

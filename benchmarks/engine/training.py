@@ -11,7 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import closing, contextmanager, nullcontext, redirect_stdout, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,30 +19,29 @@ from typing import Any, NamedTuple
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, Runner
+from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
 
-from baselines.interface.backbone import Backbone
 from baselines.interface.errors import UserError
 from benchmarks import launch
-from benchmarks.atomic import atomic_file, write_atomically
+from benchmarks.atomic import naming, write_atomically
 from benchmarks.clips.training_batches import Batch, TrainingBatches
 from benchmarks.clips.workers import prefetched
 from benchmarks.experiments.settings import Settings
+from benchmarks.runs.checksums import check_file, checked_file, damaged
+from benchmarks.runs.environment import peak_memory
 
 from . import distributed
-from .model import ReidModel
-from .precision import autocast, compile_backbones
+from .model import ReidModel, code_place
+from .optimizer import PrecisionWrapper, make_optimizer, schedules
+from .precision import compile_backbones
+from .trackers import make_visualizer
 
-TrainProgress = Callable[[int, int, dict[str, float]], None]  # (iterations done, of how many, means of the loss terms)
+# (iterations done, of how many, means of the loss terms and the last validation)
+TrainProgress = Callable[[int, int, dict[str, float]], None]
+Validate = Callable[[int], dict[str, float]]  # metrics after an epoch, counted from 1; empty where none are due
 LOG_SECONDS = 1.0
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": partial(torch.optim.SGD, momentum=0.9),
-}
-LIMITS = {"norm": "max_norm", "value": "clip_value"}  # as torch's clip_grad_norm_ and clip_grad_value_ name them
 
 
 class DivergedError(UserError):
@@ -96,27 +95,10 @@ class SeededLoop(BaseLoop):
         return runner.model
 
 
-class PrecisionWrapper(OptimWrapper):
-    """Forward pass and loss under autocast for bf16; mmengine's own wrapper refuses the CPU."""
-
-    def __init__(self, optimizer: torch.optim.Optimizer, settings: Settings) -> None:
-        limit, by = settings.gradient_limit, settings.gradient_limit_by
-        super().__init__(optimizer, clip_grad={"type": by, LIMITS[by]: limit} if limit else None)
-        self.precision = settings.precision
-
-    @contextmanager
-    def optim_context(self, model: torch.nn.Module) -> Iterator[None]:
-        with super().optim_context(model), autocast(self.precision, next(model.parameters()).device):
-            yield
-
-    def step(self, **options: Any) -> None:
-        """One step with the mean gradient of all processes."""
-        distributed.average_gradients(p for group in self.optimizer.param_groups for p in group["params"])
-        super().step(**options)
-
-
 class Checkpoint(Hook):
     """Saves the state of the run to one file, replaced atomically, every `minutes` and when a signal asks the run to stop.
+
+    The last iteration saves too: a run that is killed after its training keeps the weights and their cost.
 
     On SIGINT or SIGTERM the current iteration ends, the state is saved, and `Stopped` is raised, at the same iteration in all
     processes, whichever of them received the signal.
@@ -152,9 +134,10 @@ class Checkpoint(Hook):
 
     def after_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
         stop_requested = distributed.anywhere(self.stop_requested)
-        due = stop_requested or time.monotonic() - self.last >= self.seconds
+        ended = runner.iter + 1 == runner.max_iters
+        due = stop_requested or ended or time.monotonic() - self.last >= self.seconds
         if due and distributed.leads():
-            with atomic_file(self.file) as half:
+            with checked_file(self.file) as half:
                 runner.save_checkpoint(str(half.parent), half.name, by_epoch=False)
             self.last = time.monotonic()
         if stop_requested:
@@ -168,32 +151,41 @@ class Checkpoint(Hook):
 
 
 class Spent(NamedTuple):
-    """The number of frames trained on, and the seconds it took."""
+    """The number of frames trained on, the seconds it took, and the peak memory in bytes by kind."""
 
     frames: int
     seconds: float
+    memory: dict[str, int]
 
 
 class Curves(Hook):
-    """Writes the means of the loss terms over each epoch to a file of JSON lines, and reports progress."""
+    """Writes the means of the loss terms over each epoch, and validations, to a file of JSON lines, and reports progress."""
 
-    def __init__(self, file: Path, progress: TrainProgress | None) -> None:
-        self.file, self.progress = file, progress
+    def __init__(
+        self,
+        file: Path,
+        progress: TrainProgress | None,
+        validate: Validate | None = None,
+        visualizer: Visualizer | None = None,
+    ) -> None:
+        self.file, self.progress, self.validate, self.visualizer = file, progress, validate, visualizer
+        self.validated: dict[str, float] = {}  # the last one
         self.sums: dict[str, torch.Tensor] = {}
         self.count = 0
         self.frames, self.earlier, self.began = 0, 0.0, 0.0
+        self.memory: dict[str, int] = {}
         self.shown = 0.0
 
     @property
     def spent(self) -> Spent:
         """In this process and the earlier ones that it resumed from."""
-        return Spent(self.frames, self.earlier + time.monotonic() - self.began)
+        return Spent(self.frames, self.earlier + time.monotonic() - self.began, peak_memory(self.memory))
 
     def before_save_checkpoint(self, _: Runner, checkpoint: dict[str, Any]) -> None:
         checkpoint["spent"] = tuple(self.spent)
 
     def after_load_checkpoint(self, _: Runner, checkpoint: dict[str, Any]) -> None:
-        self.frames, self.earlier = checkpoint["spent"]
+        self.frames, self.earlier, self.memory = checkpoint["spent"]
 
     def before_train(self, runner: Runner) -> None:
         """Remove the lines after the checkpoint's iteration; they are written again."""
@@ -219,22 +211,33 @@ class Curves(Hook):
             raise DivergedError(
                 f"the loss is not finite at iteration {done}: {means}; a lower lr may help (--set lr=...)"
             )
+        validated = self._validated(done // per_epoch) if ended else {}
         if due and self.progress is not None:
-            self.progress(done, runner.max_iters, means)
+            self.progress(done, runner.max_iters, means | self.validated)
             self.shown = time.monotonic()
         if ended:
-            line = {
+            line: dict[str, float] = {
                 "epoch": done // per_epoch,
                 "iteration": done,
                 "lr": runner.optim_wrapper.get_lr()["lr"][-1],  # not the backbone's
                 "means_of": self.count,
-                **{key: round(value, 6) for key, value in means.items()},
+                **{key: round(value, 6) for key, value in (means | validated).items()},
             }
             if distributed.leads():
-                with open(self.file, "a") as stream:
+                with naming(self.file), open(self.file, "a") as stream:
                     stream.write(json.dumps(line) + "\n")
+            if self.visualizer is not None:
+                self.visualizer.add_scalars(line, step=done)  # by the leader alone
             runner.logger.info("  ".join(f"{key} {value:g}" for key, value in line.items()))
             self.sums, self.count = {}, 0
+
+    def _validated(self, epoch: int) -> dict[str, float]:
+        """The validation after an epoch, if one is due. Its time is not that of the training."""
+        began = time.monotonic()
+        validated = self.validate(epoch) if self.validate is not None else {}
+        self.validated = validated or self.validated
+        self.began += time.monotonic() - began
+        return validated
 
 
 def _iteration(line: str) -> float:
@@ -250,6 +253,17 @@ def _is_from_this_module(line: logging.LogRecord) -> bool:
     return line.pathname == __file__
 
 
+class LogFile(logging.FileHandler):
+    """Raises the error of a line that cannot be written; logging would print its traceback and go on."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with naming(Path(self.baseFilename)):
+            super().emit(record)
+
+    def handleError(self, _: logging.LogRecord) -> None:  # noqa: N802 - as logging calls it
+        raise
+
+
 class BenchRunner(Runner):
     """mmengine's Runner, writing one log file into the run's folder and no folders or configuration of its own."""
 
@@ -261,7 +275,7 @@ class BenchRunner(Runner):
 
     def build_logger(self, log_level: str = "INFO", *_: Any, **__: Any) -> MMLogger:
         logger = MMLogger.get_instance(self._experiment_name, logger_name="bench", log_level=log_level)
-        logger.handlers = [logging.FileHandler(self.log_file) if distributed.leads() else logging.NullHandler()]
+        logger.handlers = [LogFile(self.log_file) if distributed.leads() else logging.NullHandler()]
         logger.handlers[0].setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         logger.filters = [_is_from_this_module]
         return logger
@@ -271,9 +285,16 @@ class BenchRunner(Runner):
         return model
 
     def resume(self, filename: str, *_: Any, **__: Any) -> None:
-        """Load to the CPU, where the optimizer's step counts belong: on a GPU, reading each of them would wait for the device."""
-        with redirect_stdout(None):  # mmengine prints the file names
-            super().resume(filename, map_location="cpu")
+        """Load to the CPU, where the optimizer's step counts belong: on a GPU, reading each of them would wait for the device.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        try:
+            with redirect_stdout(None):  # mmengine prints the file names
+                super().resume(filename, map_location="cpu")
+        except Exception as error:  # torch.load raises many kinds
+            raise damaged(Path(filename), error) from error
 
     def _init_model_weights(self) -> None:
         """The weights are initialised already; mmengine would log all their names."""
@@ -285,58 +306,20 @@ class BenchRunner(Runner):
         """The record describes the environment."""
 
 
-def make_optimizer(model: ReidModel) -> torch.optim.Optimizer:
-    """The optimizer of all parameters; those of the backbones, with what is inserted in them, are its first group.
-
-    The paper's is Adam with L2 weight decay (section 3.3). In float32 torch chooses the implementation.
-    """
-    settings = model.settings
-    trunks = [module for module in model.modules() if isinstance(module, Backbone)]
-    # A dict: two baselines may share a backbone, and a backbone its weights; a group holds a parameter once, in order.
-    inside = dict.fromkeys(weight for trunk in trunks for weight in trunk.parameters())
-    groups = [
-        {"params": list(inside), "lr": settings.lr * settings.backbone_lr},
-        {"params": [weight for weight in model.parameters() if weight not in inside]},
-    ]
-    fused = True if settings.precision == "bf16" else None
-    return OPTIMIZERS[settings.optimizer](groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
-
-
-def schedules(settings: Settings, per_epoch: int) -> list[dict[str, Any]]:
-    """mmengine's schedulers of the learning rate, which multiply: the schedule, and the warm-up if there is one.
-
-    Both count from the first epoch and act in every iteration; a step comes with the first iteration after its epoch.
-    """
-    epochs = settings.milestones.split(",") if settings.milestones != "none" else []
-    kinds: dict[str, dict[str, Any]] = {
-        "step": {"type": "StepLR", "step_size": settings.lr_step * per_epoch, "gamma": settings.lr_gamma},
-        "milestones": {
-            "type": "MultiStepLR",
-            "milestones": [int(epoch) * per_epoch for epoch in epochs],
-            "gamma": settings.lr_gamma,
-        },
-        "cosine": {"type": "CosineAnnealingLR", "T_max": settings.epochs * per_epoch},
-    }
-    chosen = [kinds[settings.schedule]]
-    if settings.warmup_epochs:  # mmengine's end is exclusive: the rate is the schedule's from this iteration on
-        end = settings.warmup_epochs * per_epoch + 1
-        chosen.append({"type": "LinearLR", "start_factor": settings.warmup_start, "end": end})
-    return [{**each, "by_epoch": False} for each in chosen]
-
-
 def train(
     model: ReidModel,
     batches: TrainingBatches,
     folder: Path,
     *,
-    checkpoint: Path,
+    checkpoint: Path | None,
     curves: Path,
     log: Path,
     workers: int,
     checkpoint_minutes: float,
     progress: TrainProgress | None = None,
+    validate: Validate | None = None,
 ) -> Spent:
-    """Train `model` in place to its last epoch, from `checkpoint` if that file exists.
+    """Train `model` in place to its last epoch, from `checkpoint` if that file exists. None: no state is saved.
 
     Returns:
         The cost of the training in this process and the earlier ones that it resumed from, without work that was lost.
@@ -344,15 +327,19 @@ def train(
     Raises:
         Stopped: a signal came; the state is saved.
         DivergedError: the loss is not finite.
+        UserError: the checkpoint is damaged.
     """
     settings: Settings = batches.settings
     distributed.see_whole_batches(model.baseline, settings.statistics_shares)
-    resume = distributed.from_leader(checkpoint.exists)
+    resume = distributed.from_leader(partial(_is_saved, checkpoint))
     if settings.precision == "bf16":
         compile_backbones(model)
     # Curves before checkpoints: every line up to a checkpoint is in the file before the checkpoint is.
-    written, saved = Curves(curves, progress), Checkpoint(checkpoint, checkpoint_minutes)
-    with warnings.catch_warnings(), _quiet(), saved.listening():
+    visualizer = make_visualizer(folder, settings)
+    written = Curves(curves, progress, validate, visualizer)
+    saved = [Checkpoint(checkpoint, checkpoint_minutes)] if checkpoint is not None else []
+    listening = saved[0].listening() if saved else nullcontext()
+    with warnings.catch_warnings(), _quiet(), listening, closing(visualizer) if visualizer else nullcontext():
         warnings.simplefilter("ignore")
         runner = BenchRunner(
             model=model,
@@ -368,7 +355,7 @@ def train(
                 "sampler_seed": None,
                 "runtime_info": None,
             },
-            custom_hooks=[written, saved],
+            custom_hooks=[*own_hooks(model), written, *saved],
             load_from=str(checkpoint) if resume else None,
             resume=resume,
             launcher=launch.process_info().launcher if distributed.world() > 1 else "none",
@@ -378,6 +365,27 @@ def train(
         )
         runner.train()
     return written.spent
+
+
+def own_hooks(model: ReidModel) -> list[Hook]:
+    """The hooks of the baseline's own.
+
+    Raises:
+        UserError: others than mmengine's; the message names the file and line of its method.
+    """
+    hooks = list(model.baseline.hooks())
+    if wrong := [hook for hook in hooks if not isinstance(hook, Hook)]:
+        where = code_place(type(model.baseline).hooks)
+        raise UserError(f"{where}: hooks returns {wrong[0]!r}; it must return instances of mmengine.hooks.Hook")
+    return hooks
+
+
+def _is_saved(checkpoint: Path | None) -> bool:
+    """Whether there is a checkpoint, which is then checked."""
+    if checkpoint is None or not checkpoint.exists():
+        return False
+    check_file(checkpoint)
+    return True
 
 
 @contextmanager

@@ -58,6 +58,11 @@ class Experiment:
         return DatasetPair(self.dataset, self.test)
 
     @property
+    def data_read(self) -> list[tuple[str, int, str]]:
+        """The name, the split and the digest of the data that it is trained and tested on."""
+        return [(self.dataset, self.split, self.data), (self.test, self.test_split, self.test_data)]
+
+    @property
     def external(self) -> bool:
         """Whether someone else's features were scored."""
         return self.recipe == EXTERNAL

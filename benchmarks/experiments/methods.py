@@ -21,7 +21,9 @@ def split_method(method: str) -> tuple[str, str]:
     """
     baseline, _, attachment = method.partition("+")
     if attachment not in ATTACHMENTS or method.endswith("+"):
-        raise UserError(f"method {method!r}: a method is BASELINE, BASELINE+afa or BASELINE+afa-motion")
+        lower = attachment.lower().replace("_", "-")
+        meant = f"; did you mean '{baseline}+{lower}'?" if lower in ATTACHMENTS and lower else ""
+        raise UserError(f"method {method!r}: a method is BASELINE, BASELINE+afa or BASELINE+afa-motion{meant}")
     return baseline, attachment
 
 

@@ -1,25 +1,27 @@
 """The settings of a run and the recipes that give them values.
 
 A recipe is a TOML file with every setting, or with `extends = "NAME"` and the settings that differ. Its table [ordered] has the
-settings of baselines that read the order of frames, where they differ from the others'. Copy one from recipes/ and name it by
-`--recipe FILE`; change single settings by `--set key=value`.
+settings of baselines that read the order of frames, where they differ from the others'; a table [BASELINE] has those that this
+baseline declares. Copy one from recipes/ and name it by `--recipe FILE`; change single settings by `--set key=value`.
 """
 
 import inspect
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
-from baselines import MATCHERS, order_readers
+from baselines import BASELINES, MATCHERS, order_readers
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
+from benchmarks.parsing import parse_toml
 
-from .methods import ATTACHMENTS, split_method
+from .methods import ATTACHMENTS, baseline, split_method
+from .other_names import setting_meant
+from .own_settings import check_own, of_type, own_defaults, split_own
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -87,32 +89,43 @@ class Settings:
     label_smoothing: float  # share of the cross-entropy target that is spread over all identities
     # validation and evaluation
     holdout: float  # share of the TRAINING identities held out for validation
+    validate_every: int  # epochs between validations during the training; 0: only after it
     tuning_trials: int  # trials of `bench tune` that chose some of these settings; 0: not tuned
     metric: Literal["euclidean", "cosine", "xqda"]  # distance at test; xqda is fitted on the training tracklets
     matcher: str  # own: the baseline's, or else feature distances; none: feature distances; or a matcher's name
 
+    own: Mapping[str, Any] = field(
+        default_factory=dict, hash=False
+    )  # those that the baseline declares, as BASELINE.KEY
+
     def as_dict(self) -> dict[str, Any]:
         """Settings by the names that a user writes: `lambda`, not `lambda_`."""
-        return {field.name.rstrip("_"): getattr(self, field.name) for field in fields(self)}
+        return {**{name.rstrip("_"): getattr(self, name) for name in NAMES}, **self.own}
 
     def recorded(self) -> dict[str, Any]:
         """The settings as a record stores them: files by name only, because the record has their digests."""
-        return {**self.as_dict(), **{key: Path(getattr(self, key)).name for key in FILES}}
+        values = {**self.as_dict(), **{key: Path(getattr(self, key)).name for key in FILES}}
+        return {key: value for key, value in values.items() if DEFAULTS_OF_NEW_SETTINGS.get(key) != value}
 
 
 FILES = ("weights", "flow_weights")
+# Settings that are newer than some records. Records leave them out at these values, so that names and hashes stay as they were.
+DEFAULTS_OF_NEW_SETTINGS: dict[str, Any] = {"validate_every": 0}
 MILESTONES = re.compile(r"none|[0-9]{1,9}(,[0-9]{1,9})*")
 NO_MATCHER = ("own", "none")  # values of `matcher` that are not registered names
 
-KEYS = tuple(field.name.rstrip("_") for field in fields(Settings))
-TYPES = {key.rstrip("_"): hint for key, hint in get_type_hints(Settings).items()}
+NAMES = tuple(each.name for each in fields(Settings) if each.name != "own")
+KEYS = tuple(name.rstrip("_") for name in NAMES)
+TYPES = {name.rstrip("_"): get_type_hints(Settings)[name] for name in NAMES}
 RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("height", "width"), (1, 4096)),
     **dict.fromkeys(("clip_frames", "spacing", "test_chunk"), (1, 1e6)),
     **dict.fromkeys(("identities", "clips"), (2, 1e6)),  # a triplet needs two identities, and two clips of one
     **dict.fromkeys(("lr_step", "statistics_shares"), (1, 1e6)),
     "threads": (1, 1024),
-    **dict.fromkeys(("tuning_trials", "test_frames", "epochs", "lr", "weight_decay", "lr_gamma"), (0, 1e9)),
+    **dict.fromkeys(
+        ("tuning_trials", "validate_every", "test_frames", "epochs", "lr", "weight_decay", "lr_gamma"), (0, 1e9)
+    ),
     **dict.fromkeys(("backbone_lr", "warmup_epochs", "gradient_limit"), (0, 1e9)),
     "warmup_start": (1e-6, 1),  # not from 0: a schedule multiplies the rate that is there
     **dict.fromkeys(("sigma", "lambda", "margin", "triplet_weight"), (0, 1e9)),
@@ -137,8 +150,7 @@ def meanings() -> dict[str, str]:
     comments = dict(re.findall(r"^    (\w+): .*?  # (.*)$", inspect.getsource(Settings), re.MULTILINE))
     choices = {key: " | ".join(get_args(hint)) for key, hint in TYPES.items()}
     return {
-        key: "; ".join(filter(None, (choices[key], comments.get(field.name))))
-        for key, field in zip(KEYS, fields(Settings), strict=True)
+        key: "; ".join(filter(None, (choices[key], comments.get(name)))) for key, name in zip(KEYS, NAMES, strict=True)
     }
 
 
@@ -160,7 +172,7 @@ def recipe_summaries() -> dict[str, str]:
 
 def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
     """The settings of a run: the recipe's, those of its table [ordered] if the baseline reads order, those that the method's name
-    implies, then each `--set key=value` in order.
+    implies, the baseline's trunk, then each `--set key=value` in order.
 
     Args:
         recipe: a name from recipes/, or a TOML file.
@@ -171,25 +183,34 @@ def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
         UserError: unknown recipe, key or value; the message suggests the nearest valid one.
     """
     read = read_recipe(recipe)
-    missing = [key for key in KEYS if key not in read.settings]
+    values = DEFAULTS_OF_NEW_SETTINGS | read.settings
+    missing = [key for key in KEYS if key not in values]
     if missing:
         raise UserError(f'recipe {recipe}: lacks {", ".join(missing)}; give values or extends = "paper"')
-    settings = _settings(read.settings, f"recipe {recipe}")
-    ordered = check_values(
-        read.ordered, f"recipe {recipe}, [ordered]"
-    )  # for all methods, so that no mistake stays unseen
-    settings = replace(settings, **ordered) if _reads_order(method) else settings
-    settings = change(settings, ATTACHMENTS[split_method(method)[1]], f"method {method}")
+    plain, own = _checked(values, f"recipe {recipe}")
+    ordered, own_ordered = _checked(read.ordered, f"recipe {recipe}, [ordered]")  # always: no mistake stays unseen
+    if _reads_order(method):
+        plain, own = plain | ordered, own | own_ordered
+    own = {key: own.get(key, default) for key, default in own_defaults(baseline(method)).items()}
+    settings = change(Settings(**plain, own=own), ATTACHMENTS[split_method(method)[1]], f"method {method}")
+    if trunk := getattr(BASELINES.entries.get(baseline(method)), "trunk", ""):
+        settings = change(settings, {"backbone": trunk}, f"method {method}")
     for text in changes:
         key, equals, value = text.partition("=")
-        if not equals:
-            raise UserError(f"--set {text}: write key=value")
-        settings = change(settings, {key.strip(): _parse(key.strip(), value.strip())}, f"--set {text}")
+        if not equals or not text.isprintable():  # a second line would be TOML of its own
+            raise UserError(f"--set {text[:100]!r}: write key=value on one line")
+        key = key.strip()
+        kind = type(settings.own[key]) if key in settings.own else TYPES.get(key)
+        settings = change(settings, {key: _parse(value.strip(), kind)}, f"--set {text[:100]}")
+    if settings.validate_every and not settings.holdout:
+        raise UserError(
+            "validate_every needs identities that the training leaves out: set holdout, such as holdout=0.2"
+        )
     return settings
 
 
 def _reads_order(method: str) -> bool:
-    return split_method(method)[0] in order_readers()
+    return baseline(method) in order_readers()
 
 
 def ordered_settings(recipe: str, method: str) -> dict[str, Any]:
@@ -213,7 +234,16 @@ def _defaults(recipe: str, method: str) -> dict[str, Any]:
 
 def change(settings: Settings, values: Mapping[str, Any], source: str) -> Settings:
     """The settings with `values` changed and checked; error messages begin with `source`."""
-    return replace(settings, **check_values(values, source))
+    plain, own = _checked(values, source)
+    if foreign := [key for key in own if key not in settings.own]:
+        raise UserError(f"{source}: {foreign[0]} is a setting of another baseline; omit it")
+    return replace(settings, **plain, own={**settings.own, **own})
+
+
+def _checked(values: Mapping[str, Any], source: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Checked values by field name of `Settings`, and of the settings that baselines declare."""
+    plain, own = split_own(values)
+    return check_values(plain, source), check_own(own, source)
 
 
 def from_dict(values: Mapping[str, Any]) -> Settings:
@@ -222,15 +252,13 @@ def from_dict(values: Mapping[str, Any]) -> Settings:
     Raises:
         UserError: an earlier version, without some of the settings, wrote the record.
     """
+    values = DEFAULTS_OF_NEW_SETTINGS | dict(values)
     if lacking := [key for key in KEYS if key not in values]:
         raise UserError(
             f"the run was made by an earlier version without the settings {', '.join(lacking)}; run it again with --fresh"
         )
-    return _settings(values, "record")
-
-
-def _settings(values: Mapping[str, Any], source: str) -> Settings:
-    return Settings(**check_values(values, source))
+    plain, own = split_own(values)  # own settings as they were: what the baseline declares today is no question here
+    return Settings(**check_values(plain, "record"), own=own)
 
 
 def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -242,17 +270,12 @@ def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
     checked = {}
     for key, value in values.items():
         if key not in TYPES:
-            raise UserError(f"{source}: unknown setting {key!r}; {nearest(key, list(KEYS))}")
+            raise UserError(f"{source}: unknown setting {key!r}; {setting_meant(key, KEYS)}")
         hint = TYPES[key]
-        if hint is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
         choices = get_args(hint)
+        value = of_type(key, value, None if choices else hint, source)
         if choices and value not in choices:
-            raise UserError(f"{source}: {key} is one of {', '.join(choices)}, not {value!r}")
-        if not choices and (not isinstance(value, hint) or isinstance(value, bool)):
-            raise UserError(f"{source}: {key} takes {_WORDS[hint]}, not {value!r}")
-        if value == "":
-            raise UserError(f"{source}: {key} is empty; give a value, or omit it")
+            raise UserError(f"{source}: {key} is one of {', '.join(choices)}, not {value!r:.100}")
         if key == "matcher" and value not in (matchers := [*NO_MATCHER, *MATCHERS.names()]):
             raise UserError(f"{source}: no matcher {value!r}; {nearest(value, matchers)}")
         if key == "milestones" and not MILESTONES.fullmatch(value):
@@ -264,16 +287,13 @@ def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
     return checked
 
 
-_WORDS = {int: "a whole number", float: "a number", str: "a text"}
-
-
-def _parse(key: str, text: str) -> Any:
+def _parse(text: str, kind: Any) -> Any:
     """The value of `key=text`: parsed as TOML if possible, else the text itself, as where a setting takes a text."""
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = parse_toml(f"value = {text}", text)["value"]
+    except UserError:
         return text
-    return text if TYPES.get(key) is str and not isinstance(value, str) else value
+    return text if kind is str and not isinstance(value, str) else value
 
 
 class Recipe(NamedTuple):
@@ -296,25 +316,41 @@ def read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> Recipe:
     if file.suffix != ".toml":
         file = RECIPES / f"{recipe}.toml"
         if not file.exists():
-            raise UserError(f"no recipe {recipe!r}; {nearest(recipe, recipe_names())}, or name a .toml file")
+            where = f"recipe {extended_by[-1]}: extends {recipe!r}: " if extended_by else ""
+            raise UserError(f"{where}no recipe {recipe!r}; {nearest(recipe, recipe_names())}, or name a .toml file")
     if str(file) in extended_by:
         raise UserError(f"recipe {file}: extends itself, through {' and '.join(extended_by)}")
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"--recipe {file}: {error.strerror}") from error
-    except ValueError as error:  # not TOML, or not even text
+    except ValueError as error:  # not even text
         raise UserError(f"recipe {file}: not TOML: {error}") from error
+    values = parse_toml(text, f"recipe {file}")
     base, ordered = values.pop("extends", None), values.pop("ordered", {})
     if not isinstance(ordered, dict):
-        raise UserError(f"recipe {file}: ordered is a table, [ordered] with settings below it, not {ordered!r}")
+        raise UserError(
+            f"recipe {file}: ordered is a table, [ordered] with settings below it, not a {type(ordered).__name__}"
+        )
+    values, ordered = _by_full_name(values), _by_full_name(ordered)
     if base is None:
         return Recipe(values, ordered)
     if not isinstance(base, str):
-        raise UserError(f"recipe {file}: extends takes a recipe's name or a TOML file in quotes, not {base!r}")
+        raise UserError(
+            f"recipe {file}: extends takes a recipe's name or a TOML file in quotes, not a {type(base).__name__}"
+        )
     below = read_recipe(base, (*extended_by, str(file)))
     kept = {key: value for key, value in below.ordered.items() if key not in values}
     return Recipe({**below.settings, **values}, {**kept, **ordered})
+
+
+def _by_full_name(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables as names with dots: `depth` in the table [transformer] is `transformer.depth`."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        within = _by_full_name(value) if isinstance(value, dict) else {}
+        flat |= {f"{key}.{name}": inner for name, inner in within.items()} or {key: value}
+    return flat
 
 
 def recipe_for(recipe: str, method: str) -> str:

@@ -5,11 +5,13 @@ from dataclasses import replace
 from itertools import groupby
 
 from benchmarks.data.loading import is_drawn
+from benchmarks.experiments.experiment import DatasetPair
 from benchmarks.suites.claims import EXPLORATORY, METRIC
 
 from .figures.figure import in_words
 from .figures.forest import measured
 from .grid import Grid
+from .provenance import pair_title
 from .statistics import Verdict
 from .verdict import NOT_RUN, JudgedClaim
 
@@ -27,12 +29,17 @@ def answer(judged: Sequence[JudgedClaim]) -> list[str]:
     ]
     for (name, pair), group in groupby(known, lambda each: (each.claim.family, each.datasets)):
         drawn = ", where people are drawn" if is_drawn(pair.trained_on) else ""
-        lines.append(f"On {pair.title}{drawn} ({name}): {' '.join(_found(list(group)))}")
+        here = list(group)
+        lines.append(f"On {_title(pair, here)}{drawn} ({name}): {' '.join(_found(here))}")
     absent = [each for each in judged if each.interval is None]
     if absent:
         suites = dict.fromkeys(each.claim.suite for each in absent)
         lines.append(f"Not measured: {len(absent)} (suites {', '.join(suites)}).")
     return lines
+
+
+def _title(pair: DatasetPair, group: Sequence[JudgedClaim]) -> str:
+    return pair_title(pair, (note for each in group for note in each.notes))
 
 
 def _found(group: Sequence[JudgedClaim]) -> list[str]:
@@ -63,7 +70,7 @@ def picture(judged: Sequence[JudgedClaim]) -> str:
         here = list(group)
         ends = [part for each in here if each.interval for part in (each.interval.low, each.interval.high)]
         reach = max(*map(abs, ends), *(each.margin for each in here))
-        lines += [f"{pair.title}: {name}; from {-100 * reach:+.1f} to {100 * reach:+.1f} points of {METRIC}"]
+        lines += [f"{_title(pair, here)}: {name}; from {-100 * reach:+.1f} to {100 * reach:+.1f} points of {METRIC}"]
         lines += [f"  {each.claim.text:<{widest}}  {_bar(each, reach)}  {each.verdict_text}" for each in here]
     return "\n".join(lines)
 

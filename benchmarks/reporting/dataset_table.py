@@ -64,7 +64,8 @@ def _published(dataset: Dataset) -> dict[str, float]:
     counts: dict[str, float] = {"sequences": sum(part["tracklets"] for part in parts.values())}
     if all("frames" in part for part in parts.values()):
         counts["frames"] = sum(part["frames"] for part in parts.values()) / counts["sequences"]
-    counts["cameras"] = max(part["cameras"] for part in parts.values())
+    if all("cameras" in part for part in parts.values()):
+        counts["cameras"] = max(part["cameras"] for part in parts.values())
     trained = parts["train"]["identities"]
     tested -= dataset.distractors
     return {**counts, "identities": trained + tested, "train_identities": trained, "test_identities": tested}

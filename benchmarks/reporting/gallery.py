@@ -3,18 +3,22 @@
 A folder holds a PNG for each tracklet, `gallery.json`, which describes them, and `index.html`, which opens without a server.
 """
 
-import json
 import math
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import numpy as np
+from pydantic import ConfigDict, Field, TypeAdapter
 
+from baselines.interface.errors import UserError
 from benchmarks.atomic import atomic_file, write_atomically
 from benchmarks.reporting.report.html import ASSETS, Markup, el, page
-from benchmarks.runs.record import Record
+from benchmarks.runs.record import Amount, Count, Fraction, Name, Record, parse, to_json
+from benchmarks.runs.store import leave_out
 
 if TYPE_CHECKING:
     from benchmarks.runs.ranked_lists import RankedQuery, ShownTracklet
@@ -22,27 +26,94 @@ if TYPE_CHECKING:
 LISTS = "gallery.json"
 MOST_FRAMES = 8  # in a strip
 RIGHT, WRONG = "✓ right", "✗ wrong"
+STRICT = ConfigDict(strict=True, extra="forbid")
 
 
-def save(record: Record, protocol: str, ranked: Sequence["RankedQuery"], folder: Path) -> Path:
-    """Write strips, their description and a page to `folder`, replacing what an earlier call wrote; returns the page's file."""
+@dataclass(frozen=True)
+class Strip:
+    """A tracklet in a list.
+
+    Attributes:
+        file: the name of its picture; None where no frames are shown.
+        shown: how many frames; width, height: of the picture, in pixels.
+        quality: the weight of each frame, where the baseline gives any.
+        right: whether it shows the query's person; None for the query itself. distance: from the query.
+    """
+
+    tracklet: str
+    pid: int
+    camid: int
+    file: Name | None
+    shown: Annotated[int, Field(ge=1, le=MOST_FRAMES)]
+    width: Count
+    height: Count
+    quality: list[Amount] | None
+    right: bool | None = None
+    distance: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+
+    __pydantic_config__ = STRICT
+
+
+@dataclass(frozen=True)
+class RankedList:
+    """A query and the tracklets nearest to it."""
+
+    query: Strip
+    gallery: list[Strip]
+    average_precision: Fraction
+    first_hit_rank: Count
+
+    __pydantic_config__ = STRICT
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The contents of `gallery.json`."""
+
+    run: Name
+    protocol: Name
+    lists: list[RankedList]
+
+    __pydantic_config__ = STRICT
+
+    @property
+    def strips(self) -> list[Strip]:
+        """All strips."""
+        return [strip for each in self.lists for strip in (each.query, *each.gallery)]
+
+    def without_images(self) -> "Lists":
+        """The same lists without pictures."""
+        lists = [
+            replace(
+                each, query=replace(each.query, file=None), gallery=[replace(one, file=None) for one in each.gallery]
+            )
+            for each in self.lists
+        ]
+        return replace(self, lists=lists)
+
+
+def save(record: Record, protocol: str, ranked: Sequence["RankedQuery"], folder: Path, *, images: bool = True) -> Path:
+    """Write strips, their description and a page to `folder`, replacing what an earlier call wrote; returns the page's file.
+
+    Args:
+        images: whether the frames are shown; otherwise the lists name the tracklets alone.
+    """
     if (folder / LISTS).exists():
         shutil.rmtree(folder)
     lists = []
     for number, each in enumerate(ranked, 1):
-        query = _describe(each.query, folder / f"{number:03}-query.png")
+        query = _draw(each.query, folder / f"{number:03}-query.png" if images else None)
         gallery = [
-            {
-                **_describe(shown, folder / f"{number:03}-rank{rank:02}.png"),
-                "right": shown.is_match,
-                "distance": round(shown.distance, 4),
-            }
+            replace(
+                _draw(shown, folder / f"{number:03}-rank{rank:02}.png" if images else None),
+                right=shown.is_match,
+                distance=round(shown.distance, 4),
+            )
             for rank, shown in enumerate(each.gallery, 1)
         ]
-        figures = {"average_precision": each.average_precision, "first_hit_rank": each.first_hit_rank}
-        lists.append({"query": query, "gallery": gallery, **figures})
-    described = {"run": record.name, "protocol": protocol, "lists": lists}
-    write_atomically(folder / LISTS, json.dumps(described, indent=1))
+        lists.append(RankedList(query, gallery, each.average_precision, each.first_hit_rank))
+    described = Lists(record.name, protocol, lists)
+    write_atomically(folder / LISTS, to_json(asdict(described)))
     shutil.copy(ASSETS / "report.css", folder)
     title = f"Ranked strips of {record.name}"
     body = [el("h1", title), section(described, "")]
@@ -50,23 +121,43 @@ def save(record: Record, protocol: str, ranked: Sequence["RankedQuery"], folder:
     return folder / "index.html"
 
 
-def read(folder: Path) -> dict[str, Any] | None:
-    """The description that `save` wrote to the folder; None if it wrote none."""
+_LISTS = TypeAdapter(Lists)
+
+
+def copy(folder: Path, to: Path, images: bool) -> Lists | None:
+    """The lists that `save` wrote to `folder`, after their strips were copied to the folder `to`; None if there are none.
+
+    Damaged lists, and those that name a file outside `folder`, are left out, with a line on stderr.
+
+    Args:
+        images: whether strips are copied; if not, the lists are without them.
+    """
     file = folder / LISTS
-    return dict(json.loads(file.read_text())) if file.exists() else None
+    try:
+        described = parse(_LISTS, file.read_bytes(), file)
+        if not images:
+            return described.without_images()
+        sources = [folder / strip.file for strip in described.strips if strip.file]
+        for source in sources:
+            if source.resolve().parent != folder.resolve() or source.suffix != ".png" or not source.is_file():
+                raise UserError(f"{file}: {source.name} is not a picture in its folder; `bench gallery` draws it again")
+    except FileNotFoundError:
+        return None
+    except UserError as error:
+        leave_out(error)
+        return None
+    to.mkdir(parents=True, exist_ok=True)
+    for source in sources:
+        shutil.copy(source, to)
+    return described
 
 
-def files(described: dict[str, Any]) -> list[str]:
-    """The names of the strips' files."""
-    return [shown["file"] for each in described["lists"] for shown in (each["query"], *each["gallery"])]
-
-
-def section(described: dict[str, Any], folder: str) -> Markup:
+def section(described: Lists, folder: str) -> Markup:
     """The lists as HTML, `folder` being the path from the page to the strips: "" or "NAME/"."""
-    weighted = any(each["query"]["quality"] for each in described["lists"])
+    weighted = any(each.query.quality for each in described.lists)
     legend = el(
         "p",
-        f"Protocol {described['protocol']}; the queries with the lowest average precision first. Frames as the network sees "
+        f"Protocol {described.protocol}; the queries with the lowest average precision first. Frames as the network sees "
         "them, up to 8 evenly from each tracklet. Tracklets of the query's person have a solid frame and ",
         el("b", RIGHT),
         ", the others a dashed frame and ",
@@ -77,63 +168,66 @@ def section(described: dict[str, Any], folder: str) -> Markup:
         else None,
         class_="note",
     )
-    return el("div", legend, [_list(each, folder) for each in described["lists"]], class_="lists")
+    return el("div", legend, [_list(each, folder) for each in described.lists], class_="lists")
 
 
-def _list(each: dict[str, Any], folder: str) -> Markup:
-    query = each["query"]
-    head = f"Query {query['tracklet']}"
-    figures = (
-        f"average precision {100 * each['average_precision']:.1f}%, first right one at rank {each['first_hit_rank']}"
-    )
+def _list(each: RankedList, folder: str) -> Markup:
+    query = each.query
+    figures = f"average precision {100 * each.average_precision:.1f}%, first right one at rank {each.first_hit_rank}"
     ranked = [
-        el("li", _strip(shown, folder, f"Rank {rank}", shown["right"], f"distance {shown['distance']:g}"))
-        for rank, shown in enumerate(each["gallery"], 1)
+        el("li", _strip(shown, folder, f"Rank {rank}", f"distance {shown.distance:g}"))
+        for rank, shown in enumerate(each.gallery, 1)
     ]
     return el(
         "section",
-        el("h3", head),
+        el("h3", f"Query {query.tracklet}"),
         el("p", figures, class_="note"),
-        _strip(query, folder, "Query", None, ""),
+        _strip(query, folder, "Query", ""),
         el("ol", ranked, class_="ranked"),
         class_="list",
     )
 
 
-def _strip(shown: dict[str, Any], folder: str, position: str, right: bool | None, more: str) -> Markup:
-    mark = "" if right is None else RIGHT if right else WRONG
-    who = f"person {shown['pid']}, camera {shown['camid']}"
-    alt = f"{position}{': ' + mark[2:] if mark else ''}, {who}, {shown['shown']} frames of {shown['tracklet']}"
+def _strip(shown: Strip, folder: str, position: str, more: str) -> Markup:
+    mark = {None: "", True: RIGHT, False: WRONG}[shown.right]
+    who = f"person {shown.pid}, camera {shown.camid}"
+    image = None
+    if shown.file is None:
+        who += f", tracklet {shown.tracklet}"
+    else:
+        alt = f"{position}{': ' + mark[2:] if mark else ''}, {who}, {shown.shown} frames of {shown.tracklet}"
+        source = folder + quote(shown.file)
+        image = el("img", src=source, alt=alt, width=shown.width, height=shown.height, loading="lazy")
     words = el("figcaption", el("b", position, " ", mark), " ", el("span", who, f", {more}" if more else ""))
-    image = el("img", src=folder + shown["file"], alt=alt, width=shown["width"], height=shown["height"], loading="lazy")
-    part = f"width: {100 * shown['shown'] / MOST_FRAMES:g}%"  # so that frames are equally large in every strip
-    frames = el("div", image, _quality(shown["quality"]), class_="frames", style=part)
-    kind = {None: "query", True: "right", False: "wrong"}[right]
+    part = f"width: {100 * shown.shown / MOST_FRAMES:g}%"  # so that frames are equally large in every strip
+    frames = el("div", image, _quality(shown.quality), class_="frames", style=part)
+    kind = {None: "query", True: "right", False: "wrong"}[shown.right]
     return el("figure", words, frames, class_=f"strip {kind}")
 
 
 def _quality(values: list[float] | None) -> Markup | None:
     if not values:
         return None
-    most = max(values)
+    most = max(values) or 1.0
     marks = [el("span", f"{value:.2f}", class_=f"q{math.floor(4 * value / most + 0.5)}") for value in values]
     return el("div", marks, class_="quality")
 
 
-def _describe(shown: "ShownTracklet", file: Path) -> dict[str, Any]:
-    """Write the strip to `file`, and describe it."""
+def _draw(shown: "ShownTracklet", file: Path | None) -> Strip:
+    """Write the frames to `file`, if there is one, and describe them."""
     strip = np.concatenate(list(shown.frames), axis=1)
-    import cv2
+    if file is not None:
+        import cv2
 
-    with atomic_file(file) as half:
-        half.write_bytes(cv2.imencode(".png", strip[..., ::-1])[1].tobytes())
-    return {
-        "tracklet": shown.tracklet,
-        "pid": shown.pid,
-        "camid": shown.camid,
-        "file": file.name,
-        "shown": len(shown.frames),
-        "width": strip.shape[1],
-        "height": strip.shape[0],
-        "quality": None if shown.weights is None else [round(float(value), 4) for value in shown.weights],
-    }
+        with atomic_file(file) as half:
+            half.write_bytes(cv2.imencode(".png", strip[..., ::-1])[1].tobytes())
+    return Strip(
+        shown.tracklet,
+        shown.pid,
+        shown.camid,
+        None if file is None else file.name,
+        len(shown.frames),
+        strip.shape[1],
+        strip.shape[0],
+        None if shown.weights is None else [round(float(value), 4) for value in shown.weights],
+    )

@@ -1,8 +1,9 @@
 """The measurement of `python -m benchmarks.speed.gpu` as tables."""
 
-import json
 from pathlib import Path
 from typing import Any
+
+from benchmarks.parsing import parse_json
 
 from .grid import Grid, page
 
@@ -20,7 +21,7 @@ def text(file: Path, style: str) -> str:
     """The tables of a measurement in one of `grid.STYLES`, or a line that says that there is none."""
     if not file.exists():
         return NOT_MEASURED
-    return page(grids(json.loads(file.read_text(encoding="utf-8"))), style)
+    return page(grids(parse_json(file.read_bytes(), file)), style)
 
 
 def grids(record: dict[str, Any]) -> list[Grid]:

@@ -11,6 +11,7 @@ from textwrap import fill
 
 STYLES = ("terminal", "github", "latex", "html", "csv")
 BOLD = ("\033[1m", "\033[0m")
+FORMULA = ("=", "+", "-", "@")  # what a formula of a spreadsheet begins with
 WIDTH, NARROWEST = 100, 16  # characters: of a table at a terminal, and of its labels at least
 
 
@@ -38,10 +39,19 @@ def page(grids: Sequence[Grid], style: str) -> str:
     lines = csv.writer(out, lineterminator="\n")
     for grid in grids:
         if grid.head != head:
-            lines.writerow(["data set", *unique_names(grid.head), "notes"])
+            lines.writerow(map(_plain, ["data set", *unique_names(grid.head), "notes"]))
         head = grid.head
-        lines.writerows([grid.title, *row, "; ".join(grid.notes)] for row in grid.rows)
+        lines.writerows(map(_plain, [grid.title, *row, "; ".join(grid.notes)]) for row in grid.rows)
     return out.getvalue().rstrip()
+
+
+NUMBER = r"[-+]?\d+(,\d{3})*(\.\d+)?"
+FIGURES = re.compile(rf"[-+]?|{NUMBER}( (±|to) {NUMBER})?( \({NUMBER} to {NUMBER}\))?%?")
+
+
+def _plain(cell: str) -> str:
+    """A cell of CSV that no spreadsheet takes for a formula: an apostrophe comes first, unless the cell is a figure."""
+    return f"'{cell}" if cell.lstrip()[:1] in FORMULA and not FIGURES.fullmatch(cell) else cell
 
 
 def unique_names(head: Sequence[str]) -> list[str]:
@@ -80,14 +90,21 @@ def _terminal(grid: Grid) -> str:
     return "\n".join([grid.title, drawn, *notes])
 
 
-def _github(grid: Grid) -> str:
-    def plain(text: str) -> str:
-        return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+# What Markdown reads as markup: these letters, `_` beside a word, and what GitHub turns into a link. Backticks stay: notes of our
+# own have them, and what they make is text in another font.
+MARKUP = re.compile(r"[\\*\[|~]|(?<!\w)_|_(?!\w)|@(?=[\w-]+\.)|:(?=//)|(?<=\bwww)\.", re.IGNORECASE)
 
-    safe = replace(grid, rows=[[plain(cell) for cell in row] for row in grid.rows])
-    drawn = _tabulated(list(map(plain, grid.head)), _marked(safe, "**", "**"), "github")
-    notes = (f"<sub>{plain(note)}</sub><br>" for note in grid.notes)
-    return "\n".join([f"**{plain(grid.title)}**", "", drawn, "", *notes])
+
+def _markdown(text: str) -> str:
+    """A text as Markdown that shows it letter by letter."""
+    return MARKUP.sub(r"\\\g<0>", text).replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _github(grid: Grid) -> str:
+    safe = replace(grid, rows=[[_markdown(cell) for cell in row] for row in grid.rows])
+    drawn = _tabulated(list(map(_markdown, grid.head)), _marked(safe, "**", "**"), "github")
+    notes = (f"<sub>{_markdown(note)}</sub><br>" for note in grid.notes)
+    return "\n".join([f"**{_markdown(grid.title)}**", "", drawn, "", *notes])
 
 
 def _latex(grid: Grid) -> str:
@@ -133,7 +150,7 @@ TEX = {
 
 def _tex(text: str) -> str:
     escaped = "".join(TEX.get(letter, letter) for letter in text)
-    return re.sub(r"^\[", "{[}", escaped)  # after the end of a row, `[` would start an optional argument
+    return re.sub(r"^\s*[\[*]", r"{\g<0>}", escaped)  # after the end of a row, they would belong to its command
 
 
 def _html(grid: Grid) -> str:

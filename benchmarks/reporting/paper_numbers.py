@@ -18,7 +18,7 @@ systems.csv has figures of published systems from elsewhere, so that a reader se
 | column | meaning |
 | ------ | ------- |
 | system | as in Table 2; else as it calls itself |
-| dataset | where it was trained and evaluated; lsvid, mevid and evreid are not data sets of this harness |
+| dataset | where it was trained and evaluated; mevid and evreid are not data sets of this harness |
 | protocol | as in docs/protocols.md, or in words; empty where it is not known |
 | source | where the figure was found |
 | mark   | how sure it is: released `code` or its logs; the system's own `paper`; `secondary`, by others; `recall`, not checked |

@@ -66,7 +66,7 @@ def plan_claims(
     planned: Sequence[Planned],
     pilot: Sequence[Record],
     effect: float,
-    seconds_of: Callable[[Experiment], float | None],
+    seconds_of: Callable[[Sequence[Experiment]], list[float | None]],
 ) -> Iterator[PlannedClaim]:
     """What each claim of a suite takes on each pair of data sets.
 
@@ -74,7 +74,7 @@ def plan_claims(
         name: of the suite.
         pilot: finished runs; where none tells how much seeds vary, the records of this repository do.
         effect: the true effect to be found, a fraction.
-        seconds_of: about how long a run will take.
+        seconds_of: about how long each of several runs will take, one after the other.
     """
     for pair in dict.fromkeys(each.experiment.datasets for each in planned):
         for claim in claims_about(*pair):
@@ -89,7 +89,7 @@ def _plan(
     planned: Sequence[Experiment],
     pilot: Sequence[Record],
     effect: float,
-    seconds_of: Callable[[Experiment], float | None],
+    seconds_of: Callable[[Sequence[Experiment]], list[float | None]],
 ) -> PlannedClaim:
     first = [next((each for each in planned if fits(arm, claim, each)), None) for arm in claim.arms]
     arms = [each for each in first if each is not None]
@@ -99,7 +99,7 @@ def _plan(
         return PlannedClaim(claim, pair, None, 0, None, math.nan, found)
     variances, source = found
     seeds = seeds_needed(effect, variances, ALPHA / family_size(claim.family, *pair), power=POWER, splits=splits)
-    times = [seconds_of(each) for each in arms]
+    times = seconds_of(arms)
     known = [time for time in times if time is not None]
     count = (seeds or 0) * splits
     return PlannedClaim(

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.data.dataset import NOT_PUBLISHED
 from benchmarks.experiments.code_digest import same_numbers
-from benchmarks.experiments.experiment import Experiment
+from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.settings import SEARCHED, changed_from_recipe, ordered_settings
 from benchmarks.runs.record import Record
 
@@ -66,6 +67,12 @@ def change_notes(changes: Mapping[str, Any]) -> list[str]:
 def data_notes(records: Iterable[Record]) -> list[str]:
     """What must be said of the data beside each figure, once for each data set."""
     return sorted({f"{name}: {note}" for each in records for name, note in each.data_notes.items()})
+
+
+def pair_title(pair: DatasetPair, notes: Iterable[str]) -> str:
+    """The title of a table on a pair of data sets with these `data_notes`, which say whose counts are not the published ones."""
+    differ = {name for name in pair if any(note.startswith(f"{name}: {NOT_PUBLISHED}") for note in notes)}
+    return " to ".join(f"{name} ({NOT_PUBLISHED})" if name in differ else name for name in dict.fromkeys(pair))
 
 
 def order_settings(experiments: Sequence[Experiment]) -> dict[str, Any]:

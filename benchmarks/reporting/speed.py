@@ -6,6 +6,7 @@ from typing import Any
 
 from baselines.interface.errors import UserError
 from benchmarks.atomic import write_atomically
+from benchmarks.parsing import parse_json
 
 from .grid import Grid
 
@@ -32,7 +33,7 @@ def read(file: Path) -> dict[str, Any]:
         UserError: no such file, or a file of another kind.
     """
     try:
-        kept = json.loads(file.read_text())
+        kept = parse_json(file.read_bytes(), file)
         rows = [each["extra_info"] for each in kept["benchmarks"] if "what" in each["extra_info"]]
         machine = {"bench": kept["machine_info"]["bench"]}
         return {
@@ -42,7 +43,7 @@ def read(file: Path) -> dict[str, Any]:
         }
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (UserError, KeyError, TypeError) as error:
         raise UserError(f"{file}: not a file of `make speed` ({type(error).__name__}: {error})") from error
 
 

@@ -25,6 +25,7 @@ from .provenance import (
     cost_note,
     data_notes,
     own_experiments,
+    pair_title,
     processor_letters,
     repetition_note,
     tuning_notes,
@@ -148,7 +149,7 @@ def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
         *suite.notes,
         *_provenance_notes(rows, letters),
     ]
-    return Grid(" to ".join(dict.fromkeys(pair)), head, body, notes, frozenset(bold))
+    return Grid(pair_title(pair, notes), head, body, notes, frozenset(bold))
 
 
 def _comparable(suite: Suite, pair: DatasetPair) -> bool:

@@ -31,6 +31,7 @@ from .provenance import (
     order_notes,
     order_settings,
     own_experiments,
+    pair_title,
     processor_letters,
     repetition_note,
     tuning_notes,
@@ -114,6 +115,7 @@ def _table(
         if metrics is not None:
             reasons = stale_reasons(record, digests) if digests is not None else []
             rows.setdefault(_row_key(record.experiment, context, reasons), []).append((record, metrics))
+    rows = _tell_features_apart(rows)
     repeated = Counter(label for label, *_ in rows)
     made = []
     for (label, _, reason, *_), found in rows.items():
@@ -123,7 +125,20 @@ def _table(
         values = {column: [metrics.percent(column) for _, metrics in found] for column in COLUMNS}
         made.append(MethodRow(label, [record for record, _ in found], values, reason))
     made.sort(key=lambda row: row.label)
-    return Table(pair.title, made, _notes(made, context))
+    return Table(pair_title(pair, data_notes(records)), made, _notes(made, context))
+
+
+def _tell_features_apart(
+    rows: Mapping[tuple[str, ...], list[tuple[Record, Metrics]]],
+) -> dict[tuple[str, ...], list[tuple[Record, Metrics]]]:
+    """The rows, with one for each file of external features where several have one seed and split: they are no repetitions."""
+    apart: dict[tuple[str, ...], list[tuple[Record, Metrics]]] = {}
+    for key, found in rows.items():
+        repetitions = {(record.experiment.seed, record.experiment.split) for record, _ in found}
+        for record, metrics in found:
+            alone = record.experiment.external and len(repetitions) < len(found)
+            apart.setdefault((*key, record.experiment.weights) if alone else key, []).append((record, metrics))
+    return apart
 
 
 def _default_protocol(records: Sequence[Record], feature: str) -> str:
@@ -136,7 +151,8 @@ def _default_protocol(records: Sequence[Record], feature: str) -> str:
 def _row_key(experiment: Experiment, context: _Context, reasons: Sequence[str]) -> tuple[str, ...]:
     """The label, and everything that the runs of one row must share."""
     different = {key: value for key, value in experiment.settings.items() if key not in context.settings}
-    weights = experiment.weights if experiment.test == experiment.dataset else ""
+    initial = experiment.test == experiment.dataset and not experiment.external
+    weights = experiment.weights if initial else ""
     return (
         _label(experiment, different, context),
         json.dumps(different, sort_keys=True),
@@ -153,7 +169,7 @@ def _label(experiment: Experiment, different: Mapping[str, Any], context: _Conte
     """
     method, settings = experiment.method, experiment.settings
     if experiment.external:
-        metric = settings.get("metric", "euclidean")
+        metric = settings.get("given", settings.get("metric", "euclidean"))
         return f"{method} (external{'' if metric == 'euclidean' else f', {metric}'})"
     changed = changed_from_recipe(experiment.recipe, method, settings)
     if changed is None:  # not one of our recipes: only the settings that the name implies are known

@@ -35,7 +35,7 @@ from benchmarks.suites.claims import (
 from . import paper_numbers
 from .grid import Grid
 from .noise_floor import noise_floor
-from .provenance import data_notes
+from .provenance import data_notes, pair_title
 from .query_results import fraction_matrix, repetition, seed_blocks
 from .statistics import (
     MOST_SEEDS,
@@ -162,6 +162,23 @@ def _judge(
     arms = _most_tuned(claim, runs)
     if isinstance(arms, str):
         return _undecided(claim, pair, f"{arms} (suite {claim.suite})")
+    return measure(claim, pair, arms, protocol, _missing(claim, arms, all_runs))
+
+
+def measure(
+    claim: Claim,
+    pair: DatasetPair,
+    arms: Sequence[Sequence[FinishedRun]],
+    protocol: str | None = None,
+    reasons: tuple[str, ...] = (),
+) -> JudgedClaim:
+    """The effect of a claim with its interval and p, UNDECIDED as yet.
+
+    Args:
+        arms: the runs of each arm, paired by seed and split.
+        protocol: None is the data set's first.
+        reasons: why the claim cannot be decided, if it cannot.
+    """
     primary = arms[0][0].record.first_protocol
     protocol = protocol or primary
     tables, pids = [], np.empty(0)
@@ -173,7 +190,6 @@ def _judge(
     if any(table.shape != tables[0].shape for table in tables):
         return _undecided(claim, pair, "the runs have different queries")
     shown = protocol if protocol == primary else f"{protocol}, NOT THE PRIMARY PROTOCOL ({primary})"
-    reasons = _missing(claim, arms, all_runs)
     start = JudgedClaim(
         claim,
         pair,
@@ -428,7 +444,7 @@ def grids(judged: Sequence[JudgedClaim], records: Sequence[Record] = ()) -> Iter
             *_by_reason((reason, each.claim.text) for each in shown for reason in each.reasons),
             *_by_reason((f"{NOT_RUN}, suite {claim.suite}", claim.text) for claim in not_run),
         ]
-        yield Grid(f"{pair.title}: {TITLES[family]}", HEAD, [cells(each) for each in shown], notes)
+        yield Grid(f"{pair_title(pair, notes)}: {TITLES[family]}", HEAD, [cells(each) for each in shown], notes)
 
 
 def _explanations(judged: Sequence[JudgedClaim]) -> list[str]:

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 
 import torch
 
+from baselines.interface.errors import UserError
 from benchmarks.data.loading import data_note
-from benchmarks.engine.model import ReidModel
+from benchmarks.engine.model import ReidModel, code_place
 from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.settings import Settings
@@ -24,6 +25,7 @@ class Clock:
     def __init__(self) -> None:
         self.started = datetime.now(UTC).replace(microsecond=0)
         self.phases: dict[str, Phase] = {}
+        self.peak_memory: dict[str, int] = {}  # of earlier processes of the run
         environment.git_state()  # now, not when the run ends: the code that runs is the code that was imported
         self.start()
 
@@ -46,7 +48,8 @@ def cost(model: ReidModel, settings: Settings) -> Cost:
     """Parameters of the baseline (the classifier is not used at test), and multiply-adds for one frame of a clip.
 
     Raises:
-        UserError: the baseline's `forward` returns something other than its contract says; its file and line are named.
+        UserError: the baseline's `forward` returns something other than its contract says, or does not use the backbone that
+            the record and the tables would name; its file and line are named.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -55,13 +58,21 @@ def cost(model: ReidModel, settings: Settings) -> Cost:
     fields = model.baseline.flow_fields
     flow = clip[:, :, None, :2].expand(-1, -1, fields, -1, -1, -1) if fields else None
     model.eval()
+    used: list[torch.nn.Module] = []
     with ExitStack() as stack:
+        for part in model.baseline.backbone.modules():
+            stack.callback(part.register_forward_pre_hook(lambda part, _: used.append(part)).remove)
         stack.enter_context(warnings.catch_warnings(action="ignore"))
         for library in (torch.backends.mkldnn, torch.backends.cudnn):  # the counter cannot see into their LSTM
             stack.enter_context(library.flags(enabled=False))
         stack.enter_context(torch.no_grad())
         counter = stack.enter_context(FlopCounterMode(display=False))
         model(clip, flow=flow)
+    if not used:
+        raise UserError(
+            f"{code_place(type(model.baseline).forward)}: forward of {type(model.baseline).__name__} does not use the backbone "
+            f"{settings.backbone}, which tables would name; register the model's own with `trunk`, as docs/extending.md shows"
+        )
     parameters = sum(parameter.numel() for parameter in model.baseline.parameters())
     return Cost(parameters, counter.get_total_flops() / 2 / settings.clip_frames)
 
@@ -83,9 +94,9 @@ def new_record(experiment: Experiment, metrics: Sequence[Metrics], clock: Clock,
         metrics=list(metrics),
         cost=price,
         phases=clock.phases,
-        peak_memory=environment.peak_memory(),
+        peak_memory=environment.peak_memory(clock.peak_memory),
         environment=environment.describe(),
         started=clock.started,
         finished=datetime.now(UTC).replace(microsecond=0),
-        data_notes={name: note for name in experiment.datasets if (note := data_note(name))},
+        data_notes={data[0]: note for data in experiment.data_read if (note := data_note(*data))},
     )

@@ -6,9 +6,11 @@ import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 
 from .record import Environment, Git
 
@@ -42,15 +44,18 @@ def describe() -> Environment:
     )
 
 
-def peak_memory() -> dict[str, int]:
-    """In bytes: the process's largest resident size, and the largest allocation on the GPU where there is one."""
+def peak_memory(earlier: Mapping[str, int] = MappingProxyType({})) -> dict[str, int]:
+    """In bytes: the process's largest resident size, and the largest allocation on the GPU where there is one.
+
+    earlier: of the processes that this one resumes; the larger one counts.
+    """
     import torch
 
     unit = 1 if sys.platform == "darwin" else 1024
     peak = {"resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
     if torch.cuda.is_available():
         peak["gpu"] = torch.cuda.max_memory_allocated()
-    return peak
+    return {kind: max(peak.get(kind, 0), earlier.get(kind, 0)) for kind in {**earlier, **peak}}
 
 
 def _version(package: str) -> str | None:

@@ -1,23 +1,22 @@
-"""Features of other code become a normal record, and the features of our runs are written to files.
+"""Features or distances of other code become a normal record.
 
-A file holds one subset: `feature` (N, D), `pid` (N,), `camid` (N,), `tracklet` (N,) as npz arrays or parquet columns.
+A file of features holds one subset: `feature` (N, D), `pid` (N,), `camid` (N,), `tracklet` (N,) as npz arrays or parquet columns.
 """
 
-from functools import partial
+import hashlib
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from baselines.backbones.weights import file_digest
 from baselines.interface.errors import UserError
-from benchmarks.clips.subsets import test_tracklets
-from benchmarks.data.loading import LoadedDataset, find_dataset
-from benchmarks.engine.extraction import extract
-from benchmarks.engine.run import Machine, flow_for, trained_model
+from benchmarks.data.loading import find_dataset
 from benchmarks.engine.scoring import rank_tracklets, tabulate_rankings
-from benchmarks.evaluation.distances import FeatureDistances
+from benchmarks.evaluation.distances import Distances, FeatureDistances, MatrixDistances
 from benchmarks.evaluation.metrics import fixed_metric
 from benchmarks.evaluation.protocols import PROTOCOLS
 from benchmarks.experiments.experiment import EXTERNAL, Experiment
@@ -28,16 +27,17 @@ from .record import Record, check_name
 from .store import write_record
 from .unfinished import start_run
 
-COLUMNS = ("feature", "pid", "camid", "tracklet")
-LONGEST_NAME = 60  # characters, so that tables have room for it
+LABELS = ("pid", "camid", "tracklet")
+COLUMNS = ("feature", *LABELS)
+LONGEST_NAME = 60  # bytes, so that tables and the name of a folder have room for it
 
 
 def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
     """Features (N, D) float32 and a table of pid, camid, tracklet.
 
     Raises:
-        UserError: not npz or parquet, a missing column, lengths that differ, no row, a feature that is not finite, or a pid
-            or camid that is not a whole number.
+        UserError: not npz or parquet, a missing column, lengths that differ, no row, features of length 0, a feature that is
+            not finite, a pid or camid that is not a whole number, or a tracklet that appears twice.
     """
     try:
         if file.suffix == ".parquet":
@@ -62,17 +62,33 @@ def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
     if feature.ndim != 2 or any(np.shape(column) != (len(feature),) for column in columns.values()):
         sizes = ", ".join(f"{name} {np.shape(column)}" for name, column in columns.items())
         raise UserError(f"{file}: feature {feature.shape} must be (N, D) and the rest (N,): {sizes}")
-    if not len(feature):
-        raise UserError(f"{file}: has no rows")
+    if not feature.size:
+        raise UserError(
+            f"{file}: has no {'rows' if len(feature) == 0 else 'numbers in its features'}; extract them again"
+        )
     if not np.isfinite(feature).all():
         raise UserError(
             f"{file}: feature row {int(np.flatnonzero(~np.isfinite(feature).all(axis=1))[0])} is not finite"
         )
-    whole_numbers = {name: _whole_numbers(columns[name], f"{file}: {name}") for name in ("pid", "camid")}
-    return feature, pd.DataFrame({**whole_numbers, "tracklet": columns["tracklet"].astype(str)})
+    return feature, _labels(columns, file)
+
+
+def _labels(columns: Mapping[str, np.ndarray], file: Path, side: str = "") -> pd.DataFrame:
+    """The table of pid, camid and tracklet, from the columns whose names begin with `side`."""
+    numbers = {name: _whole_numbers(columns[f"{side}{name}"], f"{file}: {side}{name}") for name in ("pid", "camid")}
+    table = pd.DataFrame({**numbers, "tracklet": columns[f"{side}tracklet"].astype(str)})
+    twice = table.tracklet[table.tracklet.duplicated()]
+    if len(twice):
+        raise UserError(
+            f"{file}: tracklet {twice.iloc[0]!r} appears twice; give each tracklet one row and its own name"
+        )
+    return table
 
 
 def _whole_numbers(values: np.ndarray, source: str) -> np.ndarray:
+    truths = values.dtype.kind == "O" and any(isinstance(value, bool) for value in values)
+    if values.dtype.kind in "bcmM" or truths:  # numpy would take true for 1, and a date for its nanoseconds
+        raise UserError(f"{source} must be whole numbers, not {'bool' if truths else values.dtype}")
     try:
         numbers = values.astype(np.float64)
     except (TypeError, ValueError):
@@ -83,38 +99,166 @@ def _whole_numbers(values: np.ndarray, source: str) -> np.ndarray:
     return values.astype(np.int64)
 
 
-def score_files(query: Path, gallery: Path, method: str, dataset: str, metric: str, results_dir: Path) -> Record:
-    """The record of features in two files, under every protocol; its data digests are those of the files.
+class Result(NamedTuple):
+    """What other code computed: distances, the queries and the gallery (pid, camid, tracklet), and the names and digest of the
+    files."""
 
-    Args:
-        method, dataset: their names in tables.
-        metric: euclidean or cosine.
+    distances: Distances
+    queries: pd.DataFrame
+    gallery: pd.DataFrame
+    files: tuple[Path, ...]
+    digest: str
+
+
+def read_results(
+    queries: Sequence[Path], galleries: Sequence[Path], distances: Sequence[Path], metric: str | None
+) -> tuple[list[Result], dict[str, str]]:
+    """The results of files with features or with distances, and the settings of their record.
 
     Raises:
-        UserError: a bad name, a file that `read_features` refuses, two that do not fit, or no query with a match.
+        UserError: files that cannot be read, do not fit or are missing.
     """
-    _check_label("--method", method)
-    _check_label("--dataset", dataset)
-    clock = Clock()
+    if bool(distances) == bool(queries or galleries):
+        raise UserError("bench score: give --query FILE and --gallery FILE, or --distances FILE")
+    if distances:
+        if metric is not None:
+            raise UserError(f"--metric {metric}: applies to features only; omit it")
+        return [read_distances(file) for file in distances], {"given": "distances"}
+    if len(queries) != len(galleries):
+        raise UserError(
+            f"--gallery: {len(galleries)} given for {len(queries)} --query; give one for each, in the same order"
+        )
+    metric = metric or "euclidean"
+    return [_compare(*files, metric) for files in zip(queries, galleries, strict=True)], {"metric": metric}
+
+
+def _compare(query: Path, gallery: Path, metric: str) -> Result:
     (query_features, queries), (gallery_features, others) = read_features(query), read_features(gallery)
     if query_features.shape[1] != gallery_features.shape[1]:
         raise UserError(
             f"{gallery}: features of length {gallery_features.shape[1]}, {query} has {query_features.shape[1]}"
         )
-    data = f"{file_digest(query)[:32]}{file_digest(gallery)[:32]}"
-    experiment = Experiment(method, dataset, dataset, {"metric": metric}, 0, 0, data, data, "none", recipe=EXTERNAL)
+    _warn_of_ties(gallery_features, gallery)
     distances = FeatureDistances(query_features, gallery_features, fixed_metric(metric))
-    rankings = rank_tracklets(distances, queries, others, _protocols(dataset))
-    clock.lap("evaluate", len(queries) + len(others))
-    metrics, per_query = tabulate_rankings({"before": rankings}, queries)
+    digest = f"{file_digest(query)[:32]}{file_digest(gallery)[:32]}"
+    return Result(distances, queries, others, (query, gallery), digest)
+
+
+def read_distances(file: Path) -> Result:
+    """Distances of Q queries to G gallery tracklets from an npz file.
+
+    Its arrays are distances (Q, G), and for each side SIDE, query or gallery: SIDE_pid, SIDE_camid and SIDE_tracklet.
+
+    Raises:
+        UserError: not npz, a missing array, shapes that differ, no row, NaN, a pid or camid that is not a whole number,
+            or a tracklet that appears twice.
+    """
+    names = ["distances", *(f"{side}_{column}" for side in ("query", "gallery") for column in LABELS)]
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in names if name in arrays}
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file; `bench score --help` describes its format") from None
+    except Exception as error:
+        raise UserError(f"{file}: cannot be read as npz ({error})") from error
+    if lacking := [name for name in names if name not in found]:
+        raise UserError(f"{file}: lacks {', '.join(lacking)}; a file holds {', '.join(names)}")
+    matrix = found["distances"]
+    for axis, side in enumerate(("query", "gallery")):
+        for column in LABELS:
+            shape = found[f"{side}_{column}"].shape
+            if matrix.ndim != 2 or not matrix.size or shape != matrix.shape[axis : axis + 1]:
+                raise UserError(f"{file}: distances {matrix.shape} must be (Q, G), and {side}_{column} not {shape}")
+    if matrix.dtype.kind not in "fiu" or np.isnan(matrix).any():
+        raise UserError(f"{file}: distances must be numbers, without NaN")
+    queries, others = (_labels(found, file, f"{side}_") for side in ("query", "gallery"))
+    return Result(MatrixDistances(matrix), queries, others, (file,), file_digest(file))
+
+
+def score_files(
+    results: Sequence[Result],
+    settings: dict[str, str],
+    method: str,
+    dataset: str,
+    results_dir: Path,
+    seed: int = 0,
+    split: int = 0,
+) -> list[Record]:
+    """The records of results of one method, under every protocol for which the distances suffice.
+
+    Distances of a matrix are those to the gallery, so that no protocol with the queries in the gallery applies to them.
+
+    Args:
+        results, settings: as `read_results` gives them.
+        method, dataset: their names in tables.
+        seed: of the first result; that of each further one is higher by 1.
+        split: the train/test split of the data set.
+
+    Raises:
+        UserError: a bad name, or no query with a match. Then no record is written.
+    """
+    _check_label("--method", method)
+    _check_label("--dataset", dataset)
+    scored = [
+        _score(result, settings, method, dataset, number, split) for number, result in enumerate(results, start=seed)
+    ]
+    for record, per_query in scored:
+        folder = RunFolder(results_dir / record.name)
+        with folder.lock():
+            start_run(folder, record.experiment, record.code)
+            write_record(folder, record, per_query)
+    return [record for record, _ in scored]
+
+
+def _score(
+    result: Result, settings: dict[str, str], method: str, dataset: str, seed: int, split: int
+) -> tuple[Record, pd.DataFrame]:
+    clock = Clock()
+    protocols = _protocols(dataset)
+    if isinstance(result.distances, MatrixDistances):
+        protocols = tuple(name for name in protocols if not PROTOCOLS[name].queries_in_gallery)
+    rankings = rank_tracklets(result.distances, result.queries, result.gallery, protocols)
+    clock.lap("evaluate", len(result.queries) + len(result.gallery))
+    metrics, per_query = tabulate_rankings({"before": rankings}, result.queries)
     if not any(row.queries for row in metrics):
-        raise UserError(f"{query}: no query has a match in {gallery}: a row with the same pid and another camid")
-    record = new_record(experiment, metrics, clock)
-    folder = RunFolder(results_dir / experiment.name)
-    with folder.lock():
-        start_run(folder, experiment, record.code)
-        write_record(folder, record, per_query)
-    return record
+        gallery = f" in {result.files[1]}" if result.files[1:] else ""
+        raise UserError(f"{result.files[0]}: no query has a match{gallery}: a row with the same pid and another camid")
+    labels = _labels_digest(result)
+    experiment = Experiment(
+        method,
+        dataset,
+        dataset,
+        settings,
+        seed,
+        split,
+        labels,
+        labels,
+        result.digest,
+        recipe=EXTERNAL,
+        test_split=split,
+    )
+    return new_record(experiment, metrics, clock), per_query
+
+
+def _labels_digest(result: Result) -> str:
+    """sha256 of who is on both sides, in any order: the same for all features of the same tracklets."""
+    lines = [
+        f"{side}|{row.pid}|{row.camid}|{row.tracklet}\n"
+        for side, table in (("query", result.queries), ("gallery", result.gallery))
+        for row in table.itertuples()
+    ]
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+
+
+def _warn_of_ties(gallery: np.ndarray, file: Path) -> None:
+    """Say on stderr how equally near tracklets are ranked, if gallery features (N, D) are equal."""
+    equal = len(gallery) - len({hash(row.tobytes()) for row in gallery + np.float32(0)})  # the sum makes -0 equal 0
+    if equal:
+        print(
+            f"bench: {file}: {equal} of {len(gallery)} features are equal to another one; tracklets that are equally near are "
+            "ranked in the order of the file",
+            file=sys.stderr,
+        )
 
 
 def _check_label(option: str, label: str) -> None:
@@ -122,8 +266,8 @@ def _check_label(option: str, label: str) -> None:
         check_name(label)
     except ValueError as error:
         raise UserError(f"{option} {error}") from None
-    if len(label) > LONGEST_NAME:
-        raise UserError(f"{option} {label[:LONGEST_NAME]!r}...: at most {LONGEST_NAME} characters, to fit into tables")
+    if len(label.encode()) > LONGEST_NAME:
+        raise UserError(f"{option} {label[:LONGEST_NAME]!r}...: at most {LONGEST_NAME} bytes, to fit into tables")
 
 
 def _protocols(dataset: str) -> tuple[str, ...]:
@@ -133,26 +277,3 @@ def _protocols(dataset: str) -> tuple[str, ...]:
     except UserError:
         own = ()
     return tuple(dict.fromkeys((*own, *PROTOCOLS)))
-
-
-def export_features(source: RunFolder, record: Record, data: LoadedDataset, to: Path, machine: Machine) -> list[Path]:
-    """Write the features of a finished run, before batch normalisation, to NAME-query.npz and NAME-gallery.npz.
-
-    Raises:
-        UserError: `to` is a file, or the run's weights are missing.
-    """
-    if to.exists() and not to.is_dir():
-        raise UserError(f"--to {to}: not a folder; name a folder, new or existing")
-    model, settings = trained_model(source, record, machine)
-    experiment = record.experiment
-    flow = flow_for(experiment.method, data, settings, machine)
-    written = []
-    for subset, tracklets in zip(("query", "gallery"), test_tracklets(data), strict=True):
-        progress = partial(machine.report, subset, note=data.name)
-        features = extract(model, tracklets, data.store, settings, machine.workers, progress, experiment.seed, flow)
-        file = to / f"{record.name}-{subset}.npz"
-        to.mkdir(parents=True, exist_ok=True)
-        names = np.array(list(tracklets.tracklet), dtype=np.str_)
-        np.savez(file, feature=features.before, pid=tracklets.pid, camid=tracklets.camid, tracklet=names)
-        written.append(file)
-    return written

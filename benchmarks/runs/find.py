@@ -38,17 +38,23 @@ def find_run(text: str, results_dir: Path) -> tuple[RunFolder, Record]:
     if matches:
         raise UserError(f"{text!r} matches {len(matches)} runs in {results_dir}: {', '.join(matches)}; name one")
     hint = nearest(text, list(found)) if found else "there are no runs yet"
+    if any(record.experiment.method == text for _, record in found.values()):
+        hint = f"it is a method; `bench table --method {text}` shows its runs"
     raise UserError(f"no finished run {text!r} in {results_dir}; {hint}")
 
 
 def find_runs(
-    names: Sequence[str] = (), datasets: Collection[str] = (), files: Sequence[Path] = ()
+    names: Sequence[str] = (),
+    datasets: Collection[str] = (),
+    files: Sequence[Path] = (),
+    methods: Collection[str] = (),
 ) -> list[FinishedRun]:
     """The finished runs in the results directory, or those in exported files.
 
     Args:
         names: only these; the beginning or end of a name is enough. Empty: all.
         datasets: only runs tested on these. Empty: on any.
+        methods: only runs of these. Empty: of any.
         files: read these, written by `bench records export`, instead of the results directory.
 
     Raises:
@@ -61,12 +67,30 @@ def find_runs(
         runs = [run for file in files for run in runs_in_file(file)] if files else finished_runs(results)
         runs = [run for run in runs if not names or any(_matches(run, name) for name in names)]
     runs = [run for run in runs if not datasets or run.experiment.test in datasets]
+    runs = [run for run in runs if not methods or run.experiment.method in methods]
     if not runs:
         source = ", ".join(map(str, files)) or results
         called = f" {' or '.join(names)}" if names else ""
         tested = f" on {' or '.join(datasets)}" if datasets else ""
+        called += f" of {' or '.join(methods)}" if methods else ""
         raise UserError(f"no finished runs{called} in {source}{tested}")
     return runs
+
+
+def runs_named(name: str, runs: Sequence[FinishedRun]) -> list[FinishedRun]:
+    """The runs of the method `name`, or the run with a name that begins or ends so.
+
+    Raises:
+        UserError: no such method or run, or several runs.
+    """
+    of_method = [run for run in runs if run.experiment.method == name]
+    matching = of_method or [run for run in runs if _matches(run, name)]
+    if not matching:
+        known = sorted({run.experiment.method for run in runs} | {run.name for run in runs})
+        raise UserError(f"no finished run of a method {name!r}, and none of that name; {nearest(name, known)}")
+    if not of_method and len(matching) > 1:
+        raise UserError(f"{name!r} matches {len(matching)} runs: {', '.join(run.name for run in matching)}; name one")
+    return matching
 
 
 def _matches(run: FinishedRun, name: str) -> bool:

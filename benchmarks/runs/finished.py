@@ -1,6 +1,5 @@
 """Finished runs as reporting reads them: from the results directory, or from a file of `bench records export`."""
 
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -9,14 +8,13 @@ import pandas as pd
 
 from baselines.interface.errors import UserError
 from benchmarks.experiments.experiment import Experiment
+from benchmarks.parsing import parse_json
 
 from .exchange import exported_runs
-from .folder import RunFolder
-from .metrics import QUERY_COLUMNS
+from .folder import RunFolder, text_of
+from .query_file import NO_QUERIES, read_queries
 from .record import Record
-from .store import read_finished
-
-NO_QUERIES = pd.DataFrame(columns=pd.Index(QUERY_COLUMNS))
+from .store import leave_out, read_finished
 
 
 @dataclass(frozen=True)
@@ -43,54 +41,65 @@ class FinishedRun:
     def queries(self, protocol: str | None = None, feature: str = "before") -> pd.DataFrame:
         """The results of each query under one protocol: query, pid, camid, average_precision, first_hit_rank.
 
+        Empty if they are damaged, with a line on stderr.
+
         Args:
             protocol: None is the data set's first.
-
-        Raises:
-            UserError: the file of results is damaged.
         """
         protocol = protocol or self.record.first_protocol
-        file = self._file
-        if file is None:
+        if self.folder is None or self.rows is not None:
             return _select(self.all_queries(), protocol, feature)
-        return _read_selected(file, file.stat().st_mtime_ns, protocol, feature)
+        return _read_selected(self.folder.queries, _changed(self.folder.queries), protocol, feature)
 
     def all_queries(self) -> pd.DataFrame:
         """The results of each query under every protocol, told apart by the columns `protocol` and `feature`.
 
-        Raises:
-            UserError: the file of results is damaged.
+        Empty if they are damaged, with a line on stderr.
         """
         if self.rows is not None:
             return self.rows
-        file = self._file
-        return NO_QUERIES if file is None else _read(file, file.stat().st_mtime_ns)
+        return NO_QUERIES if self.folder is None else _read(self.folder.queries, _changed(self.folder.queries))
 
     def curves(self) -> pd.DataFrame:
-        """Means of the loss terms, one row per epoch; empty if none were stored."""
-        if self.folder is None or not self.folder.curves.exists():
+        """Means of the loss terms, one row per epoch; empty if none were stored, or, with a line on stderr, if damaged."""
+        if self.folder is None:
             return pd.DataFrame()
-        return pd.DataFrame([json.loads(line) for line in self.folder.curves.read_text().splitlines()])
+        try:
+            return _curves(text_of(self.folder.curves), self.folder.curves)
+        except UserError as error:
+            leave_out(error)
+            return pd.DataFrame()
 
-    @property
-    def _file(self) -> Path | None:
-        """The file with the results of the queries, if there is one."""
-        if self.rows is not None or self.folder is None or not self.folder.queries.exists():
-            return None
-        return self.folder.queries
+
+def _curves(text: str, file: Path) -> pd.DataFrame:
+    rows = [parse_json(line, file) for line in text.splitlines()]
+    try:
+        curves = pd.DataFrame([{key: float(value) for key, value in row.items()} for row in rows])
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        raise UserError(f"{file}: not numbers by name; --fresh makes it again") from None
+    if len(curves) and ("epoch" not in curves or curves.epoch.isna().any()):
+        raise UserError(f"{file}: has a line without its epoch; --fresh makes it again")
+    return curves
+
+
+def _changed(file: Path) -> int:
+    """When a file was changed last, in nanoseconds; 0 if it is not there."""
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 @lru_cache(maxsize=64)  # a run is read several times in a row
-def _read(file: Path, changed: int) -> pd.DataFrame:  # noqa: ARG001 - a file that was changed is read again
-    try:
-        table = pd.read_parquet(file)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file}: damaged ({type(error).__name__}); --fresh runs it again") from error
-    if table.empty:
+def _read(file: Path, changed: int) -> pd.DataFrame:
+    """The results in a file, which is read again after it was changed, and whose damage is reported once."""
+    if not changed:
         return NO_QUERIES
-    if missing := [name for name in QUERY_COLUMNS if name not in table]:
-        raise UserError(f"{file}: has no column {missing[0]}; --fresh runs it again")
-    return table
+    try:
+        return read_queries(file)
+    except UserError as error:
+        leave_out(error)
+        return NO_QUERIES
 
 
 @lru_cache(maxsize=1024)  # and by each table and figure of a report

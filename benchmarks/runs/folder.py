@@ -5,12 +5,17 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from baselines.interface.errors import UserError
 from benchmarks.atomic import write_atomically
+
+from .checksums import remove_checked
+
+LOCK_ATTEMPTS = 10
 
 
 @dataclass(frozen=True)
@@ -74,10 +79,14 @@ class RunFolder:
         return self.path / ".lock"
 
     @property
+    def empty(self) -> bool:
+        """Whether there is neither a record nor a state to resume from."""
+        return not any(file.exists() for file in (self.record, self.checkpoint, self.weights))
+
+    @property
     def failed_empty(self) -> bool:
         """Whether a run failed here and left neither a record nor a state to resume from."""
-        results = (self.record, self.checkpoint, self.weights)
-        return self.failure.exists() and not any(file.exists() for file in results)
+        return self.failure.exists() and self.empty
 
     @property
     def is_locked(self) -> bool:
@@ -95,26 +104,46 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Lock the folder for this process; the kernel releases the lock when the process dies.
 
-        An error that ends the block is written to `failure`.
+        Files that a killed process left half-written are removed. An error that ends the block is written to `failure`.
 
         Raises:
             UserError: another process has locked it.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with open(self._lock, "w") as file:
-            for attempt in (1, 2, 3):
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if attempt == 3:
-                        raise UserError(
-                            f"{self.path}: another process is running this experiment; wait for it or stop it"
-                        ) from None
-                    time.sleep(0.05)  # `is_locked` locks it for a moment
+        with self._locked_file():
             self.failure.unlink(missing_ok=True)
+            self._remove_half_written()
             with self.noting_failure():
                 yield
+
+    def _remove_half_written(self) -> None:
+        """Remove what a killed process left. Whoever holds the lock knows that nobody is writing it."""
+        for file in (self.settings, *self._results, self.failure):
+            for half in self.path.glob(f".{file.name}.*"):
+                shutil.rmtree(half) if half.is_dir() else half.unlink(missing_ok=True)
+
+    @property
+    def _results(self) -> tuple[Path, ...]:
+        """The files of a run but its experiment, in the order in which they may be removed: no reader sees half a run."""
+        measured = (self.record, self.queries, self.weights, self.fitted_metric)
+        return (*measured, self.checkpoint, self.curves, self.log)
+
+    def _locked_file(self) -> TextIO:
+        """The lock file, opened and locked. Others may lock it for a moment (`is_locked`), or remove it with its folder."""
+        for attempt in range(LOCK_ATTEMPTS):
+            time.sleep(0.02 if attempt else 0)
+            self.path.mkdir(parents=True, exist_ok=True)
+            try:
+                file = open(self._lock, "w")  # noqa: SIM115 - the caller closes it
+            except FileNotFoundError:
+                continue
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(file.fileno()), self._lock.stat()):
+                    return file
+            except (BlockingIOError, FileNotFoundError):
+                pass
+            file.close()
+        raise UserError(f"{self.path}: another process is running this experiment; wait for it or stop it")
 
     @contextmanager
     def noting_failure(self) -> Iterator[None]:
@@ -124,28 +153,38 @@ class RunFolder:
         """
         try:
             yield
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # the latter is of a plug-in
             line = f"{type(error).__name__}: {error}".splitlines()[0]
             if isinstance(error, UserError):
                 line = str(error).strip().splitlines()[-1]  # of a worker's error, the line below its traceback
-            if not self.failure.exists():
-                write_atomically(self.failure, line)
+            with suppress(OSError):  # where nothing can be written, that is the error, and it is on its way
+                if not self.failure.exists():
+                    write_atomically(self.failure, line)
             raise
 
     def clear(self) -> None:
-        """Remove the results, so that the run starts anew. The record goes first: no reader sees half of it."""
-        results = (self.record, self.queries, self.weights, self.fitted_metric)
-        for file in (*results, self.checkpoint, self.curves, self.log):
-            file.unlink(missing_ok=True)
+        """Remove the results, so that the run starts anew."""
+        for file in self._results:
+            remove_checked(file)
         shutil.rmtree(self.gallery, ignore_errors=True)
 
 
 def run_folders(results_dir: Path) -> list[RunFolder]:
-    """The folders in the results directory, by name."""
-    if not results_dir.exists():
+    """The folders in the results directory, by name, without hidden ones: the ledger, and runs that are being removed."""
+    try:
+        with os.scandir(results_dir) as entries:
+            names = sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_dir())
+    except FileNotFoundError:
         return []
-    with os.scandir(results_dir) as entries:
-        return [RunFolder(results_dir / name) for name in sorted(entry.name for entry in entries if entry.is_dir())]
+    return [RunFolder(results_dir / name) for name in names]
+
+
+def text_of(file: Path) -> str:
+    """The text of a file of a run; "" if it is not there: another process may write or remove it at any time."""
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from benchmarks.evaluation.protocols import PROTOCOLS
 from benchmarks.experiments.settings import Settings
 
 from .folder import RunFolder
+from .query_file import read_queries
 from .record import Record
 
 LISTED, FRAMES = 10, 8  # gallery tracklets of a query, and frames of a tracklet, that are shown
@@ -70,13 +71,14 @@ def rank_queries(
     """The `count` queries with the lowest average precision (or the named ones), worst first, each with its nearest 10 tracklets.
 
     Raises:
-        UserError: the run has no weights, was evaluated on other data, or lacks the query or the protocol.
+        UserError: the run has no weights, was evaluated on other data, or lacks the query or the protocol; or the results of
+            its queries are damaged.
     """
     if data.digest != record.experiment.test_data:
         raise UserError(
             f"data set {data.name}: {record.name} was evaluated on other data; evaluate it again with --fresh"
         )
-    results = _choose_queries(pd.read_parquet(source.queries), record, count, protocol, names)
+    results = _choose_queries(read_queries(source.queries), record, count, protocol, names)
     model, settings = trained_model(source, record, machine)
     flow = flow_for(record.experiment.method, data, settings, machine)
     queries, gallery = test_tracklets(data)

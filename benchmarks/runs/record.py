@@ -21,7 +21,7 @@ from benchmarks.experiments.settings import TYPES, check_values
 
 FORMAT = 1  # raised when the fields change: a reader refuses a record of another format
 RANKS = (1, 5, 10, 20)
-LONGEST_TEXT = 200  # characters
+LONGEST_TEXT = 200  # characters; in the name of a run, bytes, so that its folder and its page can be written
 LARGEST = 2**63 - 1
 
 
@@ -37,13 +37,15 @@ def _check_text(text: str) -> str:
 
 
 def check_name(text: str) -> str:
-    """A text that cannot be taken for a path.
+    """A text that can be taken neither for a path nor for a hidden file, such as the ledger of the jobs.
 
     Raises:
         ValueError: any other.
     """
-    if text in (".", "..") or "/" in text or "\\" in text:
-        raise ValueError(f"must be a name, not the path {text[:LONGEST_TEXT]!r}")
+    if text.startswith(".") or "/" in text or "\\" in text:
+        raise ValueError(
+            f"must be a name without '/' and '\\' that does not begin with '.', not {text[:LONGEST_TEXT]!r}"
+        )
     return _check_text(text)
 
 
@@ -269,7 +271,30 @@ class Record:
         return next((row for row in self.metrics if (row.protocol, row.feature) == wanted), None)
 
 
-_RECORD = TypeAdapter(Record)
+def _check_record(record: Record) -> Record:
+    """Check what single fields do not show: the name follows from the experiment, and the metrics from each other.
+
+    Raises:
+        ValueError: its text begins with the field.
+    """
+    if record.name != record.experiment.name:
+        raise ValueError(f"name must be that of the experiment, {record.experiment.name!r}, not {record.name!r}")
+    if len(record.name.encode()) > LONGEST_TEXT:
+        raise ValueError(f"name must have at most {LONGEST_TEXT} bytes")
+    rows = [(row.protocol, row.feature) for row in record.metrics]
+    for number, (row, key) in enumerate(zip(record.metrics, rows, strict=True)):
+        ranks = [getattr(row, f"R{rank}") for rank in RANKS]
+        fractions = [row.mAP, *ranks]
+        if any((fraction is None) != (row.queries == 0) for fraction in fractions):
+            raise ValueError(f"metrics.{number} must be null if no query has a match, and only then")
+        if row.queries and ranks != sorted(ranks):
+            raise ValueError(f"metrics.{number} must not fall from R{RANKS[0]} to R{RANKS[-1]}")
+        if rows.index(key) < number:
+            raise ValueError(f"metrics.{number} must not repeat protocol {row.protocol}, feature {row.feature}")
+    return record
+
+
+_RECORD = TypeAdapter(Annotated[Record, AfterValidator(_check_record)])
 _EXPERIMENT = TypeAdapter(Annotated[Experiment, AfterValidator(_check_experiment)])
 
 
@@ -282,7 +307,7 @@ def parse_record(text: str | bytes, source: Path | str) -> Record:
     Raises:
         UserError: not a record, of another format, or a field with a wrong type or value; one line names source and field.
     """
-    return _parse(_RECORD, text, source)
+    return parse(_RECORD, text, source)
 
 
 def parse_experiment(values: Mapping[str, Any], source: Path | str) -> Experiment:
@@ -291,10 +316,15 @@ def parse_experiment(values: Mapping[str, Any], source: Path | str) -> Experimen
     Raises:
         UserError: one line names source and field.
     """
-    return _parse(_EXPERIMENT, json.dumps(values), source)
+    return parse(_EXPERIMENT, json.dumps(values), source)
 
 
-def _parse(adapter: TypeAdapter[Any], text: str | bytes, source: Path | str) -> Any:
+def parse(adapter: TypeAdapter[Any], text: str | bytes, source: Path | str) -> Any:
+    """The value of a JSON text as pydantic checks it.
+
+    Raises:
+        UserError: one line names source and field.
+    """
     try:
         return adapter.validate_json(text, strict=True)
     except ValidationError as error:

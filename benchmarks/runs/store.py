@@ -46,16 +46,30 @@ def read_record(folder: RunFolder) -> Record | None:
         raise UserError(f"{error}; --fresh makes it again") from error
 
 
+def readable_record(folder: RunFolder) -> Record | None:
+    """As `read_record`; None, with a line on stderr, also for a record that cannot be read."""
+    try:
+        return read_record(folder)
+    except UserError as error:
+        leave_out(error)
+        return None
+
+
 def read_finished(results_dir: Path) -> Iterator[tuple[RunFolder, Record]]:
-    """Every finished run, by name. A record that cannot be read is left out, with a line on stderr."""
+    """Every finished run, by name. A record that cannot be read is left out, with a line on stderr.
+
+    So is a copy of a run in a second folder: it would count as another seed.
+    """
+    found: dict[str, RunFolder] = {}
     for folder in run_folders(results_dir):
-        try:
-            record = read_record(folder)
-        except UserError as error:
-            leave_out(error)
+        record = readable_record(folder)
+        if record is None:
             continue
-        if record is not None:
-            yield folder, record
+        if record.name in found:
+            leave_out(UserError(f"{folder.path}: a copy of {found[record.name].path}; remove one of them"))
+            continue
+        found[record.name] = folder
+        yield folder, record
 
 
 def load_records(results_dir: Path) -> list[Record]:

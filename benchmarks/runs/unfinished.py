@@ -1,6 +1,5 @@
 """Runs that were started and have not finished: their experiments, progress and remaining time."""
 
-import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -12,10 +11,11 @@ from typing import Any, NamedTuple
 from baselines.interface.errors import UserError
 from benchmarks.atomic import write_atomically
 from benchmarks.experiments.experiment import Experiment
+from benchmarks.parsing import parse_json
 
-from .folder import RunFolder, run_folders
-from .record import parse_experiment, to_json
-from .store import leave_out
+from .folder import RunFolder, run_folders, text_of
+from .record import Record, parse_experiment, to_json
+from .store import leave_out, load_records
 
 
 class UnfinishedRun(NamedTuple):
@@ -77,11 +77,11 @@ def started_experiments(results_dir: Path) -> Iterator[tuple[RunFolder, Experime
 
 def _read_started(folder: RunFolder) -> dict[str, Any] | None:
     try:
-        values = json.loads(folder.settings.read_bytes())
+        values = parse_json(folder.settings.read_bytes(), "its text")
         return {"code": values.pop("code"), "experiment": values}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, UserError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{folder.settings}: not the experiment of a run ({type(error).__name__}: {error}); --fresh makes it again"
         ) from error
@@ -106,35 +106,46 @@ def unfinished_runs(results_dir: Path) -> list[UnfinishedRun]:
         (detail, share), left = _progress(folder, experiment), _seconds_left(folder, experiment)
         if folder.is_locked:
             state = "running"
-        elif folder.failure.exists():
-            state, detail = "failed", folder.failure.read_text(errors="replace")
+        elif folder.record.exists():  # it has finished since, and then freed the lock
+            continue
         else:
-            state = "stopped"
+            failure = text_of(folder.failure)
+            state, detail = ("failed", failure) if failure else ("stopped", detail)
         runs.append(UnfinishedRun(folder, experiment, state, detail, share, left))
     return runs
 
 
+def all_runs(results_dir: Path) -> tuple[list[Record], list[UnfinishedRun]]:
+    """The records of the finished runs, and the runs that have not finished.
+
+    The latter are read first: a run that finishes meanwhile is then in both lists, and not in neither.
+    """
+    not_finished = unfinished_runs(results_dir)
+    return load_records(results_dir), not_finished
+
+
 def _progress(folder: RunFolder, experiment: Experiment) -> tuple[str, float]:
     """The progress of a run, in words and as a fraction of its epochs."""
-    lines = (
-        folder.curves.read_text(errors="replace").split("\n")[:-1] if folder.curves.exists() else []
-    )  # without a half-written line
+    lines = text_of(folder.curves).split("\n")[:-1]  # without a half-written line
     if folder.weights.exists():
         return "trained, not evaluated", 1.0
     if not lines:
         return "no epoch ended", 0.0
     try:
-        epoch, epochs = json.loads(lines[-1])["epoch"], experiment.settings["epochs"]
+        epoch, epochs = parse_json(lines[-1], folder.curves)["epoch"], experiment.settings["epochs"]
         return f"epoch {epoch} of {epochs}", epoch / epochs
-    except (ValueError, KeyError, TypeError, ZeroDivisionError):
+    except (UserError, KeyError, TypeError, ArithmeticError):
         return f"{folder.curves.name} is damaged", 0.0
 
 
 def _seconds_left(folder: RunFolder, experiment: Experiment) -> float | None:
     """Estimated from the times at which the last two epochs ended, in the log."""
-    log = folder.log.read_text(errors="replace") if folder.log.exists() else ""
-    ends = re.findall(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) epoch (\d+) ", log, re.MULTILINE)[-2:]
+    log = text_of(folder.log)
+    ends = re.findall(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) epoch (\d{1,9}) ", log, re.MULTILINE)[-2:]
     if len(ends) < 2 or int(ends[1][1]) != int(ends[0][1]) + 1:
         return None
-    before, last = (datetime.fromisoformat(time) for time, _ in ends)
+    try:
+        before, last = (datetime.fromisoformat(time) for time, _ in ends)
+    except ValueError:  # digits that are no time
+        return None
     return (last - before).total_seconds() * (experiment.settings["epochs"] - int(ends[1][1]))

@@ -2,12 +2,15 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import NamedTuple
 
+from baselines.interface.errors import UserError
 from benchmarks.atomic import leftovers
 from benchmarks.paths import results_dir
+from benchmarks.runs.checksums import checksum_file
 from benchmarks.runs.folder import RunFolder
 from slurm.ledger import Ledger
 
@@ -30,10 +33,19 @@ def clean(remove: bool) -> Iterator[Removable]:
     # The lock: nobody submits meanwhile and needs a copy of the code.
     with ledger.lock() if ledger.folder.exists() else nullcontext():
         for path in list(_removable(results_dir(), ledger)):
-            files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-            yield Removable(path, sum(file.stat().st_size for file in files))
+            yield Removable(path, _size(path))
             if remove:
                 _remove(path)
+
+
+def _size(path: Path) -> int:
+    """Of a file, or of all files in a folder. What a process has removed meanwhile does not count."""
+    size = 0
+    for file in (path, *path.rglob("*")):
+        with suppress(FileNotFoundError):
+            found = file.lstat()
+            size += found.st_size if S_ISREG(found.st_mode) else 0
+    return size
 
 
 def _removable(results: Path, ledger: Ledger) -> Iterator[Path]:
@@ -46,7 +58,8 @@ def _removable(results: Path, ledger: Ledger) -> Iterator[Path]:
             continue
         yield from leftovers(folder.path)
         if folder.record.exists():
-            yield from (file for file in (folder.checkpoint, folder.failure) if file.exists())
+            unneeded = (folder.checkpoint, checksum_file(folder.checkpoint), folder.failure)
+            yield from (file for file in unneeded if file.exists())
     yield from leftovers(results)
     if no_jobs:
         copies = ledger.folder / "code"
@@ -55,5 +68,12 @@ def _removable(results: Path, ledger: Ledger) -> Iterator[Path]:
 
 def _remove(path: Path) -> None:
     folder = RunFolder(path)
-    with folder.lock() if folder.failed_empty else nullcontext():  # not if a run has started in it meanwhile
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+    elif not folder.failed_empty:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(path)
+    else:
+        with suppress(UserError), folder.lock():  # not if a run is running in it, or has left a state there
+            if folder.empty:
+                shutil.rmtree(path)

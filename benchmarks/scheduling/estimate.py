@@ -1,7 +1,7 @@
 """Estimate how long runs will take, from the speed of recorded runs."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -30,17 +30,35 @@ def on_device(records: Sequence[Record], gpu: bool) -> list[Record]:
     return [record for record in records if bool(record.environment.gpu) == gpu]
 
 
-def estimate_seconds(experiment: Experiment, records: Sequence[Record]) -> float | None:
+def estimate_in_turn(
+    experiments: Iterable[Experiment], records: Sequence[Record], done: Iterable[Experiment] = ()
+) -> list[float | None]:
+    """As `estimate_seconds`, for runs one after the other: those that differ in the test alone share one training.
+
+    Args:
+        done: finished runs, whose trainings need no repetition.
+    """
+    trained, seconds = {each.training_hash for each in done}, []
+    for experiment in experiments:
+        seconds.append(estimate_seconds(experiment, records, trained=experiment.training_hash in trained))
+        trained.add(experiment.training_hash)
+    return seconds
+
+
+def estimate_seconds(experiment: Experiment, records: Sequence[Record], trained: bool = False) -> float | None:
     """About how many seconds a run will take, by the median frames/s of recorded runs like it. None if there is none.
 
     The time to draw or index the data, once on each machine, is not included.
+
+    Args:
+        trained: whether another run leaves the weights, so that only the test remains.
     """
     clips = _clips_per_epoch(experiment, records)
-    trained = [record for record in records if "train" in record.phases and record.phases["train"].per_second > 0]
+    timed = [record for record in records if "train" in record.phases and record.phases["train"].per_second > 0]
     for keys in SIMILARITY:
-        similar = [record for record in trained if _is_similar(experiment, record.experiment, keys)]
+        similar = [record for record in timed if _is_similar(experiment, record.experiment, keys)]
         if similar and clips is not None:
-            frames = clips * experiment.settings["epochs"] * experiment.settings["clip_frames"]
+            frames = 0 if trained else clips * experiment.settings["epochs"] * experiment.settings["clip_frames"]
             return frames / _speed(similar, "train") + _extraction_seconds(experiment, similar, records)
     return None
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from baselines import BASELINES
 from baselines.interface.errors import UserError
 from benchmarks.suites import SEEDS, SUITES
 from benchmarks.suites.suite import Choice, Planned, Single, Suite, dataset_pairs, experiments
@@ -61,6 +62,8 @@ def select(
         raise UserError("name either a SUITE (bench suite list), or --method and --dataset")
     if method is not None and not datasets:
         raise UserError("--method: add --dataset, a name from `bench list`")
+    if suite is not None and suite not in SUITES.entries and suite.partition("+")[0] in BASELINES.entries:
+        raise UserError(f"{suite} is a method and no suite; give it as --method {suite}")
     selected = SUITES.get(suite)() if suite is not None else Single(method or "")
     name = suite or method or ""
     passed = [word for file in plugins for word in ("--plugin", str(file.absolute()))]

@@ -1,18 +1,25 @@
 """Run one experiment, and use the model of a finished run: on another data set, for its features, for its ranked lists."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from baselines.interface.errors import UserError
 from benchmarks import launch
+from benchmarks.data.image_folder import load_folder
 from benchmarks.data.loading import LoadedDataset, load
+from benchmarks.data.verify import refuse_bad_frames
 from benchmarks.engine import distributed
 from benchmarks.engine.run import Machine, check_evaluable, evaluate_elsewhere, plan, run
+from benchmarks.experiments.settings import resolve
 from benchmarks.paths import results_dir
 from benchmarks.progress import ReportProgress, show_progress
-from benchmarks.runs.external_features import export_features
+from benchmarks.runs.feature_files import POOLED, extractor_of_backbone, extractor_of_run, write_features
 from benchmarks.runs.find import find_run_with_model
+from benchmarks.runs.finished import FinishedRun
 from benchmarks.runs.folder import RunFolder
+from benchmarks.runs.learning import check_learned
 from benchmarks.runs.ranked_lists import rank_queries
 from benchmarks.runs.record import Record
 from benchmarks.runs.staleness import stale_reasons
@@ -26,12 +33,14 @@ class RunResult(NamedTuple):
         name: of the run; the record has another one if the model was then evaluated on another data set.
         was_finished: whether it had finished before, so that nothing ran.
         stale: why that earlier record is not current; empty if it is.
+        warning: that it has learned nothing, if it has just run and seems to.
     """
 
     name: str
     record: Record
     was_finished: bool
     stale: list[str]
+    warning: str | None = None
 
 
 def run_experiment(
@@ -73,15 +82,19 @@ def run_experiment(
         record = (
             None if fresh else distributed.from_leader(lambda: read_record(folder))
         )  # a damaged one may be made again
-        was_finished = record is not None
+        was_finished, warning = record is not None, None
         stale = stale_reasons(record, {}) if record is not None else []
         if record is None:
+            _refuse_bad_frames(data, report)
+            if test_data is not None:
+                _refuse_bad_frames(test_data, report)
             how = make_machine(settings.threads, workers, report, checkpoint_minutes)
             record = run(experiment, settings, data, folder, how, fresh)
+            warning = check_learned(FinishedRun(record, folder), data)
         if test_data is not None:
             how = make_machine(settings.threads, workers, report)
             record = evaluate_elsewhere(folder, record, test_data, results_dir(), how)
-    return RunResult(experiment.name, record, was_finished, stale)
+    return RunResult(experiment.name, record, was_finished, stale, warning)
 
 
 def evaluate_run(run: str, dataset: str, split: int, root: Path | None, workers: int | None) -> Record:
@@ -96,16 +109,53 @@ def evaluate_run(run: str, dataset: str, split: int, root: Path | None, workers:
         return evaluate_elsewhere(folder, record, data, results_dir(), _machine_of(record, workers, report))
 
 
-def export_run_features(run: str, to: Path, root: Path | None, workers: int | None) -> list[Path]:
-    """Write the query and gallery features of a finished run into the folder `to`; the files.
+def export_features(
+    run: str | None,
+    to: Path,
+    *,
+    backbone: str | None = None,
+    weights: str | None = None,
+    changes: Sequence[str] = (),
+    dataset: str | None = None,
+    images: Path | None = None,
+    split: int = 0,
+    root: Path | None = None,
+    workers: int | None = None,
+) -> list[Path]:
+    """Write features into the folder `to`; the files.
+
+    Args:
+        run: whose model extracts; None: the mean of what `backbone` with `weights` makes of each frame.
+        changes: texts KEY=VALUE, of settings that differ from the paper's; for a backbone only.
+        dataset, images: of whose tracklets; neither: of the test set of the run.
 
     Raises:
-        UserError: no such run, no model, a missing data set, or a folder that cannot be written to.
+        UserError: no such run, no model, a missing data set, options that do not fit together, or a folder that cannot be
+            written to.
     """
-    folder, record = find_run_with_model(run)
+    if dataset is not None and images is not None:
+        raise UserError("bench features: give --dataset NAME or --images DIR, one of both")
+    if run is None and (backbone is None or weights is None or (dataset is None and images is None)):
+        raise UserError("bench features: name a RUN, or give --backbone, --weights, and --images DIR or --dataset NAME")
+    if run is not None and (backbone is not None or weights is not None or changes):
+        raise UserError(f"bench features: RUN {run} has its own settings; omit --backbone, --weights and --set, or RUN")
+    found = None if run is None else find_run_with_model(run)
     with show_progress() as report:
-        data = _load_test_data(record, root)
-        return list(export_features(folder, record, data, to, _machine_of(record, workers, report)))
+        if found is None:
+            settings = resolve("paper", POOLED, [f"backbone={backbone}", f"weights={weights}", *changes])
+            machine = make_machine(settings.threads, workers, report)
+        else:
+            machine = _machine_of(found[1], workers, report)
+        if images is not None:
+            data = load_folder(images)
+        elif dataset is not None:
+            data = _load(dataset, split, root, report, features_only=True)
+        elif found is not None:
+            data = _load_test_data(found[1], root)
+        extractor = extractor_of_backbone(settings, machine) if found is None else extractor_of_run(*found, machine)
+        where = "" if dataset is None and images is None else f"-on-{data.name}"
+        part = f"-split{split}" if where and split else ""
+        return write_features(extractor, data, f"{extractor.name}{where}{part}", to, machine)
 
 
 def rank_gallery(
@@ -134,8 +184,18 @@ def _machine_of(record: Record, workers: int | None, report: ReportProgress) -> 
     return make_machine(record.experiment.settings.get("threads", 1), workers, report)
 
 
-def _load(dataset: str, split: int, root: Path | None, report: ReportProgress) -> LoadedDataset:
-    return load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
+def _load(
+    dataset: str, split: int, root: Path | None, report: ReportProgress, features_only: bool = False
+) -> LoadedDataset:
+    progress = partial(report, "read", note=dataset)
+    return load(dataset, split, root, progress, features_only=features_only)
+
+
+def _refuse_bad_frames(data: LoadedDataset, report: ReportProgress) -> None:
+    """Before any training, in one process."""
+    distributed.from_leader(
+        lambda: refuse_bad_frames(data, lambda done, total: report("check", done, total, data.name))
+    )
 
 
 def _load_test_data(record: Record, root: Path | None) -> LoadedDataset:

@@ -7,8 +7,7 @@ from pathlib import Path
 from benchmarks.data.loading import known_digests, why_unavailable
 from benchmarks.runs.record import Record
 from benchmarks.runs.staleness import stale_reasons
-from benchmarks.runs.store import load_records
-from benchmarks.runs.unfinished import UnfinishedRun, unfinished_runs
+from benchmarks.runs.unfinished import UnfinishedRun, all_runs
 from benchmarks.suites.suite import Planned
 
 from .estimate import estimate_seconds, format_duration, on_device_of_last_training
@@ -43,7 +42,7 @@ def find_in_results(results: Path, root: Path | None = None) -> FindStates:
     Args:
         root: the data set's folder, as `--root` names it.
     """
-    finished, not_finished = load_records(results), unfinished_runs(results)
+    finished, not_finished = all_runs(results)
     digests: dict[str, set[str]] = {}
     absent: dict[str, str | None] = {}
     known: dict[str, State] = {}
@@ -93,7 +92,7 @@ def states_by_request(
     """The state of each experiment that left files, by its request hash.
 
     Args:
-        finished, not_finished: from `load_records` and `unfinished_runs`.
+        finished, not_finished: from `all_runs`.
         digests: of the data here, as `stale_reasons` takes them.
     """
     known: dict[str, State] = {}

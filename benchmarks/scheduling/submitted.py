@@ -7,8 +7,7 @@ from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
 from benchmarks.data.loading import is_packed
 from benchmarks.paths import results_dir
-from benchmarks.runs.store import load_records
-from benchmarks.runs.unfinished import started_experiments, unfinished_runs
+from benchmarks.runs.unfinished import all_runs, started_experiments
 from slurm import queue
 from slurm.ledger import Ledger, LedgerEntry, now
 
@@ -30,7 +29,7 @@ def titles_and_states(selection: Selection | None) -> list[tuple[str, State]]:
 def _submitted() -> list[tuple[str, State]]:
     ledger = Ledger(results_dir())
     entries, jobs = ledger.entries(), jobs_in_queue(ledger)
-    known = states_by_request(load_records(results_dir()), unfinished_runs(results_dir()), {})
+    known = states_by_request(*all_runs(results_dir()), {})
     known |= {key: State(DONE) for key in entries if key.startswith(PACK) and is_packed(key.removeprefix(PACK))}
     return [
         (entry.title, correct_by_queue(known.get(key, State("not run")), entry, jobs, ledger.folder))

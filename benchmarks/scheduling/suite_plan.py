@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from baselines.interface.errors import UserError
+from benchmarks.data.loading import counts_note
 from benchmarks.paths import results_dir
 from benchmarks.runs.exchange import export_runs
 from benchmarks.runs.folder import RunFolder
@@ -11,7 +12,7 @@ from benchmarks.runs.record import Record
 from benchmarks.runs.store import load_records
 from benchmarks.suites.suite import Planned
 
-from .estimate import estimate_seconds, format_duration, on_device_of_last_training
+from .estimate import estimate_in_turn, format_duration, on_device_of_last_training
 from .queue import find_in_results_and_queue
 from .selection import Selection
 from .states import DONE, State, find_in_results
@@ -25,6 +26,7 @@ class SuitePlan:
         seconds: None for an experiment that is done, or if no similar one has run.
         gpu: whether the seconds are for runs on a GPU.
         recorded: the finished runs from which the seconds are estimated.
+        notes: the data sets whose counts are not the published ones, as far as they were read here.
     """
 
     planned: list[Planned]
@@ -32,6 +34,7 @@ class SuitePlan:
     seconds: list[float | None]
     gpu: bool
     recorded: list[Record]
+    notes: list[str]
 
     @property
     def summary(self) -> str:
@@ -51,11 +54,13 @@ def plan_suite(selection: Selection) -> SuitePlan:
     planned = selection.experiments()
     states = find_in_results_and_queue(selection.root)(planned)
     recorded, gpu = on_device_of_last_training(load_records(results_dir()))
-    seconds = [
-        None if state.name == DONE else estimate_seconds(each.experiment, recorded)
-        for each, state in zip(planned, states, strict=True)
-    ]
-    return SuitePlan(planned, states, seconds, gpu, recorded)
+    missing = [each.experiment for each, state in zip(planned, states, strict=True) if state.name != DONE]
+    done = [each.experiment for each, state in zip(planned, states, strict=True) if state.name == DONE]
+    estimates = iter(estimate_in_turn(missing, recorded, done))
+    seconds = [None if state.name == DONE else next(estimates) for state in states]
+    names = dict.fromkeys(name for each in planned for name in each.experiment.datasets)
+    notes = [f"{name}: {note}" for name in names if (note := counts_note(name, selection.root))]
+    return SuitePlan(planned, states, seconds, gpu, recorded, notes)
 
 
 def export_finished(selection: Selection, to: Path) -> tuple[int, int]:
@@ -70,5 +75,4 @@ def export_finished(selection: Selection, to: Path) -> tuple[int, int]:
     if not done:
         name = selection.name
         raise UserError(f"no finished and current runs of {name} in {results_dir()}; `bench plan {name}` shows why")
-    export_runs([(RunFolder(results_dir() / record.name), record) for record in done], to)
-    return len(done), len(planned)
+    return export_runs([(RunFolder(results_dir() / record.name), record) for record in done], to), len(planned)

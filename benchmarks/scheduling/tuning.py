@@ -28,6 +28,7 @@ from benchmarks.experiments.methods import ATTACHED, split_method
 from benchmarks.experiments.settings import SEARCHED, Settings, as_toml, change, read_recipe
 from benchmarks.paths import results_dir
 from benchmarks.progress import show_progress
+from benchmarks.runs.checksums import remove_checked
 from benchmarks.runs.folder import RunFolder
 from benchmarks.seeds import derive
 
@@ -64,11 +65,13 @@ def tune_methods(
     root: Path | None = None,
     to: Path | None = None,
     workers: int | None = None,
+    trial_epochs: int | None = None,
 ) -> Iterator[TunedMethod]:
     """Tune several methods, one after the other, and write the recipe of each.
 
     Args:
         to: the folder for the recipes, METHOD.toml; None: beside the trials.
+        trial_epochs: the length of a trial; None: that of a run.
 
     Raises:
         UserError: an unknown method, or as `tune` says.
@@ -83,13 +86,33 @@ def tune_methods(
                 method, dataset, recipe=recipe, changes=changes, seed=seed, split=split, root=root, report=report
             )
             machine = make_machine(settings.threads, workers, report)
-            finished, folder = tune(experiment, settings, data, trials, results_dir(), machine)
+            of_trials = shortened(settings, settings.epochs if trial_epochs is None else trial_epochs)
+            finished, folder = tune(experiment, of_trials, data, trials, results_dir(), machine)
         file = folder / f"tuned-{trials}.toml" if to is None else to / f"{method}.toml"
-        write_recipe(file, recipe or data.dataset.recipe, method, settings, finished)
+        write_recipe(file, recipe or data.dataset.recipe, method, settings, finished, of_trials.epochs)
         # The recipe leaves out what a method's name decides: changes of such settings have to be given again.
         again = [text for text in changes if text.partition("=")[0].strip() in ATTACHED]
         arguments = ["run", "--method", method, "--dataset", dataset, "--recipe", str(file)]
         yield TunedMethod(method, finished, file, arguments + [word for text in again for word in ("--set", text)])
+
+
+def shortened(settings: Settings, epochs: int) -> Settings:
+    """The settings with a training of so many epochs, and the steps of the learning rate at the same shares of it.
+
+    Short trials tell good settings from bad ones for a fraction of the cost (Li et al., Hyperband, JMLR 18, 2018).
+    """
+    if epochs == settings.epochs:
+        return settings
+
+    def scaled(epoch: int) -> int:
+        return max(1, round(epoch * epochs / settings.epochs))
+
+    values: dict[str, Any] = {"epochs": epochs, "lr_step": scaled(settings.lr_step)}
+    if settings.milestones != "none":
+        values["milestones"] = ",".join(str(scaled(int(epoch))) for epoch in settings.milestones.split(","))
+    if settings.warmup_epochs:
+        values["warmup_epochs"] = scaled(settings.warmup_epochs)
+    return change(settings, values, "--trial-epochs")
 
 
 def tune(
@@ -169,7 +192,7 @@ def _validate(
         record = run(experiment, settings, data, folder, machine, tested=False)
     except DivergedError:
         return 0.0
-    folder.weights.unlink(missing_ok=True)  # the record is enough
+    remove_checked(folder.weights)  # the record is enough
     metrics = record.find_metrics("validation", "before")
     if metrics is None or metrics.mAP is None:
         raise UserError(
@@ -183,15 +206,21 @@ def best(trials: Sequence[Trial]) -> Trial:
     return max(trials, key=lambda each: each.score)
 
 
-def write_recipe(file: Path, recipe: str, method: str, settings: Settings, trials: Sequence[Trial]) -> None:
+def write_recipe(
+    file: Path, recipe: str, method: str, settings: Settings, trials: Sequence[Trial], epochs: int
+) -> None:
     """Write the best trial as a recipe for `bench run --recipe`: every setting, and in the first line how it was chosen.
 
     Settings that the name of the method decides keep the values of `recipe`. Those of its [ordered] are among the others.
+
+    Args:
+        settings: of the runs.
+        epochs: of the trials.
     """
     chosen = {**best(trials).values, "tuning_trials": len(trials)}
     kept = {key: value for key, value in read_recipe(recipe).of(method).items() if key in ATTACHED}
     lines = [
-        f"# {len(trials)} trials: mAP {100 * best(trials).score:.1f} on held-out training identities, "
+        f"# {len(trials)} trials of {epochs} epochs: mAP {100 * best(trials).score:.1f} on held-out training identities, "
         f"{100 * trials[0].score:.1f} by the recipe's own settings.",
         *as_toml(chosen),
         "",

@@ -13,7 +13,8 @@ import simplejpeg
 from benchmarks.clips.training_batches import TrainingBatches
 from benchmarks.data import IMPORT_NOTE, imported_folder
 from benchmarks.data.frame_stores import PACK, write_pack
-from benchmarks.data.loading import load, pack, pack_digest
+from benchmarks.data.loading import load, pack
+from benchmarks.data.packed_folder import pack_digest
 from benchmarks.data.table import TABLE, make_table
 from benchmarks.experiments.settings import resolve
 

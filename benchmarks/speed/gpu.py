@@ -224,7 +224,7 @@ class Rows:
                 model,
                 batches,
                 Path(place),
-                checkpoint=Path(place, "checkpoint"),
+                checkpoint=None,
                 curves=Path(place, "curves"),
                 log=Path(place, "log"),
                 workers=spare_cores(settings.threads),

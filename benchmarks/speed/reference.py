@@ -7,9 +7,9 @@ from torch import Tensor
 from baselines.interface.baseline import Clips
 from benchmarks.clips.training_batches import Batch
 from benchmarks.engine.model import ReidModel, build_model
+from benchmarks.engine.optimizer import make_optimizer
 from benchmarks.engine.precision import autocast
 from benchmarks.engine.run import prepare
-from benchmarks.engine.training import make_optimizer
 from benchmarks.experiments.settings import Settings
 
 CLASSES = 625  # the training identities of MARS

@@ -1,5 +1,6 @@
 """The base class of suites, and how a suite becomes a list of experiments. Nothing here runs an experiment or reads data."""
 
+import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from baselines import BASELINES
+from baselines.interface.errors import UserError
 from benchmarks.data.loading import find_dataset, full_name
 from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.methods import split_method
@@ -153,11 +155,24 @@ def experiments(suite: Suite, choice: Choice) -> Iterator[Planned]:
                         yield planned
 
 
+def all_rows(suite: Suite, dataset: str) -> Sequence[Row]:
+    """The rows of a suite that are trained on `dataset`.
+
+    Raises:
+        UserError: the suite is one of a plug-in, and its `rows` returns something else.
+    """
+    rows = suite.rows(dataset)
+    if not isinstance(rows, Sequence) or not all(isinstance(row, Row) for row in rows):
+        file, kind = inspect.getfile(type(suite)), type(suite).__name__
+        raise UserError(f"{file}, class {kind}: rows must return a list of Row, not {repr(rows)[:60]}")
+    return rows
+
+
 def rows_for(suite: Suite, pair: DatasetPair, choice: Choice) -> list[Row]:
     """The rows of a suite's table for a pair of data sets, without those that the chosen backbone does not have."""
     return [
         row
-        for row in suite.rows(pair.trained_on)
+        for row in all_rows(suite, pair.trained_on)
         if not row.backbones or _settings(row, pair.trained_on, choice)[2].backbone in row.backbones
     ]
 

@@ -4,7 +4,9 @@ import fcntl
 import json
 import multiprocessing
 import os
+import random
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -207,13 +209,60 @@ def test_site_file(tmp_path, monkeypatch):
     file.write_text('partition = "gpu"\ncpus = 8\nsetup = ["module load x"]\n')
     made = resources.resolve({"partition": "long", "cpus": None, "sbatch": ()})
     assert (made.partition, made.cpus, made.setup) == ("long", 8, ("module load x",))
-    for text, said in [("gpu = 1", "unknown key 'gpu'"), ('cpus = "8"', "wrong type"), ("cpus =", "not TOML")]:
+    for text, said in [
+        ("gpu = 1", "unknown key 'gpu'"),
+        ('cpus = "8"', "wrong type"),
+        ("cpus =", "not TOML"),
+        ("cpus = " + "[" * 10**5, "not TOML"),
+        ("cpus = " + "9" * 5000, "not TOML"),
+        ("cpus = 0x" + "f" * 5000, "cpus: give a number from 1 to 1000000"),
+        ("memory = nan", "memory: give a number from"),
+        ('partition = "a\\nb"', "partition .*write it on one line"),
+        ('sbatch = ["a=b", "c\\nd"]', "sbatch .*write it on one line"),
+    ]:
         file.write_text(text)
         with pytest.raises(JobError, match=said):
             resources.resolve({})
     file.unlink()
     with pytest.raises(JobError, match="no such file"):
         resources.resolve({})
+
+
+@pytest.mark.parametrize("option", ["partition", "account", "qos", "constraint", "time", "sbatch"])
+@pytest.mark.parametrize("text", ["a\nb", "a\n#SBATCH --uid=0", "a\r", "a\x00", "a\u2028b"])
+def test_option_of_two_lines_is_refused(option, text):
+    with pytest.raises(JobError, match=f"^--{option} .*: write it on one line"):
+        resources.resolve({option: [text] if option == "sbatch" else text})
+
+
+HOSTILE = (*"ab =-'\"\\$`;&|<>()*?!#~", "$(id)", "`id`", "#SBATCH --uid=0", "' ; id ; '", "\n", "--wrap=id")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_hostile_option_stays_one_word(seed):
+    """Each value is refused, or is one line of the script with one word, which a shell reads as it was."""
+    draw = random.Random(seed)
+    text = "".join(draw.choices(HOSTILE, k=draw.randint(1, 6)))
+    plain = sbatch_scripts(1, resources.Resources(partition="x"), "name")[0].splitlines()
+    try:
+        made = resources.resolve({"partition": text})
+    except JobError:
+        assert "\n" in text
+        return
+    script = sbatch_scripts(1, made, "name")[0].splitlines()
+    assert len(script) == len(plain)
+    ((before, after),) = [lines for lines in zip(plain, script, strict=True) if lines[0] != lines[1]]
+    assert before == "#SBATCH --partition=x"
+    assert shlex.split(after.removeprefix("#SBATCH ")) == [f"--partition={text}"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_hostile_word_of_a_command_is_passed_as_it_is(tmp_path, seed):
+    draw = random.Random(seed)
+    words = ["".join(draw.choices(HOSTILE, k=3)) for _ in range(4)]
+    program = "import sys, pathlib; pathlib.Path(sys.argv[1]).write_text(repr(sys.argv[2:]))"
+    JobCommand((sys.executable, "-c", program, str(tmp_path / "words"), *words), {}, {tmp_path / "slot": {}})()
+    assert (tmp_path / "words").read_text() == repr(words)
 
 
 def test_site_example_is_valid(monkeypatch):
@@ -306,7 +355,7 @@ def test_two_users_share_a_folder():
         with run.lock():
             run.clear()
             run.curves.open("a").close()
-            write_record(run, replace(record, name=f"by-{user}"), pd.DataFrame({"query": [user]}))
+            write_record(run, replace(record, peak_memory={"resident": user}), pd.DataFrame({"query": [user]}))
 
     with tempfile.TemporaryDirectory() as folder:  # unlike pytest's folders, others may enter it
         place = Path(folder)
@@ -317,5 +366,5 @@ def test_two_users_share_a_folder():
             process.start()
             process.join()
             assert process.exitcode == 0
-            assert json.loads((place / "run/record.json").read_text())["name"] == f"by-{user}"
+            assert json.loads((place / "run/record.json").read_text())["peak_memory"] == {"resident": user}
         assert set(Ledger(place).entries()) == {"60001", "60002"}

@@ -10,10 +10,10 @@ from benchmarks.data.dataset import (
     Fault,
     TwoCameraDataset,
     make_table_or_raise,
-    read_matlab,
     subfolders,
     two_camera_counts,
 )
+from benchmarks.data.matlab import read_matlab
 
 CAMERAS = ("i-LIDS-VID/sequences/cam1", "i-LIDS-VID/sequences/cam2")
 SPLITS = "train-test people splits/train_test_splits_ilidsvid.mat"

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from baselines.interface.registry import register
-from benchmarks.data.dataset import Dataset, Fault, make_table_or_raise, read_matlab, require_parts
+from benchmarks.data.dataset import Dataset, Fault, make_table_or_raise, require_parts
+from benchmarks.data.matlab import read_matlab
 from benchmarks.data.table import JUNK
 
 INFO = (

@@ -1,12 +1,12 @@
 """PRID-2011, multi-shot (Hirzer et al., SCIA 2011), with the usual ten splits of 178 people."""
 
-import json
 import re
 from pathlib import Path
 from typing import ClassVar
 
 from baselines.interface.errors import UserError
 from baselines.interface.registry import register
+from benchmarks.data import read_json
 from benchmarks.data.dataset import TwoCameraDataset, two_camera_counts
 
 CAMERAS = ("prid_2011/multi_shot/cam_a", "prid_2011/multi_shot/cam_b")
@@ -30,7 +30,7 @@ class Prid2011(TwoCameraDataset):
 
     def persons(self, root: Path, split: int) -> tuple[list[str], list[str]]:
         try:
-            names = json.loads((root / SPLITS).read_text(encoding="utf-8"))[split]
-            return list(names["train"]), list(names["test"])
+            names = read_json(root / SPLITS)[split]
+            return list(map(str, names["train"])), list(map(str, names["test"]))
         except (ValueError, LookupError, TypeError) as error:
             raise UserError(f"{root / SPLITS}: split {split} is not {{train, test}} ({error!r})") from error

@@ -15,6 +15,7 @@ from .series import mean
 
 RANKS = 20  # of a CMC curve
 NOT_A_TERM = {"epoch", "iteration", "lr", "means_of"}
+VALIDATION = "validation_"  # how the names of metrics on held-out identities begin
 
 
 def cmc(runs: Sequence[FinishedRun], protocol: str | None = None) -> Figure:
@@ -42,7 +43,7 @@ def _cmc_line(label: str, runs: Sequence[FinishedRun], protocol: str | None) -> 
 
 
 def training(runs: Sequence[FinishedRun]) -> Figure:
-    """The loss terms by epoch, a panel per term: the mean over seeds with its interval."""
+    """The loss terms and validations by epoch, a panel for each: the mean over seeds with its interval."""
     grouped = [(f"{label} on {title}", found) for title, groups in _groups(runs, None) for label, found in groups]
     if len({title for title, _ in _groups(runs, None)}) == 1:
         grouped = [(label.rpartition(" on ")[0], found) for label, found in grouped]
@@ -50,7 +51,8 @@ def training(runs: Sequence[FinishedRun]) -> Figure:
     for label, found in grouped:
         curves = [curve.set_index("epoch") for run in found if not (curve := run.curves()).empty]
         for term in dict.fromkeys(term for curve in curves for term in curve.columns if term not in NOT_A_TERM):
-            values = [curve[term].to_dict() for curve in curves if term in curve]
+            scale = 100 if term.startswith(VALIDATION) else 1
+            values = [(scale * curve[term].dropna()).to_dict() for curve in curves if term in curve]
             epochs = sorted(set(values[0]).intersection(*values))
             seeds = np.array([[value[epoch] for epoch in epochs] for value in values])
             half = (
@@ -63,7 +65,12 @@ def training(runs: Sequence[FinishedRun]) -> Figure:
             lines.setdefault(term, []).append(Line(label, epochs, *parts))
     hidden = max((len(of_term[MOST_LINES:]) for of_term in lines.values()), default=0)
     panels = [
-        Panel(term.replace("_", " "), "epoch", "mean over the epoch", of_term[:MOST_LINES])
+        Panel(
+            term.replace("_", " "),
+            "epoch",
+            "held-out identities, %" if term.startswith(VALIDATION) else "mean over the epoch",
+            of_term[:MOST_LINES],
+        )
         for term, of_term in lines.items()
     ]
     if not panels:

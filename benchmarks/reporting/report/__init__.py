@@ -28,6 +28,7 @@ def write(
     digests: dict[str, set[str]] | None,
     find_states: FindStates,
     progress: Callable[[int, int], None],
+    images: bool = True,
 ) -> Path:
     """Write the site to the folder `to`, over an earlier report; returns the page to open.
 
@@ -35,6 +36,7 @@ def write(
         digests: of the data on this machine, as `stale_reasons` takes them; None: no run is marked as stale.
         find_states: gives the states of planned experiments, for the tables of suites.
         progress: called with (done, total) pages of runs.
+        images: whether the site shows frames of the data sets, in the strips that `bench gallery` drew.
     """
     for part in ("runs", "figures"):
         shutil.rmtree(to / part, ignore_errors=True)
@@ -49,11 +51,7 @@ def write(
         saved = [executor.submit(drawing.save, figure, to / "figures") for figure in drawn]
         current = []
         for done, run in enumerate(runs, 1):
-            strips = gallery.read(run.folder.gallery) if run.folder else None
-            if strips and run.folder:
-                (to / "runs" / run.name).mkdir(parents=True)
-                for name in gallery.files(strips):
-                    shutil.copy(run.folder.gallery / name, to / "runs" / run.name)
+            strips = gallery.copy(run.folder.gallery, to / "runs" / run.name, images) if run.folder else None
             reasons = [] if digests is None else stale_reasons(run.record, digests)
             current += [] if reasons else [run]
             _write(to / "runs" / f"{run.name}.html", run_page(run, strips, reasons))

@@ -26,7 +26,7 @@ from benchmarks.reporting.verdict import JudgedClaim, judge
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.scheduling.states import FindStates
 from benchmarks.suites import SUITES
-from benchmarks.suites.suite import Choice, Row, Suite, dataset_pairs, experiments_of_row, rows_for
+from benchmarks.suites.suite import Choice, Row, Suite, all_rows, dataset_pairs, experiments_of_row, rows_for
 
 from .html import el
 
@@ -99,7 +99,7 @@ def _count_from_0(seeds: set[int]) -> int:
 
 
 def _rows(suite: Suite) -> Sequence[Row]:
-    return suite.rows(suite.datasets[0])
+    return all_rows(suite, suite.datasets[0])
 
 
 def _is_known(dataset: str) -> bool:
@@ -127,7 +127,7 @@ def _dataset_sections(pairs: Sequence[tuple[str, str]]) -> list[Section]:
 def _suite_sections(name: str, pair: DatasetPair, choice: Choice, find_states: FindStates) -> list[Section]:
     """One for each protocol; a single one if the suite's rows have protocols of their own."""
     suite = SUITES.get(name)()
-    own = all(row.protocol for row in suite.rows(pair[0]))
+    own = all(row.protocol for row in all_rows(suite, pair[0]))
     made = []
     for protocol in [None] if own else find_dataset(pair[1]).protocols:
         measured = suite_table.measured_rows(suite, choice, pair, find_states, protocol)

@@ -10,6 +10,7 @@ from benchmarks.reporting.answer import answer, brief
 from benchmarks.reporting.drawing import SUFFIXES
 from benchmarks.reporting.figures.figure import Figure
 from benchmarks.reporting.grid import Grid
+from benchmarks.reporting.provenance import data_notes, pair_title
 from benchmarks.reporting.table import cell
 from benchmarks.reporting.verdict import EXPLORED, ON_DRAWN_DATA, JudgedClaim, grids
 from benchmarks.runs.finished import FinishedRun
@@ -126,7 +127,7 @@ def all_runs(runs: Sequence[FinishedRun]) -> dict[str, str]:
         rows.append(
             {
                 "run": el("a", run.name, href=f"runs/{quote(run.name)}.html"),
-                "data set": experiment.datasets.title,
+                "data set": pair_title(experiment.datasets, data_notes([run.record])),
                 "baseline": baseline(experiment.method),
                 "method": experiment.method,
                 "protocol": metrics.protocol,

@@ -1,6 +1,5 @@
 """The page of one run: results, curves, settings, origin, queries and ranked strips."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -24,7 +23,7 @@ from .html_tables import table
 MOST_QUERIES = 200  # of the table on the page
 
 
-def run_page(run: FinishedRun, strips: Mapping[str, Any] | None, stale: list[str]) -> str:
+def run_page(run: FinishedRun, strips: "gallery.Lists | None", stale: list[str]) -> str:
     """Everything about one run.
 
     Args:
@@ -53,7 +52,7 @@ def run_page(run: FinishedRun, strips: Mapping[str, Any] | None, stale: list[str
         el("h2", "Queries"),
         _queries(run),
         el("h2", "Ranked strips"),
-        gallery.section(dict(strips), f"{quote(run.name)}/") if strips else el("p", _no_strips(run), class_="note"),
+        gallery.section(strips, f"{quote(run.name)}/") if strips else el("p", _no_strips(run), class_="note"),
     ]
     return page(run.name, body, current="Runs", up="../")
 

@@ -111,6 +111,35 @@ def test_source_and_class_agree_on_reading_order():
     assert order_readers() == tuple(name for name in sorted(found) if found[name])
 
 
+def test_settings_are_the_keyword_only_parameters_in_source_and_class(folder, tmp_path):
+    source = """
+from baselines.interface import Baseline, register
+
+class Base(Baseline):
+    def __init__(self, backbone, other=1, *, depth: int = 2, rate=-0.5, name="a"):
+        super().__init__(backbone)
+
+@register("inherits")
+class Inherits(Base, Baseline):
+    "."
+
+@register("replaces")
+class Replaces(Base):
+    def __init__(self, backbone, *, width=True):
+        super().__init__(backbone)
+
+@register("none")
+class NoSettings(Baseline):
+    "."
+"""
+    expected = {"inherits": {"depth": 2, "rate": -0.5, "name": "a"}, "replaces": {"width": True}, "none": {}}
+    assert {name: entry.settings for name, entry in folder(some=source).entries.items()} == expected
+    (tmp_path / "mine.py").write_text(source)
+    plugins = Registry("baseline", tmp_path / "none", "none", "baselines.interface.baseline:Baseline")
+    add_plugin(tmp_path / "mine.py", [plugins])
+    assert {name: entry.settings for name, entry in plugins.entries.items()} == expected
+
+
 def test_longer_names(folder):
     entry = folder(good=SOURCE).entry("first")
     assert entry.longer_names == {"first@SIZE": "of another size, in pixels", "first:KIND": "of another kind"}

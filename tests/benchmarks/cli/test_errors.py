@@ -23,7 +23,20 @@ def test_doctor_unwritable_folder(bench, tmp_path, monkeypatch, place):
         (("run", "--method", "mean", "--dataset", "walkers:tiny", "--set", "weights="), "weights is empty"),
         (("run", "--method", "maen", "--dataset", "walkers:tiny"), "did you mean 'mean'"),
         (("run", "--method", "mean+aff", "--dataset", "walkers:tiny"), "method 'mean+aff'"),
-        (("run", "--method", "mean", "--dataset", "wakers"), "did you mean 'walkers'"),
+        (
+            ("run", "--method", "mean", "--dataset", "wakers"),
+            "did you mean 'walkers'? (add one with `bench data import` or",
+        ),
+        (("run", "--method", "mean+AFA", "--dataset", "walkers:tiny"), "did you mean 'mean+afa'"),
+        (("run", "--method", "mean", "--dataset", "walkers:tiny", "--set", "learning_rate=1"), "here it is lr"),
+        (
+            ("run", "--method", "mean", "--dataset", "walkers:tiny", "--set", "batch-size=8"),
+            "here it is identities x clips",
+        ),
+        (("run", "--method", "mean", "--dataset", "walkers:tiny", "--set", "clip-frames=8"), "here it is clip_frames"),
+        (("table", "mean"), "give it as --method mean"),
+        (("table", "table4", "--method", "mean"), "--method"),
+        (("compare", "mean", "qan"), "no finished runs"),
         (("run", "--method", "mean", "--dataset", "walkers:tyni"), "tiny"),
         (("run", "--method", "mean", "--dataset", "mars"), "set BENCH_DATA"),
         (("run", "--method", "mean", "--dataset", "mars", "--root", "/nowhere"), "/nowhere is not a folder"),
@@ -59,7 +72,7 @@ def test_doctor_unwritable_folder(bench, tmp_path, monkeypatch, place):
         ((*IMPORT, "walkers@2"), "--name walkers@2: taken, or not made of"),
         ((*IMPORT, "mars2"), "gone.txt"),
         (("data", "import", "--name", "mine"), "give --video FILE or --images DIR, one of both"),
-        (("data", "import", "--name", "mine", "--video", "gone.avi"), "--video: needs --tracks and --identities"),
+        (("data", "import", "--name", "mine", "--video", "gone.avi"), "--tracks: 0 given for 1 --video"),
         ((*IMPORT, "mine", "--seed", "1"), "--seed: applies to --images only; omit it"),
         (("data", "import", "--name", "mine", "--images", ".", "--tracks", "x"), "--tracks: applies to --video only"),
         (("data", "import", "--name", "mine", "--images", "gone", "--pattern", "x"), "--images gone: not a folder"),
@@ -72,6 +85,57 @@ def test_user_errors_are_one_line(bench, words, message):
     assert line.startswith("bench: ")
     assert message in line
     assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize("text", ["epochs=1\nlr=2", "epochs=1\r", "epochs"])
+def test_setting_of_two_lines(bench, text):
+    answer = bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--set", text)
+    assert answer.status == 2
+    assert answer.err.splitlines()[-1] == f"bench: --set {text!r}: write key=value on one line"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("9" * 5000, "epochs takes a whole number, not '999"),
+        ("9" * 4000, "epochs has too many digits; give a number of at most 64 bits"),
+        ("0x" + "f" * 5000, "epochs has too many digits"),
+        ("[" * 10**5, "epochs takes a whole number, not '[[["),
+        ("[[1]]", "epochs takes one value, not a list"),
+    ],
+)
+def test_hostile_value_of_a_setting(bench, value, message):
+    answer = bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--set", f"epochs={value}")
+    assert answer.status == 2
+    assert message in answer.err.splitlines()[-1]
+    assert len(answer.err.splitlines()[-1]) < 400
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = " + "[" * 10**5, "not TOML that can be read: nested too deeply"),
+        ("epochs = " + "9" * 5000, "not TOML: Exceeds the limit"),
+        ('extends = "small"\nlr = ' + "9" * 4000, "lr has too many digits"),
+        ('extends = "small"\nlr = 0x' + "f" * 5000, "lr has too many digits"),
+        ("extends = [[1]]", "extends takes a recipe's name or a TOML file in quotes, not a list"),
+        ("ordered = 0x" + "f" * 5000, "[ordered] with settings below it, not a int"),
+    ],
+)
+def test_hostile_recipe(bench, tmp_path, text, message):
+    (tmp_path / "mine.toml").write_text(text)
+    answer = bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--recipe", tmp_path / "mine.toml")
+    assert answer.status == 2
+    line = answer.err.splitlines()[-1]
+    assert str(tmp_path / "mine.toml") in line
+    assert message in line
+    assert len(line) < 400
+
+
+def test_seed_that_no_record_holds(bench):
+    answer = bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--seed", 2**63)
+    assert answer.status == 2
+    assert "--seed" in answer.err.splitlines()[-1]
 
 
 def test_debug_shows_traceback(bench):

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from importlib.metadata import version
 
 import pandas as pd
 import pytest
@@ -30,7 +31,8 @@ def test_other_code_makes_a_record_stale(bench, finished):
 
 def test_other_data_makes_a_record_stale(bench, finished):
     folder, record = finished
-    folder.record.write_text(record_to_json(replace(record, experiment=replace(record.experiment, data="0" * 64))))
+    experiment = replace(record.experiment, data="0" * 64)
+    folder.record.write_text(record_to_json(replace(record, experiment=experiment, name=experiment.name)))
     assert "* stale: other data: walkers:tiny" in bench("table").out
 
 
@@ -60,7 +62,7 @@ def test_merge_rejects_paths_outside_the_results(bench, finished, tmp_path, monk
     export_runs([(finished[0], away)], tmp_path / "bad.parquet")
     monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / "mine"))
     answer = bench("records", "merge", tmp_path / "bad.parquet")
-    assert "bad.parquet, record 1: name: must be a name, not the path '../away'" in answer.err
+    assert "bad.parquet, record 1: name: must be a name without '/'" in answer.err
     assert not (tmp_path / "away").exists()
 
 
@@ -181,3 +183,24 @@ def test_table_formats(bench, finished):
     assert "--format word" in bench("table", "--format", "word").err
     assert "--feature x" in bench("table", "--feature", "x").err
     assert "--protocol: no 'strange'" in bench("table", "--protocol", "strange").err
+
+
+def test_method_in_the_place_of_a_run_or_suite(bench, finished):
+    _, record = finished
+    assert f"`bench table --method {record.experiment.method}`" in bench("show", record.experiment.method).err
+    assert "walkers:tiny" in bench("table", "--method", record.experiment.method).out
+    assert "no finished runs of qan" in bench("table", "--method", "qan").err
+
+
+def test_version_is_that_of_the_package(bench):
+    assert bench("--version").out.split() == ["afa-bench", version("afa-bench")]
+
+
+def test_comparison_of_two_trained_runs(bench, finished, tmp_path):
+    _, record = finished
+    assert bench("run", "--method", "max", "--dataset", "walkers:tiny", "--epochs", "0").status == 0
+    answer = bench("compare", "max", record.name, "--gallery", tmp_path / "strips")
+    assert answer.status == 0, answer.err
+    assert f"mAP of {record.name}" in answer.out
+    assert [file.parent.name for file in sorted((tmp_path / "strips").glob("*/index.html"))][-1] == record.name
+    assert len(list((tmp_path / "strips").glob("*/index.html"))) == 2

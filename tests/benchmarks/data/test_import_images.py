@@ -161,6 +161,22 @@ def test_names_are_numbered(draw, bring):
     assert about["numbers_of_names"] == {"pid": {"al": 1, "bo": 2, "cy": 3}, "camid": {"door": 1, "in": 2}}
 
 
+def test_layout_of_ccvid(draw, bring):
+    """The pattern in docs/own-data.md."""
+    draw(
+        *(
+            f"session{s}/00{pid}_0{camid}/0000{n}.jpg"
+            for pid in (1, 2, 3)
+            for s, camid in ((1, 1), (1, 2), (2, 1))
+            for n in (1, 2)
+        )
+    )
+    table = bring(pattern=r"(?P<tracklet>session\d/(?P<pid>\d+)_(?P<camid>\d+))/(?P<frame>\d+).jpg")
+    assert {(row.pid, row.camid, row.tracklet.partition("T")[2]) for row in table.itertuples()} == {
+        (pid, camid, f"session{s}/00{pid}_0{camid}") for pid in (1, 2, 3) for s, camid in ((1, 1), (1, 2), (2, 1))
+    }
+
+
 def test_without_camera_each_tracklet_is_one(draw, bring):
     draw(*(f"{pid}/{walk}/{number}.png" for pid in (1, 2, 3) for walk in ("b", "a") for number in (1, 2)))
     table = bring(pattern=r"(?P<pid>\d+)/(?P<tracklet>\w+)/.*", queries="first-camera")
@@ -168,6 +184,22 @@ def test_without_camera_each_tracklet_is_one(draw, bring):
         *((f"000{pid}Ta", 1) for pid in (1, 2, 3)),
         *((f"000{pid}Tb", 2) for pid in (1, 2, 3)),
     }
+
+
+def test_images_without_identities_are_for_features_only(draw, bring):
+    images = draw("a/1.png", "a/10.png", "a/2.png", "b/c/1.png", "3.png")
+    table = bring(pattern=".*")
+    assert {row.tracklet: len(row.frames) for row in table.itertuples()} == {"a": 3, "b/c": 1, ".": 1}
+    assert set(table.pid) == {-1}
+    with pytest.raises(UserError, match="data set mine: for feature extraction only, by `bench features RUN"):
+        load("mine")
+    loaded = load("mine", features_only=True)
+    (tracklet,) = loaded.table.frames[loaded.table.tracklet == "a"]
+    expected = [(images / f"a/{number}.png").read_bytes() for number in (1, 2, 10)]
+    assert [bytes(loaded.store.read(name)) for name in tracklet] == expected
+    rows = ["1,u,a/1.png", "2,v,a/2.png", "2,v,a/10.png"]
+    table = bring(rows, name="other", header="camid,tracklet,frame")
+    assert {(row.camid, row.tracklet, len(row.frames)) for row in table.itertuples()} == {(1, "u", 1), (2, "v", 2)}
 
 
 def test_distractors_and_junk_are_in_every_gallery(draw, bring):
@@ -264,10 +296,25 @@ def test_wrong_row_is_named(draw, bring, rows, message):
         bring(rows)
 
 
-@pytest.mark.parametrize("header", ["pid,camera,frame", "camid,frame", "pid,camid"])
+def test_numbers_of_any_length_are_compared_by_value(draw, bring):
+    draw(*(f"{n}.png" for n in range(6)))
+    long = "1" + "0" * 6000
+    tracklets = [f"a{long}", f"a{'9' * 5999}", "a7"]
+    rows = [f"train,1,1,{tracklet},{n}.png" for n, tracklet in enumerate(tracklets)]
+    table = bring([*rows, "query,2,1,q,3.png", "gallery,2,2,g,4.png", "train,3,1,t,5.png"])
+    assert [name for name in table.tracklet if name.startswith("a")] == tracklets[::-1]
+
+
+def test_cell_that_is_too_long_is_refused(draw, bring):
+    draw("1.png")
+    with pytest.raises(UserError, match=r"list\.csv, line 2: not CSV \(field larger than field limit"):
+        bring([f"train,1,1,{'a' * 200_000},1.png"])
+
+
+@pytest.mark.parametrize("header", ["pid,camera,frame", "pid,camid"])
 def test_wrong_header_is_refused(draw, bring, header):
     draw("1.png")
-    with pytest.raises(UserError, match=r"list\.csv, line 1: the header must name pid, frame"):
+    with pytest.raises(UserError, match=r"list\.csv, line 1: the header must name frame"):
         bring([], header=header)
 
 
@@ -275,7 +322,8 @@ def test_wrong_header_is_refused(draw, bring, header):
     ("options", "message"),
     [
         ({"pattern": r"(\d+"}, "not a regular expression"),
-        ({"pattern": r".*(?P<camid>\d).*"}, "no group pid"),
+        ({"pattern": r"(?P<subset>\d)/.*"}, "the images have a subset, but no pid"),
+        ({"pattern": r".*", "splits": 2}, "--splits: does not apply where no image has a pid"),
         ({"pattern": r"(?P<pid>\d)(?P<camera>.*)"}, "no field 'camera'"),
         (
             {"pattern": r"(?P<pid>\d)C.*"},

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from baselines.interface.errors import UserError
+from benchmarks.data import imported_folder
 from benchmarks.data.frame_stores import PackedStore
-from benchmarks.data.import_video import import_video
+from benchmarks.data.import_video import Video, import_videos, pair_videos
+from benchmarks.data.loading import load
 from benchmarks.data.table import statistics
 
 WIDTH, HEIGHT, FRAMES = 320, 240, 40
@@ -57,13 +59,19 @@ def bring(video, tmp_path):
         (tmp_path / "people.csv").write_text(f"track_id,identity\n{text}\n")
         options = {"tracklet_frames": 10, **options}
         files = [options.pop("video", video), tmp_path / "tracks.txt", tmp_path / "people.csv"]
-        return import_video(*files, name, tmp_path / to, **options)
+        return import_videos([Video(*files)], name, tmp_path / to, **options)
 
     return call
 
 
 def crop(folder, name):
     return cv2.imdecode(np.frombuffer(PackedStore(folder / "frames.arrow").read(name), np.uint8), cv2.IMREAD_COLOR)
+
+
+def made_from(folder):
+    """What the note of the only video says."""
+    (about,) = json.loads((folder / "made/import.json").read_text())["videos"]
+    return about
 
 
 def test_crops_show_the_right_track(bring, tmp_path):
@@ -133,7 +141,7 @@ def test_boxes_are_clipped(bring, tmp_path):
     shapes = {name: crop(tmp_path / "made", name).shape[:2] for frames in table.frames for name in frames}
     by_track = {(int(name[5]), int(name[-7:-4])): shape for name, shape in shapes.items()}
     assert by_track == {(1, 1): (30, 20), (1, 2): (40, 10), (2, 1): (20, 21), (3, 1): (9, 9)}
-    assert json.loads((tmp_path / "made/import.json").read_text())["boxes_outside_the_picture"] == 2
+    assert made_from(tmp_path)["boxes_outside_the_picture"] == 2
 
 
 def test_margin_widens_every_side(bring, tmp_path):
@@ -171,9 +179,8 @@ def test_confidence_0_is_ignored(bring):
 def test_unnamed_tracks_are_left_out(bring, tmp_path):
     table = bring(people={1: 10, 2: 10, 5: 30, 77: 30})
     assert set(table.camid) == {1, 2, 5}
-    made_from = json.loads((tmp_path / "made/import.json").read_text())
-    assert made_from["tracks_without_identity"] == 2
-    assert made_from["boxes"] == 40 + 25 + 10
+    assert made_from(tmp_path)["tracks_without_identity"] == 2
+    assert made_from(tmp_path)["boxes"] == 40 + 25 + 10
     with pytest.raises(UserError, match=r"people\.csv: lists none of the 5 tracks"):
         bring(people={77: 1}, to="other")
 
@@ -181,10 +188,17 @@ def test_unnamed_tracks_are_left_out(bring, tmp_path):
 def test_note_names_files_without_folders(bring, tmp_path):
     table = bring()
     folder = tmp_path / "made"
-    assert sorted(file.name for file in folder.iterdir()) == ["frames.arrow", "import.json", "table.parquet"]
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "data.json",
+        "frames.arrow",
+        "frames.arrow.crc32",
+        "import.json",
+        "table.parquet",
+    ]
     text = (folder / "import.json").read_text()
     assert str(tmp_path) not in text
-    assert [kind["name"] for kind in json.loads(text)["files"].values()] == ["walk.avi", "tracks.txt", "people.csv"]
+    names = [kind["name"] for kind in made_from(tmp_path)["files"].values()]
+    assert names == ["walk.avi", "tracks.txt", "people.csv"]
     names = {name for frames in table.frames for name in frames}
     assert set(PackedStore(folder / "frames.arrow").sizes(names)) == names
 
@@ -210,6 +224,9 @@ def test_boxes_after_the_video_are_refused(bring, tmp_path):
         ("1;2;3;4;5;6;7", "expected the numbers"),
         ("0,1,1,1,5,5,1", "frame must be a whole number from 1"),
         ("1.5,1,1,1,5,5,1", "frame must be a whole number from 1"),
+        ("1e300,1,1,1,5,5,1", r"frame must be a whole number from 1, track a whole number, and both below 2\^53"),
+        ("9,1e300,1,1,5,5,1", r"frame must be a whole number from 1, track a whole number, and both below 2\^53"),
+        (f"9,{2**53 + 1},1,1,5,5,1", r"frame .* and both below 2\^53"),
         ("9,1,1,1,0,5,1", "a box of 0 x 5 pixels"),
         ("9,1,nan,1,5,5,1", "a value is not finite"),
         ("1,1,1,1,5,5,1", "a second box of track 1 in frame 1"),
@@ -223,9 +240,13 @@ def test_malformed_row_is_named(bring, bad, problem):
 @pytest.mark.parametrize(
     ("people", "problem"),
     [
-        ("1,10\n2", "line 3: expected two whole numbers"),
-        ("1,10\n2,anna", "line 3: expected two whole numbers"),
+        ("1,10\n2", "line 3: expected whole numbers"),
+        ("1,10\n2,anna", "line 3: expected whole numbers"),
         ("1,-1", "line 2: identity -1"),
+        (f"1,{10**24}", r"line 2: track_id and identity must be below 2\^53"),
+        (f"{2**53 + 1},1", r"line 2: track_id and identity must be below 2\^53"),
+        (f"1,{'9' * 5000}", "line 2: expected whole numbers"),
+        (f"1,{'9' * 200_000}", "line 2: not CSV"),
         ("1,10\n1,20", "line 3: track 1 is person 10 in an earlier line"),
     ],
 )
@@ -238,7 +259,7 @@ def test_wrong_header_is_refused(bring, tmp_path, video):
     bring()
     (tmp_path / "people.csv").write_text("1,10\n2,10\n")
     with pytest.raises(UserError, match="line 1: the header must be track_id,identity"):
-        import_video(video, tmp_path / "tracks.txt", tmp_path / "people.csv", "walk", tmp_path / "other")
+        import_videos([Video(video, tmp_path / "tracks.txt", tmp_path / "people.csv")], "walk", tmp_path / "other")
 
 
 def test_unreadable_files_are_named(bring, tmp_path, video):
@@ -252,9 +273,9 @@ def test_unreadable_files_are_named(bring, tmp_path, video):
         with pytest.raises(UserError, match=rf"{name}: not a video"):
             bring(video=tmp_path / name, to="none")
     with pytest.raises(UserError, match=r"walk\.avi: not a text file"):
-        import_video(video, video, tmp_path / "people.csv", "walk", tmp_path / "made")
+        import_videos([Video(video, video, tmp_path / "people.csv")], "walk", tmp_path / "made")
     with pytest.raises(UserError, match=r"gone\.txt: No such file"):
-        import_video(video, tmp_path / "gone.txt", tmp_path / "people.csv", "walk", tmp_path / "made")
+        import_videos([Video(video, tmp_path / "gone.txt", tmp_path / "people.csv")], "walk", tmp_path / "made")
 
 
 def test_too_few_tracks_are_refused(bring):
@@ -285,7 +306,7 @@ def test_existing_data_set_is_kept(bring):
 def test_pets2009(shared, tmp_path):
     pets = shared("pets2009")
     files = pets / "vtest.avi", pets / "gt.txt", pets / "identities.csv"
-    table = import_video(*files, "pets2009", tmp_path / "pets2009")
+    table = import_videos([Video(*files)], "pets2009", tmp_path / "pets2009")
     assert table.pid.nunique() == 10
     assert table.camid.nunique() == 19
     assert sum(map(len, table.frames)) == 4650
@@ -293,3 +314,127 @@ def test_pets2009(shared, tmp_path):
     assert counts["train"]["identities"] == 5
     assert counts["query"]["identities"] == 5  # 7 people have two tracks or more: enough for the whole test half
     assert counts["gallery"]["distractors"] == 0
+
+
+@pytest.fixture
+def cameras(video, tmp_path, monkeypatch):
+    """Two cameras whose trackers number from 1 each: person 10 is track 1 of the first and track 2 of the second."""
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    seen = {1: {1: 10, 2: 20, 3: 30}, 2: {2: 10, 1: 20, 4: 30}}
+    made = []
+    for camera, people in seen.items():
+        rows = [row(track, frame) for track in people for frame in range(1, 21)]
+        files = tmp_path / f"cam{camera}.txt", tmp_path / f"people{camera}.csv"
+        files[0].write_text("\n".join(rows))
+        files[1].write_text("\n".join(["track_id,identity", *(f"{each},{pid}" for each, pid in people.items())]))
+        made.append(Video(video, *files, camera))
+    return made
+
+
+def bring_cameras(videos, name="street", **options):
+    return import_videos(videos, name, imported_folder(name), tracklet_frames=10, **options)
+
+
+def test_each_video_is_a_camera(cameras):
+    table = bring_cameras(cameras)
+    assert set(zip(table.pid, table.camid, strict=True)) == {(pid, camid) for pid in (10, 20, 30) for camid in (1, 2)}
+    colours = {(10, 1): 1, (20, 1): 2, (30, 1): 3, (10, 2): 2, (20, 2): 1, (30, 2): 4}  # the tracks with that colour
+    for tracklet in table.itertuples():
+        inner = crop(imported_folder("street"), tracklet.frames[0])[6:-6, 6:-6].reshape(-1, 3).mean(axis=0)
+        np.testing.assert_allclose(inner, COLOURS[colours[tracklet.pid, tracklet.camid]], atol=12)
+    test = table[table.subset != "train"]
+    assert sorted(test.subset) == ["gallery"] * (len(test) // 2) + ["query"] * (len(test) // 2)
+    assert len(test[test.subset == "query"].drop_duplicates(["pid", "camid"])) == len(test) // 2
+
+
+def test_added_video_is_as_if_imported_at_once(cameras):
+    bring_cameras(cameras, "once", train_share=0.4, note="a street")
+    bring_cameras(cameras[:1], "twice", train_share=0.4, note="a street")
+    with pytest.raises(
+        UserError, match=r"data set twice: for feature extraction only, .* 3 persons in at most 1 cameras"
+    ):
+        load("twice")
+    bring_cameras(cameras[1:], "twice", add=True)
+    assert load("once").digest == load("twice").digest
+    notes = [(imported_folder(name) / "import.json").read_text() for name in ("once", "twice")]
+    assert notes[0].replace('"once"', '"twice"') == notes[1]
+
+
+def test_second_video_of_a_camera_continues_its_numbers(cameras):
+    bring_cameras(cameras)
+    again = cameras[0]._replace(camera=2)
+    table = bring_cameras([again], add=True)
+    assert sorted(table.tracklet[(table.pid == 10) & (table.camid == 2)]) == [f"0010C2T000{n}" for n in (1, 2, 3, 4)]
+
+
+def test_identities_of_all_cameras_in_one_file(cameras, tmp_path):
+    expected = bring_cameras(cameras)
+    rows = [f"{each.camera},{line}" for each in cameras for line in each.identities.read_text().split()[1:]]
+    (tmp_path / "all.csv").write_text("\n".join(["camera,track_id,identity", *rows]))
+    files = [each.video for each in cameras], [each.tracks for each in cameras], [tmp_path / "all.csv"]
+    assert bring_cameras(pair_videos(*files, [1, 2]), "other").equals(expected)
+    with pytest.raises(UserError, match=r"all\.csv, line 1: has the column camera; give the --camera of the video"):
+        bring_cameras([cameras[0]._replace(identities=tmp_path / "all.csv", camera=None)], "third")
+
+
+def test_tracks_without_identities_are_for_features_only(cameras):
+    table = bring_cameras([each._replace(identities=None) for each in cameras])
+    assert set(table.pid) == {-1}
+    assert set(table.subset) == {"gallery"}
+    names = {
+        f"C{camera}track{track}T000{n}"
+        for camera, tracks in ((1, "123"), (2, "124"))
+        for track in tracks
+        for n in (1, 2)
+    }
+    assert set(table.tracklet) == names
+    with pytest.raises(UserError, match=r"data set street: for feature extraction only, .*no identities"):
+        load("street")
+    assert len(load("street", features_only=True).table) == 12
+    with pytest.raises(UserError, match="--add: give --identities if, and only if, street was imported with them"):
+        bring_cameras(cameras[:1], add=True)
+
+
+@pytest.mark.parametrize(
+    ("counts", "problem"),
+    [
+        ((2, 1, 2, 2), "--tracks: 1 given for 2 --video"),
+        ((2, 2, 2, 0), "--camera: 0 given for 2 --video"),
+        ((2, 2, 3, 2), "--identities: 3 given for 2 --video"),
+        ((1, 0, 1, 0), "--tracks: 0 given for 1 --video"),
+    ],
+)
+def test_wrong_number_of_files_is_refused(counts, problem):
+    with pytest.raises(UserError, match=problem):
+        pair_videos(*([number] * count for number, count in enumerate(counts)))
+
+
+def test_add_needs_cameras_and_a_data_set(cameras, bring, tmp_path):
+    with pytest.raises(UserError, match="--add: there is no imported data set street"):
+        bring_cameras(cameras, add=True)
+    bring(to=imported_folder("walk"))
+    with pytest.raises(UserError, match="--add: takes a video with a --camera"):
+        bring_cameras(cameras, "walk", add=True)
+
+
+def test_failed_addition_changes_nothing(cameras, tmp_path):
+    bring_cameras(cameras)
+    before = {file.name: file.read_bytes() for file in imported_folder("street").iterdir()}
+    (tmp_path / "cam1.txt").write_text(row(1, 1) + "\n" + row(1, 41))
+    with pytest.raises(UserError, match="ends after frame 40"):
+        bring_cameras(cameras[:1], add=True)
+    assert {file.name: file.read_bytes() for file in imported_folder("street").iterdir()} == before
+    assert [file.name for file in imported_folder("street").parent.iterdir()] == ["street"]
+
+
+def test_videos_by_the_command(cameras, bench, tmp_path):
+    options = [option for each in cameras for key, value in each._asdict().items() for option in (f"--{key}", value)]
+    answer = bench("data", "import", *options, "--name", "street", "--tracklet-frames", 10)
+    assert answer.status == 0
+    assert "bench run --method mean+afa --dataset street" in answer.out
+    answer = bench("data", "import", *options[:4], "--name", "tracks")
+    assert answer.status == 0
+    assert "bench features RUN --dataset tracks" in answer.out
+    answer = bench("run", "--method", "mean", "--dataset", "tracks")
+    assert answer.status == 2
+    assert "data set tracks: for feature extraction only" in answer.err

@@ -11,7 +11,16 @@ import pytest
 from baselines.interface.errors import UserError
 from benchmarks.data import IMPORT_NOTE, imported_folder, is_known
 from benchmarks.data.frame_stores import PACK, write_pack
-from benchmarks.data.loading import full_name, is_drawn, is_packed, known_digests, load, why_unavailable
+from benchmarks.data.loading import (
+    counts_note,
+    data_note,
+    full_name,
+    is_drawn,
+    is_packed,
+    known_digests,
+    load,
+    why_unavailable,
+)
 from benchmarks.data.table import TABLE, make_table
 from benchmarks.paths import cache_dir
 
@@ -37,6 +46,21 @@ def write_splits(root, train, test):
 def training_pids(root):
     table = load("prid2011", root=root).table
     return sorted(set(table.pid[table.subset == "train"]))
+
+
+def test_other_counts_than_the_published_are_noted(root, bench):
+    assert counts_note("prid2011", root) == ""  # not read yet
+    loaded = load("prid2011", root=root)
+    note = "not the published counts (train identities: 2 found, 89 published, and 5 more differences)"
+    assert data_note("prid2011", 0, loaded.digest) == counts_note("prid2011", root) == note
+    assert data_note("prid2011", 0, "other data") == ""
+    assert f"prid2011: {note}" in bench("plan", "table4", "--dataset", "prid2011", "--root", root).out
+
+
+def test_published_counts_are_not_noted(root, monkeypatch):
+    loaded = load("prid2011", root=root)
+    monkeypatch.setattr(type(loaded.dataset), "published", {"train": {"identities": 2, "tracklets": 4, "frames": 8}})
+    assert data_note("prid2011", 0, loaded.digest) == counts_note("prid2011", root) == ""
 
 
 def test_unchanged_root_is_read_once(root, monkeypatch):

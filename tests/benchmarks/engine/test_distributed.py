@@ -27,7 +27,7 @@ from benchmarks.data.loading import load
 from benchmarks.engine import distributed
 from benchmarks.engine.extraction import extract
 from benchmarks.engine.model import build_model
-from benchmarks.engine.training import PrecisionWrapper
+from benchmarks.engine.optimizer import PrecisionWrapper
 from benchmarks.experiments.settings import resolve
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.store import read_record

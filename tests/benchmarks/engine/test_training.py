@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, MultiStepLR, StepLR
 
 from benchmarks.engine.model import ReidModel, build_model
-from benchmarks.engine.training import PrecisionWrapper, make_optimizer, schedules
+from benchmarks.engine.optimizer import PrecisionWrapper, make_optimizer, schedules
 from benchmarks.experiments.settings import resolve
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.record import Record

@@ -1,5 +1,8 @@
 """Recipes, what a method's name sets, and `--set key=value`."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from baselines.interface.errors import UserError
@@ -14,6 +17,7 @@ from benchmarks.experiments.settings import (
     recipe_summaries,
     resolve,
 )
+from benchmarks.runs.exchange import exported_records
 
 
 def test_paper_recipe_is_section_3_3():
@@ -153,6 +157,7 @@ def test_wrong_change_is_named(change, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("extends='smal'", "extends 'smal': no recipe 'smal'; did you mean 'small'"),
         ("epoch = 3\nextends='small'", "did you mean 'epochs'"),
         ("epochs = 3", "lacks backbone"),
         ("epochs = ", "not TOML"),
@@ -209,3 +214,14 @@ def test_settings_and_recipes_are_described():
     assert [key for key, meaning in said.items() if not meaning.replace(" | ", "").strip()] == []
     assert said["target"].startswith("coherence | motion; ")
     assert [name for name, summary in recipe_summaries().items() if len(summary) < 10] == []
+
+
+def test_new_settings_leave_the_names_of_earlier_runs_alone():
+    """A committed record names the run that today's code would start with the same settings."""
+    records = exported_records(Path(__file__).parents[3] / "results" / "measured" / "cues.parquet")
+    assert records
+    for record in records:
+        again = replace(record.experiment, settings=from_dict(record.experiment.settings).recorded())
+        assert again.name == record.name
+        assert again.request_hash == record.experiment.request_hash
+        assert again.training_hash == record.experiment.training_hash

@@ -7,9 +7,11 @@ import pytest
 
 from benchmarks.experiments.experiment import DatasetPair
 from benchmarks.reporting import suite_table, verdict
+from benchmarks.reporting.answer import answer, picture
 from benchmarks.reporting.figures.curves import cmc
 from benchmarks.reporting.report.run_page import run_page
 from benchmarks.reporting.show import describe
+from benchmarks.reporting.table import tables
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.scheduling.states import DONE, State
 from benchmarks.suites import SUITES
@@ -37,6 +39,23 @@ def runs(make_record):
         record = make_record(experiment=replace(planned.experiment, data="d", test_data="d", weights="w"))
         found.append(FinishedRun(replace(record, data_notes={"mars": "drawn in lines"}), rows=rows))
     return found
+
+
+def test_title_says_that_counts_are_not_the_published_ones(runs, make_record):
+    note = "not the published counts (train identities: 8 found, 625 published)"
+    runs = [FinishedRun(replace(run.record, data_notes={"mars": note}), rows=run.queries()) for run in runs]
+    judged = verdict.judge(runs)
+    (grid,) = verdict.grids(judged)
+    assert grid.title.startswith("mars (not the published counts): ")
+    assert "On mars (not the published counts) (" in "\n".join(answer(judged))
+    assert "mars (not the published counts): " in picture(judged)
+    (made,) = tables([run.record for run in runs], None, None)
+    assert made.title == "mars (not the published counts)"
+    assert f"mars: {note}" in made.notes
+    record = make_record(dataset="dukev")
+    crossed = replace(record, experiment=replace(record.experiment, test="mars"))
+    (made,) = tables([replace(crossed, data_notes={"mars": note})], None, None)
+    assert made.title == "dukev to mars (not the published counts)"
 
 
 def test_verdict(runs):

@@ -52,11 +52,12 @@ def test_unmeasured_rows_have_dashes():
 def test_missing_record_is_reported(tmp_path, bench):
     file = tmp_path / "gpu.json"
     assert bench("speed", "--gpu", file).out.strip() == NOT_MEASURED
-    file.write_text("{}")
-    answer = bench("speed", "--gpu", file)
-    assert (answer.status, answer.err.splitlines()[-1]) == (
-        2,
-        f"bench: --gpu {file}: not a record of `python -m benchmarks.speed.gpu`",
-    )
+    for text in ("{}", "[" * 10**5):
+        file.write_text(text)
+        answer = bench("speed", "--gpu", file)
+        assert (answer.status, answer.err.splitlines()[-1]) == (
+            2,
+            f"bench: --gpu {file}: not a record of `python -m benchmarks.speed.gpu`",
+        )
     file.write_text(json.dumps(RECORD))
     assert "| mean+afa |" in bench("speed", "--gpu", file, "--format", "github").out

@@ -31,7 +31,7 @@ def pilot(make_record, monkeypatch):
     return make
 
 
-def planned(suite, records, effect=0.01, dataset="mars", seconds_of=lambda _: 60.0):
+def planned(suite, records, effect=0.01, dataset="mars", seconds_of=lambda runs: [60.0] * len(runs)):
     experiments_of_suite = list(experiments(SUITES.get(suite)(), Choice((dataset,), seeds=1)))
     return {each.claim.text: each for each in plan_claims(suite, experiments_of_suite, records, effect, seconds_of)}
 

@@ -79,7 +79,13 @@ def test_written_file_gives_the_same_table(bench, kept, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "No such file"), ("{", "not a file of"), ("[]", "not a file of"), ('{"benchmarks": []}', "not a file of")],
+    [
+        (None, "No such file"),
+        ("{", "not a file of"),
+        ("[" * 10**5, "not a file of"),
+        ("[]", "not a file of"),
+        ('{"benchmarks": []}', "not a file of"),
+    ],
 )
 def test_other_file_is_refused_by_name(bench, tmp_path, content, words):
     file = tmp_path / "x.json"

@@ -6,8 +6,10 @@ import re
 import pandas as pd
 import pytest
 
+from benchmarks.reporting import gallery
+from benchmarks.reporting.report import contents
 from benchmarks.runs.folder import RunFolder
-from benchmarks.runs.store import load_records
+from benchmarks.runs.store import load_records, write_record
 
 
 @pytest.fixture
@@ -41,7 +43,90 @@ def test_lists_agree_with_the_run(bench, run):
     assert all((run.gallery / name).exists() for name in re.findall(r'(?:src|href)="([^"#]+\.\w+)"', html))
     assert html.count('class="strip wrong"') == html.count("✗ wrong</b> <span>")  # not by the frame's colour alone
     named = described["lists"][2]["query"]["tracklet"]
-    assert bench("gallery", run.path.name, "--query", named, "--workers", 0).status == 0
+    assert bench("gallery", run.path.name, "--query", named, "--workers", 0, "--no-images").status == 0
+    assert {file.name for file in run.gallery.iterdir()} == {"gallery.json", "index.html", "report.css"}
+    html = (run.gallery / "index.html").read_text()
+    assert f"tracklet {described['lists'][2]['gallery'][0]['tracklet']}" in html
+    assert "<img" not in html
     (only,) = json.loads((run.gallery / "gallery.json").read_text())["lists"]
     assert only["query"]["tracklet"] == named
     assert "no query of that name" in bench("gallery", run.path.name, "--query", "nobody").err
+
+
+@pytest.fixture
+def strips(tmp_path):
+    """A folder as `bench gallery` leaves it, and the function that changes its lists."""
+    shown = {
+        "tracklet": "a",
+        "pid": 1,
+        "camid": 0,
+        "shown": 1,
+        "width": 8,
+        "height": 16,
+        "quality": None,
+        "distance": 0.0,
+    }
+    query = {**shown, "file": "001-query.png", "right": None}
+    lists = [{"query": query, "gallery": [], "average_precision": 0.5, "first_hit_rank": 2}]
+    folder = tmp_path / "gallery"
+    folder.mkdir()
+    (folder / "001-query.png").write_bytes(b"pixels")
+    (tmp_path / "secret.png").write_bytes(b"secret")
+
+    def change(**changes):
+        described = {"run": "a", "protocol": "official", "lists": lists}
+        query.update(changes)
+        (folder / "gallery.json").write_text(json.dumps(described))
+        return folder
+
+    return change
+
+
+def test_strips_are_copied(strips, tmp_path):
+    assert gallery.copy(strips(), tmp_path / "site", images=True).lists[0].query.tracklet == "a"
+    assert [file.read_bytes() for file in (tmp_path / "site").iterdir()] == [b"pixels"]
+
+
+def test_report_without_images_copies_no_strip(strips, bench, make_record, results, tmp_path, monkeypatch):
+    record = make_record()
+    write_record(RunFolder(results / record.name), record, pd.DataFrame())
+    strips().rename(RunFolder(results / record.name).gallery)
+    monkeypatch.setattr(contents, "drawn_figures", lambda runs: [])
+    for words, pictures in (((), 1), (("--no-images",), 0)):
+        assert bench("report", "--to", tmp_path / "site", *words).status == 0
+        assert len(list((tmp_path / "site" / "runs").rglob("*.png"))) == pictures
+        page = (tmp_path / "site" / "runs" / f"{record.name}.html").read_text()
+        assert page.count("<img") == pictures
+        assert "Query a" in page
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"file": "../secret.png"},
+        {"file": "../../etc/hostname"},
+        {"file": "/etc/hostname"},
+        {"file": "link.png"},
+        {"file": "gone.png"},
+        {"file": "gallery.json"},
+        {"file": 3},
+        {"pid": "x"},
+        {"quality": [[1]]},
+        {"shown": 10**6},
+        {"more": "fields"},
+    ],
+)
+def test_strips_that_lead_out_are_left_out(strips, tmp_path, capsys, changes):
+    folder = strips(**changes)
+    (folder / "link.png").symlink_to(tmp_path / "secret.png")
+    assert gallery.copy(folder, tmp_path / "site", images=True) is None
+    assert not (tmp_path / "site").exists()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"bench: left out: {folder / 'gallery.json'}: ")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 10**5])
+def test_damaged_lists_are_left_out(strips, tmp_path, text):
+    folder = strips()
+    (folder / "gallery.json").write_text(text)
+    assert gallery.copy(folder, tmp_path / "site", images=True) is None

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from baselines.interface.errors import UserError
+from benchmarks.experiments.experiment import EXTERNAL, Experiment
 from benchmarks.runs.exchange import exported_records
 from benchmarks.runs.record import parse_record, record_to_json
 
@@ -49,7 +50,7 @@ def wrong_values(field, value):
         return [*wrong, 1, "yes"]
     if isinstance(value, str):
         return [*wrong, *(["\x1b[2J", "a\nb", "x" * 10**4]), *(["", 3, True] if field != "mine" else [])] + (
-            ["../up", "a/b", "a\\b", ".", ".."] if field in NAMES else []
+            ["../up", "a/b", "a\\b", ".", "..", ".jobs"] if field in NAMES else []
         )
     if isinstance(value, int | float) and field != "mine":
         return [*wrong, -1, "1", True, float("nan"), float("inf"), *([10**400] if isinstance(value, int) else [])]
@@ -114,6 +115,39 @@ def test_fraction_above_1_is_refused(valid, field):
         parse_record(changed(valid, ("metrics", 0, field), 1.01), "a file")
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"R5": 0.4}, "metrics.0 must not fall from R1 to R20"),
+        ({"R20": None}, "metrics.0 must be null if no query has a match, and only then"),
+        ({"queries": 0}, "metrics.0 must be null if no query has a match, and only then"),
+        ({"mAP": 7.0}, "metrics.0.mAP: "),
+        ({"mAP": -1.0}, "metrics.0.mAP: "),
+    ],
+)
+def test_impossible_metrics_are_refused(valid, changes, message):
+    valid["metrics"][0] |= changes
+    assert message in refusal(json.dumps(valid))
+
+
+def test_repeated_metrics_are_refused(valid):
+    valid["metrics"] *= 2
+    assert "metrics.1 must not repeat protocol official, feature before" in refusal(json.dumps(valid))
+
+
+def test_name_is_that_of_the_experiment(valid, make_record):
+    other = make_record(seed=7).name
+    assert f"name must be that of the experiment, {valid['name']!r}, not {other!r}" in refusal(
+        json.dumps({**valid, "name": other})
+    )
+
+
+def test_name_that_no_file_system_holds_is_refused(make_record):
+    experiment = Experiment("\u6b65" * 60, "\u4eba" * 60, "\u4eba" * 60, {}, 0, 0, "d", "d", "none", EXTERNAL)
+    assert len(experiment.name) < 200
+    assert "name must have at most 200 bytes" in refusal(record_to_json(make_record(experiment=experiment)))
+
+
 def test_known_setting_is_checked(valid):
     with pytest.raises(UserError, match="sampling is one of"):
         parse_record(changed(valid, ("experiment", "settings", "sampling"), "odd"), "a file")
@@ -140,7 +174,7 @@ def test_other_format_is_named(valid):
         parse_record(json.dumps({**valid, "format": 2, "metrics": "new"}), "a file")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", b"\xff\xfe", "[" * 10**5, '{"format": 1'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", b"\xff\xfe", "[" * 10**5, "9" * 5000, '{"format": 1'])
 def test_text_that_is_no_record_is_refused(text):
     with pytest.raises(UserError, match=r"^a file: "):
         parse_record(text, "a file")

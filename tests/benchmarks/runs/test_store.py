@@ -1,6 +1,7 @@
 """A record that cannot be read stops nothing else: the others are loaded, and a line names what is left out."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -63,8 +64,13 @@ VERBS = (
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_sparse_record_stops_no_verb(three, make_record, results, bench, tmp_path, monkeypatch, verb):
-    """A record that is valid and has as little as can be: no settings, no phases, unknown names, no match."""
+    """A record that is valid and has as little as can be: no settings, no phases, unknown names, no match.
+
+    Beside it lies a run whose other files are damaged.
+    """
     monkeypatch.chdir(tmp_path)
+    three[0].queries.write_bytes(b"no parquet")
+    three[0].curves.write_text('{"epoch": 1, "loss": "low"}\n')
     nothing = [Metrics("strange", "after", None, None, None, None, None, 0, 1)]
     for method in ("mean", "unknown+afa-motion", "<b>"):
         experiment = Experiment(method, "walkers", "nowhere", {}, 0, 0, "d", "d", "none", "strange")
@@ -121,14 +127,48 @@ def test_queries_are_read_by_protocol(three):
     assert run.queries("full").empty
 
 
-@pytest.mark.parametrize("content", [b"no parquet", None])
-def test_damaged_queries_are_named(three, content):
-    if content is None:
-        QUERIES.drop(columns="pid").to_parquet(three[0].queries)
-    else:
-        three[0].queries.write_bytes(content)
-    with pytest.raises(UserError, match=r"queries\.parquet: .*--fresh"):
-        FinishedRun(read_record(three[0]), three[0]).queries()
+DAMAGED = (
+    b"no parquet",
+    QUERIES.drop(columns="pid"),
+    QUERIES.assign(average_precision=["high", "low"]),
+    QUERIES.assign(average_precision=[7.0, 0.5]),
+    QUERIES.assign(average_precision=[np.nan, 0.5]),
+    QUERIES.assign(first_hit_rank=[0.0, 2.0]),
+    QUERIES.assign(pid=[1.5, 2.0]),
+    QUERIES.assign(query=[1, 2]),
+)
+
+
+@pytest.mark.parametrize("content", DAMAGED, ids=range(len(DAMAGED)))
+def test_damaged_queries_are_left_out(three, capsys, content):
+    content.to_parquet(three[0].queries) if isinstance(content, pd.DataFrame) else three[0].queries.write_bytes(content)
+    run = FinishedRun(read_record(three[0]), three[0])
+    assert run.queries().empty
+    assert run.queries("standard").empty
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"bench: left out: {three[0].queries}: ")
+    assert "--fresh" in line
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "3", '{"epoch": "one"}', '{"loss": 1}', "[" * 10**5, f'{{"epoch": {"9" * 5000}}}']
+)
+def test_damaged_curves_are_left_out(three, capsys, text):
+    three[0].curves.write_text(text + "\n")
+    assert FinishedRun(read_record(three[0]), three[0]).curves().empty
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"bench: left out: {three[0].curves}: ")
+
+
+def test_copied_run_counts_once(three, results, capsys):
+    shutil.copytree(three[2].path, results / "walkers-mean-seed2-copy")
+    assert [record.experiment.seed for record in load_records(results)] == [0, 2]
+    assert f"walkers-mean-seed2-copy: a copy of {three[2].path}; remove one of them" in capsys.readouterr().err
+
+
+def test_hidden_folder_holds_no_run(three, results):
+    three[0].path.rename(results / ".jobs")
+    assert [record.experiment.seed for record in load_records(results)] == [2]
 
 
 @pytest.fixture
@@ -150,7 +190,7 @@ def exported(three, tmp_path):
     return damage
 
 
-@pytest.mark.parametrize("name", ["../away", "/tmp/away", "..", "a\\b", ""])
+@pytest.mark.parametrize("name", ["../away", "/tmp/away", "..", ".jobs", "a\\b", ""])
 def test_bad_record_in_a_file_is_left_out(exported, tmp_path, capsys, name):
     file = exported(lambda records: records[1].update(name=name))
     assert [record.experiment.seed for record in exported_records(file)] == [0, 2]
@@ -159,6 +199,33 @@ def test_bad_record_in_a_file_is_left_out(exported, tmp_path, capsys, name):
     assert merge_file(file, tmp_path / "mine") == (0, 2)
     assert len(list((tmp_path / "mine").iterdir())) == 2
     assert not (tmp_path / "away").exists()
+
+
+def test_merge_goes_on_after_a_damaged_run(exported, three, results, capsys):
+    file = exported(lambda records: None)
+    three[0].record.write_text("{")
+    assert merge_file(file, results) == (0, 2)
+    assert f"bench: left out: {three[0].record}: Invalid JSON" in capsys.readouterr().err
+    for folder in three[:2]:
+        folder.record.unlink()
+    with three[0].lock():
+        assert merge_file(file, results) == (1, 1)
+    assert f"bench: left out: {three[0].path}: another process is running" in capsys.readouterr().err
+
+
+def test_run_with_damaged_results_is_not_merged(exported, tmp_path, capsys):
+    file = exported(lambda records: None)
+    table = pq.read_table(file)
+    precision = np.where(np.arange(len(table)) < 2, 7.0, 0.5)
+    table = table.set_column(table.schema.get_field_index("average_precision"), "average_precision", [precision])
+    pq.write_table(table, file)
+    assert merge_file(file, tmp_path / "mine") == (2, 0)
+    assert "query 'a' has an average precision or a rank that cannot be" in capsys.readouterr().err
+
+
+def test_run_that_is_twice_in_a_file_counts_once(exported, tmp_path):
+    file = exported(lambda records: records.append(records[0]))
+    assert merge_file(file, tmp_path / "mine") == (3, 0)
 
 
 @pytest.mark.parametrize("value", [3, None, [], "x", float("nan")])
@@ -174,6 +241,13 @@ def test_file_with_no_list_is_refused(exported):
     pq.write_table(table.replace_schema_metadata({RECORDS: "{}"}), file)
     with pytest.raises(UserError, match="not a file that `bench records export` wrote"):
         exported_records(file)
+
+
+def test_doctor_lists_damaged_runs(three, bench, capsys):
+    three[2].settings.write_text("{")
+    lines = [line.split("->")[-1].strip() for line in bench("doctor").out.splitlines() if "--fresh" in line]
+    assert [line.partition(": ")[0] for line in lines] == [str(three[1].record), str(three[2].settings)]
+    assert "metrics.0.mAP" in lines[0]
 
 
 def test_damaged_start_is_left_out(three, results, capsys):

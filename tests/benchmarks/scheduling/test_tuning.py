@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -124,15 +125,22 @@ def test_tune_rejects_impossible_settings(results):
             tuning.tune(*asked(changes=[change]), 2, results, HOW)
 
 
+def test_shorter_trials_keep_the_shape_of_the_schedule():
+    settings = resolve("small", "mean", ["epochs=40", "lr_step=30", "warmup_epochs=4", "milestones=20,32"])
+    short = tuning.shortened(settings, 10)
+    assert (short.epochs, short.lr_step, short.warmup_epochs, short.milestones) == (10, 8, 1, "5,8")
+    assert replace(short, epochs=40, lr_step=30, warmup_epochs=4, milestones="20,32") == settings
+
+
 def test_written_recipe(tmp_path):
     settings = resolve("small", "mean", [*CHANGES, "weight_decay=0.5"])
     tried = [tuning.Trial({"lr": 1e-3}, 0.25), tuning.Trial({"lr": 2.5e-5, "clip_frames": 4}, 0.5)]
-    tuning.write_recipe(tmp_path / "mine.toml", "small", "mean", settings, tried)
+    tuning.write_recipe(tmp_path / "mine.toml", "small", "mean", settings, tried, 12)
     for method in ("mean", "mean+afa"):
         found = resolve(str(tmp_path / "mine.toml"), method)
         expected = ["lr=2.5e-5", "clip_frames=4", "weight_decay=0.5", "tuning_trials=2"]
         assert found == resolve("small", method, [*CHANGES, *expected])
-    assert "2 trials: mAP 50.0" in (tmp_path / "mine.toml").read_text().splitlines()[0]
+    assert "2 trials of 12 epochs: mAP 50.0" in (tmp_path / "mine.toml").read_text().splitlines()[0]
 
 
 def test_tune_run_and_table(bench, results):
@@ -160,3 +168,11 @@ def test_tune_several_methods(bench, results, tmp_path):
     assert sorted(file.name for file in (tmp_path / "tuned").iterdir()) == ["lstm.toml", "mean.toml"]
     assert resolve(str(tmp_path / "tuned" / "lstm.toml"), "lstm").tuning_trials == 1
     assert bench(*asked, "--method", "mean", "--to", tmp_path / "one.toml").status == 2
+
+
+def test_runs_are_as_long_as_the_recipe_says_after_short_trials(bench, tmp_path):
+    words = [word for change in (*CHANGES, "epochs=3") for word in ("--set", change)]
+    asked = ("tune", "--dataset", "walkers:tiny", "--method", "mean", "--trials", 1, *words)
+    assert bench(*asked, "--trial-epochs", 1, "--to", tmp_path).status == 0
+    assert resolve(str(tmp_path / "mean.toml"), "mean").epochs == 3
+    assert "1 trials of 1 epochs" in (tmp_path / "mean.toml").read_text()

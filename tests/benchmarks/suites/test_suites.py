@@ -20,7 +20,7 @@ from benchmarks.runs import staleness
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.record import Phase
 from benchmarks.runs.unfinished import UnfinishedRun, note_early_failure, start_run, unfinished_runs
-from benchmarks.scheduling.estimate import estimate_seconds, format_duration
+from benchmarks.scheduling.estimate import estimate_in_turn, estimate_seconds, format_duration
 from benchmarks.scheduling.states import states_by_request, states_of
 from benchmarks.suites import SUITES
 from benchmarks.suites.ablations import BACKBONES_WITH, CHOICES
@@ -209,6 +209,9 @@ def test_time_left_from_recorded_speed(make_record):
     assert estimate_seconds(qan.experiment, [ran]) == pytest.approx(58)  # another baseline on the same backbone
     bigger = replace(mean.experiment, settings={**mean.experiment.settings, "backbone": "resnet50"})
     assert estimate_seconds(bigger, [ran]) is None
+    one_frame = replace(mean.experiment, settings={**mean.experiment.settings, "test_frames": 1})
+    assert estimate_in_turn([mean.experiment, one_frame], [ran]) == pytest.approx([58, 2])  # one training
+    assert estimate_in_turn([one_frame], [ran], done=[mean.experiment]) == pytest.approx([2])
     assert [format_duration(each) for each in (45, 750, 12_000, 190_000)] == ["45 s", "12 min", "3 h 20 min", "2 d 4 h"]
 
 

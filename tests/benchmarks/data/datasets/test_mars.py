@@ -3,8 +3,9 @@ import pytest
 import scipy.io
 
 from baselines.interface.errors import UserError
-from benchmarks.data.dataset import StructureError, read_matlab
+from benchmarks.data.dataset import StructureError
 from benchmarks.data.datasets.mars import Mars, mars_table
+from benchmarks.data.matlab import read_matlab
 from benchmarks.data.table import check, statistics
 
 TRAIN = [(1, 2, 1, 1), (3, 5, 7, 6)]

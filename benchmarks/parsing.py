@@ -1,0 +1,44 @@
+"""Read JSON and TOML that a user or a stranger wrote: whatever is wrong with a text, one line says so."""
+
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from baselines.interface.errors import UserError
+
+
+def parse_json(text: str | bytes, source: Path | str) -> Any:
+    """The value of a JSON text.
+
+    Args:
+        source: where it was read, for messages.
+
+    Raises:
+        UserError: not JSON, nested too deeply, or with a number of more digits than Python reads.
+    """
+    return _parse(json.loads, text, "JSON", source)
+
+
+def parse_toml(text: str, source: Path | str) -> dict[str, Any]:
+    """The table of a TOML text.
+
+    Args:
+        source: where it was read, for messages.
+
+    Raises:
+        UserError: as `parse_json`.
+    """
+    table: dict[str, Any] = _parse(tomllib.loads, text, "TOML", source)
+    return table
+
+
+def _parse(parse: Callable[[Any], Any], text: str | bytes, kind: str, source: Path | str) -> Any:
+    try:
+        return parse(text)
+    except RecursionError:
+        raise UserError(f"{source}: not {kind} that can be read: nested too deeply") from None
+    except ValueError as error:
+        reason = str(error).partition(";")[0]  # Python's advice on long numbers follows the semicolon
+        raise UserError(f"{source}: not {kind}: {reason}") from None

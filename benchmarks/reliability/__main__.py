@@ -1,0 +1,111 @@
+"""`python -m benchmarks.reliability`: attack the project, and write what was lost to results/measured/reliability.json.
+
+The exit status is 1 if anything was lost, wrong, or ended as a fault of the program.
+"""
+
+import argparse
+import gc
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.runs import environment
+
+from .broken import fill_disk, kill_workers, set_clock_back, turn_read_only
+from .child import Folders
+from .concurrent import draw_at_once, draw_in_pid_namespaces, finish_at_once, start_same_run
+from .fuzz import fuzz
+from .killed import kill_runs
+from .outcome import Outcome, Undisturbed, undisturbed, warm_up
+from .power_cut import check_order
+from .readers import READERS
+from .report import FILE
+
+KEEP = Path("build/reliability")  # inputs that led to a fault
+
+
+def main() -> int:
+    """Run all attacks of the groups that are asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability", description=__doc__)
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="the fraction of the kills, processes and inputs to try"
+    )
+    parser.add_argument("--only", action="append", help="one of: killed, broken, 'power cut', 'at once', inputs")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments and of the damaged inputs")
+    parser.add_argument("--to", type=Path, default=FILE, help="the file to write")
+    options = parser.parse_args()
+    began = time.monotonic()
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before the fork: a process that has used a GPU cannot be forked
+    git = environment.git_state()
+    with tempfile.TemporaryDirectory() as folder:
+        warm_up(Folders(Path(folder, "warm-up", "runs"), Path(folder, "warm-up", "cache")))
+        gc.freeze()  # what is imported is shared with all forked processes
+        groups = {
+            name: [_told(outcome) for outcome in attacks()]
+            for name, attacks in _groups(Path(folder), options.scale, options.seed).items()
+            if not options.only or name in options.only
+        }
+    made = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": git.short if git else "unknown",
+        "cpu": environment.describe().cpu,
+        "seconds": round(time.monotonic() - began),
+        "scale": options.scale,
+    }
+    found = {name: [asdict(outcome) for outcome in outcomes] for name, outcomes in groups.items()}
+    options.to.write_text(json.dumps({"made": made, **found}, indent=1) + "\n")
+    return int(any(outcome.faults for outcomes in groups.values() for outcome in outcomes))
+
+
+def _groups(folder: Path, scale: float, seed: int) -> dict[str, Callable[[], Iterator[Outcome]]]:
+    def times(full: int) -> int:
+        return max(1, round(scale * full))
+
+    def expected(group: str) -> Undisturbed:
+        return undisturbed(Folders(folder / group / "runs", folder / group / "cache"))
+
+    def killed() -> Iterator[Outcome]:
+        yield from kill_runs(expected("undisturbed-1"), times(20), folder, seed)
+
+    def broken() -> Iterator[Outcome]:
+        whole = expected("undisturbed-2")
+        yield fill_disk(whole, times(40), folder)
+        yield turn_read_only(whole, folder)
+        yield kill_workers(whole, times(10), folder)
+        yield set_clock_back(whole, folder)
+
+    def at_once() -> Iterator[Outcome]:
+        yield finish_at_once(times(64), folder)
+        yield start_same_run(expected("undisturbed-3"), max(2, times(8)), folder)
+        yield draw_at_once(max(2, times(4)), folder)
+        yield draw_in_pid_namespaces(max(2, times(4)), folder)
+
+    def inputs() -> Iterator[Outcome]:
+        for number, reader in enumerate(READERS):
+            yield fuzz(reader, times(10_000), folder / f"reader-{number}", KEEP, seed * 1_000_000)
+
+    return {
+        "killed": killed,
+        "broken": broken,
+        "power cut": lambda: iter((check_order(folder),)),
+        "at once": at_once,
+        "inputs": inputs,
+    }
+
+
+def _told(outcome: Outcome) -> Outcome:
+    """The outcome, after a line on stderr."""
+    print(f"{outcome.what}: {outcome.skipped or outcome.tried}, {len(outcome.faults)} faults", file=sys.stderr)
+    for fault in outcome.faults[:5]:
+        print(f"  {fault}", file=sys.stderr)
+    return outcome
+
+
+if __name__ == "__main__":
+    sys.exit(main())

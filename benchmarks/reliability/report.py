@@ -1,0 +1,56 @@
+"""The measured reliability, as tables of docs/reliability.md."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+FILE = Path("results/measured/reliability.json")
+GROUPS = ("killed", "broken", "power cut", "at once")
+
+
+def disturbances(group: str) -> str:
+    """The table of one group: what was done, how often, and what was lost."""
+    rows = [
+        [each["what"], f"{each['tried']:,}" if not each["skipped"] else each["skipped"], _lost(each["faults"])]
+        for each in _measured()[group]
+    ]
+    return tabulate(rows, ("", "times", "lost or wrong"), "github")
+
+
+def inputs() -> str:
+    """The table of damaged files, one row for each reader."""
+    rows = []
+    for each in _measured()["inputs"]:
+        counts = each["counts"]
+        numbers = [f"{counts.get(way, 0):,}" for way in ("refused", "equal", "accepted", "fault")]
+        rows.append([each["what"], f"{each['tried']:,}", *numbers])
+    header = ("file", "inputs", "refused by name", "same result", "result that a second check accepts", "faults")
+    return tabulate(rows, header, "github")
+
+
+def faults() -> str:
+    """Every kind of fault that is open."""
+    groups = _measured()
+    found = [
+        f"- {each['what']}: {fault}"
+        for group in (*GROUPS, "inputs")
+        for each in groups[group]
+        for fault in each["faults"]
+    ]
+    return "\n".join(found) or "No fault is open."
+
+
+def made() -> str:
+    """When, by which code and on what machine."""
+    made = _measured()["made"]
+    return f"Measured on {made['date']} at commit {made['commit']}, {made['cpu']}, {made['seconds'] / 60:.0f} minutes."
+
+
+def _measured() -> dict[str, Any]:
+    return dict(json.loads(FILE.read_text()))
+
+
+def _lost(faults: list[str]) -> str:
+    return "nothing" if not faults else f"{len(faults)}; see below"

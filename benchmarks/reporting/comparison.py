@@ -1,0 +1,226 @@
+"""Two methods or runs of any kind side by side: the difference, whom it helps, and the queries that differ most.
+
+A comparison is paired, by seed and split and by query. It was not fixed beforehand, so that it confirms nothing by itself.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from baselines.interface.errors import UserError
+from benchmarks.experiments.code_digest import same_numbers
+from benchmarks.experiments.experiment import DatasetPair, Experiment
+from benchmarks.experiments.methods import ATTACHED
+from benchmarks.experiments.settings import DEFAULTS_OF_NEW_SETTINGS, changed_from_recipe
+from benchmarks.runs.find import runs_named
+from benchmarks.runs.finished import FinishedRun
+from benchmarks.suites.claims import METRIC, MIN_RUNS, Arm, Claim
+
+from .grid import Grid
+from .provenance import pair_title
+from .statistics import Interval
+from .verdict import JudgedClaim, measure
+
+QUERIES = 5  # that differ most, in each direction
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two sides on one pair of data sets.
+
+    Attributes:
+        names: of the two sides.
+        sides: their runs, paired by seed and split; or one run each.
+        effect: the first side less the second, in mAP.
+        identities: mean difference of average precision of each test person, by (split, pid).
+        queries: the same of each query, by (split, query).
+    """
+
+    names: tuple[str, str]
+    datasets: DatasetPair
+    sides: tuple[list[FinishedRun], list[FinishedRun]]
+    effect: JudgedClaim
+    identities: pd.Series
+    queries: pd.Series
+
+    def most_different(self) -> list[tuple[int, str]]:
+        """The splits and names of the queries that differ most: first those for which the first side is better."""
+        order = list(self.queries.index)
+        return list(dict.fromkeys([*order[::-1][:QUERIES], *order[:QUERIES]]))
+
+
+def compare(
+    one: str, other: str, runs: Sequence[FinishedRun], dataset: str | None = None, protocol: str | None = None
+) -> list[Comparison]:
+    """One comparison for each pair of data sets on which both sides ran.
+
+    Args:
+        one, other: each a method, or a run by the beginning or end of its name.
+        dataset: only tests on this data set.
+        protocol: None is the data set's first.
+
+    Raises:
+        UserError: no such method or run, two sides that are one, or sides that have nothing in common.
+    """
+    chosen = [runs_named(name, runs) for name in (one, other)]
+    tested = [[run for run in side if dataset in (None, run.experiment.test)] for side in chosen]
+    shared = [{(run.experiment.datasets, run.experiment.test_data) for run in side} for side in tested]
+    found = []
+    for pair, data in sorted(shared[0] & shared[1]):
+        here = [
+            [run for run in side if (run.experiment.datasets, run.experiment.test_data) == (pair, data)]
+            for side in tested
+        ]
+        found.append(_compare((one, other), pair, _paired(*here), protocol))
+    if not found:
+        where = f" on {dataset}" if dataset else ""
+        raise UserError(f"{one} and {other}: no data set on which both were tested{where}, with the same frames")
+    return found
+
+
+def _paired(one: Sequence[FinishedRun], other: Sequence[FinishedRun]) -> tuple[list[FinishedRun], list[FinishedRun]]:
+    """The runs of the two sides with the most seeds and splits in common.
+
+    Of several such pairs the one with the fewest settings that differ, apart from those that the methods' names decide; then
+    the one that changes the fewest settings of its recipes; then the newest. If no seed is common, one run of each side.
+    """
+    best: tuple[tuple[int, int, int, str], tuple[list[FinishedRun], list[FinishedRun]]] | None = None
+    for ours in _groups(one):
+        for theirs in _groups(other):
+            keys = sorted(ours.keys() & theirs.keys())
+            sides = ([ours[key] for key in keys], [theirs[key] for key in keys])
+            if not keys:
+                sides = ([min(ours.items())[1]], [min(theirs.items())[1]])
+            if any(a.name == b.name for a, b in zip(*sides, strict=True)):
+                continue
+            newest = max(run.record.finished.isoformat() for side in sides for run in side)
+            unlike = len(differing(*sides).keys() - set(ATTACHED))
+            rank = (len(keys), -unlike, -sum(_changed(side[0].experiment) for side in sides), newest)
+            if best is None or rank > best[0]:
+                best = rank, sides
+    if best is None:
+        raise UserError(f"{one[0].name}: compared with itself; name another run or method")
+    return best[1]
+
+
+def _groups(runs: Sequence[FinishedRun]) -> list[dict[tuple[int, int], FinishedRun]]:
+    """Runs that differ in nothing but seed and split."""
+    groups: dict[str, dict[tuple[int, int], FinishedRun]] = {}
+    for run in sorted(runs, key=lambda run: run.record.finished):
+        parts: list[Any] = [run.experiment.settings, same_numbers(run.record.code), run.record.environment.processor]
+        group = groups.setdefault(json.dumps(parts, sort_keys=True), {})
+        group[run.experiment.split, run.experiment.seed] = run
+    return list(groups.values())
+
+
+def _changed(experiment: Experiment) -> int:
+    """How many settings of its recipe a run changes."""
+    if experiment.external:
+        return 0
+    return len(changed_from_recipe(experiment.recipe, experiment.method, experiment.settings) or {})
+
+
+def differing(one: Sequence[FinishedRun], other: Sequence[FinishedRun]) -> dict[str, tuple[Any, Any]]:
+    """The settings in which the two sides differ, each with both values; a setting that one side lacks is None there."""
+    ours, theirs = (side[0].experiment.settings for side in (one, other))
+    keys = sorted(ours.keys() | theirs.keys()) if ours and theirs else []  # features from elsewhere have no settings
+    ours, theirs = (DEFAULTS_OF_NEW_SETTINGS | settings for settings in (ours, theirs))
+    return {key: (ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)}
+
+
+def _compare(
+    names: tuple[str, str],
+    pair: DatasetPair,
+    sides: tuple[list[FinishedRun], list[FinishedRun]],
+    protocol: str | None,
+) -> Comparison:
+    arms = tuple(Arm(weight, side[0].experiment.method) for weight, side in zip((1, -1), sides, strict=True))
+    effect = measure(Claim(f"{names[0]} less {names[1]}", "", arms), pair, sides, protocol)
+    if effect.interval is None:
+        raise UserError(f"{names[0]} and {names[1]} on {pair.title}: {effect.missing}")
+    tables = [pd.concat(_precisions(run, protocol) for run in side) for side in sides]
+    difference = tables[0] - tables[1]
+    return Comparison(
+        names,
+        pair,
+        sides,
+        effect,
+        difference.groupby(level=["split", "pid"]).mean(),
+        difference.groupby(level=["split", "query"]).mean().sort_values(),
+    )
+
+
+def _precisions(run: FinishedRun, protocol: str | None) -> pd.Series:
+    """The average precision of a run's matched queries, by split, seed, query and person."""
+    experiment = run.experiment
+    table = run.queries(protocol).dropna(subset="average_precision")
+    table = table.assign(split=experiment.test_split, seed=experiment.seed)
+    return table.set_index(["split", "seed", "query", "pid"])["average_precision"]
+
+
+def sentence(found: Comparison) -> str:
+    """The result in a sentence, for a paper."""
+    effect, (one, other) = found.effect, found.names
+    interval = effect.interval
+    assert interval is not None
+    points = 100 * interval.estimate
+    runs = len(found.sides[0])
+    above = f"{abs(points):.1f} points of {METRIC} {'above' if points >= 0 else 'below'}"
+    span = f"95% interval {_span(interval)}"
+    many = f"{runs} paired runs" if runs > 1 else "one run"
+    start = f"On {pair_title(found.datasets, effect.notes)}, {one} is {above} {other} ({span}, p = {_p(effect.p)}, {many} of each"
+    if runs < MIN_RUNS:
+        return f"{start}; the interval is over other test people with these trained models, not over other trainings)."
+    return f"{start}; over other seeds on these people)."
+
+
+def grid(found: Comparison) -> Grid:
+    """The difference, and for how many people and queries each side is better."""
+    (one, other), effect = found.names, found.effect
+    assert effect.interval is not None
+    rows = []
+    for name, differences in (("people", found.identities), ("queries", found.queries)):
+        wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
+        rows.append([f"{name} for whom {one} is better", f"{wins} of {len(differences)}"])
+        rows.append([f"{name} for whom {other} is better", f"{losses} of {len(differences)}"])
+    rows[2:] = [[text.replace("for whom", "for which"), count] for text, count in rows[2:]]
+    changed = [f"{key}: {ours} and {theirs}" for key, (ours, theirs) in differing(*found.sides).items()]
+    seeds = sorted({run.experiment.seed for run in found.sides[0]})
+    notes = [
+        f"protocol {effect.protocol}; seeds {', '.join(map(str, seeds))}; average precision, averaged over runs",
+        f"settings that differ: {'; '.join(changed) or 'none'}",
+        *effect.notes,
+    ]
+    means = [_mean_ap(side, effect) for side in found.sides]
+    rows = [
+        [f"mAP of {one}", f"{means[0]:.1f}"],
+        [f"mAP of {other}", f"{means[1]:.1f}"],
+        ["difference", f"{100 * effect.interval.estimate:+.1f}"],
+        ["95% interval", _span(effect.interval)],
+        ["p", _p(effect.p)],
+        *rows,
+    ]
+    return Grid(f"{pair_title(found.datasets, notes)}: {one} and {other}", ("", "value"), rows, notes)
+
+
+def queries_grid(found: Comparison) -> Grid:
+    """The queries that differ most, in each direction."""
+    rows = [[query, f"{100 * found.queries[split, query]:+.1f}"] for split, query in found.most_different()]
+    return Grid("queries that differ most", ("query", "difference of average precision"), rows)
+
+
+def _mean_ap(side: Sequence[FinishedRun], effect: JudgedClaim) -> float:
+    protocol = effect.protocol.partition(",")[0]
+    return float(100 * np.mean([run.queries(protocol)["average_precision"].mean() for run in side]))
+
+
+def _span(interval: Interval) -> str:
+    return f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"
+
+
+def _p(p: float) -> str:
+    return f"{p:.4f}" if p >= 0.0001 else "< 0.0001"

@@ -1,0 +1,96 @@
+"""`bench compare`: which runs it pairs, and the figures that it prints, against values by hand."""
+
+import numpy as np
+import pytest
+
+from baselines.interface.errors import UserError
+from benchmarks.reporting.comparison import compare, grid, queries_grid, sentence
+from benchmarks.runs.finished import finished_runs
+
+
+def rows(table):
+    return dict(table.rows)
+
+
+@pytest.fixture
+def found(results, finish):
+    """Ten people with two queries each, and three seeds: one person's first query is at rank 2 for the worse method."""
+    for seed in range(3):
+        finish("mean", seed, ranks=[2.0, *[1.0] * 17, 1.0, 4.0])
+        finish("qan", seed, ranks=[1.0] * 19 + [8.0])
+    return finished_runs(results)
+
+
+def test_figures_equal_a_case_worked_by_hand(found):
+    (compared,) = compare("qan", "mean", found)
+    # Two queries differ: one by 1 - 1/2, one by 1/8 - 1/4; of 20 queries that is a difference of 0.375 / 20.
+    figures = rows(grid(compared))
+    assert figures["difference"] == "+1.9"
+    assert figures["mAP of qan"] == f"{100 * (19 + 1 / 8) / 20:.1f}"
+    assert figures["people for whom qan is better"] == "1 of 10"
+    assert figures["people for whom mean is better"] == "1 of 10"
+    assert figures["queries for which qan is better"] == "1 of 20"
+    differing = queries_grid(compared).rows
+    assert differing[0] == ["q000", "+50.0"]
+    assert ["q019", "-12.5"] in differing
+
+
+def test_sentence_names_both_sides_and_the_question(found):
+    (compared,) = compare("mean", "qan", found)
+    text = sentence(compared)
+    assert text.startswith("On walkers, mean is 1.9 points of mAP below qan")
+    assert "3 paired runs" in text
+    assert "other seeds" in text
+
+
+def test_single_runs_are_compared_over_people(found, finish, results):
+    names = [run.name for run in found if run.experiment.seed == 1]
+    (compared,) = compare(*names, found)
+    assert "not over other trainings" in sentence(compared)
+
+
+def test_method_is_compared_as_its_recipe_has_it(results, finish):
+    for seed in range(3):
+        finish("mean", seed)
+        finish("mean+afa", seed)
+        finish("mean+afa", seed, lambda_=0.0)
+    (compared,) = compare("mean+afa", "mean", finished_runs(results))
+    assert {run.experiment.settings["lambda"] for run in compared.sides[0]} == {0.1}
+
+
+def test_both_sides_have_the_same_other_settings(results, finish):
+    for seed in range(3):
+        finish("mean", seed, epochs=12)
+        finish("mean", seed)
+        finish("qan", seed, epochs=12)
+    (compared,) = compare("mean", "qan", finished_runs(results))
+    assert {run.experiment.settings["epochs"] for side in compared.sides for run in side} == {12}
+
+
+def test_interval_covers_the_true_difference_between_seeds(results, finish):
+    draw = np.random.default_rng(1)
+    for seed in range(6):
+        ranks = draw.integers(1, 12, 20).astype(float)
+        finish("mean", seed, ranks=list(ranks))
+        finish("qan", seed, ranks=list(np.maximum(1, ranks - 1)))
+    (compared,) = compare("qan", "mean", finished_runs(results))
+    interval = compared.effect.interval
+    assert interval.low < interval.estimate < interval.high
+    assert interval.low > 0, "every query is at least as good, in every seed"
+    assert compared.effect.p < 0.05
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "message"),
+    [("mena", "qan", "did you mean 'mean'"), ("mean", "mean", "itself"), ("walkers-", "qan", "name one")],
+)
+def test_what_cannot_be_compared_is_refused(found, one, other, message):
+    with pytest.raises(UserError, match=message):
+        compare(one, other, found)
+
+
+def test_nothing_in_common_is_refused(results, finish):
+    finish("mean", dataset="walkers")
+    finish("qan", dataset="walkers@2")
+    with pytest.raises(UserError, match="no data set on which both were tested"):
+        compare("mean", "qan", finished_runs(results))
