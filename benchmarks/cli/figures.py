@@ -23,7 +23,9 @@ NoImages = Annotated[
 def figure(
     name: Annotated[
         str,
-        typer.Argument(metavar="FIGURE", help="cmc, training, fig3a, fig3b, sources, order, distill, cues or forest."),
+        typer.Argument(
+            metavar="FIGURE", help="cmc, training, fig3a, fig3b, sources, order, distill, cues, systems or forest."
+        ),
     ],
     runs: Annotated[
         list[str], typer.Argument(metavar="RUN", help="The names of finished runs. Default: all runs.")
@@ -38,7 +40,7 @@ def figure(
     """Draw a figure of finished runs: their curves (cmc, training), that of a suite, or the verdict (forest)."""
     first_line(name)
     from benchmarks.reporting.drawing import SUFFIXES, save
-    from benchmarks.reporting.figures import cues, curves, forest, sources, sweeps
+    from benchmarks.reporting.figures import cues, curves, forest, sources, sweeps, systems
     from benchmarks.reporting.figures.figure import Figure
     from benchmarks.reporting.verdict import judge
     from benchmarks.runs.find import find_runs
@@ -49,7 +51,10 @@ def figure(
         "training": curves.training,
         "forest": lambda runs: forest.forest(judge(runs, protocol)),
     }
-    for draw in (sweeps.fig3a, sweeps.fig3b, sources.sources, sources.order, sweeps.distill, cues.cues):
+    for draw in (
+        *(sweeps.fig3a, sweeps.fig3b, sources.sources, sources.order),
+        *(sweeps.distill, cues.cues, systems.systems),
+    ):
         known[draw.__name__] = partial(draw, dataset=dataset, protocol=protocol)
     if name not in known:
         raise UserError(f"no figure {name!r}; choose {', '.join(known)}")

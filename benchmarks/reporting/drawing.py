@@ -39,6 +39,7 @@ STYLE: dict[str, Any] = {
     "pdf.fonttype": 42,
 }
 WIDTH, SINGLE_WIDTH, HEIGHT = 3.4, 4.6, 2.6  # inches, of a panel; the second of a figure's only panel
+TALL = 3.4  # inches: of another panel below rows
 ROW_HEIGHT, BESIDE = 0.2, 0.9  # inches: of a row of a panel of rows, and of its title and axis
 COLUMNS = 2  # of panels; rows, which have long names, take the whole width
 UNDATED = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
@@ -71,7 +72,9 @@ def draw(figure: Figure) -> "Drawn":
     below = 0.17 * len(labels) + 0.15 * len(words) + 0.1
     heights = [HEIGHT] * rows
     if in_rows:
-        heights = [BESIDE + ROW_HEIGHT * max(len(panel.ticks), 1) for panel in figure.panels]
+        heights = [
+            BESIDE + ROW_HEIGHT * max(len(panel.ticks), 1) if panel.form == "rows" else TALL for panel in figure.panels
+        ]
     drawn = Drawn(figsize=(WIDTH * COLUMNS if wide else SINGLE_WIDTH, sum(heights) + below + 0.25))
     height = drawn.get_figheight()
     grid = drawn.subplots(rows, columns, squeeze=False, height_ratios=heights)
@@ -119,6 +122,12 @@ def _draw_panel(axes: "Axes", panel: Panel, labels: list[str]) -> None:
         axes.set_yticks([y for y, _ in panel.ticks], [text for _, text in panel.ticks])
         axes.set_ylim(max(y for y, _ in panel.ticks) + 0.6, -0.6)  # the first at the top
         axes.grid(visible=False, axis="y")
+    elif panel.form == "scatter":
+        axes.set_xscale("log")
+        axes.margins(x=0.1)
+        last = panel.lines[-1]
+        for x, y, (_, name) in zip(last.x, last.y, panel.ticks, strict=True):
+            axes.annotate(name, (x, y), (4, 3), textcoords="offset points", fontsize=7)
     elif panel.ticks:
         axes.set_xticks([x for x, _ in panel.ticks], [text for _, text in panel.ticks])
         axes.margins(x=0.06)
@@ -160,12 +169,22 @@ def _draw_steps(axes: "Axes", line: Line, number: int) -> None:
 
 
 def _draw_row(axes: "Axes", line: Line, number: int) -> None:
-    """Points and bars beside their names; the marks of further lines are open."""
-    style = {**_style(number), "linestyle": "none", **({"markerfacecolor": "white"} if number else {})}
-    axes.errorbar(line.y, line.x, xerr=_bars(line), label=line.label, capsize=2, elinewidth=1.2, **style)
+    """Points and bars beside their names."""
+    axes.errorbar(line.y, line.x, xerr=_bars(line), label=line.label, capsize=2, elinewidth=1.2, **_mark(number))
 
 
-DRAW = {"curves": _draw_curve, "points": _draw_points, "steps": _draw_steps, "rows": _draw_row}
+def _draw_scatter(axes: "Axes", line: Line, number: int) -> None:
+    """Points without bars, not joined."""
+    axes.plot(line.x, line.y, label=line.label, **_mark(number))
+
+
+DRAW = {
+    "curves": _draw_curve,
+    "points": _draw_points,
+    "steps": _draw_steps,
+    "rows": _draw_row,
+    "scatter": _draw_scatter,
+}
 
 
 def _bars(line: Line) -> list[list[float]]:
@@ -177,6 +196,11 @@ def _bars(line: Line) -> list[list[float]]:
 def _style(number: int) -> dict[str, Any]:
     other = (number + number // 7) % 7  # an eighth line has the first one's colour, but another marker and other dashes
     return {"color": COLOURS[number % 7], "marker": MARKERS[other], "linestyle": DASHES[other]}
+
+
+def _mark(number: int) -> dict[str, Any]:
+    """Of points that are not joined; the marks of further lines are open."""
+    return {**_style(number), "linestyle": "none", **({"markerfacecolor": "white"} if number else {})}
 
 
 def _wrapped(notes: list[str], width: int) -> list[str]:

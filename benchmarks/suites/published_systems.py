@@ -5,8 +5,11 @@ docs/systems.md says which source each of them follows and which choices were ma
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-from .suite import Row
+from baselines.interface.registry import register
+
+from .suite import Row, Suite
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,16 @@ class System:
     changes: tuple[str, ...] = ()
     note: str = ""
     recipe: str = ""
+
+    @property
+    def is_after(self) -> bool:
+        """Whether it is not the system itself."""
+        return self.note.startswith("after")
+
+    @property
+    def name(self) -> str:
+        """The label, with "after" where it is not the system itself."""
+        return f"after {self.label}" if self.is_after else self.label
 
     @property
     def rows(self) -> tuple[Row, Row]:
@@ -74,6 +87,17 @@ TEMPORAL = (
     System("GLTR", "gltr", (), "published with cross-entropy alone, on MARS by the protocol `official`", "gltr"),
 )
 SYSTEMS = AGGREGATION + TEMPORAL
+# Beside them: the baselines of the paper's Table 4, and later systems.
+BASELINES = (System("ResNet-50", "mean"), System("QAN*", "qan"))
+LATER = (
+    System("NVAN", "nvan", recipe="nvan"),
+    System("STE-NVAN", "ste-nvan", (), "published with frames from all over the tracklet", "nvan"),
+    System("AP3D", "ap3d", (), "published with the maximum over the image", "ap3d"),
+    System("BiCnet-TKS", "bicnet", (), "its code keeps the best epoch on the test set", "tks"),
+    System("PSTA", "psta", (), "after: one of its three heads; its code keeps the best epoch on the test set"),
+    System("SINet", "sinet", (), "published with a contrastive loss too", "sinet"),
+)
+ALL = BASELINES + SYSTEMS + LATER
 
 # By the label in the paper's tables; docs/systems.md says what each would take.
 NOT_BUILT = {
@@ -91,7 +115,7 @@ GROUPS = {
     "temporal feature learning": (*(system.label for system in TEMPORAL), "DVR", "DSAN", "VRSTC"),
     "the paper": ("AFA",),
 }
-AFTER = frozenset(row.label for system in SYSTEMS if system.note.startswith("after") for row in system.rows)
+AFTER = frozenset(row.label for system in ALL if system.is_after for row in system.rows)
 
 
 def rows(systems: Sequence[System], own_trainers: bool) -> list[Row]:
@@ -101,4 +125,20 @@ def rows(systems: Sequence[System], own_trainers: bool) -> list[Row]:
 
 def notes(systems: Sequence[System]) -> tuple[str, ...]:
     """The systems' notes, as they stand below a table."""
-    return tuple(f"{system.label}: {system.note}" for system in systems)
+    return tuple(f"{system.label}: {system.note}" for system in systems if system.note)
+
+
+@register("systems")
+class Systems(Suite):
+    """The published systems, the paper's and later ones, each with and without AFA; `bench figure systems` draws it."""
+
+    groups: ClassVar = {
+        "baselines of Table 4": tuple(system.label for system in BASELINES),
+        **{name: labels for name, labels in GROUPS.items() if labels != ("AFA",)},
+        "later systems": tuple(system.label for system in LATER),
+    }
+    after = AFTER
+    notes = notes(ALL)
+
+    def rows(self, dataset: str) -> Sequence[Row]:
+        return rows(ALL, own_trainers=dataset in self.datasets)

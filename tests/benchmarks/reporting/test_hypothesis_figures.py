@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from benchmarks.reporting.drawing import save
-from benchmarks.reporting.figures import cues, forest, sources, sweeps
+from benchmarks.reporting.figures import cues, forest, sources, sweeps, systems
 from benchmarks.reporting.statistics import Interval
 from benchmarks.runs.finished import FinishedRun
+from benchmarks.runs.record import Phase
 from benchmarks.suites import SUITES
 from benchmarks.suites.claims import MOTION
 from benchmarks.suites.suite import Choice, experiments
@@ -193,3 +194,53 @@ def test_forest_has_a_row_for_each_measured_claim(measure, tmp_path):
     assert mars.margin == pytest.approx(0.3)
     save(figure, tmp_path / "forest.svg")
     assert forest.forest([]).panels[0].empty
+
+
+def with_afa(method, settings, dataset):
+    """AFA adds 4 points to `mean` and takes one from `gltr`; to all others it adds 2."""
+    name, _, attached = method.partition("+")
+    return 0.5 + {"mean": 0.04, "gltr": -0.01}.get(name, 0.02) * bool(attached)
+
+
+def test_systems(measure, tmp_path):
+    runs = measure("systems", with_afa, datasets=("walkers",), spread=0.05)
+    speed = Phase(1.0, 500, 500.0)
+    runs = [replace(run, record=replace(run.record, phases={"extract": speed})) for run in runs]
+    figure = systems.systems(runs)
+    reached, effects, speeds = figure.panels
+    names = [text for _, text in reached.ticks]
+    assert len(names) == 2 + 13 + 6
+    assert {"ResNet-50", "CSSA+CASE", "after PSTA", "after TRL", "SINet"} <= set(names)
+    each, together, further = effects.lines
+    assert each.y == pytest.approx([{"ResNet-50": 4, "GLTR": -1}.get(name, 2) for name in names], abs=1)
+    assert each.y == pytest.approx(np.subtract(reached.lines[1].y, reached.lines[0].y))
+    assert together.y == pytest.approx([2], abs=0.5)
+    assert further.low[0] < together.low[0] < 2 < together.high[0] < further.high[0]
+    assert [text for _, text in speeds.ticks] == names
+    said, exploratory = figure.notes[:2]
+    assert said.startswith("With AFA 20 of 21 systems have a higher mAP, ")
+    assert exploratory.startswith("Exploratory")
+    save(figure, tmp_path / "systems.svg")
+
+
+def test_systems_need_seeds_for_one_claim(measure):
+    figure = systems.systems(measure("systems", with_afa, seeds=1, datasets=("walkers",)))
+    assert len(figure.panels[1].lines) == 1
+    assert "No effect over all" in figure.notes[0]
+    empty = systems.systems(measure("table4", with_afa, datasets=("walkers",))[:1])
+    assert "bench suite run systems" in empty.panels[0].empty
+
+
+def test_systems_as_published_are_not_mixed_with_others(measure):
+    """`qan-grid` without its classification of frames is not QAN as published."""
+    runs = measure("systems", with_afa, datasets=("walkers",))
+    plain = [run for run in runs if run.experiment.method == "qan-grid"]
+    assert plain
+    other = [
+        replace(run, record=replace(run.record, experiment=replace(
+            run.experiment, settings={**run.experiment.settings, "classification": "pooled"}
+        )))
+        for run in plain
+    ]  # fmt: skip
+    figure = systems.systems([*(run for run in runs if run not in plain), *other])
+    assert "QAN" not in [text for _, text in figure.panels[0].ticks]

@@ -1,0 +1,70 @@
+"""One effect over several systems, each measured with an error of its own: a random-effects meta-analysis.
+
+Model: y_i = mu + u_i + e_i, where system i differs from the mean by u_i ~ N(0, tau²), and e_i ~ N(0, s_i²) is the error of its
+measurement.
+
+- tau² by DerSimonian and Laird (Controlled Clinical Trials 7, 1986), from Cochran's Q; 0 where Q is less than expected.
+- The interval of mu by Hartung and Knapp (Statistics in Medicine 20, 2001): Student's t with k - 1 degrees of freedom, and a
+  variance from how far the systems are from mu. The usual normal interval is too narrow for a few systems.
+- Where a further system would lie, by Higgins, Thompson and Spiegelhalter (JRSS A 172, 2009): Student's t with k - 2.
+
+Measured coverage of the two intervals at 95%, in 5,000 simulations each of 5, 12 and 21 systems with errors of a third of tau to
+twice tau: of mu 93.3 to 95.2, of a further system 87.5 to 91.8, which is therefore a rough span.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class MetaAnalysis:
+    """A mean effect over systems, in the units of the effects.
+
+    Attributes:
+        effect, low, high: mu and its interval.
+        p: two-sided, of mu = 0.
+        error: the standard error by which the interval is computed.
+        tau: the standard deviation between systems.
+        q: Cochran's Q, of which k - 1 is expected where all systems have one effect.
+        next_low, next_high: between which the effect of a further system lies; infinite with two systems.
+        systems: k.
+    """
+
+    effect: float
+    low: float
+    high: float
+    p: float
+    error: float
+    tau: float
+    q: float
+    next_low: float
+    next_high: float
+    systems: int
+
+
+def random_effects(effects: Sequence[float], errors: Sequence[float], level: float = 0.95) -> MetaAnalysis:
+    """The meta-analysis of k effects with these standard errors.
+
+    Raises:
+        ValueError: fewer than two effects, or an error that is not positive and finite.
+    """
+    y, s = np.asarray(effects, float), np.asarray(errors, float)
+    if len(y) < 2 or not (np.isfinite(s).all() and (s > 0).all()):
+        raise ValueError("a meta-analysis takes two effects or more, each with a positive standard error")
+    fixed = 1 / s**2
+    q = float((fixed * (y - np.average(y, weights=fixed)) ** 2).sum())
+    k = len(y)
+    variance = max(0.0, (q - (k - 1)) / float(fixed.sum() - (fixed**2).sum() / fixed.sum()))
+    weights = 1 / (s**2 + variance)
+    mu = float(np.average(y, weights=weights))
+    error = math.sqrt(float((weights * (y - mu) ** 2).sum() / ((k - 1) * weights.sum())))
+    half = float(stats.t.isf((1 - level) / 2, k - 1)) * error
+    reach = math.inf
+    if k > 2:
+        reach = float(stats.t.isf((1 - level) / 2, k - 2)) * math.hypot(math.sqrt(variance), error)
+    p = float(2 * stats.t.sf(abs(mu) / error, k - 1)) if error else float(mu == 0)
+    return MetaAnalysis(mu, mu - half, mu + half, p, error, math.sqrt(variance), q, mu - reach, mu + reach, k)
