@@ -34,7 +34,11 @@ MAPS = (16, 32)  # channels of the two convolutions of flow
 
 @register("amoc")
 class MotionContext(Baseline):
-    """Optical flow joins the map of each frame early in the backbone; a recurrent layer follows, outputs are averaged."""
+    """Optical flow joins the map of each frame early in the backbone; a recurrent layer follows, outputs are averaged.
+
+    Family: optical flow
+    Source: after AMOC: Liu et al., TCSVT 2017, a note and others' code
+    """
 
     flow_fields = 1
     reads_order = True

@@ -34,7 +34,11 @@ REDUCTION, TEMPERATURE = 16, 4.0
 
 @register("ap3d")
 class AppearancePreserving(Baseline):
-    """Convolutions over time inside the backbone, over neighbouring frames that are aligned first; then the mean."""
+    """Convolutions over time inside the backbone, over neighbouring frames that are aligned first; then the mean.
+
+    Family: convolution over time
+    Source: AP3D: Gu et al., ECCV 2020, released code
+    """
 
     reads_order = True
 

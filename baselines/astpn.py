@@ -30,7 +30,11 @@ PYRAMID = (8, 4, 2, 1)  # cells along each side of the map
 
 @register("astpn")
 class AttentivePooling(Baseline):
-    """A recurrent layer over pyramid-pooled frames, each weighted by how well it matches another frame of its clip."""
+    """A recurrent layer over pyramid-pooled frames, each weighted by how well it matches another frame of its clip.
+
+    Family: weights of frames
+    Source: ASTPN: Xu et al., ICCV 2017, released code
+    """
 
     reads_order = True
 

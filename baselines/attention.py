@@ -16,6 +16,9 @@ class Attention(Baseline):
 
     A frame's score is a linear reduction of its embedding, then a convolution of width 3 over time; its weight is the
     exponential of the score, which normalised over the clip is the softmax. Weights start equal.
+
+    Family: weights of frames
+    Source: after Gao and Nevatia, BMVC 2018
     """
 
     def __init__(self, backbone: Backbone, hidden: int = 256) -> None:

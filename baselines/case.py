@@ -38,7 +38,11 @@ VERIFICATION_WEIGHT = 10.0
 
 @register("case")
 class SnippetEmbedding(Baseline):
-    """Frames weighted channel by channel by a query from their own clip; a learned head compares windows of 8 frames."""
+    """Frames weighted channel by channel by a query from their own clip; a learned head compares windows of 8 frames.
+
+    Family: weights of frames
+    Source: CSSA+CASE: Chen et al., CVPR 2018, released code
+    """
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone)

@@ -18,6 +18,9 @@ class Cnn3d(Baseline):
     """The backbone with a kernel over time in each block and no stride in time, so that the output keeps all T time steps.
 
     With `r3d18` or `r2plus1d18` it is torchvision's video network, likewise without a stride in time.
+
+    Family: convolution over time
+    Source: inflated as by Carreira and Zisserman, CVPR 2017
     """
 
     takes_video = True

@@ -50,7 +50,11 @@ class Recurrence(nn.Module):
 
 @register("cnn-rnn")
 class RecurrentConvolutional(Baseline):
-    """Frames with optical flow as two more channels, through a recurrent layer; the outputs are averaged."""
+    """Frames with optical flow as two more channels, through a recurrent layer; the outputs are averaged.
+
+    Family: recurrence
+    Source: CNN+RNN: McLaughlin et al., CVPR 2016, released code
+    """
 
     flow_fields = 1
     reads_order = True

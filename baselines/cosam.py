@@ -38,7 +38,12 @@ EPSILON = 1e-4  # added to a standard deviation
 
 @register("cosam")
 class CoSegmentation(Baseline):
-    """Masks of what each frame has in common with the other frames of its clip, and a channel gate that they share."""
+    """Masks of what each frame has in common with the other frames of its clip, and a channel gate that they share.
+
+    Family: attention between frames
+    Source: COSAM: Subramaniam et al., ICCV 2019, released code
+    Needs: the T and image size of its training
+    """
 
     reads_order = True
     test_clips = "exact"

@@ -31,7 +31,11 @@ DIVERSITY_WEIGHT = 1.0
 
 @register("drsta")
 class DiversityRegularised(Baseline):
-    """Parts of the body found by spatial attention, kept apart by a loss, each weighted over time by itself."""
+    """Parts of the body found by spatial attention, kept apart by a loss, each weighted over time by itself.
+
+    Family: weights of frames
+    Source: after DRSTA: Li et al., CVPR 2018, part of the code
+    """
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone)

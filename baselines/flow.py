@@ -23,7 +23,11 @@ STACK = 5  # flow fields per time step, its own in the middle, as in Wang et al.
 
 @register("flow-only")
 class FlowOnly(Baseline):
-    """The backbone on stacks of optical flow alone, one stack per time step."""
+    """The backbone on stacks of optical flow alone, one stack per time step.
+
+    Family: optical flow
+    Source: the motion stream of `flow`
+    """
 
     flow_fields = STACK
     reads_order = True
@@ -42,6 +46,9 @@ class TwoStreams(Baseline):
     """Appearance and optical flow, each through its own backbone; the two embeddings of a time step are concatenated.
 
     Each is divided by its root mean square over the channels, so that neither dominates.
+
+    Family: optical flow
+    Source: after Simonyan and Zisserman, NIPS 2014
     """
 
     flow_fields = STACK

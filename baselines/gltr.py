@@ -31,7 +31,11 @@ WIDTH, DILATIONS = 128, (1, 2, 3)
 
 @register("gltr")
 class GlobalLocal(Baseline):
-    """Dilated convolutions over time in parallel, then self-attention over the frames of the whole tracklet."""
+    """Dilated convolutions over time in parallel, then self-attention over the frames of the whole tracklet.
+
+    Family: convolution over time
+    Source: GLTR: Li et al., ICCV 2019, released code
+    """
 
     reads_order = True
     test_clips = "whole"

@@ -36,21 +36,33 @@ class _Recurrent(Baseline):
 
 @register("lstm")
 class Lstm(_Recurrent, Baseline):
-    """An LSTM over frame embeddings, outputs averaged over time (Gao and Nevatia, 2018)."""
+    """An LSTM over frame embeddings, outputs averaged over time (Gao and Nevatia, 2018).
+
+    Family: recurrence
+    Source: Gao and Nevatia, BMVC 2018, released code
+    """
 
     layer, width, share = nn.LSTM, 512, 0.0
 
 
 @register("gru")
 class Gru(_Recurrent, Baseline):
-    """A gated recurrent unit over frame embeddings, outputs averaged over time; our variant of `lstm`."""
+    """A gated recurrent unit over frame embeddings, outputs averaged over time; our variant of `lstm`.
+
+    Family: recurrence
+    Source: ours, after `lstm`
+    """
 
     layer, width, share = nn.GRU, 512, 0.0
 
 
 @register("rnn")
 class Rnn(_Recurrent, Baseline):
-    """A plain recurrent layer over frame embeddings, outputs averaged over time (McLaughlin et al., 2016)."""
+    """A plain recurrent layer over frame embeddings, outputs averaged over time (McLaughlin et al., 2016).
+
+    Family: recurrence
+    Source: McLaughlin et al., CVPR 2016, released code
+    """
 
     layer, width, share = nn.RNN, 128, 0.6
 

@@ -22,6 +22,9 @@ class LstmChanges(Baseline):
     only motion tells people apart. So the layer sees each embedding's `change`, and the constant part takes a path of its own.
     At each time step both are divided by their root mean square over the channels, as in `flow`, so that neither dominates, and
     concatenated.
+
+    Family: recurrence
+    Source: ours
     """
 
     reads_order = True

@@ -10,7 +10,11 @@ from .interface.registry import register
 
 @register("max")
 class Max(Baseline):
-    """Temporal max pooling: each channel's strongest response over all frames of a tracklet, as in MARS's own code."""
+    """Temporal max pooling: each channel's strongest response over all frames of a tracklet, as in MARS's own code.
+
+    Family: pooling
+    Source: Zheng et al., ECCV 2016, released code
+    """
 
     def forward(self, clips: Clips) -> VideoFeatures:
         frames = self.embed(clips.frames)

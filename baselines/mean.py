@@ -7,7 +7,11 @@ from baselines.interface.registry import register
 
 @register("mean")
 class Mean(Baseline):
-    """Temporal average pooling: all frames have equal weight (Eq. 2)."""
+    """Temporal average pooling: all frames have equal weight (Eq. 2).
+
+    Family: pooling
+    Source: the paper's baseline, Eq. 2
+    """
 
     def forward(self, clips: Clips) -> VideoFeatures:
         return disentangle(self.embed(clips.frames))

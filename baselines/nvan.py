@@ -40,7 +40,11 @@ class SpaceTime(TemporalLayer):
 
 @register("nvan")
 class NonLocalAttention(Baseline):
-    """Non-local blocks over all positions of all frames inside the backbone, then the mean."""
+    """Non-local blocks over all positions of all frames inside the backbone, then the mean.
+
+    Family: attention between frames
+    Source: NVAN: Liu et al., BMVC 2019, released code
+    """
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone)

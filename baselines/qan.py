@@ -34,6 +34,9 @@ class QualityAware(Baseline):
         grid: rows and columns to which the map is pooled before the linear layer.
         cuts: where the image is cut into regions from top to bottom, in heights of the image. D is the backbone's times the
             number of regions.
+
+    Family: weights of frames
+    Source: QAN*: Liu et al., CVPR 2017, as in the paper's section 4.4
     """
 
     grid: ClassVar[tuple[int, int]] = (1, 1)
@@ -63,6 +66,10 @@ class QualityAware(Baseline):
 
 @register("qan-grid")
 class QualityAwareGrid(QualityAware):
-    """`qan` with a quality that also sees where something is: from a grid of 4 x 2 averages instead of one."""
+    """`qan` with a quality that also sees where something is: from a grid of 4 x 2 averages instead of one.
+
+    Family: weights of frames
+    Source: QAN: Liu et al., CVPR 2017, released code
+    """
 
     grid = (4, 2)

@@ -19,6 +19,10 @@ from .qan import QualityAwareGrid
 
 @register("rqen")
 class RegionQuality(QualityAwareGrid):
-    """Three horizontal regions of each frame, each weighted over time by a quality of its own."""
+    """Three horizontal regions of each frame, each weighted over time by a quality of its own.
+
+    Family: weights of frames
+    Source: RQEN: Song et al., AAAI 2018, released code
+    """
 
     cuts = (0, 3 / 7, 5 / 7, 1)

@@ -46,7 +46,12 @@ SHARPNESS, EXCHANGE = 5.0, 0.1
 
 @register("sinet")
 class SalientToBroad(Baseline):
-    """Later frames are suppressed where earlier ones are salient; all positions of a clip exchange context."""
+    """Later frames are suppressed where earlier ones are salient; all positions of a clip exchange context.
+
+    Family: complementary frames
+    Source: SINet: Bai et al., CVPR 2022, released code
+    Needs: the T and image size of its training
+    """
 
     reads_order = True
     test_clips = "exact"

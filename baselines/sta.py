@@ -36,7 +36,11 @@ INTER_FRAME_WEIGHT = 1.0
 
 @register("sta")
 class SpatialTemporalAttention(Baseline):
-    """Each horizontal stripe from the frame where it has most energy, and averaged over the frames by its energy."""
+    """Each horizontal stripe from the frame where it has most energy, and averaged over the frames by its energy.
+
+    Family: weights of frames
+    Source: STA: Fu et al., AAAI 2019, notes on the paper
+    """
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone)

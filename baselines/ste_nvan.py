@@ -35,7 +35,11 @@ STRIPES = 16
 
 @register("ste-nvan")
 class EfficientNonLocal(Baseline):
-    """Non-local blocks over the stripes of two neighbouring steps; steps are merged two by two on the way."""
+    """Non-local blocks over the stripes of two neighbouring steps; steps are merged two by two on the way.
+
+    Family: attention between frames
+    Source: STE-NVAN: Liu et al., BMVC 2019, released code
+    """
 
     reads_order = True
     test_clips = "exact"

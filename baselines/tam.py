@@ -27,7 +27,11 @@ WIDTH, HIDDEN = 512, 256
 
 @register("tam")
 class TemporalAttention(Baseline):
-    """A recurrent layer that attends over all frames of the clip at each step; its states are averaged."""
+    """A recurrent layer that attends over all frames of the clip at each step; its states are averaged.
+
+    Family: recurrence
+    Source: after TAM: Zhou et al., CVPR 2017, notes on the paper
+    """
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone)

@@ -36,7 +36,11 @@ REDUCTION = 16
 
 @register("tks")
 class TemporalKernels(Baseline):
-    """A short and a long convolution over time inside the backbone, between which each channel chooses; then the mean."""
+    """A short and a long convolution over time inside the backbone, between which each channel chooses; then the mean.
+
+    Family: convolution over time
+    Source: part of BiCnet-TKS: Hou et al., CVPR 2021, released code
+    """
 
     reads_order = True
 

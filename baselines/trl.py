@@ -30,7 +30,11 @@ IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # the rows of an affine transform
 
 @register("trl")
 class TemporalResidual(Baseline):
-    """Two bidirectional LSTMs, on aligned frames and on what each has beyond their mean; the sum is averaged."""
+    """Two bidirectional LSTMs, on aligned frames and on what each has beyond their mean; the sum is averaged.
+
+    Family: recurrence
+    Source: after TRL: Dai et al., TIP 2019, the abstract
+    """
 
     reads_order = True
 

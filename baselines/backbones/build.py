@@ -1,7 +1,10 @@
 """Build a backbone from the settings of a recipe: its name, its weights, its last stride."""
 
+import sys
 from pathlib import Path
 from typing import Any
+
+from torch import distributed
 
 from baselines.interface.backbone import Backbone
 from baselines.interface.errors import UserError
@@ -15,10 +18,10 @@ def build_backbone(name: str, weights: str, last_stride: int = 1) -> tuple[Backb
     """A backbone and the digest of its weights.
 
     Args:
-        name: a name of `BACKBONES`.
+        name: a name of `BACKBONES`, or a longer one, such as `timm:NAME`.
         weights: "none" (random, from torch's generator), "imagenet" (the pretrained weights of the trunk, from their cache or
-            downloaded into it), or a file: safetensors or a state dict, with the keys of the trunk's own library; the
-            classifier's may be missing.
+            downloaded into it), or a file: safetensors or a state dict, with the keys of the trunk's own library or those
+            that its `adapt` knows; the classifier's may be missing. What was loaded is printed to stderr.
         last_stride: of the last stage; 2, as ImageNet networks have it, is refused by trunks that have no choice.
 
     Returns:
@@ -29,13 +32,17 @@ def build_backbone(name: str, weights: str, last_stride: int = 1) -> tuple[Backb
     """
     family: Any = _family(name)
     if last_stride != 1 and not family.has_last_stride:
-        raise UserError(f"last_stride: {last_stride} is for {' and '.join(strided())}, not for {name}; use 1")
+        raise UserError(f"last_stride: {last_stride} is for {', '.join(strided())}, not for {name}; use 1")
     network = family.network(name)
     digest = NONE
     if weights != NONE:
         file = _file(name, weights)
         state, digest = load_state(file)
-        fill(network, state, str(file))
+        if hasattr(family, "adapt"):  # a trunk that takes files by the names of another library too
+            state = family.adapt(network, state)
+        loaded = fill(network, state, str(file))
+        if weights != IMAGENET and not (distributed.is_initialized() and distributed.get_rank()):
+            print(f"weights: {file}: {loaded}", file=sys.stderr)
     options = {"last_stride": last_stride} if family.has_last_stride else {}
     return family(network, **options), digest
 
@@ -53,13 +60,17 @@ def weights_digest(name: str, weights: str) -> str:
 
 def strided() -> list[str]:
     """The backbones that have the setting `last_stride`."""
-    return [name for name in BACKBONES.names() if _family(name).has_last_stride]
+    return [name for name in BACKBONES.names() if BACKBONES.get(name).has_last_stride]
 
 
 def _family(name: str) -> type[Backbone]:
-    if name not in BACKBONES.entries:
+    kind, _, rest = name.partition(":")
+    if kind not in BACKBONES.entries:
         raise UserError(f"backbone: no {name!r}; {nearest(name, BACKBONES.names())}")
-    family: type[Backbone] = BACKBONES.get(name)
+    longer = BACKBONES.entry(kind).longer_names
+    if bool(rest) != bool(longer):
+        raise UserError(f"backbone: no {name!r}; write {' or '.join(longer) or kind}")
+    family: type[Backbone] = BACKBONES.get(kind)
     return family
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from baselines import BASELINES, MATCHERS, order_readers
+from baselines import BASELINES, MATCHERS, facts_of
 from baselines.backbones import BACKBONES
 from baselines.interface.errors import UserError
 from benchmarks.data import DATASETS, import_summary, imported_datasets
@@ -32,11 +32,11 @@ def list_names(plugin: Plugin = []) -> None:
     def show(title: str, lines: dict[str, str]) -> None:
         print(f"{title}\n" + "".join(f"  {name:<20} {summary}".rstrip() + "\n" for name, summary in lines.items()))
 
-    readers = dict.fromkeys(order_readers(), " (reads order)")
-    show(
-        "Baselines", {name: entry.summary + readers.get(name, "") for name, entry in sorted(BASELINES.entries.items())}
-    )
-    show("Backbones (--backbone NAME)", {name: entry.summary for name, entry in sorted(BACKBONES.entries.items())})
+    show("Baselines", {name: _about(name) for name in BASELINES.names()})
+    backbones = {name: entry.summary for name, entry in BACKBONES.entries.items() if not entry.longer_names}
+    for entry in BACKBONES.entries.values():
+        backbones |= entry.longer_names
+    show("Backbones (--backbone NAME)", dict(sorted(backbones.items())))
     show("Matchers (--set matcher=NAME)", {name: entry.summary for name, entry in sorted(MATCHERS.entries.items())})
     show("Methods", METHODS)
     datasets = {name: entry.summary for name, entry in DATASETS.entries.items()}
@@ -49,6 +49,15 @@ def list_names(plugin: Plugin = []) -> None:
     own = {key: f"default {value}" for name in BASELINES.names() for key, value in own_defaults(name).items()}
     show("Settings (--set NAME=VALUE)", meanings() | own)
     show("Protocols", {name: protocol.note for name, protocol in PROTOCOLS.items()})
+
+
+def _about(name: str) -> str:
+    """A baseline's summary, whether it reads order, its family, its source and what it needs."""
+    entry, facts = BASELINES.entry(name), facts_of(name)
+    order = " (reads order)" if entry.reads_order else ""
+    parts = {"family": facts.family, "source": facts.source, "needs": ", ".join(facts.needs)}
+    said = "; ".join(f"{key}: {text}" for key, text in parts.items() if text)
+    return f"{entry.summary}{order}{f' [{said}]' if said else ''}"
 
 
 @verbs.command()

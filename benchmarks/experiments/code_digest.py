@@ -38,7 +38,7 @@ def code_digest(experiment: Experiment) -> str | None:
     settings = experiment.settings
     entries = [BASELINES.entries.get(split_method(experiment.method)[0])]
     if "backbone" in settings:
-        entries.append(BACKBONES.entries.get(settings["backbone"]))
+        entries.append(BACKBONES.entries.get(settings["backbone"].partition(":")[0]))
     if settings.get("matcher", "none") not in NO_MATCHER:
         entries.append(MATCHERS.entries.get(settings["matcher"]))
     if None in entries:

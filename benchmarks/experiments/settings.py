@@ -34,7 +34,7 @@ class Settings:
     """
 
     # model
-    backbone: str  # resnet50 (the paper's), resnet18, mobilenet_v2, small (4 layers); video networks: r3d18, r2plus1d18
+    backbone: str  # a name from `bench list`, such as resnet50 (the paper's), small (4 layers) or timm:NAME
     weights: str  # none, imagenet, or a safetensors or state-dict file
     last_stride: int  # stride of the last stage of a ResNet: 1, or 2 as in ImageNet networks
     dropout: float  # dropout probability, for baselines that use dropout; -1: the baseline's default

@@ -118,7 +118,7 @@ def why_unknown(record: Record) -> str | None:
     unknown = [] if baseline in BASELINES.entries else [f"baseline {baseline!r}"]
     for kind, registry, built_in in (("backbone", BACKBONES, ()), ("matcher", MATCHERS, NO_MATCHER)):
         name = experiment.settings.get(kind)  # external features have neither
-        if name not in (None, *built_in, *registry.entries):
+        if name is not None and name.partition(":")[0] not in (*built_in, *registry.entries):
             unknown.append(f"{kind} {name!r}")
     remedy = "name the file with --plugin FILE.py"
     if not is_known(dataset):

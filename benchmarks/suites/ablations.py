@@ -84,7 +84,9 @@ CHOICES = (
     ("metric=cosine",),
 )
 # The backbones that have a setting, if not all do.
-BACKBONES_WITH: dict[tuple[str, ...], tuple[str, ...]] = {("last_stride=2",): ("resnet50", "resnet18")}
+BACKBONES_WITH: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("last_stride=2",): ("resnet50", "resnet18", "resnet50-ibn-a")
+}
 
 
 @register("choices")

@@ -61,7 +61,7 @@ TEMPORAL = (
     System(
         "AMOC+ EpicFlow", "amoc", (), "after: optical flow by DIS replaces the motion network and its target, EpicFlow"
     ),
-    System("TAM+SRM", "tam", (), "after, and TAM alone: SRM, which compares the maps of two tracklets, is not built"),
+    System("TAM+SRM", "tam-srm", (), "after: from notes; the trainer's losses see SRM's map beside the TAM vector"),
     System("TRL", "trl", (), "after: from the abstract; the preprint gives 79.3 R1 on MARS"),
     System("COSAM", "cosam", (), "published with SE-ResNet-50, on MARS by the protocol `standard`"),
     System("GLTR", "gltr", (), "published with cross-entropy alone, on MARS by the protocol `official`"),
@@ -72,7 +72,7 @@ SYSTEMS = AGGREGATION + TEMPORAL
 NOT_BUILT = {
     "SDM": "reinforcement learning on pairs",
     "STAL": "no source found",
-    "ADFDTA": "needs attributes of people",
+    "ADFDTA": "a baseline sees no attributes of people",
     "DVR": "hand-made features",
     "DSAN": "no source but its abstract",
     "VRSTC": "generates frames",

@@ -12,8 +12,8 @@ from baselines.layers.placement import middle_blocks, output_shapes
 from benchmarks.engine.model import ReidModel, build_model
 from benchmarks.experiments.settings import resolve
 
-READS_ORDER = ("amoc", "ap3d", "cnn-rnn", "cosam", "gltr", "sinet", "ste-nvan", "tks", "trl")
-SYSTEMS = (*READS_ORDER, "nvan", "tam")
+READS_ORDER = ("amoc", "ap3d", "bicnet", "cnn-rnn", "cosam", "gltr", "psta", "sinet", "ste-nvan", "tks", "trl")
+SYSTEMS = (*READS_ORDER, "nvan", "tam", "tam-srm")
 STARTS_AS_MEAN = ("ap3d", "nvan", "tks")
 LABELS = torch.tensor([0, 0, 1, 1])
 
@@ -88,7 +88,9 @@ def test_clips_at_test():
     """Whole tracklets where the published test has them, clips of T where T is fixed; otherwise the project's chunks."""
     found = {name: BASELINES.get(name).test_clips for name in SYSTEMS}
     assert {name for name in SYSTEMS if found[name] == "whole"} == {"amoc", "cnn-rnn", "gltr"}
-    assert {name for name in SYSTEMS if found[name] == "exact"} == {"cosam", "sinet", "ste-nvan"}
+    assert {name for name in SYSTEMS if found[name] == "exact"} == {
+        "bicnet", "cosam", "psta", "sinet", "ste-nvan",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

@@ -10,6 +10,7 @@ from importlib.metadata import version
 import pandas as pd
 import pytest
 
+from baselines import BASELINES, facts_of
 from benchmarks.runs.exchange import export_runs
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.record import record_to_json
@@ -120,6 +121,7 @@ def test_closed_output_is_no_error(words):
 
 
 def test_list_describes_every_name(bench):
+    from baselines.backbones import BACKBONES
     from benchmarks.data.datasets.walkers import SIZES
     from benchmarks.evaluation.protocols import PROTOCOLS
     from benchmarks.experiments.settings import KEYS
@@ -128,7 +130,30 @@ def test_list_describes_every_name(bench):
     described = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines if line.startswith("  ")}
     assert set(KEYS) | {"mars", "walkers-gait", "small", "BASELINE+afa"} <= set(described)
     assert [size for size in SIZES if f":{size}" not in described["walkers:SIZE"]] == []
+    assert set(BACKBONES.names()) - {"timm"} | {"timm:NAME"} <= set(described)
     assert {name: described[name] for name in PROTOCOLS} == {name: each.note for name, each in PROTOCOLS.items()}
+
+
+def test_list_says_what_a_baseline_is_and_needs(bench):
+    baselines = bench("list").out.partition("\n\n")[0].splitlines()[1:]
+    lines = {line.split()[0]: line for line in baselines}
+    assert lines["cosam"].endswith(
+        "(reads order) [family: attention between frames; source: COSAM: Subramaniam et al., ICCV 2019, released code; "
+        "needs: clips of T frames at test, the T and image size of its training]"
+    )
+    assert lines["flow-only"].endswith("; needs: optical flow]")
+    assert "needs" not in lines["mean"]
+    assert [
+        name for name in BASELINES.names() if "[family: " not in lines[name] or "; source: " not in lines[name]
+    ] == []
+
+
+def test_list_agrees_with_the_classes():
+    for name in BASELINES.names():
+        kind, needs = BASELINES.get(name), facts_of(name).needs
+        assert ("optical flow" in needs) == bool(kind.flow_fields), name
+        assert ("clips of T frames at test" in needs) == (kind.test_clips == "exact"), name
+        assert ("whole tracklets at test" in needs) == (kind.test_clips == "whole"), name
 
 
 def test_doctor_names_missing_parts(bench):

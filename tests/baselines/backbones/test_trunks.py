@@ -1,0 +1,199 @@
+"""The larger trunks: sizes as published, outputs of torchvision and timm, and weights from files by others' names."""
+
+import sys
+
+import pytest
+import torch
+import torchvision
+
+from baselines import BASELINES
+from baselines.backbones import BACKBONES
+from baselines.backbones.build import build_backbone
+from baselines.interface import Clips, UserError
+
+
+def images(count: int = 2, height: int = 64, width: int = 32) -> torch.Tensor:
+    return torch.randn(count, 3, height, width, generator=torch.Generator().manual_seed(0))
+
+
+def build(name: str, weights: str = "none") -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build_backbone(name, str(weights))[0].eval()
+
+
+def parameters(module: torch.nn.Module) -> int:
+    return sum(each.numel() for each in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("resnet50-ibn-a", 25_557_032),  # those of ResNet-50: both normalisations have two numbers a channel
+        ("vit-s16", 22_050_664),  # timm's vit_small_patch16_224
+        ("vit-b16", 86_567_656),  # torchvision's vit_b_16
+    ],
+)
+def test_published_size(name, published):
+    with torch.device("meta"):
+        assert parameters(BACKBONES.get(name).network(name)) == published
+
+
+def test_published_size_of_osnet():
+    """torchreid reports 2,193,616 parameters: it counts the gate of a block in each of its four streams."""
+    network = BACKBONES.get("osnet").network("osnet")
+    gates = sum(parameters(module) for module in network.modules() if type(module).__name__ == "Gate")
+    assert parameters(network) + 3 * gates == 2_193_616
+
+
+@pytest.mark.parametrize(
+    ("name", "middle", "last"),
+    [
+        ("osnet", (384, 8, 4), (512, 8, 4)),
+        ("resnet50-ibn-a", (1024, 8, 4), (2048, 8, 4)),
+        ("vit-s16", (768, 8, 4), (384, 8, 4)),
+        ("vit-s16-overlap", (768, 10, 5), (384, 10, 5)),
+        ("timm:test_vit", (64, 8, 4), (64, 8, 4)),
+    ],
+)
+@torch.no_grad()
+def test_maps(name, middle, last):
+    trunk = build(name)
+    assert [tuple(each.shape[1:]) for each in trunk.maps(images(1, 128, 64))] == [middle, last]
+    assert (trunk.middle_channels, trunk.channels) == (middle[0], last[0])
+
+
+@torch.no_grad()
+def test_ibn_halves():
+    """Without training, the first half of the channels has mean 0 and deviation 1 in each image, the second is as it came."""
+    from baselines.backbones.resnet_ibn import InstanceBatchNorm
+
+    maps = 3 * torch.randn(2, 8, 16, 16) + 1
+    found = InstanceBatchNorm(8).eval()(maps)
+    torch.testing.assert_close(found[:, :4].mean(dim=(2, 3)), torch.zeros(2, 4), rtol=0, atol=1e-4)
+    torch.testing.assert_close(found[:, :4].std(dim=(2, 3), correction=0), torch.ones(2, 4), rtol=1e-3, atol=0)
+    torch.testing.assert_close(found[:, 4:], maps[:, 4:], rtol=1e-4, atol=1e-4)
+    places = [name for name, each in build("resnet50-ibn-a").named_modules() if type(each) is InstanceBatchNorm]
+    assert len(places) == 3 + 4 + 6
+    assert all("layer4" not in place and place.endswith(".bn1") for place in places)
+
+
+@torch.no_grad()
+def test_vit_is_torchvisions(tmp_path):
+    """The pooled map is torchvision's class token, at the size of its positions."""
+    reference = torchvision.models.VisionTransformer(224, 16, 12, 6, 384, 1536, num_classes=3).eval()
+    torch.save(reference.state_dict(), tmp_path / "w.pth")
+    trunk, pictures = build("vit-s16", tmp_path / "w.pth"), images(1, 224, 224)
+    reference.heads = torch.nn.Identity()
+    torch.testing.assert_close(trunk.pool(trunk(pictures)), reference(pictures), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_vit_takes_files_by_timms_names(tmp_path, capsys):
+    """As files for re-identification are: names with words in front of them, and positions for the size of the image."""
+    timm = pytest.importorskip("timm")
+    reference = timm.create_model("vit_small_patch16_224", num_classes=0, img_size=(128, 64)).eval()
+    reference.patch_embed.proj.stride = (12, 12)
+    reference.patch_embed.strict_img_size = False
+    reference.pos_embed = torch.nn.Parameter(0.1 * torch.randn(1, 10 * 5 + 1, 384))
+    for parameter in reference.parameters():
+        parameter.add_(0.02 * torch.randn_like(parameter))
+    state = {f"module.base.{key}": value for key, value in reference.state_dict().items()}
+    torch.save({"model": {**state, "module.bottleneck.weight": torch.ones(1)}}, tmp_path / "w.pth")
+    trunk, pictures = build("vit-s16-overlap", tmp_path / "w.pth"), images(1, 128, 64)
+    torch.testing.assert_close(trunk.pool(trunk(pictures)), reference(pictures), rtol=1e-3, atol=1e-4)
+    said = capsys.readouterr().err
+    assert "150 tensors loaded, named module.base.* in the file; not used: module.bottleneck.weight" in said
+
+
+@torch.no_grad()
+def test_vit_frames_are_independent():
+    model, frames = BASELINES.get("mean")(build("vit-s16")), images(3)[None]
+    alone = torch.stack([model(Clips(frames[:, t : t + 1])).coherence for t in range(3)])
+    torch.testing.assert_close(model(Clips(frames)).coherence, alone.mean(dim=0), rtol=1e-4, atol=1e-5)
+
+
+def test_vit_grid():
+    from baselines.backbones.vit import grid
+
+    assert [grid(count) for count in (196, 128, 210, 32, 8)] == [(14, 14), (16, 8), (21, 10), (8, 4), (4, 2)]
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_vit2", "test_resnet", "test_convnext", "test_efficientnet"])
+@torch.no_grad()
+def test_timm_models(name):
+    timm = pytest.importorskip("timm")
+    trunk = build(f"timm:{name}")
+    network = trunk.stages["model"].network
+    torch.testing.assert_close(trunk.pool(trunk(images())), network(images()), rtol=1e-4, atol=1e-5)
+    assert trunk.pixel_mean == tuple(timm.get_pretrained_cfg(name).mean)
+
+
+def test_timm_is_optional(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(
+        UserError, match=r"backbone: timm:test_vit needs the package timm; `pip install afa-bench\[timm\]`"
+    ):
+        build_backbone("timm:test_vit", "none")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("timm", "no 'timm'; write timm:NAME"),
+        ("small:more", "no 'small:more'; write small"),
+        ("timm:test_vitt", "timm has no 'test_vitt'; did you mean 'test_vit"),
+    ],
+)
+def test_wrong_names(name, message):
+    pytest.importorskip("timm")
+    with pytest.raises(UserError, match=message):
+        build_backbone(name, "none")
+
+
+@pytest.mark.parametrize(
+    ("name", "baseline"),
+    [
+        ("osnet", "nvan"),
+        ("osnet", "bicnet"),
+        ("osnet", "ap3d"),
+        ("vit-s16", "nvan"),
+        ("vit-s16", "sinet"),
+        ("vit-s16", "bicnet"),
+    ],
+)
+@torch.no_grad()
+def test_baselines_inside(name, baseline):
+    """Those that insert modules, that fix the size of maps, and that go through the stages by themselves."""
+    trunk = build(name)
+    trunk.clip_frames, trunk.image_size = 4, (64, 32)
+    model = BASELINES.get(baseline)(trunk).eval()
+    assert model(Clips(images(4)[None])).frames.shape == (1, 4, model.channels)
+
+
+# Names in files
+
+
+def test_names_in_a_file(tmp_path, capsys):
+    """Trainers put words before all names, and layers of their own beside the trunk."""
+    reference = torchvision.models.resnet18(weights=None)
+    state = {f"backbone.{key}": value for key, value in reference.state_dict().items() if not key.startswith("fc.")}
+    heads = {
+        f"heads.{key}": torch.ones(2) for key in ("bottleneck.bias", "bottleneck.weight", "classifier.weight", "x")
+    }
+    file = tmp_path / "w.pth"
+    torch.save({"model": {**state, **heads}, "iteration": 7}, file)
+    trunk = build("resnet18", file)
+    for key, value in trunk.stages["layer1"].state_dict().items():
+        assert torch.equal(value, reference.layer1.state_dict()[key])
+    assert capsys.readouterr().err == (
+        f"weights: {file}: 120 tensors loaded, named backbone.* in the file; not used: heads.bottleneck.bias, "
+        "heads.bottleneck.weight, heads.classifier.weight and 1 more\n"
+    )
+
+
+def test_part_of_a_trunk_is_refused(tmp_path):
+    state = {f"backbone.{key}": value for key, value in torchvision.models.resnet18(weights=None).state_dict().items()}
+    del state["backbone.layer2.0.conv1.weight"]
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(UserError, match=r"lacks 'layer2\.0\.conv1\.weight' and 0 more"):
+        build_backbone("resnet18", str(tmp_path / "w.pth"))
