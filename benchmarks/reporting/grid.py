@@ -5,8 +5,8 @@ import html
 import io
 import re
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from textwrap import fill
 
 STYLES = ("terminal", "github", "latex", "html", "csv")
@@ -22,6 +22,7 @@ class Grid:
     Attributes:
         rows: lists of texts as long as `head`, the first of each a label.
         bold: (row, column) of the cells in bold.
+        headings: by row, a line above it. CSV has none.
     """
 
     title: str
@@ -29,12 +30,13 @@ class Grid:
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
     bold: frozenset[tuple[int, int]] = frozenset()
+    headings: Mapping[int, str] = field(default_factory=dict)
 
 
 def page(grids: Sequence[Grid], style: str) -> str:
     """Tables as one text. In CSV a head is written where it changes, and each row carries the notes of its table."""
     if style != "csv":
-        return "\n\n".join(DRAW[style](grid) for grid in grids)
+        return "\n\n".join(DRAW[style](_headed(grid)) for grid in grids)
     out, head = io.StringIO(), None
     lines = csv.writer(out, lineterminator="\n")
     for grid in grids:
@@ -52,6 +54,18 @@ FIGURES = re.compile(rf"[-+]?|{NUMBER}( (±|to) {NUMBER})?( \({NUMBER} to {NUMBE
 def _plain(cell: str) -> str:
     """A cell of CSV that no spreadsheet takes for a formula: an apostrophe comes first, unless the cell is a figure."""
     return f"'{cell}" if cell.lstrip()[:1] in FORMULA and not FIGURES.fullmatch(cell) else cell
+
+
+def _headed(grid: Grid) -> Grid:
+    """The table with its headings as rows of their own."""
+    rows: list[Sequence[str]] = []
+    bold = set()
+    for number, row in enumerate(grid.rows):
+        if number in grid.headings:
+            rows.append([grid.headings[number], *[""] * (len(grid.head) - 1)])
+        bold |= {(len(rows), column) for bold_row, column in grid.bold if bold_row == number}
+        rows.append(row)
+    return replace(grid, rows=rows, bold=frozenset(bold), headings={})
 
 
 def unique_names(head: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import Any
 
@@ -58,6 +58,7 @@ class MeasuredRow:
         view: the protocol and the feature of its figures.
         values: by metric, in percent, one per run.
         published: by metric, in percent; NaN where no figure was published.
+        doubts: by metric, what to know of a published figure; only where there is something.
     """
 
     label: str
@@ -66,6 +67,7 @@ class MeasuredRow:
     states: list[State]
     values: dict[str, list[float | None]]
     published: dict[str, float]
+    doubts: dict[str, str] = field(default_factory=dict)
 
     @property
     def runs(self) -> list[Record]:
@@ -92,7 +94,7 @@ def measured_rows(
 ) -> list[MeasuredRow]:
     """The rows of a suite's table on one pair of data sets; the arguments are those of `grids`."""
     protocol = protocol or find_dataset(pair[1]).protocols[0]
-    published = _published(suite, pair)
+    published, notes = _published(suite, pair), _notes_on_figures(suite, pair)
     rows = {row.label: row for row in rows_for(suite, pair, choice)}
     planned = {label: experiments_of_row(row, pair, choice) for label, row in rows.items()}
     all_states = iter(find_states([each for row in planned.values() for each in row]))
@@ -108,7 +110,8 @@ def measured_rows(
         view = ((row and row.protocol) or protocol, (row and row.feature) or feature)
         values = {metric: _values(_finished(row_states), metric, *view) for metric in metrics}
         figures = {metric: published.get(label, {}).get(metric, math.nan) for metric in metrics}
-        measured.append(MeasuredRow(label, row, view, row_states, values, figures))
+        doubts = {metric: text for metric, text in notes.get(label, {}).items() if metric in metrics}
+        measured.append(MeasuredRow(label, row, view, row_states, values, figures, doubts))
     return measured
 
 
@@ -127,7 +130,8 @@ def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
     metrics = list(rows[0].values) if rows else []
     beside = [_source(suite)] * published + ["Δ"] * comparable
     bound = [f"within {suite.tolerance:g}"] * (comparable and suite.tolerance < math.inf)
-    head = ["method", "runs", *(each for metric in metrics for each in (metric, *beside)), *bound, *COSTS]
+    trainer = ["trainer"] * bool(suite.groups)
+    head = ["method", *trainer, "runs", *(each for metric in metrics for each in (metric, *beside)), *bound, *COSTS]
     letters = processor_letters(run for row in rows for run in row.runs)
     body = [
         [
@@ -138,9 +142,15 @@ def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
         for row in rows
     ]
     bold = {
-        (number, 2 + (1 + len(beside)) * column)
+        (number, 2 + len(trainer) + (1 + len(beside)) * column)
         for column, metric in enumerate(metrics)
         for number in best([row.means[metric] for row in rows])
+    }
+    labels = [row.label for row in rows]
+    headings = {
+        min(labels.index(label) for label in group if label in labels): heading
+        for heading, group in suite.groups.items()
+        if set(group) & set(labels)
     }
     notes = [
         *data_notes(run for row in rows for run in row.runs),
@@ -149,7 +159,7 @@ def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
         *suite.notes,
         *_provenance_notes(rows, letters),
     ]
-    return Grid(pair_title(pair, notes), head, body, notes, frozenset(bold))
+    return Grid(pair_title(pair, notes), head, body, notes, frozenset(bold), headings)
 
 
 def _comparable(suite: Suite, pair: DatasetPair) -> bool:
@@ -160,17 +170,24 @@ def _comparable(suite: Suite, pair: DatasetPair) -> bool:
 def _cells(suite: Suite, row: MeasuredRow, published: bool, comparable: bool) -> list[str]:
     """Label, runs, and for each metric what was measured, what was published and the difference."""
     method = row.row.method if row.row else ""
+    label = f"after {row.label}" if row.label in suite.after else row.label
     cells = [
-        row.label if method in (row.label, "") else f"{row.label} ({method})",
+        label if method in (row.label, "") else f"{label} ({method})",
+        *[_trainer(row.row)] * bool(suite.groups),
         f"{len(row.runs)}/{len(row.states)}" if row.states else "",
     ]
     reason = _why_empty(row.states) if row.row else f"not built: {suite.not_built.get(row.label, 'no reason given')}"
     for metric, values in row.values.items():
         cells.append(cell(values) if values else reason)
         reason = "" if not values else reason  # once a row
-        cells += [_figure(row.published[metric], "{:.1f}")] * published
+        cells += [_figure(row.published[metric], "{:.1f}") + "*" * (metric in row.doubts)] * published
         cells += [_figure(row.differences[metric], "{:+.1f}")] * comparable
     return cells
+
+
+def _trainer(row: Row | None) -> str:
+    """By which trainer a row is trained: the one that the table's rows share, or the recipe of its own."""
+    return "" if row is None else f"own: {row.recipe}" if row.recipe else "shared"
 
 
 def _figure(value: float, form: str) -> str:
@@ -211,6 +228,18 @@ def _published(suite: Suite, pair: DatasetPair) -> dict[str, dict[str, float]]:
     return figures
 
 
+def _notes_on_figures(suite: Suite, pair: DatasetPair) -> dict[str, dict[str, str]]:
+    """What to know of the paper's figures of other systems before relying on them: label -> metric -> note."""
+    if not (suite.paper and suite.groups):
+        return {}
+    numbers = paper_numbers.at(suite.paper, pair)
+    notes: dict[str, dict[str, str]] = {}
+    for label, metric, note in zip(numbers.method, numbers.metric, numbers.note, strict=True):
+        if note:
+            notes.setdefault(str(label), {})[str(metric)] = str(note)
+    return notes
+
+
 def _values(runs: Sequence[Record], metric: str, protocol: str, feature: str) -> list[float | None]:
     rows = [run.find_metrics(protocol, feature) for run in runs]
     return [row.percent(metric) for row in rows if row]
@@ -249,6 +278,13 @@ def _published_notes(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow
         notes.append(f"{source}: {whose} figures on {where}; differences between data sets are not shown")
     if published and any(math.isnan(figure) for row in rows for figure in row.published.values()):
         notes.append(f"{source}: empty where no figure was published")
+    doubts: dict[str, list[str]] = {}
+    for row in rows:
+        for text in dict.fromkeys(row.doubts.values()):
+            doubts.setdefault(text, []).append(row.label)
+    notes += [f"* {text}: {', '.join(labels)}" for text, labels in doubts.items()]
+    if suite.after:
+        notes.append("after: the sources are too thin to rebuild that very system; the notes say what is known")
     return notes
 
 

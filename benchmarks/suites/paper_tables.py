@@ -31,15 +31,13 @@ class Table2(Suite):
     metrics = ("R1", "R5", "R20", "mAP")
     paper = "table2"
     not_built = NOT_BUILT
-    notes = (
-        "aggregation of frames: CNN+XQDA to ADFDTA; temporal feature learning: DVR to GLTR (the paper's two groups)",
-        *published_systems.notes(SYSTEMS),
-    )
+    groups, after = published_systems.GROUPS, published_systems.AFTER
+    notes = published_systems.notes(SYSTEMS)
 
     def rows(self, dataset: str) -> Sequence[Row]:
         # "We only use the optical flows for iLIDS-VID" (section 3.3).
         ours = Row("AFA", "flow+afa" if dataset == "ilidsvid" else "mean+afa")
-        return (*published_systems.rows(SYSTEMS), ours)
+        return (*published_systems.rows(SYSTEMS, own_trainers=dataset in self.datasets), ours)
 
 
 @register("table3")
@@ -51,10 +49,12 @@ class Table3(Suite):
     paper = "table3"
     systems = tuple(system for system in SYSTEMS if system.label in ("STA", "COSAM", "GLTR"))
     not_built = NOT_BUILT
+    groups, after = published_systems.GROUPS, published_systems.AFTER
     notes = published_systems.notes(systems)
 
-    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
-        return (*published_systems.rows(self.systems), Row("AFA", "mean+afa"))
+    def rows(self, dataset: str) -> Sequence[Row]:
+        own = dataset in self.datasets
+        return (*published_systems.rows(self.systems, own_trainers=own), Row("AFA", "mean+afa"))
 
 
 @register("table4")

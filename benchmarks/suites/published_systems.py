@@ -19,12 +19,14 @@ class System:
         changes: settings that it needs without AFA besides those of the recipe, as "key=value".
         note: what to know before its figures are compared with the published ones. It begins with "after" where the sources
             are so thin that the baseline is not the system itself.
+        recipe: of its own trainer; empty where there is none.
     """
 
     label: str
     baseline: str
     changes: tuple[str, ...] = ()
     note: str = ""
+    recipe: str = ""
 
     @property
     def rows(self) -> tuple[Row, Row]:
@@ -32,6 +34,11 @@ class System:
         kept = tuple(each for each in self.changes if not each.startswith("classification="))
         plain = Row(self.label, self.baseline, self.changes)
         return plain, Row(f"{self.label} + AFA", f"{self.baseline}+afa", kept)
+
+    @property
+    def own_rows(self) -> tuple[Row, ...]:
+        """The system by its own trainer, if it is here."""
+        return (Row(f"{self.label}, own trainer", self.baseline, recipe=self.recipe),) if self.recipe else ()
 
 
 # The two groups of Table 2: "aggregation based" and "temporal feature learning" (section 4.2), each in the paper's order.
@@ -63,8 +70,8 @@ TEMPORAL = (
     ),
     System("TAM+SRM", "tam-srm", (), "after: from notes; the trainer's losses see SRM's map beside the TAM vector"),
     System("TRL", "trl", (), "after: from the abstract; the preprint gives 79.3 R1 on MARS"),
-    System("COSAM", "cosam", (), "published with SE-ResNet-50, on MARS by the protocol `standard`"),
-    System("GLTR", "gltr", (), "published with cross-entropy alone, on MARS by the protocol `official`"),
+    System("COSAM", "cosam", (), "published with SE-ResNet-50, on MARS by the protocol `standard`", "cosam"),
+    System("GLTR", "gltr", (), "published with cross-entropy alone, on MARS by the protocol `official`", "gltr"),
 )
 SYSTEMS = AGGREGATION + TEMPORAL
 
@@ -78,10 +85,18 @@ NOT_BUILT = {
     "VRSTC": "generates frames",
 }
 
+# Headings of a table: the paper's two groups, in each its order, and itself.
+GROUPS = {
+    "aggregation of frames": (*(system.label for system in AGGREGATION), "SDM", "STAL", "ADFDTA"),
+    "temporal feature learning": (*(system.label for system in TEMPORAL), "DVR", "DSAN", "VRSTC"),
+    "the paper": ("AFA",),
+}
+AFTER = frozenset(row.label for system in SYSTEMS if system.note.startswith("after") for row in system.rows)
 
-def rows(systems: Sequence[System]) -> list[Row]:
-    """Each system, followed by the system with AFA."""
-    return [row for system in systems for row in system.rows]
+
+def rows(systems: Sequence[System], own_trainers: bool) -> list[Row]:
+    """Each system, followed by the system with AFA and, if asked for, by its own trainer where that is here."""
+    return [row for system in systems for row in (*system.rows, *(system.own_rows if own_trainers else ()))]
 
 
 def notes(systems: Sequence[System]) -> tuple[str, ...]:

@@ -53,6 +53,9 @@ class Suite(ABC):
         paper: the table of the paper that its results are compared with; "" if there is none.
         tolerance: how far results may differ from the expected ones, in points.
         not_built: rows of the paper's table that the suite does not have: label -> reason.
+        groups: headings in its table: heading -> labels of the rows below it. A row with another label stays with the row
+            before it. A table with headings also says by which trainer each row was trained.
+        after: labels of rows whose sources are too thin for the method to be the published one.
         notes: lines below its table.
     """
 
@@ -61,6 +64,8 @@ class Suite(ABC):
     paper: ClassVar[str] = ""
     tolerance: ClassVar[float] = math.inf
     not_built: ClassVar[Mapping[str, str]] = {}
+    groups: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    after: ClassVar[frozenset[str]] = frozenset()
     notes: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
