@@ -206,15 +206,19 @@ def read_tracks(file: Path) -> pd.DataFrame:
     """
     rows: list[tuple[float, ...]] = []
     seen: set[tuple[float, float]] = set()
-    for number, line in enumerate(read_text(file).splitlines(), start=1):
+    columns = 0
+    for number, line in enumerate(read_text(file).split("\n"), start=1):
         if not line.strip():
             continue
 
         def refuse(problem: str, number: int = number) -> UserError:
             return UserError(f"{file}, line {number}: {problem}")
 
+        fields = line.split(",")
         try:
-            frame, track, left, top, width, height, *rest = (float(field) for field in line.split(",")[:7])
+            frame, track, left, top, width, height, *rest = map(float, fields[:7])
+            if "_" in line:  # which Python's own numbers may hold
+                raise ValueError
         except ValueError:
             raise refuse("expected the numbers frame,track,left,top,width,height,conf") from None
         if not all(map(math.isfinite, (frame, track, left, top, width, height))):
@@ -225,6 +229,9 @@ def read_tracks(file: Path) -> pd.DataFrame:
             raise refuse(f"a box of {width:g} x {height:g} pixels")
         if (frame, track) in seen:
             raise refuse(f"a second box of track {track:g} in frame {frame:g}")
+        columns = columns or len(fields)
+        if len(fields) != columns:
+            raise refuse(f"{len(fields)} values, but {columns} in the first row; the file may be damaged")
         seen.add((frame, track))
         if rest != [0]:
             rows.append((frame, track, left, top, width, height))
@@ -248,6 +255,8 @@ def read_identities(file: Path, camera: int | None = None) -> dict[int, int]:
     people: dict[int, int] = {}
     for line, row in rows:
         try:
+            if "_" in f"{row['track_id']}{row['identity']}":  # which Python's own numbers may hold
+                raise ValueError
             track, person, where = int(row["track_id"]), int(row["identity"]), int(row.get("camera", camera or 0))
         except (TypeError, ValueError):
             raise UserError(f"{file}, line {line}: expected whole numbers") from None

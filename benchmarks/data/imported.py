@@ -6,6 +6,7 @@ what tables must say about it.
 
 import csv
 import hashlib
+import io
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -120,7 +121,7 @@ def read_csv(file: Path) -> tuple[Sequence[str], list[tuple[int, dict[str, str]]
     Raises:
         UserError: it cannot be read, or is not CSV.
     """
-    reader = csv.DictReader(read_text(file).splitlines())
+    reader = csv.DictReader(io.StringIO(read_text(file)))
     try:
         return reader.fieldnames or (), [(reader.line_num, row) for row in reader]
     except csv.Error as error:

@@ -269,7 +269,7 @@ def _read_indexed(
 
 def _refuse(root: Path, faults: list[Fault], table: pd.DataFrame, dataset: Dataset, whole: bool) -> None:
     """Raise a `StructureError` if there are faults, or if the table has some. Unless `whole`, only the quick checks are made."""
-    if table.empty and faults:
+    if faults and table.empty:
         raise StructureError(faults, table)
     check = tables.faults if whole else tables.shared_persons
     found = check(table, dataset.overlapping)

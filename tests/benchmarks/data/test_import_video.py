@@ -227,6 +227,8 @@ def test_boxes_after_the_video_are_refused(bring, tmp_path):
         ("1e300,1,1,1,5,5,1", r"frame must be a whole number from 1, track a whole number, and both below 2\^53"),
         ("9,1e300,1,1,5,5,1", r"frame must be a whole number from 1, track a whole number, and both below 2\^53"),
         (f"9,{2**53 + 1},1,1,5,5,1", r"frame .* and both below 2\^53"),
+        ("2,1,1_0,1,5,5,1", "expected the numbers"),
+        ("2,1,1,1,5,5,12,2,1,1,5,5,1", "13 values, but 10 in the first row"),  # a line end is lost
         ("9,1,1,1,0,5,1", "a box of 0 x 5 pixels"),
         ("9,1,nan,1,5,5,1", "a value is not finite"),
         ("1,1,1,1,5,5,1", "a second box of track 1 in frame 1"),
@@ -243,6 +245,8 @@ def test_malformed_row_is_named(bring, bad, problem):
         ("1,10\n2", "line 3: expected whole numbers"),
         ("1,10\n2,anna", "line 3: expected whole numbers"),
         ("1,-1", "line 2: identity -1"),
+        ("1,1_0", "line 2: expected whole numbers"),
+        ("1,10\x0b2,10", "line 2: expected whole numbers"),
         (f"1,{10**24}", r"line 2: track_id and identity must be below 2\^53"),
         (f"{2**53 + 1},1", r"line 2: track_id and identity must be below 2\^53"),
         (f"1,{'9' * 5000}", "line 2: expected whole numbers"),

@@ -84,9 +84,9 @@ def test_plugin(bench, run, plugin):
 
 def test_plugin_not_loaded(bench, run, results):
     record = run("--method", "mean")
-    settings = {**record.experiment.settings, "matcher": "absent"}
+    experiment = replace(record.experiment, settings={**record.experiment.settings, "matcher": "absent"})
     (results / record.name / "record.json").write_text(
-        record_to_json(replace(record, experiment=replace(record.experiment, settings=settings)))
+        record_to_json(replace(record, experiment=experiment, name=experiment.name))
     )
     assert "matcher 'absent' not known here; name the file with --plugin FILE.py" in bench("table").err
 

@@ -170,6 +170,6 @@ def test_doctor_runs_quick_controls_once(bench, results, monkeypatch):
 
 
 def test_committed_controls_hold():
-    records = exported_records(Path(__file__).parents[3] / "results" / "measured" / "cues.parquet")
+    records = exported_records(Path(__file__).parents[3] / "results" / "measured" / "controls.parquet")
     assert sum(controls.is_control(each) for each in records) >= 6  # mean and cnn3d: ordered, shuffled, by clothes
     assert judge(records) == []
