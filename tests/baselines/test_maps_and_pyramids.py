@@ -171,6 +171,18 @@ def test_psta_affinities():
 
 
 @torch.no_grad()
+def test_psta_merge():
+    """By hand, at one position: the positive part of the weighted sum, squared; and the order of the two maps counts."""
+    layer, one, other = build("psta").levels[0].between, draw(1, 256, 8, 4), draw(1, 256, 8, 4, seed=1)
+    here, there = torch.rand(1, 1, 8, 4), torch.rand(1, 1, 8, 4)
+    found = layer.merge(one, other, here, there)[0, :, 2, 1]
+    gates = layer.gate(torch.cat([one.mean(dim=(2, 3)), other.mean(dim=(2, 3))], dim=1))[0]
+    both = gates[:256] * here[0, 0, 2, 1] * one[0, :, 2, 1] + gates[256:] * there[0, 0, 2, 1] * other[0, :, 2, 1]
+    torch.testing.assert_close(found, both.clamp(min=0) ** 2)
+    assert not torch.allclose(layer.merge(other, one, there, here)[0, :, 2, 1], found)
+
+
+@torch.no_grad()
 def test_psta_short_clips_and_other_maps():
     model = build("psta")
     padded = torch.cat([clips(1, 5), clips(1, 5)[:, -1:].expand(-1, 3, -1, -1, -1)], dim=1)
