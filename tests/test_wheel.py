@@ -1,5 +1,6 @@
 """The wheel holds all that the program needs, without the repository around it."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -49,7 +50,8 @@ def run(tmp_path_factory):
 
     def call(program, *words):
         command = [environment / "bin" / program, *words]
-        return subprocess.run(command, cwd=place / "empty", capture_output=True, text=True)
+        alone = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        return subprocess.run(command, cwd=place / "empty", env=alone, capture_output=True, text=True)
 
     return call
 

@@ -56,7 +56,7 @@ def finish(results: Path, make_record: Callable[..., Record]) -> Callable[..., R
         )  # fmt: skip
         settings = resolve(recipe, method, [f"{key.rstrip('_')}={value}" for key, value in changes.items()])
         experiment = Experiment(
-            method, dataset, dataset, settings.as_dict(), seed, 0, "d" * 64, "d" * 64, "none", recipe
+            method, dataset, dataset, settings.recorded(), seed, 0, "d" * 64, "d" * 64, "none", recipe
         )
         record = make_record(experiment=experiment, metrics=metrics(queries))
         folder = RunFolder(results / experiment.name)

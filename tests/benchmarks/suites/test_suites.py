@@ -413,11 +413,11 @@ def test_submitted_experiments_are_left_alone(bench, results):
 def test_missing_data_set_is_skipped(bench):
     answer = bench("suite", "run", "table3", "--seeds", 1)
     assert answer.status == 1
-    assert "7 skipped" in answer.out
+    assert "9 skipped" in answer.out
     assert "skipped: dukev: AFA (mean+afa), seed 0: data set absent: data set dukev: give --root DIR" in answer.out
     plan = bench("plan", "table3", "--seeds", 2).out
     assert plan.count("give --root DIR, or set BENCH_DATA") == 1  # once for all that lack it
-    assert plan.count("data set absent\n") == 2 * 7
+    assert plan.count("data set absent\n") == 2 * 9
 
 
 def test_stopped_suite(results):
