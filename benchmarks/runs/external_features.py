@@ -5,7 +5,8 @@ A file of features holds one subset: `feature` (N, D), `pid` (N,), `camid` (N,),
 
 import hashlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +33,28 @@ COLUMNS = ("feature", *LABELS)
 LONGEST_NAME = 60  # bytes, so that tables and the name of a folder have room for it
 
 
+@contextmanager
+def _reading(file: Path, kinds: str) -> Iterator[None]:
+    """A missing file, and whatever else a reader raises, as a UserError; `kinds` names the formats that are read."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file; `bench score --help` describes its format") from None
+    except Exception as error:
+        raise UserError(f"{file}: cannot be read as {kinds} ({error})") from error
+
+
+def _read_arrays(file: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Those of the named arrays that an npz file holds."""
+    with np.load(file, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in names if name in arrays}
+
+
+def _check_complete(file: Path, found: Mapping[str, Any], names: Sequence[str]) -> None:
+    if lacking := [name for name in names if name not in found]:
+        raise UserError(f"{file}: lacks {', '.join(lacking)}; a file holds {', '.join(names)}")
+
+
 def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
     """Features (N, D) float32 and a table of pid, camid, tracklet.
 
@@ -39,22 +62,15 @@ def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
         UserError: not npz or parquet, a missing column, lengths that differ, no row, features of length 0, a feature that is
             not finite, a pid or camid that is not a whole number, or a tracklet that appears twice.
     """
-    try:
+    with _reading(file, "npz or parquet"):
         if file.suffix == ".parquet":
             frame = pd.read_parquet(file)
             columns: dict[str, Any] = {name: frame[name].to_numpy() for name in COLUMNS if name in frame}
             if "feature" in columns:
                 columns["feature"] = np.stack(columns["feature"])
         else:
-            with np.load(file, allow_pickle=False) as arrays:
-                columns = {name: arrays[name] for name in COLUMNS if name in arrays}
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such file; `bench score --help` describes its format") from None
-    except Exception as error:
-        raise UserError(f"{file}: cannot be read as npz or parquet ({error})") from error
-    lacking = [name for name in COLUMNS if name not in columns]
-    if lacking:
-        raise UserError(f"{file}: lacks {', '.join(lacking)}; a file holds {', '.join(COLUMNS)}")
+            columns = _read_arrays(file, COLUMNS)
+    _check_complete(file, columns, COLUMNS)
     raw = np.asarray(columns.pop("feature"))
     if raw.dtype.kind not in "fiu":
         raise UserError(f"{file}: feature must be numeric, not {raw.dtype}")
@@ -154,15 +170,9 @@ def read_distances(file: Path) -> Result:
             or a tracklet that appears twice.
     """
     names = ["distances", *(f"{side}_{column}" for side in ("query", "gallery") for column in LABELS)]
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in names if name in arrays}
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such file; `bench score --help` describes its format") from None
-    except Exception as error:
-        raise UserError(f"{file}: cannot be read as npz ({error})") from error
-    if lacking := [name for name in names if name not in found]:
-        raise UserError(f"{file}: lacks {', '.join(lacking)}; a file holds {', '.join(names)}")
+    with _reading(file, "npz"):
+        found = _read_arrays(file, names)
+    _check_complete(file, found, names)
     matrix = found["distances"]
     for axis, side in enumerate(("query", "gallery")):
         for column in LABELS:
