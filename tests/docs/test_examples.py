@@ -2,9 +2,10 @@
 
 A `python` block whose first line is a file's name in a comment, such as `# softmax_pool.py`, is saved under that name; so is a
 `toml` block. Other `python` blocks run, and so does each line of an `sh` block: `bench ...` or `python FILE ...`. A block below
-a comment `<!-- not executed: REASON -->` is passed over.
+a comment `<!-- not executed: REASON -->` is passed over. The notebook's cells run in the same way.
 """
 
+import json
 import re
 import shlex
 import subprocess
@@ -19,6 +20,7 @@ from benchmarks import cli
 from benchmarks.data import DATASETS
 from benchmarks.suites import SUITES
 
+NOTEBOOK = Path(__file__).parents[2] / "docs" / "from-records-to-a-figure.ipynb"
 BLOCK = re.compile(r"(<!-- not executed: [^\n]+ -->\n)?^```(python|sh|toml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAME = re.compile(r"# ([\w-]+\.\w+)\n")
 
@@ -57,3 +59,14 @@ def test_examples(document):
     names = {"__name__": "__main__"}
     for language, text in examples(document):
         run(language, text, names)
+
+
+@pytest.mark.usefixtures("_own_folder")
+def test_notebook():
+    cells = json.loads(NOTEBOOK.read_text())["cells"]
+    names = {"__name__": "__main__"}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            run("python", "".join(cell["source"]), names)
+    assert set(names["difference"].world) >= {"clean", "hard"}
+    assert Path("gait.svg").stat().st_size > 5_000
