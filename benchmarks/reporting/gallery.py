@@ -56,14 +56,26 @@ class Strip:
 
 @dataclass(frozen=True)
 class RankedList:
-    """A query and the tracklets nearest to it."""
+    """A query, the tracklets nearest to it and, if all of them are wrong, the first right one."""
 
     query: Strip
     gallery: list[Strip]
     average_precision: Fraction
     first_hit_rank: Count
+    first_right: Strip | None = None
 
     __pydantic_config__ = STRICT
+
+    @property
+    def strips(self) -> list[Strip]:
+        """All strips."""
+        return [self.query, *self.gallery, *([self.first_right] if self.first_right else [])]
+
+    def without_images(self) -> "RankedList":
+        """The same list without pictures."""
+        hidden = [replace(each, file=None) for each in self.strips]
+        count = len(self.gallery) + 1
+        return replace(self, query=hidden[0], gallery=hidden[1:count], first_right=next(iter(hidden[count:]), None))
 
 
 @dataclass(frozen=True)
@@ -79,17 +91,11 @@ class Lists:
     @property
     def strips(self) -> list[Strip]:
         """All strips."""
-        return [strip for each in self.lists for strip in (each.query, *each.gallery)]
+        return [strip for each in self.lists for strip in each.strips]
 
     def without_images(self) -> "Lists":
         """The same lists without pictures."""
-        lists = [
-            replace(
-                each, query=replace(each.query, file=None), gallery=[replace(one, file=None) for one in each.gallery]
-            )
-            for each in self.lists
-        ]
-        return replace(self, lists=lists)
+        return replace(self, lists=[each.without_images() for each in self.lists])
 
 
 def save(record: Record, protocol: str, ranked: Sequence["RankedQuery"], folder: Path, *, images: bool = True) -> Path:
@@ -103,15 +109,17 @@ def save(record: Record, protocol: str, ranked: Sequence["RankedQuery"], folder:
     lists = []
     for number, each in enumerate(ranked, 1):
         query = _draw(each.query, folder / f"{number:03}-query.png" if images else None)
-        gallery = [
+        right = [] if each.first_right is None else [(each.first_hit_rank, each.first_right)]
+        strips = [
             replace(
                 _draw(shown, folder / f"{number:03}-rank{rank:02}.png" if images else None),
                 right=shown.is_match,
                 distance=round(shown.distance, 4),
             )
-            for rank, shown in enumerate(each.gallery, 1)
+            for rank, shown in [*enumerate(each.gallery, 1), *right]
         ]
-        lists.append(RankedList(query, gallery, each.average_precision, each.first_hit_rank))
+        first_right = strips.pop() if right else None
+        lists.append(RankedList(query, strips, each.average_precision, each.first_hit_rank, first_right))
     described = Lists(record.name, protocol, lists)
     write_atomically(folder / LISTS, to_json(asdict(described)))
     shutil.copy(ASSETS / "report.css", folder)
@@ -162,7 +170,7 @@ def section(described: Lists, folder: str) -> Markup:
         el("b", RIGHT),
         ", the others a dashed frame and ",
         el("b", WRONG),
-        ".",
+        ". Where the nearest ten are all wrong, the first right one stands beside the query.",
         " Below each frame is the weight that the baseline gives it (for qan its quality), darker where it is greater."
         if weighted
         else None,
@@ -178,11 +186,13 @@ def _list(each: RankedList, folder: str) -> Markup:
         el("li", _strip(shown, folder, f"Rank {rank}", f"distance {shown.distance:g}"))
         for rank, shown in enumerate(each.gallery, 1)
     ]
+    right = each.first_right
+    beside = _strip(right, folder, f"Rank {each.first_hit_rank}", f"distance {right.distance:g}") if right else None
     return el(
         "section",
         el("h3", f"Query {query.tracklet}"),
         el("p", figures, class_="note"),
-        _strip(query, folder, "Query", ""),
+        el("div", _strip(query, folder, "Query", ""), beside, class_="beside"),
         el("ol", ranked, class_="ranked"),
         class_="list",
     )

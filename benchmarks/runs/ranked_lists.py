@@ -50,10 +50,15 @@ class ShownTracklet(NamedTuple):
 
 @dataclass(frozen=True)
 class RankedQuery:
-    """A query and the gallery tracklets nearest to it. average_precision: a fraction; first_hit_rank: from 1."""
+    """A query and the gallery tracklets nearest to it. average_precision: a fraction; first_hit_rank: from 1.
+
+    Attributes:
+        first_right: the nearest tracklet of the query's person, where `gallery` ends before it; else None.
+    """
 
     query: ShownTracklet
     gallery: list[ShownTracklet]
+    first_right: ShownTracklet | None
     average_precision: float
     first_hit_rank: int
 
@@ -68,7 +73,8 @@ def rank_queries(
     protocol: str | None = None,
     names: Sequence[str] = (),
 ) -> list[RankedQuery]:
-    """The `count` queries with the lowest average precision (or the named ones), worst first, each with its nearest 10 tracklets.
+    """The `count` queries with the lowest average precision (or the named ones), worst first, each with its nearest 10 tracklets
+    and, if all of them are wrong, with the first right one.
 
     Raises:
         UserError: the run has no weights, was evaluated on other data, or lacks the query or the protocol; or the results of
@@ -94,15 +100,17 @@ def rank_queries(
     query_rows = np.array([row_of[name] for name in results["query"]])
     distances = compared["before"](query_rows, in_gallery).rows(np.arange(len(in_gallery)))
     nearest = [_nearest(row, of_row, in_gallery, both) for row, of_row in zip(query_rows, distances, strict=True)]
-    shown_rows = sorted({int(row) for row in query_rows} | {int(row) for rows, _ in nearest for row in rows})
+    shown_rows = sorted({int(row) for row in query_rows} | {row for each in nearest for row, _ in each})
     shown = _load_tracklets(model, both, shown_rows, data.store, settings, seed, flow)
     lists = []
-    for row, (rows, values), result in zip(query_rows, nearest, results.itertuples(), strict=True):
-        of_query = [
-            shown[other]._replace(is_match=bool(both.pid[other] == both.pid[row]), distance=float(distance))
-            for other, distance in zip(rows, values, strict=True)
+    for row, of_query, result in zip(query_rows, nearest, results.itertuples(), strict=True):
+        listed = [
+            shown[other]._replace(is_match=bool(both.pid[other] == both.pid[row]), distance=distance)
+            for other, distance in of_query
         ]
-        lists.append(RankedQuery(shown[row], of_query, result.average_precision, int(result.first_hit_rank)))
+        first_right = listed[LISTED] if len(listed) > LISTED else None
+        figures = result.average_precision, int(result.first_hit_rank)
+        lists.append(RankedQuery(shown[row], listed[:LISTED], first_right, *figures))
     return lists
 
 
@@ -121,10 +129,9 @@ def _choose_queries(
     return rows.sort_values(["average_precision", "query"], kind="stable").head(len(names) or count)
 
 
-def _nearest(
-    row: int, distances: np.ndarray, gallery: np.ndarray, tracklets: pd.DataFrame
-) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of the tracklets nearest to a query and their distances, without its person in its camera.
+def _nearest(row: int, distances: np.ndarray, gallery: np.ndarray, tracklets: pd.DataFrame) -> list[tuple[int, float]]:
+    """The rows of the tracklets nearest to a query, with their distances, without its person in its camera. If all are wrong,
+    the first right one follows.
 
     Args:
         row: of the query.
@@ -133,8 +140,11 @@ def _nearest(
     pids, camids = tracklets.pid.to_numpy(), tracklets.camid.to_numpy()
     counts = (pids[gallery] != pids[row]) | (camids[gallery] != camids[row])
     distances, gallery = distances[counts], gallery[counts]
-    order = np.argsort(distances, kind="stable")[:LISTED]  # ties go to the lower row, as in the evaluation
-    return gallery[order], distances[order]
+    order = np.argsort(distances, kind="stable")  # ties go to the lower row, as in the evaluation
+    nearest, right = order[:LISTED], order[pids[gallery[order]] == pids[row]][:1]
+    if not set(right) & set(nearest):
+        nearest = np.concatenate([nearest, right])
+    return [(int(gallery[each]), float(distances[each])) for each in nearest]
 
 
 def _load_tracklets(

@@ -33,13 +33,22 @@ def test_lists_agree_with_the_run(bench, run):
         right = [rank for rank, shown in enumerate(each["gallery"], 1) if shown["right"]]
         first = each["first_hit_rank"]
         assert right[:1] == ([first] if first <= 10 else [])
+        assert (each["first_right"] is None) == (first <= 10)
         for shown in each["gallery"]:
             assert shown["right"] == (shown["pid"] == each["query"]["pid"])
             assert (shown["pid"], shown["camid"]) != (each["query"]["pid"], each["query"]["camid"])
             assert len(shown["quality"]) == shown["shown"] <= 8
             assert (run.gallery / shown["file"]).exists()
         assert [shown["distance"] for shown in each["gallery"]] == sorted(s["distance"] for s in each["gallery"])
+    below = [each for each in described["lists"] if each["first_right"]]
+    assert below
+    for each in below:
+        shown, last = each["first_right"], each["gallery"][-1]
+        assert (shown["pid"], shown["right"]) == (each["query"]["pid"], True)
+        assert shown["camid"] != each["query"]["camid"]
+        assert shown["distance"] >= last["distance"]
     html = (run.gallery / "index.html").read_text()
+    assert all(f"Rank {each['first_hit_rank']} ✓ right" in html for each in below)
     assert all((run.gallery / name).exists() for name in re.findall(r'(?:src|href)="([^"#]+\.\w+)"', html))
     assert html.count('class="strip wrong"') == html.count("✗ wrong</b> <span>")  # not by the frame's colour alone
     named = described["lists"][2]["query"]["tracklet"]
