@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from baselines.interface.errors import UserError
+from benchmarks.parsing import one_line
 
 LOCK = ".lock"  # in the folder of what is being written
 ABANDONED_SECONDS = (
@@ -105,7 +106,7 @@ def reading_derived_file(file: Path) -> Iterator[None]:
 
 def damaged_file(file: Path, problem: str) -> UserError:
     """The error for a file that was computed from others and can be computed again."""
-    return UserError(f"{file}: missing or damaged ({problem}); delete {file.parent} and create it again")
+    return UserError(f"{file}: missing or damaged ({one_line(problem)}); delete {file.parent} and create it again")
 
 
 def leftovers(folder: Path, name: str = "") -> list[Path]:

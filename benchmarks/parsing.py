@@ -9,6 +9,11 @@ from typing import Any
 from baselines.interface.errors import UserError
 
 
+def one_line(error: object) -> str:
+    """The message of an error of another library, for a part of one line: at most 200 characters."""
+    return " ".join(str(error).split())[:200]
+
+
 def parse_json(text: str | bytes, source: Path | str) -> Any:
     """The value of a JSON text.
 

@@ -1,4 +1,4 @@
-"""Checksums of a run's files of weights: a flipped bit is reported, and not computed with.
+"""Checksums of a run's files of weights and results: a flipped bit is reported, and not computed with.
 
 The checksum of FILE is in FILE.sha256, which `sha256sum --check` reads too.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from baselines.interface.errors import UserError
 from benchmarks.atomic import atomic_file, write_atomically
+from benchmarks.parsing import one_line
 
 
 @contextmanager
@@ -41,8 +42,7 @@ def check_file(file: Path) -> None:
 
 def damaged(file: Path, reason: object) -> UserError:
     """The error for a damaged file of a run, which `--fresh` writes anew."""
-    line = " ".join(str(reason).split())[:200]
-    return UserError(f"{file}: damaged ({line}); `bench run ... --fresh` makes it again")
+    return UserError(f"{file}: damaged ({one_line(reason)}); `bench run ... --fresh` makes it again")
 
 
 def remove_checked(file: Path) -> None:

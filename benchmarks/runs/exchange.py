@@ -1,5 +1,6 @@
 """Finished runs in one file, to share or to commit. It contains neither user names nor absolute paths."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,8 @@ from .query_file import check_queries, read_queries
 from .record import Record, parse_record, record_to_json
 from .store import leave_out, read_record, write_record
 
-RECORDS = b"bench records"  # the key of the records in the file's metadata
+RECORDS = b"bench records"  # the keys in the file's metadata: of the records,
+DIGESTS = b"bench digests"  # and of two sha256, of the records and of the rows. Earlier versions wrote none
 
 
 def export_runs(runs: Sequence[tuple[RunFolder, Record]], file: Path) -> int:
@@ -43,11 +45,13 @@ def export_runs(runs: Sequence[tuple[RunFolder, Record]], file: Path) -> int:
             records.append(json.loads(record_to_json(record)))
     if not records:
         raise UserError(f"{file}: not written, because the results of every run are damaged; --fresh makes them again")
-    table = pa.Table.from_pandas(pd.concat(parts, ignore_index=True), preserve_index=False)
-    text = json.dumps(records, sort_keys=True, allow_nan=False)
+    rows = pd.concat(parts, ignore_index=True)
+    table = pa.Table.from_pandas(rows, preserve_index=False)
+    text = json.dumps(records, sort_keys=True, allow_nan=False).encode()
+    about = {RECORDS: text, DIGESTS: f"{hashlib.sha256(text).hexdigest()} {_digest(rows)}"}
     with atomic_file(file) as half:
         pq.write_table(
-            table.replace_schema_metadata({**(table.schema.metadata or {}), RECORDS: text}), half, compression="zstd"
+            table.replace_schema_metadata({**(table.schema.metadata or {}), **about}), half, compression="zstd"
         )
     return len(records)
 
@@ -56,14 +60,17 @@ def exported_records(file: Path) -> list[Record]:
     """The records in a file that `export_runs` wrote. One that cannot be read is left out, with a line on stderr.
 
     Raises:
-        UserError: no such file, or not such a file.
+        UserError: no such file, not such a file, or one whose records were damaged.
     """
     try:
-        text = pq.read_schema(file).metadata[RECORDS]
+        metadata = pq.read_schema(file).metadata
+        text, digests = metadata[RECORDS], metadata.get(DIGESTS, b"").split()
     except FileNotFoundError:
         raise UserError(f"{file}: no such file; `bench records export FILE` writes one") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:  # Arrow's own errors are ValueErrors
+    except Exception as error:  # readers of damaged files fail in a dozen ways
         raise UserError(f"{file}: not a file that `bench records export` wrote ({type(error).__name__})") from error
+    if digests and hashlib.sha256(text).hexdigest().encode() != digests[0]:
+        raise UserError(f"{file}: damaged (the checksum of its records is wrong); export it again")
     values = parse_json(text, f"{file}, its records")
     if not isinstance(values, list):
         raise UserError(f"{file}: not a file that `bench records export` wrote (its records are not a list)")
@@ -86,10 +93,14 @@ def exported_runs(file: Path) -> list[tuple[Record, pd.DataFrame]]:
     """
     records = exported_records(file)
     try:
+        digests = pq.read_schema(file).metadata.get(DIGESTS, b"").split()
         table = pd.read_parquet(file)
+        changed = bool(digests) and _digest(table).encode() != digests[-1]
         rows = dict(iter(table.groupby("run")))
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # readers of damaged files fail in a dozen ways
         raise UserError(f"{file}: the results of its queries are damaged ({type(error).__name__})") from error
+    if changed:
+        raise UserError(f"{file}: damaged (the checksum of its queries' results is wrong); export it again")
     runs = {}
     for record in records:
         queries = rows.get(record.name, table.iloc[:0]).drop(columns="run")
@@ -98,6 +109,13 @@ def exported_runs(file: Path) -> list[tuple[Record, pd.DataFrame]]:
         except UserError as error:
             leave_out(error)
     return list(runs.values())
+
+
+def _digest(rows: pd.DataFrame) -> str:
+    """sha256 of the names and types of the columns and of all values."""
+    total = hashlib.sha256(" ".join(f"{name}:{kind}" for name, kind in rows.dtypes.items()).encode())
+    total.update(pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes())
+    return total.hexdigest()
 
 
 def merge_file(file: Path, results_dir: Path) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from benchmarks.evaluation.distances import Distances, FeatureDistances, MatrixD
 from benchmarks.evaluation.metrics import fixed_metric
 from benchmarks.evaluation.protocols import PROTOCOLS
 from benchmarks.experiments.experiment import EXTERNAL, Experiment
+from benchmarks.parsing import one_line
 
 from .cost import Clock, new_record
 from .folder import RunFolder
@@ -41,7 +42,7 @@ def _reading(file: Path, kinds: str) -> Iterator[None]:
     except FileNotFoundError:
         raise UserError(f"{file}: no such file; `bench score --help` describes its format") from None
     except Exception as error:
-        raise UserError(f"{file}: cannot be read as {kinds} ({error})") from error
+        raise UserError(f"{file}: cannot be read as {kinds} ({one_line(error)})") from error
 
 
 def _read_arrays(file: Path, names: Sequence[str]) -> dict[str, Any]:

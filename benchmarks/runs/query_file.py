@@ -6,6 +6,7 @@ import pandas as pd
 
 from baselines.interface.errors import UserError
 
+from .checksums import check_file, damaged
 from .metrics import QUERY_COLUMNS
 
 NO_QUERIES = pd.DataFrame(columns=pd.Index(QUERY_COLUMNS))
@@ -18,9 +19,12 @@ def read_queries(file: Path) -> pd.DataFrame:
         UserError: the file is missing, damaged, or as `check_queries` says.
     """
     try:
+        check_file(file)
         table = pd.read_parquet(file)
-    except (OSError, ValueError) as error:  # Arrow's own errors are ValueErrors
-        raise UserError(f"{file}: damaged ({type(error).__name__}); --fresh runs it again") from error
+    except UserError:
+        raise
+    except Exception as error:  # readers of damaged files fail in a dozen ways
+        raise damaged(file, type(error).__name__) from error
     return check_queries(table, f"{file}: --fresh runs it again")
 
 

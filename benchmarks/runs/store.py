@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from baselines.interface.errors import UserError
-from benchmarks.atomic import atomic_file, write_atomically
+from benchmarks.atomic import write_atomically
 
+from .checksums import checked_file
 from .folder import RunFolder, run_folders
 from .record import Record, parse_record, record_to_json
 
@@ -21,7 +22,7 @@ def write_record(folder: RunFolder, record: Record, queries: pd.DataFrame) -> No
     """
     text = record_to_json(record)
     parse_record(text, folder.record)
-    with atomic_file(folder.queries) as half:
+    with checked_file(folder.queries) as half:
         queries.to_parquet(half, index=False)
     write_atomically(folder.record, text)
 

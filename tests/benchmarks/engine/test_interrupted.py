@@ -72,7 +72,7 @@ def test_run_killed_after_its_training_keeps_weights_and_costs(bench, trained, m
     assert all(torch.equal(again[name], weights[name]) for name in weights)
     assert {path.name for path in trained.path.iterdir()} == {
         *(".lock", "experiment.json", "log.txt", "curves.jsonl", "queries.parquet", "record.json"),
-        *("model.safetensors", "model.safetensors.sha256"),
+        *("model.safetensors", "model.safetensors.sha256", "queries.parquet.sha256"),
     }
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,12 @@ import pytest
 
 from baselines.interface.errors import UserError
 from benchmarks.experiments.experiment import EXTERNAL, Experiment
-from benchmarks.runs.exchange import RECORDS, export_runs, exported_records, merge_file
+from benchmarks.runs.checksums import checksum_file
+from benchmarks.runs.exchange import RECORDS, export_runs, exported_records, exported_runs, merge_file
 from benchmarks.runs.find import find_run
 from benchmarks.runs.finished import FinishedRun, finished_runs
 from benchmarks.runs.folder import RunFolder, temporarily_removed
+from benchmarks.runs.query_file import read_queries
 from benchmarks.runs.record import Metrics, record_to_json
 from benchmarks.runs.store import load_records, read_record, write_record
 from benchmarks.runs.unfinished import start_run, starting_code, unfinished_runs
@@ -141,6 +144,7 @@ DAMAGED = (
 
 @pytest.mark.parametrize("content", DAMAGED, ids=range(len(DAMAGED)))
 def test_damaged_queries_are_left_out(three, capsys, content):
+    checksum_file(three[0].queries).unlink()  # as of an earlier version, so that the columns are read
     content.to_parquet(three[0].queries) if isinstance(content, pd.DataFrame) else three[0].queries.write_bytes(content)
     run = FinishedRun(read_record(three[0]), three[0])
     assert run.queries().empty
@@ -148,6 +152,23 @@ def test_damaged_queries_are_left_out(three, capsys, content):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"bench: left out: {three[0].queries}: ")
     assert "--fresh" in line
+
+
+def flips(file):
+    """One flipped bit in every 37th byte of a file, in turn."""
+    whole = file.read_bytes()
+    for place in range(0, len(whole), 37):
+        content = bytearray(whole)
+        content[place] ^= 1 << place % 8
+        file.unlink()  # what was read before may still be mapped
+        file.write_bytes(content)
+        yield place
+
+
+def test_flipped_bit_in_queries_is_noticed(three):
+    for _ in flips(three[0].queries):
+        with pytest.raises(UserError, match=rf"^{three[0].queries}: damaged .*--fresh"):
+            read_queries(three[0].queries)
 
 
 @pytest.mark.parametrize(
@@ -199,6 +220,28 @@ def test_bad_record_in_a_file_is_left_out(exported, tmp_path, capsys, name):
     assert merge_file(file, tmp_path / "mine") == (0, 2)
     assert len(list((tmp_path / "mine").iterdir())) == 2
     assert not (tmp_path / "away").exists()
+
+
+def test_flipped_bit_in_an_exported_file_changes_nothing_unnoticed(three, tmp_path):
+    file = tmp_path / "runs.parquet"
+    export_runs([(three[0], read_record(three[0]))], file)
+    ((record, queries),) = exported_runs(file)
+    messages = []
+    for place in flips(file):
+        try:
+            ((found, rows),) = exported_runs(file)
+        except UserError as error:
+            messages.append(str(error))
+        else:
+            assert (found, rows.to_json()) == (record, queries.to_json()), place
+    assert len(messages) > 50
+    assert all(message.startswith(f"{file}: ") for message in messages)
+
+
+def test_file_of_an_earlier_version_is_read():
+    file = Path("results/measured/fig3b.parquet")
+    assert b"bench digests" not in pq.read_schema(file).metadata
+    assert [record for record, _ in exported_runs(file)] == exported_records(file)
 
 
 def test_merge_goes_on_after_a_damaged_run(exported, three, results, capsys):
