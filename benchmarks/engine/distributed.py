@@ -9,6 +9,7 @@ over the processes is then the gradient that one process would compute, however 
 process applied to its own share, and for those that all of them applied to the whole batch.
 """
 
+import pickle
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, TypeVar
@@ -42,19 +43,36 @@ def leads() -> bool:
 
 
 def from_leader(make: Callable[[], T]) -> T:
-    """The result of `make` in rank 0, returned in every process; a UserError there is raised in all processes."""
+    """The result of `make` in rank 0, returned in every process; whatever is raised there is raised in all processes."""
     if world() == 1:
         return make()
     outcome: list[Any] = [None, None]
     if leads():
         try:
             outcome[0] = make()
-        except UserError as error:
-            outcome[1] = error
-    dist.broadcast_object_list(outcome, device=torch.device("cpu"))
+        except BaseException as error:
+            _tell([None, error])
+            raise
+    return _tell(outcome)
+
+
+def _tell(outcome: list[Any]) -> Any:
+    """Send rank 0's result and error, or None, to every process. Returns the result, and raises the error in the others."""
     if outcome[1] is not None:
+        outcome[1] = _portable(outcome[1])
+    dist.broadcast_object_list(outcome, device=torch.device("cpu"))
+    if outcome[1] is not None and not leads():
         raise outcome[1]
     return outcome[0]
+
+
+def _portable(error: BaseException) -> BaseException:
+    """The error, or one with its text if another process could not read it."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return UserError(f"{type(error).__name__}: {error}")
+    return error
 
 
 @contextmanager
@@ -67,14 +85,23 @@ def led(context: AbstractContextManager[None]) -> Iterator[None]:
 
 @contextmanager
 def leader_first() -> Iterator[None]:
-    """Run the block in rank 0 first and then in the others, which find the files that it wrote."""
+    """Run the block in rank 0 first and then in the others, which find the files that it wrote.
+
+    Whatever is raised in rank 0 is raised in all processes.
+    """
+    if world() == 1:
+        yield
+        return
     if not leads():
-        anywhere(False)
+        _tell([None, None])
+        yield
+        return
     try:
         yield
-    finally:
-        if leads():
-            anywhere(False)
+    except BaseException as error:
+        _tell([None, error])
+        raise
+    _tell([None, None])
 
 
 def anywhere(flag: bool) -> bool:

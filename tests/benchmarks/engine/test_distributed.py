@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines import BASELINES
+from baselines.interface.errors import UserError
 from baselines.interface.plugins import add_plugin
 from benchmarks import launch
 from benchmarks.clips.sampling import share
@@ -117,19 +118,36 @@ def normalise(shape: tuple[int, ...]) -> dict[str, Tensor]:
     return whole | sums | kept | evaluated
 
 
+class OddError(Exception):
+    """An error that pickle writes and cannot read."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(f"{one} {two}")
+
+
+def errors() -> list[BaseException]:
+    """What may be raised in the first process."""
+    full = OSError(28, "No space left on device", "/full/record.json")
+    return [UserError("refused"), full, ValueError("odd"), OddError("two", "words"), KeyboardInterrupt(), SystemExit(3)]
+
+
 def talk() -> dict[str, object]:
     """What the processes say to each other."""
-    from baselines.interface.errors import UserError
+    raised = []
+    for error in errors():
 
-    def refuse() -> None:
-        raise UserError(f"refused by {distributed.rank()}")
+        def fail(error: BaseException = error) -> None:
+            if distributed.world() > 1 and not distributed.leads():
+                raise AssertionError("called in another process than the first")
+            raise error
 
-    try:
-        distributed.from_leader(refuse)
-    except UserError as error:
-        refusal = str(error)
+        for ask in (lambda fail=fail: distributed.from_leader(fail), distributed.leader_first()(fail)):
+            try:
+                ask()
+            except BaseException as found:
+                raised.append(f"{type(found).__name__} {found}")
     return {
-        "refusal": refusal,
+        "raised": raised,
         "value": distributed.from_leader(lambda: distributed.rank()),
         "one": distributed.anywhere(distributed.rank() == distributed.world() - 1),
         "none": distributed.anywhere(False),
@@ -208,8 +226,13 @@ def test_batch_norm_of_uneven_shares(saved, shape):
 
 def test_leader_result_reaches_all(saved):
     for each in saved[1:]:
-        assert each["talk"] == {"refusal": "refused by 0", "value": 0, "one": True, "none": False,
-                                "all": ["item 0", "item 1"]}  # fmt: skip
+        raised = each["talk"].pop("raised")
+        assert each["talk"] == {"value": 0, "one": True, "none": False, "all": ["item 0", "item 1"]}
+        assert len(raised) == 2 * len(errors())
+        told = [f"{type(error).__name__} {error}" for error in errors() for _ in range(2)]
+        if each is saved[2]:
+            told = ["UserError OddError: two words" if line.startswith("OddError ") else line for line in told]
+        assert raised == told
 
 
 @pytest.mark.parametrize("world", [2, 3, 4])
