@@ -9,38 +9,44 @@ from numpy.typing import NDArray
 
 from baselines.interface.errors import UserError
 from benchmarks.data.frame_stores import Store
+from benchmarks.data.images import JPEG, checked_size
+from benchmarks.parsing import one_line
 
 # One thread: frames are many and small. A worker process hangs at its first call if it is forked from a parent whose OpenCV has
 # started threads.
 cv2.setNumThreads(1)
 
 Pixels = NDArray[np.uint8]
-JPEG = b"\xff\xd8"  # the first bytes of a JPEG; a damaged one must be refused and not go to a more lenient decoder
 
 
 def decode(data: bytes | memoryview, out: Pixels, name: str = "") -> None:
     """Decode one frame into `out`, (height, width, 3) RGB.
 
-    JPEG is decoded by simplejpeg, the fastest decoder we measured, everything else by OpenCV. A frame of another size is
+    JPEG is decoded by simplejpeg, the fastest decoder we measured, everything else by OpenCV. A damaged JPEG is refused and does
+    not go to OpenCV, which is more lenient. A frame of another size is
     resized: by area averaging if both sides shrink, else bilinearly.
 
     Raises:
-        UserError: not an image. The message begins with `name`.
+        UserError: not an image, or one with more than LARGEST_IMAGE pixels. The message begins with `name`.
     """
     height, width = out.shape[:2]
     image: Pixels | None
     try:
+        size = checked_size(data)
         if data[:2] != JPEG:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-        elif simplejpeg.decode_jpeg_header(data)[:2] == (height, width):
+        elif size == (height, width):
             simplejpeg.decode_jpeg(data, buffer=out)
             return
         else:
             image = simplejpeg.decode_jpeg(data)
-    except (ValueError, cv2.error):
-        image = None
-    if image is None:
-        raise UserError(f"{name}: not a readable image; `bench data verify` lists every such frame")
+        if image is None:
+            raise ValueError("cut short")
+    except (ValueError, cv2.error) as error:
+        reason = one_line(error)
+        raise UserError(
+            f"{name}: not a readable image ({reason}); `bench data verify` lists every such frame"
+        ) from error
     shrinks = image.shape[0] >= height and image.shape[1] >= width
     cv2.resize(image, (width, height), out, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 

@@ -4,7 +4,6 @@
 """
 
 import hashlib
-import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -25,12 +24,11 @@ from benchmarks.paths import cache_dir
 from . import Progress, no_progress, packing
 from .dataset import PackedDataset, StructureError
 from .frame_stores import PACK, FolderStore, PackedStore
+from .images import JPEG, checked_size
 from .loading import LoadedDataset, find_dataset, find_root, load
 from .packed_folder import compute_digest
 
 FRAMES_PER_UPDATE = 1024  # frames between two calls of progress
-LARGEST_IMAGE = 2**26  # pixels. The header of a small file can claim 65,500 x 65,500, for which a decoder asks 12 GiB
-PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -205,23 +203,12 @@ def _frame_problem(loaded: LoadedDataset, name: str) -> list[Finding]:
 
 def image_problem(data: np.ndarray) -> str:
     """Why an encoded image, uint8, cannot be decoded; empty if it can."""
-    jpeg = data[:2].tobytes() == b"\xff\xd8"
     try:
-        height, width = simplejpeg.decode_jpeg_header(data)[:2] if jpeg else _size_of_png(data.tobytes())
-        if height * width > LARGEST_IMAGE:
-            return f"claims {width:,} x {height:,} pixels; an image may have {LARGEST_IMAGE:,} at most"
-        if jpeg:
+        checked_size(data.tobytes())
+        if data[:2].tobytes() == JPEG:
             simplejpeg.decode_jpeg(data)  # strict: OpenCV would fill damaged parts with grey
         elif cv2.imdecode(data, cv2.IMREAD_COLOR) is None:
-            raise ValueError("neither JPEG nor PNG, or cut short")
+            raise ValueError("cut short")
     except (ValueError, cv2.error) as error:
         return f"cannot be decoded ({error})"
     return ""
-
-
-def _size_of_png(data: bytes) -> tuple[int, int]:
-    """Height and width that a PNG claims to have; zeros for anything else."""
-    if not data.startswith(PNG) or len(data) < 24:
-        return 0, 0
-    width, height = struct.unpack(">II", data[16:24])
-    return height, width

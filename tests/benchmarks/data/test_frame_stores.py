@@ -1,6 +1,7 @@
 """Packed frames equal unpacked ones. Decoding gives RGB of the requested size, or names the bad frame."""
 
 import pickle
+import struct
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from baselines.interface.errors import UserError
 from benchmarks.clips.decode import decode
 from benchmarks.data.frame_stores import PACK, FolderStore, PackedStore, write_pack
+from benchmarks.data.verify import image_problem
 
 
 def picture(height: int = 40, width: int = 20) -> np.ndarray:
@@ -68,6 +70,22 @@ def test_resizing_keeps_the_image(size):
     reference = np.asarray(Image.fromarray(picture()).resize(size[::-1], Image.Resampling.BILINEAR)).astype(float)
     assert ours.shape == (*size, 3)
     assert np.abs(ours - reference).mean() < 4
+
+
+def huge(suffix):
+    """An image of 40 x 20 pixels whose header claims 30,000 x 30,000."""
+    claim, data = 30_000, bytearray(encoded(suffix))
+    start = {".jpg": data.find(b"\xff\xc0") + 5, ".png": 16, ".bmp": 18}[suffix]
+    width = {".jpg": ">HH", ".png": ">II", ".bmp": "<ii"}[suffix]
+    struct.pack_into(width, data, start, claim, claim)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp"])
+def test_huge_image_is_refused_before_memory_is_asked_for(suffix):
+    with pytest.raises(UserError, match=r"f\.jpg: not a readable image \(.*(30,000 x 30,000 pixels|too large)"):
+        decoded(huge(suffix), 64, 32)
+    assert "an image may have 67,108,864 at most" in image_problem(np.frombuffer(huge(".jpg"), np.uint8))
 
 
 @pytest.mark.parametrize("size", [(40, 20), (8, 8)])
