@@ -2,10 +2,13 @@
 
 import fcntl
 import json
+import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 
@@ -61,16 +64,35 @@ class Ledger:
             yield
 
     def add(self, entries: Iterable[LedgerEntry]) -> None:
-        """Append entries, in one write."""
-        with open(self.file, "a", encoding="utf-8") as file:
-            file.write("".join(json.dumps(asdict(entry)) + "\n" for entry in entries))
+        """Append entries, in one write. They begin on a new line, also if the last one is incomplete."""
+        with open(self.file, "ab+") as file:
+            if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
+                file.write(b"\n")
+            file.write("".join(json.dumps(asdict(entry)) + "\n" for entry in entries).encode())
 
     def entries(self) -> dict[str, LedgerEntry]:
-        """The last entry of each task, by the task's key. An incomplete last line is ignored."""
+        """The last entry of each task, by the task's key.
+
+        An incomplete last line is ignored. Any other that is no entry is left out, with a line on stderr.
+        """
         if not self.file.exists():
             return {}
-        lines = self.file.read_text(encoding="utf-8").split("\n")[:-1]
-        return {entry.key: entry for entry in (LedgerEntry(**json.loads(line)) for line in lines)}
+        lines = self.file.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+        found = (_parse(line, f"{self.file}, line {number}") for number, line in enumerate(lines, 1))
+        return {entry.key: entry for entry in found if entry is not None}
+
+
+@cache  # a verb reads the ledger several times; it reports a line once
+def _parse(line: str, place: str) -> LedgerEntry | None:
+    try:
+        entry = LedgerEntry(**json.loads(line))
+        if all(isinstance(value, str) for value in asdict(entry).values()):
+            return entry
+        reason = "a value that is not text"
+    except (ValueError, TypeError, RecursionError) as error:
+        reason = str(error)
+    print(f"bench: left out: {place}: no entry of a job ({reason}); remove the line", file=sys.stderr)
+    return None
 
 
 def now() -> str:

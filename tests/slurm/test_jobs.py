@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
@@ -48,6 +48,25 @@ def test_ledger_ignores_an_incomplete_line(tmp_path):
         with open(ledger.file, "a") as file:
             file.write('{"key": "c", "ti')
     assert {key: each.job for key, each in ledger.entries().items()} == {"a": "7_3", "b": "2"}
+
+
+DAMAGED = (b"{", b"[]", b"3", b'{"key": "a"}', b"\xff\x00", b"[" * 10**5, b'{"key": {}, "title": "t"}', b"")
+
+
+@pytest.mark.parametrize("line", [*DAMAGED, json.dumps({**asdict(entry("a", "8")), "job": 8}).encode()])
+def test_damaged_line_of_the_ledger_loses_no_other(tmp_path, capsys, line):
+    ledger = Ledger(tmp_path)
+    with ledger.lock():
+        ledger.add([entry("a", "1")])
+        with open(ledger.file, "ab") as file:
+            file.write(line + b"\n" + b'{"key": "c", "ti')  # and a write that was cut off
+        ledger.add([entry("b", "2"), entry("d", "3")])
+    for _ in range(2):
+        assert {key: each.job for key, each in ledger.entries().items()} == {"a": "1", "b": "2", "d": "3"}
+    said = capsys.readouterr().err.splitlines()
+    assert [each.partition(": no entry")[0] for each in said] == [
+        f"bench: left out: {ledger.file}, line {number}" for number in (2, 3)
+    ]
 
 
 def test_logs_of_one_job(tmp_path):
