@@ -4,6 +4,7 @@ A folder holds a PNG for each tracklet, `gallery.json`, which describes them, an
 """
 
 import math
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from benchmarks.runs.ranked_lists import RankedQuery, ShownTracklet
 
 LISTS = "gallery.json"
+PAGE = (LISTS, "index.html", "report.css")
+STRIP = re.compile(r"\d{3,}-(query|rank\d{2,})\.png|\..*\.half")
 MOST_FRAMES = 8  # in a strip
 RIGHT, WRONG = "✓ right", "✗ wrong"
 STRICT = ConfigDict(strict=True, extra="forbid")
@@ -103,9 +106,11 @@ def save(record: Record, protocol: str, ranked: Sequence["RankedQuery"], folder:
 
     Args:
         images: whether the frames are shown; otherwise the lists name the tracklets alone.
+
+    Raises:
+        UserError: `folder` is a file, or holds other files and no gallery.
     """
-    if (folder / LISTS).exists():
-        shutil.rmtree(folder)
+    _remove_earlier(folder)
     lists = []
     for number, each in enumerate(ranked, 1):
         query = _draw(each.query, folder / f"{number:03}-query.png" if images else None)
@@ -127,6 +132,23 @@ def save(record: Record, protocol: str, ranked: Sequence["RankedQuery"], folder:
     body = [el("h1", title), section(described, "")]
     write_atomically(folder / "index.html", page(title, body, navigation=False))
     return folder / "index.html"
+
+
+def _remove_earlier(folder: Path) -> None:
+    """Remove what an earlier call wrote, also one that was killed, and nothing else.
+
+    Raises:
+        UserError: as `save`.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--to {folder}: not a folder; name a folder, new or existing")
+    files = list(folder.glob("*"))
+    whole = folder / LISTS in files
+    ours = [file for file in files if STRIP.fullmatch(file.name) or (whole and file.name in PAGE)]
+    if not whole and len(ours) < len(files):
+        raise UserError(f"--to {folder}: holds other files than a gallery; name a new folder, or that of a gallery")
+    for file in ours:
+        file.unlink()
 
 
 _LISTS = TypeAdapter(Lists)

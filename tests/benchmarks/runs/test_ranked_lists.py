@@ -6,6 +6,7 @@ import re
 import pandas as pd
 import pytest
 
+from baselines.interface.errors import UserError
 from benchmarks.reporting import gallery
 from benchmarks.reporting.report import contents
 from benchmarks.runs.folder import RunFolder
@@ -60,6 +61,29 @@ def test_lists_agree_with_the_run(bench, run):
     (only,) = json.loads((run.gallery / "gallery.json").read_text())["lists"]
     assert only["query"]["tracklet"] == named
     assert "no query of that name" in bench("gallery", run.path.name, "--query", "nobody").err
+
+
+def test_gallery_replaces_only_what_it_wrote(make_record, tmp_path):
+    folder = tmp_path / "mine"
+    names = ("gallery.json", "index.html", "report.css")
+    gallery.save(make_record(), "official", [], folder)
+    assert {file.name for file in folder.iterdir()} == set(names)
+    (folder / "012-rank03.png").touch()  # of an earlier gallery with more queries
+    (folder / "thesis.tex").write_text("mine")
+    (folder / "photos").mkdir()
+    gallery.save(make_record(), "official", [], folder)
+    assert {file.name for file in folder.iterdir()} == {*names, "thesis.tex", "photos"}
+    for name in names:
+        (folder / name).unlink()
+    with pytest.raises(UserError, match=r"--to .*mine: holds other files"):
+        gallery.save(make_record(), "official", [], folder)
+    with pytest.raises(UserError, match="not a folder"):
+        gallery.save(make_record(), "official", [], folder / "thesis.tex")
+    killed = tmp_path / "killed"  # before gallery.json was written
+    killed.mkdir()
+    (killed / "001-query.png").touch()
+    gallery.save(make_record(), "official", [], killed)
+    assert {file.name for file in killed.iterdir()} == set(names)
 
 
 @pytest.fixture
