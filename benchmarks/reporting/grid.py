@@ -5,6 +5,7 @@ import html
 import io
 import re
 import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from textwrap import fill
@@ -159,12 +160,27 @@ TEX = {
     "−": "$-$",
     "Δ": r"$\Delta$",
     "→": r"$\rightarrow$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+    "µ": r"$\mu$",
+    "σ": r"$\sigma$",
 }
+ACCENTS = "\u0300\u0301\u0302\u0303\u0308\u030a\u030c\u0327"  # grave to cedilla: those that LaTeX sets on any letter
+OTHER_LETTERS = "ßæøœÆØŒłŁ–—‘’“”…"
 
 
 def _tex(text: str) -> str:
-    escaped = "".join(TEX.get(letter, letter) for letter in text)
+    """A text that LaTeX sets without further packages. A letter that needs a font of its own, such as 山, becomes U+5C71."""
+    escaped = "".join(TEX.get(letter) or (letter if _is_latin(letter) else f"U+{ord(letter):04X}") for letter in text)
     return re.sub(r"^\s*[\[*]", r"{\g<0>}", escaped)  # after the end of a row, they would belong to its command
+
+
+def _is_latin(letter: str) -> bool:
+    decomposed = unicodedata.normalize("NFD", letter)
+    base, marks = decomposed[0], decomposed[1:]
+    return letter in OTHER_LETTERS or (
+        base.isascii() and base.isprintable() and len(marks) <= 1 and set(marks) <= set(ACCENTS)
+    )
 
 
 def _html(grid: Grid) -> str:

@@ -117,11 +117,23 @@ def test_latex_has_no_command_of_a_name(seed):
         assert not set(re.sub(r"^\{([*\[])\}", r"\1", left)) & set("\\&%$#_{}~^"), (cell, line)
 
 
+def test_letters_without_a_font_keep_their_code_in_latex():
+    text = page([Grid("山", ("a", "b"), [["café – straße", "я"]])], "latex")
+    assert r"\caption{U+5C71}" in text
+    assert r"café – straße & U+044F \\" in text
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here: LaTeX tables are not compiled")
 def test_latex_of_random_names_compiles(tmp_path):
     made = [grid(seed) for seed in range(10)]
+    made.append(
+        Grid(
+            "行人 пешеход",
+            ("a", "Ελλάς", "日本"),
+            [["José Müller", "Łódź Ångström", "Çağrı"], ["🚶", "e\u0301", "a\u0000"]],
+        )
+    )
     text = page([Grid(each.title, each.head, [*each.rows, ["*", "[", "-"]], each.notes) for each in made], "latex")
-    text = text.replace("µ", "u")  # of a package that this document does not load
     document = (
         f"\\documentclass{{article}}\\usepackage{{booktabs,graphicx}}\\begin{{document}}\n{text}\n\\end{{document}}\n"
     )
