@@ -91,15 +91,22 @@ def add_plugin(file: str | Path) -> None:
     """Make the baselines, matchers, backbones, data sets and suites of a Python file known by name, as `--plugin` does.
 
     Raises:
-        UserError: the file cannot be imported, or registers nothing.
+        UserError: the file cannot be imported, registers nothing, or registers a class with a `__new__` of its own, which may
+            make anything.
     """
     from baselines import BASELINES, MATCHERS
     from baselines.backbones import BACKBONES
+    from baselines.interface.errors import UserError
     from baselines.interface.plugins import add_plugin as add
     from benchmarks.data import DATASETS
     from benchmarks.suites import SUITES
 
-    add(Path(file), (BASELINES, MATCHERS, BACKBONES, DATASETS, SUITES))
+    registries = (BASELINES, MATCHERS, BACKBONES, DATASETS, SUITES)
+    add(Path(file), registries)
+    for registry in registries:
+        for entry in registry.entries.values():
+            if entry.file == Path(file).absolute() and "__new__" in vars(registry.get(entry.name)):
+                raise UserError(f"{entry.file}: class {entry.attribute} has a __new__; write __init__ in its place")
 
 
 def table(runs: "Sequence[FinishedRun]", protocol: str | None = None, feature: str = "before") -> "pd.DataFrame":

@@ -100,6 +100,11 @@ FORWARD = "def forward(self, clips):\n        "
         ("", "def __init__(self):\n        pass\n    " + FORWARD + "...", ", class Faulty: TypeError: "),
         ("import sys", FORWARD + "sys.exit(0)", ", line 10: SystemExit: 0 (an error in the plug-in"),
         ("import sys; sys.exit(0)", "pass", ", line 2: exits when it is imported (status 0)"),
+        (
+            "",
+            "def __new__(cls, *_):\n        return []\n    " + FORWARD + "...",
+            ": class Faulty has a __new__; write __init__",
+        ),
         ("", "pass", ", class Faulty: TypeError: Can't instantiate abstract class Faulty"),
         ("", FORWARD + "return self.embed(clips.frames) @ clips.frames", ", line 10: RuntimeError: "),
         ("", FORWARD + "return clips.frames", ", line 9: forward of Faulty returns a Tensor; "),
