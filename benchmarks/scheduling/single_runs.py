@@ -85,9 +85,9 @@ def run_experiment(
         was_finished, warning = record is not None, None
         stale = stale_reasons(record, {}) if record is not None else []
         if record is None:
-            _refuse_bad_frames(data, report)
+            check_frames(data, report)
             if test_data is not None:
-                _refuse_bad_frames(test_data, report)
+                check_frames(test_data, report)
             how = make_machine(settings.threads, workers, report, checkpoint_minutes)
             record = run(experiment, settings, data, folder, how, fresh)
             warning = check_learned(FinishedRun(record, folder), data)
@@ -106,6 +106,7 @@ def evaluate_run(run: str, dataset: str, split: int, root: Path | None, workers:
     folder, record = find_run_with_model(run)
     with show_progress() as report:
         data = _load(dataset, split, root, report)
+        check_frames(data, report)
         return evaluate_elsewhere(folder, record, data, results_dir(), _machine_of(record, workers, report))
 
 
@@ -152,6 +153,7 @@ def export_features(
             data = _load(dataset, split, root, report, features_only=True)
         elif found is not None:
             data = _load_test_data(found[1], root)
+        check_frames(data, report)
         extractor = extractor_of_backbone(settings, machine) if found is None else extractor_of_run(*found, machine)
         where = "" if dataset is None and images is None else f"-on-{data.name}"
         part = f"-split{split}" if where and split else ""
@@ -169,6 +171,7 @@ def rank_gallery(
     folder, record = find_run_with_model(run)
     with show_progress() as report:
         data = _load_test_data(record, root)
+        check_frames(data, report)
         lists = rank_queries(folder, record, data, _machine_of(record, workers, report), count, protocol, queries)
     return folder, record, lists
 
@@ -191,8 +194,12 @@ def _load(
     return load(dataset, split, root, progress, features_only=features_only)
 
 
-def _refuse_bad_frames(data: LoadedDataset, report: ReportProgress) -> None:
-    """Before any training, in one process."""
+def check_frames(data: LoadedDataset, report: ReportProgress) -> None:
+    """Refuse data with bad frames, in one process. Every verb that reads frames calls this before it begins.
+
+    Raises:
+        UserError: a frame that cannot be decoded.
+    """
     distributed.from_leader(
         lambda: refuse_bad_frames(data, lambda done, total: report("check", done, total, data.name))
     )

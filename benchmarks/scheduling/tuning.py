@@ -32,7 +32,7 @@ from benchmarks.runs.checksums import remove_checked
 from benchmarks.runs.folder import RunFolder
 from benchmarks.seeds import derive
 
-from .single_runs import make_machine
+from .single_runs import check_frames, make_machine
 
 HOLDOUT = 0.25  # if the recipe holds out nothing
 
@@ -85,6 +85,7 @@ def tune_methods(
             experiment, settings, data = plan(
                 method, dataset, recipe=recipe, changes=changes, seed=seed, split=split, root=root, report=report
             )
+            check_frames(data, report)
             machine = make_machine(settings.threads, workers, report)
             of_trials = shortened(settings, settings.epochs if trial_epochs is None else trial_epochs)
             finished, folder = tune(experiment, of_trials, data, trials, results_dir(), machine)

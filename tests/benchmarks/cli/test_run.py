@@ -9,6 +9,7 @@ import pytest
 import torch
 import torchvision
 
+from baselines.interface.errors import UserError
 from benchmarks.engine.model import build_model
 from benchmarks.experiments.settings import resolve
 from benchmarks.runs.cost import cost
@@ -108,6 +109,30 @@ def test_eval_on_another_dataset(bench, finished, results):
     here = bench("eval", record.name, "--dataset", "walkers@1:tiny")  # another name of the same data set
     assert here.status == 0
     assert len(load_records(results)) == 2  # its own data set gives no new run
+
+
+def test_every_verb_checks_all_frames_first(bench, finished, monkeypatch, tmp_path):
+    folder, _ = finished
+    bad = tmp_path / "people" / "1"
+    bad.mkdir(parents=True)
+    for name in ("1.jpg", "2.jpg"):
+        (bad / name).write_bytes(b"no image")
+    answer = bench("features", folder.path.name, "--images", bad.parent, "--to", tmp_path)
+    assert answer.status == 2
+    assert "1.jpg: cannot be decoded" in answer.err
+    assert "(and 1 more such frames); `bench data verify` lists every fault" in answer.err
+
+    def refuse(data, progress):
+        raise UserError(f"{data.name}: bad frames")
+
+    monkeypatch.setattr("benchmarks.scheduling.single_runs.refuse_bad_frames", refuse)
+    run = folder.path.name
+    verbs = [("eval", run, "--dataset", "walkers@2:tiny"), ("features", run), ("gallery", run)]
+    verbs += [("tune", "--method", "mean", "--dataset", "walkers:tiny", "--trials", "1"), (*RUN, "--method", "mean")]
+    for words in verbs:
+        answer = bench(*words)
+        assert answer.status == 2, words
+        assert answer.err.splitlines()[-1].endswith(": bad frames"), words
 
 
 def test_exported_features_score_like_the_run(bench, finished, results, tmp_path):
