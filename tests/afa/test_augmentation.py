@@ -81,3 +81,19 @@ def test_gradients(features):
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         AdversarialFeatureAugmentation(**wrong)
+
+
+def test_delta_is_drawn_in_float32_and_added(features):
+    augment = AdversarialFeatureAugmentation(granularity="clip")
+    drawn = torch.randn(4, 1, 1, generator=torch.Generator().manual_seed(5), dtype=torch.float32)
+    expected = features.frames + (0.025 * drawn).double() * features.motion
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(augment(features, torch.Generator().manual_seed(5)), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_augmented_frames_keep_their_type(features):
+    half = disentangle(features.frames.bfloat16())
+    assert AdversarialFeatureAugmentation()(half).dtype == torch.bfloat16

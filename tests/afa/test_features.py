@@ -86,3 +86,10 @@ def test_blocks_are_independent():
 def test_wrong_shapes_are_refused(frames, weights, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         disentangle(torch.zeros(frames), torch.ones(weights) if weights else None)
+
+
+@pytest.mark.parametrize("weights", [None, torch.ones(2, 3)])
+def test_extras_are_kept(weights):
+    extras = {"map": torch.arange(2)}
+    assert disentangle(torch.ones(2, 3, 4), weights, extras).extras is extras
+    assert disentangle(torch.ones(2, 3, 4), weights).extras == {}

@@ -168,3 +168,21 @@ def test_gradcheck():
     assert gradcheck(lambda x: batch_hard_soft_margin_triplet(x, LABELS), (random(5, 6).requires_grad_(),))
     assert gradcheck(lambda x: coherence_constraint(x, "l2"), (random(5, 4, 6).requires_grad_(),))
     assert gradcheck(lambda x: coherence_constraint(x, "mse"), (random(5, 4, 6).requires_grad_(),))
+
+
+def test_constraint_in_the_loss_has_the_papers_weight_and_the_given_norm():
+    logits, features = random(5, 4, 3), disentangle(random(5, 4, 6, seed=1))
+    others = afa_loss(logits, LABELS, features, coherence_weight=0.0).item()
+    assert afa_loss(logits, LABELS, features).item() - others == pytest.approx(
+        0.1 * constraint_by_hand(features.motion)
+    )
+    squares = features.motion.square().mean().item()
+    assert afa_loss(logits, LABELS, features, norm="mse").item() - others == pytest.approx(0.1 * squares)
+
+
+def test_distances_of_many_features_far_from_the_origin():
+    """From 26 rows on, torch's own choice computes them from products, which lose the digits of small differences."""
+    features = (1000 + 0.1 * random(32, 8)).float()
+    labels = torch.arange(32) // 2
+    expected = triplet_by_hand(features.double(), labels)
+    assert batch_hard_soft_margin_triplet(features, labels).item() == pytest.approx(expected, rel=1e-5)

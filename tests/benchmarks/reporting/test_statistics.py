@@ -242,6 +242,10 @@ def test_overlapping_splits_by_hand():
     half = 4.302653 * math.sqrt(1 * (1 / 3 + 1))  # t(2), s² = 1
     assert bounds(ours) == pytest.approx((2 - half, 2 + half))
     assert bounds(over_splits(np.array([1.0]), 1)) == (-math.inf, math.inf)
+    two = over_splits(np.array([1.0, 3]), test_to_train=1)
+    half = stats.t.ppf(0.975, 1) * math.sqrt(2 * (1 / 2 + 1))
+    assert bounds(two) == pytest.approx((2 - half, 2 + half))
+    assert two.question == "methods"
 
 
 def test_holm_by_hand():
@@ -253,6 +257,7 @@ def test_holm_by_hand():
 @pytest.mark.parametrize(("alpha", "units"), [(0.05, 6), (0.01, 8), (0.0625, 6)])
 def test_fewest_units_is_the_first_below_alpha(alpha, units):
     assert fewest_units(alpha) == units
+    assert fewest_units() == fewest_units(0.05)
     assert smallest_p(units) < alpha <= smallest_p(units - 1)
 
 
