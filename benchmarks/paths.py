@@ -4,6 +4,7 @@ BENCH_DATA     the real data sets, one folder for each; may be read-only
 BENCH_CACHE    derived data: indexes, packed frames, optical flow, drawn and imported data sets
 BENCH_RESULTS  one folder for each run
 BENCH_SCRATCH  a folder on this machine's own disk, to which packed frames are copied before they are read
+BENCH_EXCLUDE  a file that lists people who must not be used; the default is excluded.txt in BENCH_DATA, if it exists
 BENCH_TRACKERS programs in which trainings can be watched: tensorboard, wandb, or both with a comma
 """
 
@@ -34,12 +35,20 @@ def scratch_dir() -> Path | None:
     return folder and Path(os.path.expandvars(folder))
 
 
+def exclusion_file() -> Path | None:
+    """The file that lists people who must not be used: BENCH_EXCLUDE, or excluded.txt in BENCH_DATA. None if there is none."""
+    data = data_dir()
+    default = data / "excluded.txt" if data else None
+    return _read("BENCH_EXCLUDE") or (default if default and default.exists() else None)
+
+
 def as_environment() -> dict[str, str]:
     """The variables, as absolute paths, for a process that starts in another folder or on another machine.
 
     BENCH_SCRATCH is left out: it belongs to one machine.
     """
     folders = {"BENCH_DATA": data_dir(), "BENCH_CACHE": _read("BENCH_CACHE"), "BENCH_RESULTS": results_dir()}
+    folders["BENCH_EXCLUDE"] = _read("BENCH_EXCLUDE")
     chosen = {"BENCH_TRACKERS": ",".join(trackers())} if trackers() else {}
     return {name: str(folder.absolute()) for name, folder in folders.items() if folder is not None} | chosen
 

@@ -55,6 +55,12 @@ Root = Annotated[
     Path | None,
     typer.Option(help="The folder of the data set. Default: its folder in the folder that BENCH_DATA names."),
 ]
+SkipBad = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad", help="Leave out frames that cannot be decoded, and list them in the record. Default: refuse them."
+    ),
+]
 Split = Annotated[int, typer.Option(help="The train/test split of the data set, counted from 0.")]
 Workers = Annotated[
     int | None,
@@ -104,6 +110,7 @@ class SuiteOptions(NamedTuple):
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change one setting in all runs.")
     ] = []
     root: Root = None
+    skip_bad: SkipBad = False
     plugin: Plugin = []
 
     def select(self, suite: str | None, method: str | None = None) -> "Selection":
@@ -120,6 +127,7 @@ class SuiteOptions(NamedTuple):
             quick=self.quick,
             root=self.root,
             plugins=self.plugin,
+            skip_bad=self.skip_bad,
         )
 
 

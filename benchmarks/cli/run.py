@@ -8,7 +8,7 @@ import typer
 
 from benchmarks.paths import results_dir
 
-from .options import LARGEST, Change, Dataset, Plugin, Recipe, Root, Run, Split, Workers, first_line
+from .options import LARGEST, Change, Dataset, Plugin, Recipe, Root, Run, SkipBad, Split, Workers, first_line
 from .printing import print_record
 
 verbs = typer.Typer()
@@ -37,6 +37,7 @@ def run(
         typer.Option(help="After training, evaluate the model on this other data set, as `bench eval` does."),
     ] = None,
     root: Root = None,
+    skip_bad: SkipBad = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run again, even if the run has finished.")] = False,
     workers: Workers = None,
     checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Minutes between checkpoints.")] = 10.0,
@@ -67,6 +68,7 @@ def run(
         split=split,
         test=test,
         root=root,
+        skip_bad=skip_bad,
         fresh=fresh,
         workers=workers,
         checkpoint_minutes=checkpoint_minutes,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import LARGEST, Change, Dataset, Plugin, Recipe, Root, Split, Workers, first_line
+from .options import LARGEST, Change, Dataset, Plugin, Recipe, Root, SkipBad, Split, Workers, first_line
 
 verbs = typer.Typer()
 
@@ -30,6 +30,7 @@ def tune(
     seed: Annotated[int, typer.Option(min=0, max=LARGEST, help="The seed for the runs and for the search.")] = 0,
     split: Split = 0,
     root: Root = None,
+    skip_bad: SkipBad = False,
     to: Annotated[
         Path | None,
         typer.Option(
@@ -58,6 +59,7 @@ def tune(
         seed=seed,
         split=split,
         root=root,
+        skip_bad=skip_bad,
         to=to,
         workers=workers,
         trial_epochs=trial_epochs,

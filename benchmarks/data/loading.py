@@ -7,8 +7,8 @@ Folders:
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from .dataset import NOT_PUBLISHED, Dataset, Fault, PackedDataset, StructureErro
 from .drawn import DrawnDataset
 from .frame_stores import PACK, FolderStore, PackedStore, Store
 from .imported import LONGEST_NOTE, ImportedDataset
+from .leaving_out import digest_without_people, people_note, without_people
 from .packed_folder import file_digest, pack_digest, stored_digest
 
 FRAMES_PER_UPDATE = 1000  # frames between two calls of progress
@@ -40,9 +41,10 @@ class LoadedDataset:
         split: which of the data set's splits, from 0.
         table: the tracklets.
         store: the bytes of their frames.
-        digest: sha256 of the data, part of every run's name.
+        digest: sha256 of the data, part of every run's name. It is another one where people or frames are left out.
         dataset: its facts.
         root: the folder that it was read from.
+        left_out: why each frame was left out that cannot be read, by its name.
     """
 
     name: str
@@ -52,6 +54,7 @@ class LoadedDataset:
     digest: str
     dataset: Dataset
     root: Path
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def protocols(self) -> tuple[str, ...]:
@@ -105,9 +108,13 @@ def data_note(name: str, split: int, digest: str) -> str:
     if dataset is None:
         return ""
     files = (cache_dir() / "index").glob(f"{name}-{split}-*.json")
-    found = (file for file in files if (note := _index_note(file)) is not None and note["digest"] == digest)
+    found = (
+        file
+        for file in files
+        if (note := _index_note(file)) is not None and digest_without_people(name, note["digest"]) == digest
+    )
     counts = (_counts_note(dataset, file.with_suffix(".parquet")) for file in list(found)[:1])
-    return "; ".join(filter(None, (*counts, dataset.note)))[:LONGEST_NOTE]
+    return "; ".join(filter(None, (people_note(name), *counts, dataset.note)))[:LONGEST_NOTE]
 
 
 def counts_note(name: str, root: Path | None = None) -> str:
@@ -163,7 +170,7 @@ def load(
     fresh: bool = False,
     features_only: bool = False,
 ) -> LoadedDataset:
-    """One split of the data set `name`.
+    """One split of the data set `name`, without the people who must not be used (see `leaving_out`).
 
     Args:
         name: a registered name, an imported one, or the longer name of a drawn data set, which is drawn on first use.
@@ -193,9 +200,11 @@ def load(
         digest = pack_digest(folder)
         table = dataset.read(folder, split)
         _refuse(folder, [], table, dataset, whole=fresh)  # the whole was checked when it was written
+        table, digest = without_people(dataset.name, table), digest_without_people(dataset.name, digest)
         return LoadedDataset(dataset.name, split, table, PackedStore(folder / PACK), digest, dataset, folder)
     root = find_root(name, root)
     table, digest = _read_indexed(name, split, root, dataset, fresh, progress)
+    table, digest = without_people(name, table), digest_without_people(name, digest)
     pack_folder = None if fresh else packing.find_pack(name, digest)
     store = packing.open_pack(pack_folder) if pack_folder else FolderStore(root)
     return LoadedDataset(name, split, table, store, digest, dataset, root)
@@ -226,9 +235,9 @@ def known_digests(name: str, split: int) -> set[str]:
     dataset = _find_known(name)
     if isinstance(dataset, PackedDataset):
         digest = stored_digest(dataset.cache_folder)
-        return set() if digest is None else {digest}
+        return set() if digest is None else {digest_without_people(dataset.name, digest)}
     notes = map(_index_note, (cache_dir() / "index").glob(f"{name}-{split}-*.json"))
-    return {note["digest"] for note in notes if note is not None}
+    return {digest_without_people(name, note["digest"]) for note in notes if note is not None}
 
 
 # The index of a real data set ---------------------------------------------------------------------------------------------

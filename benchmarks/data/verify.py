@@ -1,17 +1,17 @@
 """Check that a copy of a data set is complete: structure, counts, frame numbers, and every frame decoded once.
 
-`verify` lists everything. `refuse_bad_frames` is what a run asks before it trains.
+`verify` lists everything. `refuse_bad_frames` is what a run asks before it trains, and `without_bad_frames` omits such frames.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -19,15 +19,18 @@ import simplejpeg
 
 from baselines.interface.errors import UserError
 from benchmarks.atomic import write_atomically
+from benchmarks.parsing import one_line
 from benchmarks.paths import cache_dir
 
 from . import Progress, no_progress, packing
 from .dataset import PackedDataset, StructureError
 from .frame_stores import PACK, FolderStore, PackedStore
 from .images import JPEG, checked_size
+from .leaving_out import digest_without, without_frames
 from .loading import LoadedDataset, find_dataset, find_root, load
-from .packed_folder import compute_digest
+from .packed_folder import compute_digest, stored_digest
 
+T = TypeVar("T")
 FRAMES_PER_UPDATE = 1024  # frames between two calls of progress
 
 
@@ -84,12 +87,10 @@ def _frames(loaded: LoadedDataset) -> list[str]:
     return list(dict.fromkeys(chain.from_iterable(loaded.table.frames)))
 
 
-def _in_each_frame(
-    loaded: LoadedDataset, check: Callable[[str], list[Finding]], progress: Progress = no_progress
-) -> list[Finding]:
+def _in_each_frame(loaded: LoadedDataset, check: Callable[[str], list[T]], progress: Progress = no_progress) -> list[T]:
     """What `check` finds in each frame of the table, on all cores."""
     names = _frames(loaded)
-    findings: list[Finding] = []
+    findings: list[T] = []
     with ThreadPoolExecutor() as pool:  # reading and both decoders release Python's global lock
         for start in range(0, len(names), FRAMES_PER_UPDATE):
             block = names[start : start + FRAMES_PER_UPDATE]
@@ -124,7 +125,11 @@ def _gaps(loaded: LoadedDataset) -> list[Finding]:
 
 def _changed_digest(loaded: LoadedDataset) -> Iterator[Finding]:
     """A finding if a data set that comes packed is not as it was written."""
-    if loaded.digest and isinstance(loaded.dataset, PackedDataset) and compute_digest(loaded.root) != loaded.digest:
+    if (
+        loaded.digest
+        and isinstance(loaded.dataset, PackedDataset)
+        and compute_digest(loaded.root) != stored_digest(loaded.root)
+    ):
         problem = f"differs from the digest that was stored with it; delete {loaded.root} and create it again"
         yield Finding("structure", str(loaded.root / PACK), problem)
 
@@ -152,6 +157,15 @@ def _frame_findings(loaded: LoadedDataset, pack: PackedStore | None, name: str) 
     return found
 
 
+def without_bad_frames(loaded: LoadedDataset, progress: Progress = no_progress) -> LoadedDataset:
+    """The data set without the frames that `refuse_bad_frames` would refuse; `left_out` lists them."""
+    bad = {name: one_line(each.detail.replace(f"{loaded.root}/", "")) for name, each in _bad_frames(loaded, progress)}
+    table, digest = without_frames(loaded.table, bad), digest_without(loaded.digest, bad)
+    whole = replace(loaded, table=table, digest=digest, left_out=bad)
+    _write_mark(_mark(whole))
+    return whole
+
+
 def refuse_bad_frames(loaded: LoadedDataset, progress: Progress = no_progress) -> None:
     """Check that every frame of the table can be decoded, so that no training ends at a frame that cannot.
 
@@ -161,18 +175,32 @@ def refuse_bad_frames(loaded: LoadedDataset, progress: Progress = no_progress) -
     Raises:
         UserError: the first frame that cannot, and how many there are.
     """
-    packed = isinstance(loaded.store, PackedStore)
-    place = "packed" if packed else hashlib.sha256(str(loaded.root.resolve()).encode()).hexdigest()[:12]
-    mark = cache_dir() / "decoded" / f"{loaded.digest}-{place}"
-    if not mark.exists():
-        found = _in_each_frame(loaded, partial(_frame_problem, loaded), progress)
-    elif packed:
-        found = [finding for name in _frames(loaded) for finding in _damage(loaded, name)]
-    else:
-        return
+    found = [finding for _, finding in _bad_frames(loaded, progress)]
     if found:
         more = f" (and {len(found) - 1:,} more such frames)" if len(found) > 1 else ""
-        raise UserError(f"{found[0]}{more}; `bench data verify` lists every fault")
+        raise UserError(
+            f"{found[0]}{more}; `bench data verify` lists every fault, and a run with --skip-bad omits such frames"
+        )
+    _write_mark(_mark(loaded))
+
+
+def _bad_frames(loaded: LoadedDataset, progress: Progress) -> list[tuple[str, Finding]]:
+    """The frames that cannot be decoded, by name; where a mark says that all were, those of a pack whose checksum is wrong."""
+    marked = _mark(loaded).exists()
+    if marked and not isinstance(loaded.store, PackedStore):
+        return []
+    problem = _damage if marked else _frame_problem
+    return _in_each_frame(loaded, lambda name: [(name, each) for each in problem(loaded, name)], progress)
+
+
+def _mark(loaded: LoadedDataset) -> Path:
+    """The file that says that all frames of a data set, in its folder or packed, were decoded."""
+    packed = isinstance(loaded.store, PackedStore)
+    place = "packed" if packed else hashlib.sha256(str(loaded.root.resolve()).encode()).hexdigest()[:12]
+    return cache_dir() / "decoded" / f"{loaded.digest}-{place}"
+
+
+def _write_mark(mark: Path) -> None:
     with suppress(OSError):  # the cache may be read-only: then each run decodes all frames
         write_atomically(mark, "")
 

@@ -23,6 +23,7 @@ from benchmarks.clips.reading import FlowStacks
 from benchmarks.clips.subsets import hold_out, test_tracklets
 from benchmarks.clips.training_batches import TrainingBatches
 from benchmarks.data.loading import LoadedDataset, load
+from benchmarks.data.verify import without_bad_frames
 from benchmarks.evaluation.protocols import PROTOCOLS
 from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
@@ -68,14 +69,20 @@ def plan(
     split: int,
     root: Path | None,
     report: ReportProgress,
+    skip_bad: bool = False,
 ) -> tuple[Experiment, Settings, LoadedDataset]:
     """The experiment that a command describes, its settings and its data.
+
+    Args:
+        skip_bad: whether frames that cannot be decoded are left out of the data.
 
     Raises:
         UserError: an unknown method, data set, recipe or setting, a missing root, or weights out of reach.
     """
     baseline = BASELINES.get(split_method(method)[0])
     data = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
+    if skip_bad:
+        data = without_bad_frames(data, lambda done, total: report("check", done, total, dataset))
     recipe = recipe or data.dataset.recipe
     settings = resolve(recipe, method, changes)
     weights = weights_digest(settings.backbone, settings.weights)
@@ -168,7 +175,7 @@ def run(
             results, queries = score(model, data, settings, metrics, machine, clock, seed, flow)
         if held_out is not None:
             results += validate(model, held_out, data.store, settings, metrics, machine, seed, flow)
-        record = new_record(experiment, results, clock, price)
+        record = new_record(experiment, results, clock, price, {data.name: data.left_out})
         if distributed.leads():
             write_record(folder, record, queries)
             remove_checked(folder.checkpoint)
@@ -251,7 +258,9 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: LoadedDataset, p
         clock = Clock()
         metrics = read_metrics(source.fitted_metric, model, settings)
         results, queries = score(model, data, settings, metrics, machine, clock, experiment.seed, flow)
-        record = new_record(experiment, results, clock, cost(model, settings))
+        record = new_record(
+            experiment, results, clock, cost(model, settings), {**record.left_out, data.name: data.left_out}
+        )
         if distributed.leads():
             write_record(folder, record, queries)
         return record

@@ -2,13 +2,15 @@
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 import torch
 
 from baselines.interface.errors import UserError
+from benchmarks.data.imported import LONGEST_NOTE
 from benchmarks.data.loading import data_note
 from benchmarks.engine.model import ReidModel, code_place
 from benchmarks.experiments.code_digest import code_digest
@@ -77,8 +79,17 @@ def cost(model: ReidModel, settings: Settings) -> Cost:
     return Cost(parameters, counter.get_total_flops() / 2 / settings.clip_frames)
 
 
-def new_record(experiment: Experiment, metrics: Sequence[Metrics], clock: Clock, price: Cost | None = None) -> Record:
+def new_record(
+    experiment: Experiment,
+    metrics: Sequence[Metrics],
+    clock: Clock,
+    price: Cost | None = None,
+    left_out: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> Record:
     """The record of a run that ends now, in this environment, by the code that is imported.
+
+    Args:
+        left_out: by data set, the frames that were left out and why.
 
     Raises:
         ValueError: the experiment's baseline is not loaded.
@@ -98,5 +109,13 @@ def new_record(experiment: Experiment, metrics: Sequence[Metrics], clock: Clock,
         environment=environment.describe(),
         started=clock.started,
         finished=datetime.now(UTC).replace(microsecond=0),
-        data_notes={data[0]: note for data in experiment.data_read if (note := data_note(*data))},
+        data_notes={data[0]: note for data in experiment.data_read if (note := _note(data, left_out))},
+        left_out={name: dict(frames) for name, frames in left_out.items() if frames},
     )
+
+
+def _note(data: tuple[str, int, str], left_out: Mapping[str, Mapping[str, str]]) -> str:
+    """What every table must say of the data, as long as a record may hold."""
+    count = len(left_out.get(data[0], ()))
+    frames = f"without {count:,} {'frame' if count == 1 else 'frames'} that cannot be read" if count else ""
+    return "; ".join(filter(None, (frames, data_note(*data))))[:LONGEST_NOTE]

@@ -243,6 +243,7 @@ class Record:
         phases: by name: train, fit, extract, evaluate.
         peak_memory: by kind: resident, and gpu where there is one.
         data_notes: what every table must say of a data set, by its name. Records made before there were notes have none.
+        left_out: by data set, the frames that could not be read and were left out, each with the reason.
     """
 
     format: Annotated[int, Field(ge=FORMAT, le=FORMAT)]
@@ -257,6 +258,7 @@ class Record:
     started: AwareDatetime
     finished: AwareDatetime
     data_notes: dict[Name, Text] = field(default_factory=dict)
+    left_out: dict[Name, dict[str, str]] = field(default_factory=dict)
 
     __pydantic_config__ = ConfigDict(strict=True, extra="forbid")
 
@@ -358,6 +360,6 @@ def _time_to_json(time: datetime) -> str:
 
 
 def record_to_json(record: Record) -> str:
-    """A record as the text that `parse_record` reads, without `data_notes` if there are none."""
+    """A record as the text that `parse_record` reads, without `data_notes` and `left_out` if there are none."""
     values = asdict(record)
-    return to_json({key: value for key, value in values.items() if key != "data_notes" or value})
+    return to_json({key: value for key, value in values.items() if key not in ("data_notes", "left_out") or value})

@@ -52,6 +52,7 @@ def select(
     quick: bool = False,
     root: Path | None = None,
     plugins: Sequence[Path] = (),
+    skip_bad: bool = False,
 ) -> Selection:
     """The experiments of a suite, or of one method.
 
@@ -67,6 +68,7 @@ def select(
     selected = SUITES.get(suite)() if suite is not None else Single(method or "")
     name = suite or method or ""
     passed = [word for file in plugins for word in ("--plugin", str(file.absolute()))]
+    passed += ["--skip-bad"] if skip_bad else []
     choice = Choice(tuple(datasets), seeds, recipe, tuple(changes), quick)
     pairs = dataset_pairs(selected, choice)
     if not pairs:

@@ -9,7 +9,7 @@ from baselines.interface.errors import UserError
 from benchmarks import launch
 from benchmarks.data.image_folder import load_folder
 from benchmarks.data.loading import LoadedDataset, load
-from benchmarks.data.verify import refuse_bad_frames
+from benchmarks.data.verify import refuse_bad_frames, without_bad_frames
 from benchmarks.engine import distributed
 from benchmarks.engine.run import Machine, check_evaluable, evaluate_elsewhere, plan, run
 from benchmarks.experiments.settings import resolve
@@ -56,6 +56,7 @@ def run_experiment(
     fresh: bool = False,
     workers: int | None = None,
     checkpoint_minutes: float = 10.0,
+    skip_bad: bool = False,
 ) -> RunResult:
     """Train and evaluate one experiment, if it has not run before.
 
@@ -65,6 +66,7 @@ def run_experiment(
         root: the data set's folder; None: below BENCH_DATA.
         fresh: run again even if it has finished.
         workers: processes that decode frames; None: one for each free core.
+        skip_bad: leave out frames that cannot be decoded; otherwise they are refused.
 
     Raises:
         UserError: an unknown name or setting, a missing data set, or data that cannot be evaluated.
@@ -72,11 +74,20 @@ def run_experiment(
     """
     with launch.process_group(), show_progress() as report:
         experiment, settings, data = plan(
-            method, dataset, recipe=recipe, changes=changes, seed=seed, split=split, root=root, report=report
+            method,
+            dataset,
+            recipe=recipe,
+            changes=changes,
+            seed=seed,
+            split=split,
+            root=root,
+            report=report,
+            skip_bad=skip_bad,
         )
         test_data = None  # loaded before the training, so that an error in it costs no training
         if test is not None:
             test_data = _load(test, 0, None, report)
+            test_data = without_bad_frames(test_data) if skip_bad else test_data
             check_evaluable(test_data)
         folder = RunFolder(results_dir() / experiment.name)
         record = (
@@ -206,4 +217,6 @@ def check_frames(data: LoadedDataset, report: ReportProgress) -> None:
 
 
 def _load_test_data(record: Record, root: Path | None) -> LoadedDataset:
-    return load(record.experiment.test, record.experiment.test_split, root)
+    """The test data of a run, without frames that cannot be decoded if the run left out such."""
+    data = load(record.experiment.test, record.experiment.test_split, root)
+    return without_bad_frames(data) if record.left_out.get(data.name) else data

@@ -66,12 +66,14 @@ def tune_methods(
     to: Path | None = None,
     workers: int | None = None,
     trial_epochs: int | None = None,
+    skip_bad: bool = False,
 ) -> Iterator[TunedMethod]:
     """Tune several methods, one after the other, and write the recipe of each.
 
     Args:
         to: the folder for the recipes, METHOD.toml; None: beside the trials.
         trial_epochs: the length of a trial; None: that of a run.
+        skip_bad: leave out frames that cannot be decoded; otherwise they are refused.
 
     Raises:
         UserError: an unknown method, or as `tune` says.
@@ -83,7 +85,15 @@ def tune_methods(
     for method in dict.fromkeys(methods):
         with show_progress() as report:
             experiment, settings, data = plan(
-                method, dataset, recipe=recipe, changes=changes, seed=seed, split=split, root=root, report=report
+                method,
+                dataset,
+                recipe=recipe,
+                changes=changes,
+                seed=seed,
+                split=split,
+                root=root,
+                report=report,
+                skip_bad=skip_bad,
             )
             check_frames(data, report)
             machine = make_machine(settings.threads, workers, report)
@@ -94,7 +104,8 @@ def tune_methods(
         # The recipe leaves out what a method's name decides: changes of such settings have to be given again.
         again = [text for text in changes if text.partition("=")[0].strip() in ATTACHED]
         arguments = ["run", "--method", method, "--dataset", dataset, "--recipe", str(file)]
-        yield TunedMethod(method, finished, file, arguments + [word for text in again for word in ("--set", text)])
+        arguments += [word for text in again for word in ("--set", text)]
+        yield TunedMethod(method, finished, file, arguments + (["--skip-bad"] if skip_bad else []))
 
 
 def shortened(settings: Settings, epochs: int) -> Settings:

@@ -96,7 +96,7 @@ class Choice:
         seeds: their number; they are counted from 0.
         recipe, changes: as in `bench run`. The recipe may be a folder with one file per method. A row's changes come last.
         quick: use the recipe `small` and few epochs, for a first impression on a laptop.
-        passed: options that every `bench run` gets (--root, --plugin).
+        passed: options that every `bench run` gets (--root, --plugin, --skip-bad).
     """
 
     datasets: tuple[str, ...] = ()

@@ -1,0 +1,69 @@
+"""What is left out of a data set: people who must not be used, and frames that cannot be read. Both change its digest.
+
+A file of people has one `DATASET PID` a line, with the name and the number that records and features have. `#` begins a comment.
+"""
+
+import hashlib
+from collections.abc import Collection
+
+import pandas as pd
+
+from baselines.interface.errors import UserError
+from benchmarks.paths import exclusion_file
+
+
+def excluded_people(name: str) -> list[int]:
+    """The identities of a data set that must not be used.
+
+    Raises:
+        UserError: the file cannot be read, or has a line that is not `DATASET PID`.
+    """
+    file = exclusion_file()
+    if file is None:
+        return []
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{file}: cannot be read, so that nobody can be excluded ({error}); see BENCH_EXCLUDE"
+        ) from error
+    people = set()
+    for number, line in enumerate(lines, 1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        if len(words) != 2 or not words[1].isascii() or not words[1].isdigit():
+            raise UserError(f"{file}, line {number}: write `DATASET PID`, such as `mars 17`")
+        if words[0] == name:
+            people.add(int(words[1]))
+    return sorted(people)
+
+
+def without_people(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """The table of a data set without the people who must not be used."""
+    excluded = excluded_people(name)
+    return table[~table.pid.isin(excluded)].reset_index(drop=True) if excluded else table
+
+
+def digest_without_people(name: str, digest: str) -> str:
+    """The digest of a data set without the people who must not be used, from that of the whole; the same if there are none."""
+    return digest_without(digest, [str(pid) for pid in excluded_people(name)])
+
+
+def people_note(name: str) -> str:
+    """What tables must say of the people who are left out; empty if there are none."""
+    count = len(excluded_people(name))
+    return f"without {count:,} {'person' if count == 1 else 'people'}" if count else ""
+
+
+def without_frames(table: pd.DataFrame, frames: Collection[str]) -> pd.DataFrame:
+    """A table without these frames, and without the tracklets that have no others."""
+    kept = [[frame for frame in names if frame not in frames] for names in table.frames]
+    return table.assign(frames=kept)[[bool(names) for names in kept]].reset_index(drop=True)
+
+
+def digest_without(digest: str, left_out: Collection[str]) -> str:
+    """The digest of a data set without what `left_out` names, from that of the whole; the same if nothing is left out."""
+    if not left_out:
+        return digest
+    return hashlib.sha256("\n".join([digest, *sorted(left_out)]).encode()).hexdigest()

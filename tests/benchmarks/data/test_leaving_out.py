@@ -1,0 +1,139 @@
+"""People and frames that are left out: no verb reads them, the data are others, and the record and the tables say so."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from baselines.interface.errors import UserError
+from benchmarks.data.loading import is_packed, known_digests, load, pack
+from benchmarks.runs.find import available_digests
+from benchmarks.runs.folder import RunFolder, run_folders
+from benchmarks.runs.staleness import stale_reasons
+from benchmarks.runs.store import load_records
+
+RUN = ("run", "--method", "mean", "--dataset", "prid2011", "--recipe", "small", "--epochs", "0", "--workers", "0")
+
+
+@pytest.fixture
+def prid(tmp_path, monkeypatch):
+    """PRID-2011 in BENCH_DATA with six persons in two frames each; persons 4 to 6 are the test."""
+    root = tmp_path / "data" / "prid2011"
+    draw = np.random.default_rng(0)
+    for camera in "ab":
+        for person in range(1, 7):
+            folder = root / f"prid_2011/multi_shot/cam_{camera}/person_{person:04d}"
+            folder.mkdir(parents=True)
+            for frame in (1, 2):
+                cv2.imwrite(str(folder / f"{frame:04d}.png"), draw.integers(0, 256, (64, 32, 3), np.uint8))
+    names = [f"person_{number:04d}" for number in range(1, 7)]
+    (root / "splits_prid2011.json").write_text(json.dumps([{"train": names[:3], "test": names[3:]}] * 10))
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
+    return root
+
+
+def exclude(tmp_path, text):
+    (tmp_path / "data" / "excluded.txt").write_text(text)
+
+
+def test_excluded_people_are_in_no_subset(prid, tmp_path):
+    whole = load("prid2011")
+    assert set(whole.table.pid) == {1, 2, 3, 4, 5, 6}
+    exclude(tmp_path, "# asked on 3 May\nprid2011 2  # in train\nprid2011 5\n\nmars 1\n")
+    part = load("prid2011")
+    assert set(part.table.pid) == {1, 3, 4, 6}
+    assert set(part.table[part.table.subset == "query"].pid) == {4, 6}
+    assert part.digest != whole.digest
+    exclude(tmp_path, "prid2011 5\nprid2011 2\n")  # the same people
+    assert load("prid2011").digest == part.digest
+    assert known_digests("prid2011", 0) == {part.digest}
+    exclude(tmp_path, "mars 1\n")
+    assert load("prid2011").digest == whole.digest
+
+
+def test_pack_holds_no_excluded_person(prid, tmp_path):
+    exclude(tmp_path, "prid2011 5\n")
+    pack("prid2011")
+    assert is_packed("prid2011")
+    store = load("prid2011").store
+    assert store.files[0].suffix == ".arrow"
+    names = [f"prid_2011/multi_shot/cam_a/person_000{pid}/0001.png" for pid in (4, 5)]
+    assert list(store.sizes(names)) == names[:1]
+    exclude(tmp_path, "")
+    assert not is_packed("prid2011")  # not of these people
+
+
+def test_drawn_people_are_excluded_by_a_file_of_its_own(tmp_path, monkeypatch):
+    pid = int(load("walkers:tiny").table.pid[0])
+    monkeypatch.setenv("BENCH_EXCLUDE", str(tmp_path / "list.txt"))
+    with pytest.raises(UserError, match=r"list\.txt: cannot be read, so that nobody can be excluded"):
+        load("walkers:tiny")
+    (tmp_path / "list.txt").write_text(f"walkers:tiny {pid}\n")
+    assert pid not in set(load("walkers:tiny").table.pid)
+
+
+@pytest.mark.parametrize("line", ["prid2011", "prid2011 x", "prid2011 -1", "prid2011 1 2", "prid2011 ²"])
+def test_malformed_line_is_refused(prid, tmp_path, line):
+    exclude(tmp_path, f"mars 1\n{line}\n")
+    with pytest.raises(UserError, match=r"excluded\.txt, line 2: write `DATASET PID`"):
+        load("prid2011")
+
+
+def test_runs_and_tables_without_people(prid, tmp_path, bench, results):
+    assert bench(*RUN).status == 0
+    exclude(tmp_path, "prid2011 5\n")
+    assert bench(*RUN).status == 0
+    records = load_records(results)
+    assert len(records) == 2
+    digests = available_digests(records)
+    (part,) = [record for record in records if not stale_reasons(record, digests)]
+    assert part.data_notes["prid2011"].startswith("without 1 person")
+    assert part.metrics[0].queries == 2
+    table = bench("table").out
+    assert "prid2011: without 1 person" in table
+    run = RunFolder(results / part.name)
+    assert bench("gallery", part.name, "--queries", 1, "--workers", 0).status == 0
+    assert "person 5" not in (run.gallery / "index.html").read_text()
+    (other,) = [record for record in records if record != part]
+    answer = bench("gallery", other.name, "--queries", 1, "--workers", 0)
+    assert (answer.status, "was evaluated on other data" in answer.err) == (2, True)
+    verified = bench("data", "verify", "prid2011")
+    assert "differs from the digest" not in verified.out
+
+
+def test_bad_frames_are_skipped_and_listed(prid, bench, results):
+    cameras = prid / "prid_2011/multi_shot"
+    (cameras / "cam_a/person_0001/0002.png").write_bytes(b"no image")
+    for frame in (cameras / "cam_b/person_0005").iterdir():
+        frame.write_bytes(frame.read_bytes()[:50])
+    answer = bench(*RUN)
+    assert answer.status == 2
+    assert "(and 2 more such frames)" in answer.err
+    assert "--skip-bad" in answer.err
+    assert not list(run_folders(results))
+    assert bench(*RUN, "--skip-bad").status == 0
+    (record,) = load_records(results)
+    names = ["cam_a/person_0001/0002.png", "cam_b/person_0005/0001.png", "cam_b/person_0005/0002.png"]
+    assert list(record.left_out["prid2011"]) == [f"prid_2011/multi_shot/{name}" for name in names]
+    assert all("cannot be decoded" in reason for reason in record.left_out["prid2011"].values())
+    assert str(prid) not in (results / record.name / "record.json").read_text()
+    assert record.metrics[0].unmatched == 1  # of the person whose only gallery tracklet is gone
+    assert not stale_reasons(record, available_digests([record]))
+    assert "prid2011: without 3 frames that cannot be read" in bench("table").out
+    assert "finished before" in bench(*RUN, "--skip-bad").err
+    assert bench("gallery", record.name, "--queries", 1, "--workers", 0).status == 0
+    assert bench("features", record.name, "--to", results.parent, "--workers", 0).status == 0
+    (cameras / "cam_a/person_0001/0002.png").write_bytes((cameras / "cam_a/person_0001/0001.png").read_bytes())
+    assert bench(*RUN, "--skip-bad").status == 0
+    first, second = load_records(results)
+    assert first.experiment.data != second.experiment.data
+
+
+def test_option_reaches_submitted_runs(bench):
+    planned = bench("submit", "--method", "mean", "--dataset", "walkers:tiny", "--skip-bad", "--dry-run", "--local")
+    assert planned.status == 0
+    from benchmarks.scheduling.selection import select
+
+    each, *_ = select(None, method="mean", datasets=["walkers:tiny"], skip_bad=True).experiments()
+    assert each.arguments[-1] == "--skip-bad"
