@@ -1,5 +1,7 @@
 """Which frames make a clip, which clips a batch, which chunks a tracklet; each draw a function of (seed, i)."""
 
+import random
+
 import cv2
 import numpy as np
 import pytest
@@ -115,6 +117,19 @@ def test_other_seed_gives_other_batches(people):
     np.random.seed(0)
     torch.manual_seed(0)
     assert not torch.equal(batches(people, seed=1)[0].frames, batches(people, seed=2)[0].frames)
+
+
+def test_global_random_states_do_not_matter(people):
+    """Elsewhere only torch was seeded, and the sampler drew from `random` and numpy."""
+
+    def drawn(state: int) -> list:
+        random.seed(state)
+        np.random.seed(state)
+        torch.manual_seed(state)
+        return [*batches(people, "erase=0.5", "crop=0.5")[1][:-1], *epoch_batches(np.arange(20), 8, seed=3, epoch=1)]
+
+    for one, other in zip(drawn(1), drawn(2), strict=True):
+        assert torch.equal(torch.as_tensor(one), torch.as_tensor(other))
 
 
 def test_shuffle_in_training(people):

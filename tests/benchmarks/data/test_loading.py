@@ -19,6 +19,7 @@ from benchmarks.data.loading import (
     is_packed,
     known_digests,
     load,
+    pack,
     why_unavailable,
 )
 from benchmarks.data.table import TABLE, make_table
@@ -90,6 +91,15 @@ def test_digest_is_independent_of_the_root(root, tmp_path_factory):
     other = tmp_path_factory.mktemp("copy")
     shutil.copytree(root, other, dirs_exist_ok=True)
     assert load("prid2011", root=other).digest == load("prid2011", root=root).digest
+
+
+def test_caches_hold_no_absolute_path(root):
+    load("prid2011", root=root)
+    pack("prid2011", root)
+    files = [file for file in cache_dir().rglob("*") if file.is_file()]
+    assert {file.suffix for file in files} >= {".parquet", ".json", ".arrow", ".crc32"}
+    for file in files:
+        assert str(root).encode() not in file.read_bytes(), file
 
 
 def test_unknown_split_is_refused(root):

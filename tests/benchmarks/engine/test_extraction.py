@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -129,3 +130,13 @@ def test_chunks_reach_merge_in_the_order_of_time(monkeypatch):
         with torch.inference_mode():
             clip = read_frames(given["store"], list(names)[:stop], given["settings"]).unsqueeze(0)
             np.testing.assert_allclose(found[row], model(clip).coherence[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["mean", "qan", "lstm"])
+def test_a_tracklet_has_one_feature_as_query_and_in_the_gallery(method):
+    """Elsewhere the features of queries were pooled one way, and those of the gallery another."""
+    model, data = built(method, "test_chunk=4")
+    queries = data.pop("tracklets")
+    both = pd.concat([queries.assign(subset="query"), queries.assign(subset="gallery")[::-1]], ignore_index=True)
+    features = extract(model, both, **data).before
+    np.testing.assert_allclose(features[: len(queries)], features[: len(queries) - 1 : -1], atol=1e-5)
