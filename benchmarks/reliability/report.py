@@ -1,12 +1,14 @@
 """The measured reliability, as tables of docs/reliability.md."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
 FILE = Path("results/measured/reliability.json")
+MUTANTS = Path("results/measured/mutants.txt")  # as `mutmut results` prints them
 GROUPS = ("killed", "broken", "power cut", "at once")
 
 
@@ -46,6 +48,22 @@ def made() -> str:
     """When, by which code and on what machine."""
     made = _measured()["made"]
     return f"Measured on {made['date']} at commit {made['commit']}, {made['cpu']}, {made['seconds'] / 60:.0f} minutes."
+
+
+def mutants() -> str:
+    """The table of changed places in the code, one row for each file: how many changes the tests notice."""
+    lines = [line.split(": ") for line in MUTANTS.read_text().splitlines()]
+    by_file: dict[str, Counter[str]] = {}
+    for name, state in lines:
+        file = name.strip().partition(".x")[0].replace(".", "/") + ".py"
+        by_file.setdefault(file, Counter())[state] += 1
+    rows = []
+    for file, states in sorted(by_file.items()):
+        tried = states.total() - states["not checked"]
+        caught = tried - states["survived"]
+        share = f"{100 * caught / tried:.0f}%" if tried else ""
+        rows.append([file, f"{states.total():,}", f"{tried:,}", f"{caught:,}", share])
+    return tabulate(rows, ("file", "changes", "tried", "noticed", ""), "github")
 
 
 def _measured() -> dict[str, Any]:

@@ -369,3 +369,21 @@ def bounds(interval):
 def error(interval):
     ((found, _),) = interval.errors
     return found
+
+
+@pytest.mark.parametrize(("estimate", "expected"), [(0.02, "SUPPORTED"), (-0.02, "CONTRADICTED")])
+def test_verdict_is_by_the_sign_of_small_differences(estimate, expected):
+    assert verdict(estimate, 0.01, 1.0).name == expected
+
+
+def test_no_unit_reaches_no_p():
+    assert smallest_p(0) == smallest_p(1) == 1
+
+
+def test_missing_queries_count_for_nothing_over_splits(rng):
+    values = rng.normal(0, 1, (3, 2, 20))
+    values[:, 1, :5] = np.nan  # in one of the two seeds of each split
+    runs, splits = values.reshape(6, 20), np.arange(3).repeat(2)
+    zeros = np.where(np.isnan(runs), np.nan, 0.0)
+    found = difference_over_splits(runs, zeros, np.arange(20), splits)
+    assert found.estimate == pytest.approx(np.nanmean(values, axis=1).mean())
