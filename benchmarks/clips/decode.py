@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from baselines.interface.errors import UserError
 from benchmarks.data.frame_stores import Store
 from benchmarks.data.images import JPEG, checked_size
-from benchmarks.parsing import one_line
 
 # One thread: frames are many and small. A worker process hangs at its first call if it is forked from a parent whose OpenCV has
 # started threads.
@@ -43,7 +42,7 @@ def decode(data: bytes | memoryview, out: Pixels, name: str = "") -> None:
         if image is None:
             raise ValueError("cut short")
     except (ValueError, cv2.error) as error:
-        reason = one_line(error)
+        reason = " ".join(str(error).split())
         raise UserError(
             f"{name}: not a readable image ({reason}); `bench data verify` lists every such frame"
         ) from error
