@@ -36,8 +36,8 @@ class MapAttention(Baseline):
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone)
-        ((_, *size),) = output_shapes(backbone, [list(backbone.stages)[-1]], backbone.image_size)
-        self.reduce = nn.Conv2d(self.channels, WIDTH, tuple(size))
+        ((_, height, width),) = output_shapes(backbone, [list(backbone.stages)[-1]], backbone.image_size)
+        self.reduce = nn.Conv2d(self.channels, WIDTH, (height, width))
         self.over_time = nn.Conv1d(WIDTH, 1, kernel_size=3, padding=1)
 
     def forward(self, clips: Clips) -> VideoFeatures:
