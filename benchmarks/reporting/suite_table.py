@@ -286,7 +286,7 @@ def _view_notes(rows: Sequence[MeasuredRow]) -> list[str]:
 
 
 def _published_notes(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> list[str]:
-    """Which figures are out of tolerance, and on which data sets the published ones were measured."""
+    """Which figures are further off than seeds explain, and on which data sets the published ones were measured."""
     published, comparable, source = bool(_published(suite, pair)), _comparable(suite, pair), _source(suite)
     notes = []
     if comparable and suite.calibrates:
