@@ -9,9 +9,9 @@ clip, N = T h w positions:
 They follow the last two blocks of layer2 and the last three of layer3 of ResNet-50. X^t is the average of the last map of a
 frame, X_C their mean; D is the backbone's, no weights.
 
-Choices: another backbone has them after the last blocks of its two stages before the last, which may be fewer. The stem keeps the
-ReLU that the code's ResNet lacks. The blocks see a chunk of a tracklet at test; the code takes 8 frames in one pass
-(`test_frames=8`, `clip_frames=8`, `sampling=restricted`).
+Choices: another backbone has them after the last blocks of its two stages before the last, which may be fewer. The code's
+ResNet lacks the stem's ReLU (`backbone=resnet50-linear-stem`). The blocks see a chunk of a tracklet at test; the code takes 8
+frames in one pass (`test_frames=8`, `clip_frames=8`, `sampling=padded`).
 """
 
 from torch import Tensor

@@ -11,7 +11,7 @@ X^t is the average of the last map of the step to which frame t belongs, so that
 the motion is that of T / 4 steps. X_C is their mean; D is the backbone's, no weights.
 
 The order of frames has an effect, as it decides who is whose neighbour, and `reads_order` says so: recipes then give consecutive
-frames. The code takes one clip of 8 frames from all over the tracklet (`test_frames=8`, `clip_frames=8`, `sampling=restricted`).
+frames. The code takes one clip of 8 frames from all over the tracklet (`test_frames=8`, `clip_frames=8`, `sampling=padded`).
 
 Choices: as `nvan`. A tracklet is cut into clips of `clip_frames` frames at test. A last step without a neighbour is paired with
 itself; a map of fewer than 16 rows has a stripe for each. A backbone with one stage before the last, such as `mobilenet_v2`,

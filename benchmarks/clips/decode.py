@@ -50,15 +50,34 @@ def decode(data: bytes | memoryview, out: Pixels, name: str = "") -> None:
     cv2.resize(image, (width, height), out, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def decode_frames(store: Store, names: Sequence[str], height: int, width: int) -> Pixels:
+ENLARGED = 1.125  # factor before a random crop, as in the field's image code
+
+
+def enlarged(height: int, width: int) -> tuple[int, int]:
+    """The size of a frame before a random crop."""
+    return round(ENLARGED * height), round(ENLARGED * width)
+
+
+def decode_frames(
+    store: Store, names: Sequence[str], height: int, width: int, crops: NDArray[np.int64] | None = None
+) -> Pixels:
     """The named frames, (N, height, width, 3) RGB.
+
+    Args:
+        crops: (N, 2) top and left of each frame's crop in the frame of the `enlarged` size; -1 for the whole frame.
 
     Each frame is decoded into one small array, which stays in the processor's cache, and copied. Decoding into newly allocated
     memory is slower, because of page faults.
     """
     frames = np.empty((len(names), height, width, 3), np.uint8)
     frame = np.empty((height, width, 3), np.uint8)
-    for target, name in zip(frames, names, strict=True):
-        decode(store.read(name), frame, name)
-        target[:] = frame
+    larger = np.empty((*enlarged(height, width), 3), np.uint8)
+    places = np.full((len(names), 2), -1) if crops is None else crops
+    for target, name, (top, left) in zip(frames, names, places, strict=True):
+        if top < 0:
+            decode(store.read(name), frame, name)
+            target[:] = frame
+        else:
+            decode(store.read(name), larger, name)
+            target[:] = larger[top : top + height, left : left + width]
     return frames

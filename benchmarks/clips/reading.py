@@ -31,17 +31,25 @@ class ClipFrames(NamedTuple):
 
 
 def read_clips(
-    store: Store, flow: FlowStacks | None, clips: Sequence[ClipFrames], phase: str, settings: Settings
+    store: Store,
+    flow: FlowStacks | None,
+    clips: Sequence[ClipFrames],
+    phase: str,
+    settings: Settings,
+    crops: Indices | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """The frames of clips of one length (B, T, 3, H, W) and the flow around them (B, T, L, 2, H, W), None without `flow`.
 
     A stack of flow holds the fields around its frame in the tracklet, even where they are of frames outside the clip. Where the
     frames of this phase ("train" or "test") are shuffled, it holds those around its frame in the clip, between the shuffled
     neighbours. Either way the first and last field are repeated beyond the ends.
+
+    Args:
+        crops: of each frame, (B * T, 2), as `decode_frames` takes them.
     """
     steps = len(clips[0].positions)
     names = [tracklet[position] for tracklet, positions in clips for position in positions]
-    frames = read_frames(store, names, settings)
+    frames = read_frames(store, names, settings, crops)
     images = frames.unflatten(0, (-1, steps))
     if flow is None:
         return images, None
@@ -63,6 +71,7 @@ def around(length: int, fields: int) -> NDArray[np.int64]:
     return (np.arange(length)[:, None] + np.arange(fields) - fields // 2).clip(0, length - 1)
 
 
-def read_frames(store: Store, names: Sequence[str], settings: Settings) -> Tensor:
+def read_frames(store: Store, names: Sequence[str], settings: Settings, crops: Indices | None = None) -> Tensor:
     """(N, 3, H, W) uint8 seen over NHWC memory."""
-    return torch.from_numpy(decode_frames(store, names, settings.height, settings.width)).permute(0, 3, 1, 2)
+    pixels = decode_frames(store, names, settings.height, settings.width, crops)
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)

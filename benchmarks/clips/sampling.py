@@ -12,10 +12,14 @@ def clip_positions(length: int, frames: int, sampling: str, spacing: int, draw: 
     """The positions (T,) in a tracklet of `length` frames that make a clip of T = `frames`. A short tracklet loops.
 
     restricted: the tracklet in T equal parts, one frame of each at random (restricted random sampling).
+    padded: the same with the parts of `padded_parts`; a short tracklet repeats its last frame.
     consecutive: every `spacing`-th frame from a random start; the last possible start can be drawn too.
     even: the middle of each of T equal parts; nothing is random.
     """
     steps = np.arange(frames)
+    if sampling == "padded":
+        parts = padded_parts(length, frames)
+        return parts[steps, draw.integers(parts.shape[1], size=frames)]
     if sampling == "consecutive":
         span = (frames - 1) * spacing + 1
         start = int(draw.integers(max(length - span, 0) + 1))
@@ -26,6 +30,15 @@ def clip_positions(length: int, frames: int, sampling: str, spacing: int, draw: 
         return ((2 * steps + 1) * length) // (2 * frames)
     edges = (np.arange(frames + 1) * length) // frames
     return draw.integers(edges[:-1], edges[1:])
+
+
+def padded_parts(length: int, parts: int) -> Indices:
+    """The positions (parts, n) in a tracklet, in parts of n = ceil(length / parts) frames; the last frame fills the rest.
+
+    9 frames in 8 parts of two: the last four parts hold the last frame alone.
+    """
+    each = -(-length // parts)
+    return np.arange(parts * each).clip(max=length - 1).reshape(parts, each)
 
 
 def epoch_batches(pids: Indices, identities: int, seed: int, epoch: int) -> list[Indices]:

@@ -16,12 +16,12 @@ from benchmarks.data.frame_stores import Store
 from benchmarks.experiments.settings import Settings
 from benchmarks.seeds import derive, generator
 
+from .decode import enlarged
 from .reading import ClipFrames, FlowStacks, read_clips
 from .sampling import Indices, batches_per_epoch, clip_positions, epoch_batches, share
 
 # Random erasing after Zhong et al. (2017): share of the area and aspect ratio of the region.
 ERASE_AREA, ERASE_ASPECT = (0.02, 0.4), (0.3, 3.3)
-ENLARGED = 1.125  # factor before a random crop, as in the field's image code
 
 
 class Batch(NamedTuple):
@@ -29,9 +29,9 @@ class Batch(NamedTuple):
 
     frames: (B, T, 3, H, W) uint8, in NHWC memory.
     labels: (B,) class indices, of all processes.
-    flip: (B,) bool, clips to mirror.
-    erase: (B, 4) top, left, bottom, right of the region to erase in all frames of a clip; empty for none.
-    crop: (B, 2) top and left of the crop in the enlarged clip; -1 where a clip is not cropped.
+    flip: (U,) bool, what to mirror: the clips, U = B, or each frame by itself, U = B * T.
+    erase: (U, 4) top, left, bottom, right of the region to erase; empty for none.
+    crop: (U, 2) top and left of the crop in the enlarged clip or frame; -1 for none.
     seed: of the draws on the device (the adversarial coefficient, dropout).
     flow: (B, T, L, 2, H, W) uint8 (see `optical_flow`), the L fields around each frame, where the baseline uses it.
     """
@@ -83,17 +83,21 @@ class TrainingBatches(TorchDataset[Batch]):
         epoch, position = divmod(i, self.per_epoch)
         pids = epoch_batches(self.pids, settings.identities, self.seed, epoch)[position]
         draw = generator("batch", self.seed, i)
-        rows = np.concatenate([_take(self.rows[int(pid)], settings.clips, draw) for pid in pids])
+        rows = np.concatenate([_take(self.rows[int(pid)], settings, draw) for pid in pids])
         drawn = [self._clip(self.frames[row], draw) for row in rows]
-        clips = len(rows)
-        mine = share(clips, self.rank, self.world)  # all processes draw everything and decode their share
-        frames, flow = read_clips(self.store, self.flow, drawn[mine], "train", settings)
+        mine = share(len(rows), self.rank, self.world)  # all processes draw everything and decode their share
+        each = settings.clip_frames if settings.augment == "frame" else 1
+        units, own = len(rows) * each, slice(mine.start * each, mine.stop * each)
+        flip = draw.random(units)[own] < settings.flip
+        erase, crop = _erasures(units, settings, draw)[own], _crops(units, settings, draw)[own]
+        cut = crop.repeat(settings.clip_frames // each, axis=0) if settings.crop_from == "source" else None
+        frames, flow = read_clips(self.store, self.flow, drawn[mine], "train", settings, cut)
         return Batch(
             frames=frames,
             labels=torch.from_numpy(np.repeat(np.searchsorted(self.pids, pids), settings.clips)),
-            flip=torch.from_numpy(draw.random(clips)[mine] < settings.flip),
-            erase=torch.from_numpy(_erasures(clips, settings, draw)[mine]),
-            crop=torch.from_numpy(_crops(clips, settings, draw)[mine]),
+            flip=torch.from_numpy(flip),
+            erase=torch.from_numpy(erase),
+            crop=torch.from_numpy(crop),
             seed=derive("device", self.seed, i),
             flow=flow,
         )
@@ -106,34 +110,31 @@ class TrainingBatches(TorchDataset[Batch]):
         return ClipFrames(frames, positions)
 
 
-def _take(rows: Indices, count: int, draw: np.random.Generator) -> Indices:
-    """`count` of an identity's tracklets; none is taken twice before all have been taken once."""
-    rounds = -(-count // len(rows))
-    return np.concatenate([draw.permutation(rows) for _ in range(rounds)])[:count]
+def _take(rows: Indices, settings: Settings, draw: np.random.Generator) -> Indices:
+    """K of an identity's tracklets: drawn independently, or distinct: none comes twice before all have come once."""
+    if settings.tracklets == "independent":
+        return draw.choice(rows, settings.clips)
+    rounds = -(-settings.clips // len(rows))
+    return np.concatenate([draw.permutation(rows) for _ in range(rounds)])[: settings.clips]
 
 
-def _erasures(clips: int, settings: Settings, draw: np.random.Generator) -> Indices:
-    """(clips, 4): one region per clip, empty with probability 1 - erase, clipped to the image."""
+def _erasures(units: int, settings: Settings, draw: np.random.Generator) -> Indices:
+    """(units, 4): one region per clip or frame, empty with probability 1 - erase, clipped to the image."""
     height, width = settings.height, settings.width
-    area = draw.uniform(*ERASE_AREA, clips) * height * width
-    aspect = np.exp(draw.uniform(np.log(ERASE_ASPECT[0]), np.log(ERASE_ASPECT[1]), clips))
+    area = draw.uniform(*ERASE_AREA, units) * height * width
+    aspect = np.exp(draw.uniform(np.log(ERASE_ASPECT[0]), np.log(ERASE_ASPECT[1]), units))
     tall = np.minimum(np.sqrt(area * aspect).round(), height)
     wide = np.minimum(np.sqrt(area / aspect).round(), width)
-    top = np.floor(draw.random(clips) * (height - tall + 1))
-    left = np.floor(draw.random(clips) * (width - wide + 1))
+    top = np.floor(draw.random(units) * (height - tall + 1))
+    left = np.floor(draw.random(units) * (width - wide + 1))
     regions = np.stack([top, left, top + tall, left + wide], axis=1).astype(np.int64)
-    regions[draw.random(clips) >= settings.erase] = 0
+    regions[draw.random(units) >= settings.erase] = 0
     return regions
 
 
-def enlarged(height: int, width: int) -> tuple[int, int]:
-    """The size of a clip before a random crop."""
-    return round(ENLARGED * height), round(ENLARGED * width)
-
-
-def _crops(clips: int, settings: Settings, draw: np.random.Generator) -> Indices:
-    """(clips, 2): top and left of the crop in the enlarged clip; -1 with probability 1 - crop."""
+def _crops(units: int, settings: Settings, draw: np.random.Generator) -> Indices:
+    """(units, 2): top and left of the crop in the enlarged clip or frame; -1 with probability 1 - crop."""
     height, width = enlarged(settings.height, settings.width)
-    places = draw.integers(0, (height - settings.height + 1, width - settings.width + 1), (clips, 2))
-    places[draw.random(clips) >= settings.crop] = -1
+    places = draw.integers(0, (height - settings.height + 1, width - settings.width + 1), (units, 2))
+    places[draw.random(units) >= settings.crop] = -1
     return places

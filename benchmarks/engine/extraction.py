@@ -66,7 +66,7 @@ def extract(
     weights: Tensor | None = None
     for batch, features in _features(model, chunks, settings, workers, progress):
         rows = [numbers[chunk] for chunk in batch]
-        of_batch = _chunk_weights(features, batch)
+        of_batch = _chunk_weights(features, batch, settings)
         if weights is None:
             weights = torch.zeros(len(numbers), of_batch.shape[1], dtype=torch.float64)
         coherence[rows], weights[rows] = features.coherence.float().cpu(), of_batch
@@ -100,7 +100,7 @@ def extract_frames(
     parts: dict[int, dict[Chunk, tuple[Tensor, Tensor | None, Tensor, Tensor]]] = {}
     counts = [len(positions) for positions in chunks.tested]
     for batch, features in _features(model, chunks, settings, workers, progress):
-        of_batch = _chunk_weights(features, batch)
+        of_batch = _chunk_weights(features, batch, settings)
         for clip, chunk in enumerate(batch):
             length = chunk.stop - chunk.start
             frames = features.frames[clip, :length].float().cpu()
@@ -120,7 +120,8 @@ def extract_frames(
 def _chunks(
     model: ReidModel, tracklets: pd.DataFrame, store: Store, settings: Settings, seed: int, flow: FlowStacks | None
 ) -> TrackletChunks:
-    return TrackletChunks(tracklets, store, settings, seed, flow, model.baseline.test_clips)
+    clips = model.baseline.test_clips if settings.test_clips == "own" else settings.test_clips
+    return TrackletChunks(tracklets, store, settings, seed, flow, clips)
 
 
 def _features(
@@ -142,8 +143,13 @@ def _features(
                 progress(done, total)
 
 
-def _chunk_weights(features: VideoFeatures, batch: list[Chunk]) -> Tensor:
-    """(B, G) float64: the sum of the weights of each chunk's own frames, or their number; padding counts for nothing."""
+def _chunk_weights(features: VideoFeatures, batch: list[Chunk], settings: Settings) -> Tensor:
+    """(B, G) float64: the sum of the weights of each chunk's own frames, or their number; padding counts for nothing.
+
+    Clips that are filled count alike, however a model weighs their frames.
+    """
+    if settings.test_clips == "filled":
+        return torch.ones(len(batch), 1, dtype=torch.float64)
     lengths = torch.tensor([chunk.stop - chunk.start for chunk in batch], dtype=torch.float64)
     if features.weights is None:
         return lengths.unsqueeze(1)

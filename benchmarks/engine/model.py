@@ -20,9 +20,10 @@ from afa import (
 from afa.losses import batch_hard_triplet
 from baselines.interface.baseline import Baseline, Clips
 from baselines.interface.errors import UserError
+from benchmarks.clips.decode import ENLARGED, enlarged
 from benchmarks.clips.optical_flow import to_pixels
 from benchmarks.clips.sampling import share
-from benchmarks.clips.training_batches import ENLARGED, Batch, enlarged
+from benchmarks.clips.training_batches import Batch
 from benchmarks.experiments.settings import Settings
 
 from .distributed import gather, on_gathered_batch
@@ -54,8 +55,10 @@ class ReidModel(BaseModel):
         self.baseline, self.settings = baseline, settings
         self.augmentation = AdversarialFeatureAugmentation(settings.sigma, settings.target, settings.granularity)
         self.neck = nn.BatchNorm1d(baseline.channels) if settings.neck == "bn" else nn.Identity()
-        self.classifier = nn.Linear(baseline.channels, classes, bias=False)
-        nn.init.normal_(self.classifier.weight, std=0.001)
+        small = settings.classifier == "small"
+        self.classifier = nn.Linear(baseline.channels, classes, bias=not small)
+        if small:
+            nn.init.normal_(self.classifier.weight, std=0.001)
         for name in ("pixel_mean", "pixel_std"):
             values = torch.tensor(getattr(baseline.backbone, name))
             self.register_buffer(name, values.view(1, 3, 1, 1), persistent=False)
@@ -162,13 +165,14 @@ class ReidModel(BaseModel):
     ) -> Tensor:
         """uint8 frames (B, T, 3, H, W), on the device of the model, to normalised and augmented floats of that shape.
 
-        The erased region is filled with the mean pixel, which is 0 here.
+        The erased region is filled with the mean pixel, which is 0 here. Frames that were cut from their source are not
+        cropped again.
         """
         batch, steps = frames.shape[:2]
         device = self.pixel_mean.device
         images = frames.to(device, non_blocking=True).flatten(0, 1).float().div_(255)
         images = images.sub_(self.pixel_mean).div_(self.pixel_std).unflatten(0, (batch, steps))
-        _augment(images, flip, erase, crop)
+        _augment(images, flip, erase, crop if self.settings.crop_from == "frame" else None)
         return images
 
     def prepare_flow(
@@ -181,10 +185,11 @@ class ReidModel(BaseModel):
         pixels = to_pixels(flow.to(self.pixel_mean.device, non_blocking=True)).flatten(1, 2)
         _augment(pixels, flip, erase, crop)
         if flip is not None:
-            pixels[:, :, 0] *= torch.where(flip.to(pixels.device, non_blocking=True), -1.0, 1.0).view(-1, 1, 1, 1)
+            horizontal = _units(pixels, flip)[:, :, 0]
+            horizontal *= torch.where(flip.to(pixels.device, non_blocking=True), -1.0, 1.0).view(-1, 1, 1, 1)
         if crop is not None:
             faster = torch.where(crop[:, 0] >= 0, ENLARGED, 1.0).to(pixels.device, non_blocking=True)
-            pixels *= faster.view(-1, 1, 1, 1, 1)
+            _units(pixels, crop).mul_(faster.view(-1, 1, 1, 1, 1))
         return pixels.unflatten(1, flow.shape[1:3])
 
 
@@ -231,20 +236,29 @@ def code_place(function: Any) -> str:
     return f"{code.co_filename}, line {code.co_firstlineno}"
 
 
+def _units(clips: Tensor, drawn: Tensor) -> Tensor:
+    """(B, T, C, H, W) as (U, B * T / U, C, H, W), the same memory: one row for each draw, of a clip or of a frame."""
+    return clips.view(len(drawn), -1, *clips.shape[2:])
+
+
 def _augment(clips: Tensor, flip: Tensor | None, erase: Tensor | None, crop: Tensor | None) -> None:
-    """Crop, mirror and erase (B, T, C, H, W) in place: the same for all frames of a clip."""
+    """Crop, mirror and erase (B, T, C, H, W) in place, by one draw for each clip or for each frame."""
     height, width = clips.shape[-2:]
-    for clip, (top, left) in enumerate(crop.tolist() if crop is not None else []):
-        if top >= 0:
-            larger = F.interpolate(clips[clip], enlarged(height, width), mode="bilinear")
-            clips[clip] = larger[..., top : top + height, left : left + width]
+    if crop is not None:
+        units = _units(clips, crop)
+        for unit, (top, left) in enumerate(crop.tolist()):
+            if top >= 0:
+                larger = F.interpolate(units[unit], enlarged(height, width), mode="bilinear")
+                units[unit] = larger[..., top : top + height, left : left + width]
     if flip is not None and flip.any():
+        units = _units(clips, flip)
         # Indices instead of a mask: indexing by a mask on a GPU waits for the device.
         mirrored = flip.nonzero().flatten().to(clips.device, non_blocking=True)
-        clips[mirrored] = clips[mirrored].flip(-1)
+        units[mirrored] = units[mirrored].flip(-1)
     if erase is not None:
-        for clip, (top, left, bottom, right) in enumerate(erase.tolist()):
-            clips[clip, :, :, top:bottom, left:right] = 0
+        units = _units(clips, erase)
+        for unit, (top, left, bottom, right) in enumerate(erase.tolist()):
+            units[unit, :, :, top:bottom, left:right] = 0
 
 
 def build_model(method: str, classes: int, settings: Settings, seed: int) -> tuple[ReidModel, str]:

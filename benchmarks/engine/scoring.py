@@ -172,7 +172,7 @@ def score(
     clock.start()
     progress = partial(machine.report, "extract", note=data.name)
     compared = compare_tracklets(model, both, data.store, settings, metrics, machine.workers, progress, seed, flow)
-    clock.lap("extract", sum(len(tested(len(frames), settings.test_frames)) for frames in both.frames))
+    clock.lap("extract", sum(len(tested(len(frames), settings)) for frames in both.frames))
     rows = slice(len(queries)), slice(len(queries), None)
     rankings = {
         name: rank_tracklets(compare(*rows), queries, gallery, data.protocols) for name, compare in compared.items()

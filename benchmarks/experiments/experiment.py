@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from .settings import FILES
 
 EXTERNAL = "external"  # what stands in the place of a recipe
-TEST_ALONE = ("test_chunk", "test_frames")  # settings that no training reads
+TEST_ALONE = ("test_chunk", "test_frames", "test_clips")  # settings that no training reads
 
 
 class DatasetPair(NamedTuple):

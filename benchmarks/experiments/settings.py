@@ -40,22 +40,27 @@ class Settings:
     dropout: float  # dropout probability, for baselines that use dropout; -1: the baseline's default
     pooling: Literal["mean", "max"]  # of the map over the image, for one embedding per frame
     neck: Literal["bn", "none"]  # batch normalisation between feature and classifier, or none
+    classifier: Literal["small", "default"]  # small: no bias, weights of deviation 0.001; default: torch's, with bias
     # input
     height: int  # height of the frames, in pixels
     width: int  # width of the frames, in pixels
     flip: float  # probability of mirroring a clip
     erase: float  # probability of erasing one region in all frames of a clip
     crop: float  # probability of enlarging a clip by an eighth and cropping it at a random position
+    crop_from: Literal["frame", "source"]  # enlarge the frame of height x width, or resize the stored image once
+    augment: Literal["clip", "frame"]  # draw flip, erase and crop for each clip, or for each of its frames
     # clips
     clip_frames: int  # T, frames per clip
-    sampling: Literal["restricted", "consecutive", "even"]  # restricted: one random frame from each of T equal segments
+    sampling: Literal["restricted", "padded", "consecutive", "even"]  # the first two: a random frame of each of T parts
     spacing: int  # step between consecutive frames
     shuffle: Literal["none", "train", "test", "both"]  # a control: where frames come in random order
     test_chunk: int  # maximum frames per chunk at test; all frames count
     test_frames: int  # frames per tracklet at test: the first of each of this many equal segments; 0: all frames
+    test_clips: Literal["own", "filled"]  # as the baseline cuts a tracklet; filled: clips of T that count alike
     # batches
     identities: int  # P, identities per batch of P x K clips
     clips: int  # K, clips per identity in a batch
+    tracklets: Literal["distinct", "independent"]  # of K clips: distinct if there are enough, or any
     # optimisation
     epochs: int  # number of epochs; an epoch takes every identity once
     optimizer: Literal["adam", "adamw", "sgd"]  # sgd has a momentum of 0.9
@@ -110,7 +115,14 @@ class Settings:
 
 FILES = ("weights", "flow_weights")
 # Settings that are newer than some records. Records leave them out at these values, so that names and hashes stay as they were.
-DEFAULTS_OF_NEW_SETTINGS: dict[str, Any] = {"validate_every": 0}
+DEFAULTS_OF_NEW_SETTINGS: dict[str, Any] = {
+    "validate_every": 0,
+    "classifier": "small",
+    "crop_from": "frame",
+    "augment": "clip",
+    "test_clips": "own",
+    "tracklets": "distinct",
+}
 MILESTONES = re.compile(r"none|[0-9]{1,9}(,[0-9]{1,9})*")
 NO_MATCHER = ("own", "none")  # values of `matcher` that are not registered names
 

@@ -1,7 +1,7 @@
 """Golden runs: short trainings on drawn people whose every number is known.
 
 `python -m benchmarks.maintenance.golden_runs` runs them again and writes results/measured/golden.json. The tests compare: on the
-processor that the file names every bit must agree; on another one the losses and metrics must be close.
+machine that the file names every bit must agree; on another one the losses and metrics must be close.
 
 After a change of the shared code that keeps every bit, the same command adds the code's digest to the file, so that records from
 before the change stay current. After a change of bits, only today's code remains there. On another processor, run it before the
@@ -75,13 +75,24 @@ def golden_run(method: str, changes: tuple[str, ...], results: Path) -> dict[str
     }  # fmt: skip
 
 
+def is_this_machine(facts: dict[str, str]) -> bool:
+    """Whether these are facts of this machine. Files from before more was known of machines have fewer."""
+    here = machine()
+    return all(here.get(key) == value for key, value in facts.items())
+
+
 def machine() -> dict[str, str]:
-    """What the bits of a run depend on: the processor, and the packages that compute."""
+    """What the bits of a run depend on: the processor, its instructions as torch uses them, and the packages that compute."""
     described = environment.describe()
     packages = {
         name: str(described.packages[name]) for name in ("torch", "torchvision", "numpy", "opencv-python-headless")
     }
-    return {"cpu": described.cpu, "system": platform.machine(), **packages}
+    processor = {
+        "cpu": described.cpu,
+        "cpu_model": str(described.cpu_model),
+        "instructions": str(described.instructions),
+    }
+    return {**processor, "system": platform.machine(), **packages, **described.libraries}
 
 
 def main() -> None:
@@ -89,7 +100,7 @@ def main() -> None:
     before = json.loads(GOLDEN.read_text())
     with tempfile.TemporaryDirectory() as folder:
         runs = {name_of(*case): golden_run(*case, Path(folder)) for case in cases()}
-    if machine() == before["machine"]:
+    if is_this_machine(before["machine"]):
         same = all(runs[name] == before["runs"][name] for name in runs if name in before["runs"])
     else:
         same = shared_code() in before["shared_codes"]

@@ -156,6 +156,16 @@ def over_seeds(blocks: Sequence[np.ndarray], level: float = 0.95) -> Interval:
     return _student(estimate, _errors_over_seeds(variances, seeds, splits), "training", level)
 
 
+def of_one_more(figures: Sequence[float], level: float = 0.95) -> float:
+    """How far the figure of one more run may be from the mean of n runs: half of Student's prediction interval.
+
+    t_(n-1) s sqrt(1 + 1 / n), with s the standard deviation; infinite for fewer than two runs.
+    """
+    if (runs := len(figures)) < 2:
+        return math.inf
+    return float(stats.t.ppf((1 + level) / 2, runs - 1) * np.std(figures, ddof=1) * math.sqrt(1 + 1 / runs))
+
+
 def over_splits(figures: np.ndarray, test_to_train: float, level: float = 0.95) -> Interval:
     """The mean of (J,) figures, one for each random split, over other splits: for the bands of figures.
 

@@ -30,7 +30,10 @@ from .provenance import (
     repetition_note,
     tuning_notes,
 )
+from .statistics import of_one_more
 from .table import best, cell, mean
+
+NOT_REPRODUCIBLE = "not reproducible from the source"
 
 
 def grids(
@@ -129,14 +132,14 @@ def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
     published, comparable = bool(_published(suite, pair)), _comparable(suite, pair)
     metrics = list(rows[0].values) if rows else []
     beside = [_source(suite)] * published + ["Δ"] * comparable
-    bound = [f"within {suite.tolerance:g}"] * (comparable and suite.tolerance < math.inf)
+    bound = ["within seeds"] * (comparable and suite.calibrates)
     trainer = ["trainer"] * bool(suite.groups)
     head = ["method", *trainer, "runs", *(each for metric in metrics for each in (metric, *beside)), *bound, *COSTS]
     letters = processor_letters(run for row in rows for run in row.runs)
     body = [
         [
             *_cells(suite, row, published, comparable),
-            *([_within(row, suite.tolerance)] * len(bound)),
+            *([_agreement(row)] * len(bound)),
             *(cost_cells(row.runs, letters) if row.runs else [""] * len(COSTS)),
         ]
         for row in rows
@@ -199,10 +202,21 @@ def _source(suite: Suite) -> str:
     return "paper" if suite.paper else "expected"
 
 
-def _within(row: MeasuredRow, tolerance: float) -> str:
-    """Whether all figures are within the tolerance of the published ones; empty where none was published."""
-    distances = [abs(each) for each in row.differences.values() if not math.isnan(each)]
-    return "" if not distances else "yes" if max(distances) <= tolerance else "NO"
+def _agreement(row: MeasuredRow) -> str:
+    """Whether the published figures could be those of one more seed, and how far such a figure may be from our mean.
+
+    Empty where nothing was measured or published.
+    """
+    differences = {metric: each for metric, each in row.differences.items() if not math.isnan(each)}
+    if not differences:
+        return ""
+    if row.row and row.row.not_reproducible:
+        return NOT_REPRODUCIBLE
+    allowed = {metric: of_one_more([each for each in row.values[metric] if each is not None]) for metric in differences}
+    if not all(map(math.isfinite, allowed.values())):
+        return "two seeds at least"
+    limits = ", ".join(f"± {limit:.1f} {metric}" for metric, limit in allowed.items())
+    return f"{'yes' if all(abs(each) <= allowed[metric] for metric, each in differences.items()) else 'NO'}: {limits}"
 
 
 def _finished(states: Sequence[State]) -> list[Record]:
@@ -229,8 +243,14 @@ def _published(suite: Suite, pair: DatasetPair) -> dict[str, dict[str, float]]:
 
 
 def _notes_on_figures(suite: Suite, pair: DatasetPair) -> dict[str, dict[str, str]]:
-    """What to know of the paper's figures of other systems before relying on them: label -> metric -> note."""
-    if not (suite.paper and suite.groups):
+    """What to know of published figures before relying on them: label -> metric -> note."""
+    if not suite.paper:
+        rows = suite.rows(_own_pairs(suite)[-1][0])
+        doubted = [row for row in rows if row.not_reproducible]
+        return {
+            row.label: dict.fromkeys(row.expected, f"{NOT_REPRODUCIBLE}: {row.not_reproducible}") for row in doubted
+        }
+    if not suite.groups:
         return {}
     numbers = paper_numbers.at(suite.paper, pair)
     notes: dict[str, dict[str, str]] = {}
@@ -266,12 +286,14 @@ def _view_notes(rows: Sequence[MeasuredRow]) -> list[str]:
 
 
 def _published_notes(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> list[str]:
-    """Which figures are out of tolerance, and on which data sets the published ones were measured."""
+    """Which figures are further off than seeds explain, and on which data sets the published ones were measured."""
     published, comparable, source = bool(_published(suite, pair)), _comparable(suite, pair), _source(suite)
     notes = []
-    off = [row.label for row in rows if comparable and _within(row, suite.tolerance) == "NO"]
-    if off:
-        notes.append(f"OFF BY MORE THAN {suite.tolerance:g}, WHICH MEANS AN ERROR IN THIS HARNESS: {'; '.join(off)}")
+    if comparable and suite.calibrates:
+        off = [row.label for row in rows if _agreement(row).startswith("NO")]
+        if off:
+            notes.append(f"FURTHER OFF THAN SEEDS EXPLAIN, WHICH MEANS AN ERROR IN THIS HARNESS: {'; '.join(off)}")
+        notes.append("within seeds: whether the published figure lies in the 95% prediction interval of one more seed")
     if published and not comparable:
         where = " to ".join(dict.fromkeys(_own_pairs(suite)[-1]))
         whose = "its" if suite.paper else "published"

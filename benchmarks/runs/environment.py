@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -26,6 +27,15 @@ PACKAGES = (
 )
 
 
+CPUINFO = Path("/proc/cpuinfo")
+CPU_MODEL = {"family": "cpu family", "model": "model", "stepping": "stepping"}  # as CPUINFO names them
+LIBRARIES = {
+    "BLAS": r"BLAS_INFO=(\w+)",
+    "MKL": r"Math Kernel Library Version ([\w.]+)",
+    "oneDNN": r"MKL-DNN v([\w.]+)",
+}
+
+
 def describe() -> Environment:
     """This process's environment: Python, package versions, processor, GPU, processes, system and git state."""
     import torch
@@ -41,6 +51,9 @@ def describe() -> Environment:
         processes=world(),
         python=platform.python_version(),
         system=f"{platform.system()} {platform.machine()}",
+        cpu_model=_cpu_model(),
+        instructions=torch.backends.cpu.get_cpu_capability(),
+        libraries=_libraries(torch.__config__.show()),
     )
 
 
@@ -66,11 +79,31 @@ def _version(package: str) -> str | None:
 
 
 def _cpu() -> str:
+    facts = _cpu_facts()
+    return facts.get("model name", platform.machine()) if facts else platform.processor() or platform.machine()
+
+
+def _cpu_model() -> str | None:
+    """Such as `GenuineIntel family 6 model 106 stepping 6`: a hypervisor may give processors of several models one name."""
+    facts = _cpu_facts()
+    known = [f"{word} {facts[key]}" for word, key in CPU_MODEL.items() if key in facts]
+    return " ".join([facts["vendor_id"], *known]) if known and "vendor_id" in facts else None
+
+
+def _cpu_facts() -> dict[str, str]:
+    """What Linux says of the first processor; empty on other systems."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        text = CPUINFO.read_text()
     except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+        return {}
+    lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    return {key.strip(): value.strip() for key, _, value in lines if value.strip()}
+
+
+def _libraries(config: str) -> dict[str, str]:
+    """The BLAS and oneDNN in the text of `torch.__config__.show()`; what it does not name is left out."""
+    found = {name: re.search(pattern, config) for name, pattern in LIBRARIES.items()}
+    return {name: match[1] for name, match in found.items() if match}
 
 
 COMMIT = "commit.json"  # in a copy of the code, next to the packages: the git state of the original

@@ -150,6 +150,10 @@ class Environment:
         packages: versions by name; None where the package is not installed.
         processes: how many worked together.
         git: None outside a checkout.
+        cpu_model: vendor, family, model and stepping: processors of one name differ in them. None in records from before it was
+            noted, and on systems that do not report it; so are the next two.
+        instructions: the instruction set of torch's own kernels, such as AVX512.
+        libraries: versions of the BLAS and of oneDNN that torch computes with.
     """
 
     cores: Count | None
@@ -160,6 +164,9 @@ class Environment:
     processes: Count
     python: Text
     system: Text
+    cpu_model: Text | None = None
+    instructions: Text | None = None
+    libraries: dict[Name, Text] = field(default_factory=dict)
 
     @property
     def processor(self) -> str:
@@ -168,8 +175,9 @@ class Environment:
 
     @property
     def machine(self) -> dict[str, Any]:
-        """The facts without packages and commit, by name."""
-        return {key: value for key, value in vars(self).items() if key not in ("git", "packages")}
+        """The facts that are known, without packages and commit, by name."""
+        facts = {key: value for key, value in vars(self).items() if key not in ("git", "packages", "libraries")}
+        return {key: value for key, value in {**facts, **self.libraries}.items() if value is not None}
 
 
 def _check_experiment(experiment: Experiment) -> Experiment:
@@ -360,6 +368,13 @@ def _time_to_json(time: datetime) -> str:
 
 
 def record_to_json(record: Record) -> str:
-    """A record as the text that `parse_record` reads, without `data_notes` and `left_out` if there are none."""
+    """A record as the text that `parse_record` reads, without newer fields that say nothing."""
     values = asdict(record)
-    return to_json({key: value for key, value in values.items() if key not in ("data_notes", "left_out") or value})
+    for within, newer in (
+        (values, ("data_notes", "left_out")),
+        (values["environment"], ("cpu_model", "instructions", "libraries")),
+    ):
+        for key in newer:
+            if not within[key]:
+                del within[key]
+    return to_json(values)

@@ -85,7 +85,7 @@ CHOICES = (
 )
 # The backbones that have a setting, if not all do.
 BACKBONES_WITH: dict[tuple[str, ...], tuple[str, ...]] = {
-    ("last_stride=2",): ("resnet50", "resnet18", "resnet50-ibn-a")
+    ("last_stride=2",): ("resnet50", "resnet18", "resnet50-ibn-a", "resnet50-linear-stem")
 }
 
 

@@ -1,7 +1,6 @@
 """The base class of suites, and how a suite becomes a list of experiments. Nothing here runs an experiment or reads data."""
 
 import inspect
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ class Row:
         changes: settings that differ from the recipe, as "key=value".
         recipe, protocol, feature: the row's own; by default the user's, or the data set's.
         expected: published results of the row on the suite's own data set: metric -> percent.
+        not_reproducible: why no code gives the expected results, which are then shown and not judged; empty: they are judged.
         backbones: the backbones for which the row exists; empty: all.
     """
 
@@ -41,6 +41,7 @@ class Row:
     protocol: str | None = None
     feature: str | None = None
     expected: Mapping[str, float] = field(default_factory=dict)
+    not_reproducible: str = ""
     backbones: tuple[str, ...] = ()
 
 
@@ -51,7 +52,7 @@ class Suite(ABC):
         datasets: trained and tested on, unless the user names others.
         metrics: the columns of its table.
         paper: the table of the paper that its results are compared with; "" if there is none.
-        tolerance: how far results may differ from the expected ones, in points.
+        calibrates: whether its results must agree with the expected ones, within the spread over its seeds.
         not_built: rows of the paper's table that the suite does not have: label -> reason.
         groups: headings in its table: heading -> labels of the rows below it. A row with another label stays with the row
             before it. A table with headings also says by which trainer each row was trained.
@@ -62,7 +63,7 @@ class Suite(ABC):
     datasets: ClassVar[tuple[str, ...]] = ("mars",)
     metrics: ClassVar[tuple[str, ...]] = ("R1", "R5", "R10", "mAP")
     paper: ClassVar[str] = ""
-    tolerance: ClassVar[float] = math.inf
+    calibrates: ClassVar[bool] = False
     not_built: ClassVar[Mapping[str, str]] = {}
     groups: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     after: ClassVar[frozenset[str]] = frozenset()

@@ -99,7 +99,9 @@ def test_last_stride():
     model = build_backbone("resnet18", "none", last_stride=2)[0].eval()
     with torch.no_grad():
         assert model(torch.zeros(1, 3, 256, 128)).shape[2:] == (8, 4)
-    with pytest.raises(UserError, match="last_stride: 2 is for resnet18, resnet50, resnet50-ibn-a, not for small"):
+    with pytest.raises(
+        UserError, match="last_stride: 2 is for resnet18, resnet50, resnet50-ibn-a, resnet50-linear-stem, not for small"
+    ):
         build_backbone("small", "none", last_stride=2)
 
 
@@ -260,6 +262,23 @@ def test_attention_starts_as_the_mean():
         scores = model.over_time(torch.relu(model.reduce(features.frames)).transpose(1, 2)).squeeze(1)
         expected = (torch.softmax(scores, dim=1).unsqueeze(-1) * features.frames).sum(dim=1)
     torch.testing.assert_close(features.coherence, expected)
+
+
+def test_attention_reads_the_place_in_a_map():
+    """`attention-map`: the scores by explicit sums over the positions of a map, and the softmax of them as weights."""
+    torch.manual_seed(0)
+    model = BASELINES.get("attention-map")(of_run("small", 3)).eval()
+    with torch.no_grad():
+        features = model(clips())
+        maps = model.backbone(clips().frames.flatten(0, 1))
+        reduced = torch.einsum("nchw,kchw->nk", maps, model.reduce.weight) + model.reduce.bias
+        padded = torch.nn.functional.pad(reduced.relu().view(2, 3, -1), (0, 0, 1, 1))  # a step before and one after
+        kernel = model.over_time.weight[0].T
+        scores = torch.stack([(padded[:, t : t + 3] * kernel).sum(dim=(1, 2)) for t in range(3)], dim=1)
+        weights = torch.softmax((scores + model.over_time.bias).relu(), dim=1)
+    torch.testing.assert_close(features.frames, maps.mean(dim=(2, 3)).view(2, 3, -1))
+    torch.testing.assert_close(features.coherence, (weights.unsqueeze(-1) * features.frames).sum(dim=1))
+    assert weights.std() > 1e-4
 
 
 def moving(steps: int = 5) -> torch.Tensor:

@@ -82,7 +82,17 @@ def make_record() -> Callable[..., Record]:
             phases={"train": Phase(60.0, 6000, 100.0)} if phases is None else phases,
             peak_memory={"resident": 2**30},
             environment=Environment(
-                2, "a processor", Git("a" * 40, False), gpu, {"torch": "2.14.1", "absent": None}, 1, "3.11.7", "Linux"
+                2,
+                "a processor",
+                Git("a" * 40, False),
+                gpu,
+                {"torch": "2.14.1", "absent": None},
+                1,
+                "3.11.7",
+                "Linux",
+                "its model",
+                "AVX512",
+                {"BLAS": "mkl"},
             ),
             started=datetime(2026, 1, 1, tzinfo=UTC),
             finished=datetime(2026, 1, 1, 0, 1, tzinfo=UTC),

@@ -89,7 +89,7 @@ def _origin(record: Record) -> dict[str, Any]:
     facts: dict[str, Any] = {"finished": record.finished.isoformat(), "code": record.code[:16]}
     facts["commit"] = f"{git.short}{', with changes' if git.dirty else ''}" if git else "not a checkout"
     facts |= {field: getattr(record.experiment, field)[:16] for field in ("data", "test_data", "weights")}
-    facts |= {key: value for key, value in environment.machine.items() if value is not None}
+    facts |= environment.machine
     facts |= environment.packages
     if cost := record.cost:
         facts["parameters"] = f"{cost.parameters / 1e6:.2f} M"

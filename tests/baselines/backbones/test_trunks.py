@@ -38,6 +38,20 @@ def test_published_size(name, published):
         assert parameters(BACKBONES.get(name).network(name)) == published
 
 
+@torch.no_grad()
+def test_linear_stem():
+    """The stem's maximum is taken of the normalised map with its negative values; all else is as in ResNet-50."""
+    trunk, plain = build("resnet50-linear-stem"), build("resnet50")
+    for one, other in zip(trunk.state_dict().values(), plain.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+    convolution, normalisation, *_ = plain.stages["stem"]
+    stem = torch.nn.functional.max_pool2d(normalisation(convolution(images())), 3, 2, 1)
+    assert stem.min() < 0
+    torch.testing.assert_close(trunk.stages["stem"](images()), stem)
+    layers = [layer for name, layer in plain.stages.items() if name != "stem"]
+    torch.testing.assert_close(trunk(images()), torch.nn.Sequential(*layers)(stem))
+
+
 def test_published_size_of_osnet():
     """torchreid reports 2,193,616 parameters: it counts the gate of a block in each of its four streams."""
     network = BACKBONES.get("osnet").network("osnet")

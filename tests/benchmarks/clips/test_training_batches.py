@@ -40,6 +40,21 @@ def test_even_sampling():
     assert clip_positions(8, 2, "even", 1, draw()).tolist() == [2, 6]
 
 
+@pytest.mark.parametrize(
+    ("length", "parts"),
+    [
+        (9, [{0, 1}, {2, 3}, {4, 5}, {6, 7}, {8}, {8}, {8}, {8}]),
+        (20, [{0, 1, 2}, {3, 4, 5}, {6, 7, 8}, {9, 10, 11}, {12, 13, 14}, {15, 16, 17}, {18, 19}, {19}]),
+        (16, [{2 * part, 2 * part + 1} for part in range(8)]),
+        (5, [{0}, {1}, {2}, {3}, {4}, {4}, {4}, {4}]),
+    ],
+)
+def test_padded_sampling(length, parts):
+    """Parts of ceil(F / 8) frames, filled with the last frame: the cases of STE-NVAN's clips, by hand."""
+    drawn = np.array([clip_positions(length, 8, "padded", 1, draw(seed)) for seed in range(200)])
+    assert [set(column) for column in drawn.T.tolist()] == parts
+
+
 @pytest.mark.parametrize("sampling", ["restricted", "consecutive", "even"])
 @pytest.mark.parametrize("length", [1, 2, 6])
 def test_short_tracklet_loops(sampling, length):
@@ -97,6 +112,14 @@ def test_batch_is_p_by_k(people):
         cameras = batch.frames[batch.labels == label][:, 0, 1, 8, 4]
         assert sorted(cameras.tolist()) == [0, 0, 1, 1]  # both tracklets, each before any comes again
     assert (batch.frames[:, :, 2, 8, 4].int().diff(dim=1) > 0).all()  # blue is time: in order
+
+
+def test_independent_tracklets(people):
+    """Four draws from two tracklets give one of them alone with probability 1/8."""
+    drawn = [batches(people, "tracklets=independent")[i] for i in range(60)]
+    cameras = torch.cat([batch.frames[:, 0, 1, 8, 4].view(-1, 4).int() for batch in drawn]).sum(dim=1)
+    assert 0.05 < ((cameras == 0) | (cameras == 4)).double().mean() < 0.2
+    assert all((batch.labels.view(-1, 4) == batch.labels.view(-1, 4)[:, :1]).all() for batch in drawn)
 
 
 def test_batch_depends_on_seed_and_index(people):
@@ -167,12 +190,61 @@ def test_crop_positions(people):
         assert torch.equal(getattr(plain, field), getattr(cropped[3], field))
 
 
+def test_each_frame_has_its_own_augmentation(people):
+    size = ("height=16", "width=8", "crop=0.5")
+    for batch in (batches(people, *size, "augment=frame")[i] for i in range(3)):
+        assert len(batch.flip) == len(batch.erase) == len(batch.crop) == 36
+        assert len(set(map(tuple, batch.crop.tolist()))) > 2
+        assert any(set(flips) == {True, False} for flips in batch.flip.view(12, 3).tolist())
+
+
+def test_processes_share_the_draws_of_frames(people):
+    settings = resolve("small", "mean", ["height=16", "width=8", "clip_frames=3", "crop=0.5", "augment=frame"])
+    whole = TrainingBatches(*people, settings, 0)[0]
+    parts = [TrainingBatches(*people, settings, 0, rank=rank, world=2)[0] for rank in range(2)]
+    for field in ("frames", "flip", "erase", "crop"):
+        assert torch.equal(torch.cat([getattr(part, field) for part in parts]), getattr(whole, field))
+
+
+@pytest.mark.parametrize("augment", ["clip", "frame"])
+def test_crops_are_cut_from_the_source(tmp_path, augment):
+    """A frame of 36 x 18 pixels, wanted as 16 x 8: the crop of 18 x 9 has details that a frame of 16 x 8 has lost."""
+    noise = np.random.default_rng(0).integers(0, 256, (36, 18, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), noise)
+    table = make_table([("train", pid, 0, str(pid), ["a.png"] * 3) for pid in range(3)])
+    changes = ("height=16", "width=8", "crop=0.7", f"augment={augment}")
+    found = batches((table, FolderStore(tmp_path)), *changes, "crop_from=source")[0]
+    blurred = batches((table, FolderStore(tmp_path)), *changes)[0]
+    assert torch.equal(found.crop, blurred.crop)  # the same places
+    larger = noise.reshape(18, 2, 9, 2, 3).mean(axis=(1, 3))[..., ::-1]  # by half, RGB
+    crops = found.crop if augment == "frame" else found.crop.repeat_interleave(3, dim=0)
+    assert {top >= 0 for top, _ in crops.tolist()} == {True, False}
+    for frame, plain, (top, left) in zip(found.frames.flatten(0, 1), blurred.frames.flatten(0, 1), crops, strict=True):
+        if top < 0:
+            assert torch.equal(frame, plain)
+        else:
+            part = larger[top : top + 16, left : left + 8]
+            assert np.abs(frame.permute(1, 2, 0).numpy() - part).max() <= 1  # rounding
+
+
 @pytest.mark.parametrize(
     ("count", "expected"), [(0, [0, 1, 2, 3, 4]), (2, [0, 2]), (5, [0, 1, 2, 3, 4]), (9, [0, 1, 2, 3, 4])]
 )
 def test_test_frames_setting(people, count, expected):
     settings = resolve("small", "mean", ["height=16", "width=8", f"test_frames={count}"])
     assert Chunks(*people, settings)[0].frames[:, :, 2, 8, 4].tolist() == [expected] * 12
+
+
+def test_padded_parts_at_test(people):
+    """Five frames in three parts of two: 0 1, 2 3, 4 4; in eight parts of one, the last of which repeat the last frame."""
+    for count, expected in ((3, [0, 2, 4]), (4, [0, 2, 4, 4]), (8, [0, 1, 2, 3, 4, 4, 4, 4])):
+        settings = resolve("small", "mean", ["height=16", "width=8", "sampling=padded", f"test_frames={count}"])
+        assert Chunks(*people, settings)[0].frames[:, :, 2, 8, 4].tolist() == [expected] * 12
+
+
+def test_filled_clips_repeat_their_own_frames(people):
+    settings = resolve("small", "mean", ["height=16", "width=8", "clip_frames=3"])
+    assert Chunks(*people, settings, clips="filled")[0].frames[:, :, 2, 8, 4].tolist() == [[0, 1, 2], [3, 4, 3]] * 12
 
 
 def test_chunks_cover_every_frame(people):

@@ -51,6 +51,27 @@ def test_chunks_merge_exactly(method, chunk):
     np.testing.assert_allclose(extract(model, **given).before, whole(model, **given), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["mean", "qan", "max"])
+def test_filled_clips_count_alike(method):
+    """Clips of seven frames, each by itself; the last is repeated from its start, and counts as much as the others."""
+    model, given = built(method, "clip_frames=7", "test_clips=filled")
+    expected, lengths = [], []
+    for names in given["tracklets"].frames:
+        clips = [list(names[start : start + 7]) for start in range(0, len(names), 7)]
+        lengths += [len(clip) for clip in clips]
+        filled = [(clip * 7)[:7] for clip in clips]
+        with torch.inference_mode():
+            each = [
+                model(read_frames(given["store"], clip, given["settings"]).unsqueeze(0)).coherence for clip in filled
+            ]
+        expected.append(torch.cat(each).amax(dim=0) if method == "max" else torch.cat(each).mean(dim=0))
+    assert {1, 2, 3, 4, 5, 6} & set(lengths)  # or nothing is filled
+    np.testing.assert_allclose(extract(model, **given).before, torch.stack(expected), rtol=1e-4, atol=1e-5)
+    frames = next(extract_frames(model, **given))
+    assert len(frames.frames) == len(given["tracklets"].frames.iloc[frames.row])  # without the repeated ones
+    np.testing.assert_allclose(frames.coherence, expected[frames.row], rtol=1e-4, atol=1e-5)
+
+
 def test_block_weights_merge(stripes):
     model, given = built("stripes", "test_chunk=4")
     np.testing.assert_allclose(extract(model, **given).before, whole(model, **given), rtol=1e-4, atol=1e-5)

@@ -150,6 +150,38 @@ def test_normalise_flip_erase():
     torch.testing.assert_close(ours[2], plain[2])
 
 
+def test_each_frame_is_augmented_by_its_own_draw():
+    frames = torch.randint(0, 256, (2, 2, 3, 32, 16), dtype=torch.uint8, generator=draw())
+    flow = torch.randint(0, 256, (2, 2, 3, 2, 32, 16), dtype=torch.uint8, generator=draw())
+    flip = torch.tensor([True, False, False, True])
+    erase = torch.tensor([[0, 0, 0, 0], [0, 0, 0, 0], [4, 2, 10, 8], [0, 0, 0, 0]])
+    crop = torch.tensor([[-1, -1], [4, 2], [-1, -1], [-1, -1]])
+    ours, moved = model().prepare(frames, flip, erase, crop), model().prepare_flow(flow, flip, erase, crop)
+    for number in range(4):  # as a clip of one frame, by itself
+        clip, step, own = *divmod(number, 2), slice(number, number + 1)
+        alone = (flip[own], erase[own], crop[own])
+        torch.testing.assert_close(ours[clip, step], model().prepare(frames[clip, step][None, None], *alone)[0, 0])
+        torch.testing.assert_close(moved[clip, step], model().prepare_flow(flow[clip, step][None, None], *alone)[0, 0])
+
+
+def test_frames_cut_from_their_source_are_not_cropped_again():
+    frames = torch.randint(0, 256, (1, 2, 3, 32, 16), dtype=torch.uint8, generator=draw())
+    ours = model("mean", "crop_from=source")
+    torch.testing.assert_close(ours.prepare(frames, crop=torch.tensor([[4, 2]])), ours.prepare(frames))
+
+
+def test_classifier_by_default_is_torchs():
+    """Weights and bias uniform within 1 / sqrt(channels), as torch documents its linear layer."""
+    settings = resolve("small", "mean", ["classifier=default"])
+    ours = build_model("mean", 400, settings, seed=0)[0].classifier
+    for values in (ours.weight, ours.bias):
+        assert values.abs().max() <= 1 / 16
+        assert values.std().item() == pytest.approx(1 / 16 / 3**0.5, rel=0.1)
+    small = model("mean").classifier
+    assert small.bias is None
+    assert small.weight.std().item() == pytest.approx(0.001, rel=0.1)
+
+
 def test_crop():
     ramp = torch.arange(32, dtype=torch.uint8).view(1, 1, 1, 32, 1).expand(2, 2, 3, 32, 16) * 7
     crop = torch.tensor([[4, 2], [-1, -1]])

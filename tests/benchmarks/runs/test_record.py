@@ -13,7 +13,21 @@ from benchmarks.runs.exchange import exported_records
 from benchmarks.runs.record import parse_record, record_to_json
 
 MEASURED = Path(__file__).parents[3] / "results" / "measured"
-MAY_BE_NULL = {"cost", "git", "gpu", "cores", "torch", "absent", "mAP", "R1", "R5", "R10", "R20"}
+MAY_BE_NULL = {
+    "cpu_model",
+    "instructions",
+    "cost",
+    "git",
+    "gpu",
+    "cores",
+    "torch",
+    "absent",
+    "mAP",
+    "R1",
+    "R5",
+    "R10",
+    "R20",
+}
 MAY_BE_ABSENT = {
     "test_split",
     "flow_weights",
@@ -27,6 +41,10 @@ MAY_BE_ABSENT = {
     "train",
     "data_notes",
     "a data set",
+    "cpu_model",
+    "instructions",
+    "libraries",
+    "BLAS",
 }
 NAMES = {"name", "method", "dataset", "test", "recipe", "protocol"}
 

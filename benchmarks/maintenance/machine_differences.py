@@ -1,0 +1,59 @@
+"""How far the figures of a run move between machines: short trainings with the kernels of other processors.
+
+`python -m benchmarks.maintenance.machine_differences` runs them and writes results/measured/machines.json. torch, oneDNN and the
+BLAS choose their kernels by the processor. Variables of the environment make each choose those of an older one, so that one
+machine shows what several would compute.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.experiments.code_digest import REPOSITORY
+from benchmarks.runs import environment
+
+from .golden_runs import COMMON, golden_run
+
+FILE = REPOSITORY / "results" / "measured" / "machines.json"
+METHODS = ("mean", "mean+afa", "lstm")
+LIMITS = {"torch": "ATEN_CPU_CAPABILITY", "oneDNN": "ONEDNN_MAX_CPU_ISA", "MKL": "MKL_ENABLE_INSTRUCTIONS"}
+OLDER = "AVX2"
+CASES: dict[str, tuple[str, ...]] = {
+    "the same again": (),
+    **{f"{library} with {OLDER}": (library,) for library in LIMITS},
+    f"all three with {OLDER}": tuple(LIMITS),
+}
+
+
+def short_runs() -> dict[str, Any]:
+    """What `golden_run` says of each method, in this process."""
+    with tempfile.TemporaryDirectory() as folder:
+        return {method: golden_run(method, COMMON, Path(folder)) for method in METHODS}
+
+
+def run_with(limited: tuple[str, ...]) -> dict[str, Any]:
+    """The short runs in a process in which some libraries have the older processor's kernels."""
+    variables = {name: value for name, value in os.environ.items() if name not in LIMITS.values()}
+    variables |= {LIMITS[library]: OLDER.lower() if library == "torch" else OLDER for library in limited}
+    words = [sys.executable, "-m", __spec__.name, "--here"]
+    found: dict[str, Any] = json.loads(subprocess.run(words, env=variables, check=True, stdout=subprocess.PIPE).stdout)
+    return found
+
+
+def main() -> None:
+    """Run all cases and write the file."""
+    if sys.argv[1:] == ["--here"]:
+        print(json.dumps(short_runs()))
+        return
+    described = environment.describe()
+    machine = {key: getattr(described, key) for key in ("cpu", "cpu_model", "instructions", "libraries")}
+    runs = {"as it is": run_with(()), **{case: run_with(limited) for case, limited in CASES.items()}}
+    FILE.write_text(json.dumps({"machine": machine, "runs": runs}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
