@@ -72,6 +72,7 @@ CHOICES = (
     ("label_smoothing=0.1",),
     ("last_stride=2",),
     ("neck=none",),
+    ("classifier=default",),
     ("identities=16", "clips=2"),
     ("sampling=consecutive",),
     ("sampling=consecutive", "spacing=4"),
