@@ -77,12 +77,17 @@ def test_blocks_are_independent():
 @pytest.mark.parametrize(
     ("frames", "weights", "message"),
     [
-        ((2, 6), None, "frames must be (B, T, D)"),
-        ((2, 5, 6), (2, 4), "weights (2, 4) must be (B, T)"),
-        ((2, 5, 6), (2, 5, 4), "4 blocks do not divide 6 channels"),
+        ((2, 6), None, "frames must be (B, T, D), not (2, 6)"),
+        ((2, 5, 6), (2, 4), "weights must be (B, T) or (B, T, G) with B = 2 and T = 5, not (2, 4)"),
+        ((2, 5, 6), (2, 5, 4), "weights must be (B, T, G) where G divides D = 6, not (2, 5, 4)"),
         ((2, 5, 6), (2, 5, 2, 1), "must be (B, T) or (B, T, G)"),
     ],
 )
 def test_wrong_shapes_are_refused(frames, weights, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         disentangle(torch.zeros(frames), torch.ones(weights) if weights else None)
+
+
+def test_an_extra_without_a_row_for_each_clip_is_refused():
+    with pytest.raises(ValueError, match=re.escape("extras['map'] must be (B, ...) with B = 2, not (3, 7)")):
+        disentangle(torch.zeros(2, 5, 6), extras={"map": torch.zeros(3, 7)})
