@@ -64,9 +64,6 @@ def disentangle(
     """
     check_shape("frames", frames, "B T D")
     extras = extras or {}
-    for name, extra in extras.items():
-        if extra.shape[:1] != frames.shape[:1]:
-            raise ValueError(f"extras[{name!r}] must be (B, ...) with B = {len(frames)}, not {tuple(extra.shape)}")
     if weights is None:
         return VideoFeatures(frames, frames.mean(dim=1), None, extras)
     return VideoFeatures(frames, weighted_mean(frames, weights), weights, extras)

@@ -56,6 +56,7 @@ class Settings:
     # batches
     identities: int  # P, identities per batch of P x K clips
     clips: int  # K, clips per identity in a batch
+    micro_batch: int  # clips per forward pass, with the gradient of the whole batch; 0: the whole batch at once
     # optimisation
     epochs: int  # number of epochs; an epoch takes every identity once
     optimizer: Literal["adam", "adamw", "sgd"]  # sgd has a momentum of 0.9
@@ -110,7 +111,7 @@ class Settings:
 
 FILES = ("weights", "flow_weights")
 # Settings that are newer than some records. Records leave them out at these values, so that names and hashes stay as they were.
-DEFAULTS_OF_NEW_SETTINGS: dict[str, Any] = {"validate_every": 0}
+DEFAULTS_OF_NEW_SETTINGS: dict[str, Any] = {"validate_every": 0, "micro_batch": 0}
 MILESTONES = re.compile(r"none|[0-9]{1,9}(,[0-9]{1,9})*")
 NO_MATCHER = ("own", "none")  # values of `matcher` that are not registered names
 
@@ -124,7 +125,8 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("lr_step", "statistics_shares"), (1, 1e6)),
     "threads": (1, 1024),
     **dict.fromkeys(
-        ("tuning_trials", "validate_every", "test_frames", "epochs", "lr", "weight_decay", "lr_gamma"), (0, 1e9)
+        ("tuning_trials", "validate_every", "micro_batch", "test_frames", "epochs", "lr", "weight_decay", "lr_gamma"),
+        (0, 1e9),
     ),
     **dict.fromkeys(("backbone_lr", "warmup_epochs", "gradient_limit"), (0, 1e9)),
     "warmup_start": (1e-6, 1),  # not from 0: a schedule multiplies the rate that is there

@@ -86,8 +86,3 @@ def test_blocks_are_independent():
 def test_wrong_shapes_are_refused(frames, weights, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         disentangle(torch.zeros(frames), torch.ones(weights) if weights else None)
-
-
-def test_an_extra_without_a_row_for_each_clip_is_refused():
-    with pytest.raises(ValueError, match=re.escape("extras['map'] must be (B, ...) with B = 2, not (3, 7)")):
-        disentangle(torch.zeros(2, 5, 6), extras={"map": torch.zeros(3, 7)})
