@@ -1,4 +1,4 @@
-"""Verbs that train and evaluate: run, eval, score, features."""
+"""Verbs that train and evaluate, and that take what was trained elsewhere: run, eval, score, features, export."""
 
 import sys
 from pathlib import Path
@@ -199,3 +199,19 @@ def features(
         workers=workers,
     ):
         print(file)
+
+
+@verbs.command()
+def export(
+    run: Run,
+    to: Annotated[Path, typer.Option(metavar="FILE", help="The file to write: .pt for TorchScript, .onnx for ONNX.")],
+    root: Root = None,
+    workers: Workers = None,
+    plugin: Plugin = [],
+) -> None:
+    """Write the model of a finished run to one file with its preprocessing, checked, and its model card (.md) beside it."""
+    first_line(run)
+    from benchmarks.scheduling.single_runs import export_model
+
+    difference, card = export_model(run, to, root, workers)
+    print(f"{to}: its features differ from the run's by at most {difference:.1e} of the largest value\n{card}")
