@@ -27,9 +27,13 @@ from benchmarks.suites.claims import (
     METRIC,
     MIN_RUNS,
     PAPER,
+    PLUG_IN,
+    UNCORRECTED,
     Arm,
     Claim,
+    all_claims,
     claims_about,
+    points,
 )
 
 from . import paper_numbers
@@ -117,7 +121,7 @@ class JudgedClaim:
     @property
     def verdict_text(self) -> str:
         """The verdict as tables show it."""
-        if self.claim.family == EXPLORATORY:
+        if self.claim.family in UNCORRECTED:
             return EXPLORED[self.verdict]
         drawn = is_drawn(self.datasets.trained_on)
         return ON_DRAWN_DATA[self.verdict] if drawn else str(self.verdict)
@@ -161,7 +165,7 @@ def _judge(
     """A claim before the correction, UNDECIDED as yet."""
     arms = _most_tuned(claim, runs)
     if isinstance(arms, str):
-        return _undecided(claim, pair, f"{arms} (suite {claim.suite})")
+        return _undecided(claim, pair, f"{arms} ({claim.made_by})")
     return measure(claim, pair, arms, protocol, _missing(claim, arms, all_runs))
 
 
@@ -183,7 +187,7 @@ def measure(
     protocol = protocol or primary
     tables, pids = [], np.empty(0)
     for each in arms:
-        table, pids = fraction_matrix(each, METRIC, protocol)
+        table, pids = fraction_matrix(each, claim.metric, protocol)
         tables.append(table)
     if not pids.size:
         return _undecided(claim, pair, f"the runs do not have protocol {protocol}")
@@ -371,7 +375,7 @@ def _decide(judged: Sequence[JudgedClaim]) -> list[JudgedClaim]:
     yet counts as one that shows nothing, so that no verdict is withdrawn when it is tested. Exploratory claims stand alone.
     """
     tested = [number for number, each in enumerate(judged) if each.interval is not None and not each.missing]
-    corrected = bool(judged) and judged[0].claim.family != EXPLORATORY
+    corrected = bool(judged) and judged[0].claim.family not in UNCORRECTED
     kinds = [[judged[number].p for number in tested], [judged[number].p_negligible for number in tested]]
     if corrected:
         kinds = [list(holm([*known, *[1.0] * (len(judged) - len(tested))])[: len(tested)]) for known in kinds]
@@ -415,7 +419,12 @@ HEAD = (
     "runs",
     "seeds needed",
 )
-TITLES = {PAPER: "what the paper claims", HYPOTHESIS: "coherence against motion", EXPLORATORY: "exploratory"}
+TITLES = {
+    PAPER: "what the paper claims",
+    HYPOTHESIS: "coherence against motion",
+    EXPLORATORY: "exploratory",
+    PLUG_IN: "claims of a plug-in, exploratory",
+}
 
 
 def grids(judged: Sequence[JudgedClaim], records: Sequence[Record] = ()) -> Iterator[Grid]:
@@ -435,14 +444,14 @@ def grids(judged: Sequence[JudgedClaim], records: Sequence[Record] = ()) -> Iter
         if (
             pair.trained_on == pair.tested_on and pair.trained_on not in crossed_from
         ):  # else they have a table of their own
-            not_run += [claim for claim in CLAIMS if claim.transfer and claim.family == family]
+            not_run += [claim for claim in all_claims() if claim.transfer and claim.family == family]
         notes = [
             *_explanations(here),
             *dict.fromkeys(note for each in here for note in each.notes),
             *filter(None, [noise_floor([each for each in records if each.experiment.datasets == pair])]),
             *(f"protocol {protocol}" for protocol in dict.fromkeys(each.protocol for each in here) if protocol),
             *_by_reason((reason, each.claim.text) for each in shown for reason in each.reasons),
-            *_by_reason((f"{NOT_RUN}, suite {claim.suite}", claim.text) for claim in not_run),
+            *_by_reason((f"{NOT_RUN}, {claim.made_by}", claim.text) for claim in not_run),
         ]
         yield Grid(f"{pair_title(pair, notes)}: {TITLES[family]}", HEAD, [cells(each) for each in shown], notes)
 
@@ -451,11 +460,12 @@ def _explanations(judged: Sequence[JudgedClaim]) -> list[str]:
     """What the columns of a family's table mean."""
     family = judged[0].claim.family
     notes = [
-        f"effects in points of {METRIC}; the interval and p are over other seeds on these people, and decide; other people too: "
-        f"the interval over other seeds and other people, with fewer than {MIN_RUNS} runs over other people alone",
+        f"effects in {points(each.claim for each in judged)}; the interval and p are over other seeds on these people, and "
+        f"decide; other people too: the interval over other seeds and other people, with fewer than {MIN_RUNS} runs over other "
+        "people alone",
         f"negligible: shown to be nearer to 0 than {100 * margin():.1f}, the smallest effect that the paper prints",
     ]
-    if family == EXPLORATORY:
+    if family in UNCORRECTED:
         notes.append("exploratory: not corrected for their number; they suggest what to test, and confirm nothing")
     else:
         count = f"the {len(judged)} claims" if len(judged) > 1 else "the only claim"
