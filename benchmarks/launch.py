@@ -1,6 +1,6 @@
 """Several processes that train one experiment: which one this is, and how they connect through mmengine's launchers.
 
-torch is imported only to connect, so that `bench` knows which process prints before torch loads.
+What connecting needs is imported only then: `bench` asks which process prints before anything else.
 """
 
 import os
@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
-from unittest.mock import patch
 
 TIMEOUT_SECONDS = 3600  # for a collective operation: the first process may be reading a large data set meanwhile
 
@@ -53,6 +52,8 @@ def process_group() -> Iterator[None]:
 
     Does nothing for a single process. NCCL connects GPUs; gloo connects CPUs and carries Python objects.
     """
+    from unittest.mock import patch  # which imports asyncio
+
     import torch
     from mmengine.dist import init_dist
 

@@ -116,7 +116,8 @@ def verdict(
     check_choices(style)
     from benchmarks.reporting.answer import answer, brief, picture
     from benchmarks.reporting.grid import page
-    from benchmarks.reporting.verdict import grids, judge
+    from benchmarks.reporting.verdict import judge
+    from benchmarks.reporting.verdict_tables import grids
     from benchmarks.runs.find import current_runs, find_runs
 
     found = find_runs(files=files)

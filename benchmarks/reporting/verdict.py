@@ -1,10 +1,9 @@
 """The claims, each judged by the measurements, as far as the data allow."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,31 +14,22 @@ from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.methods import ATTACHED, baseline
 from benchmarks.experiments.settings import SEARCHED, resolve
 from benchmarks.runs.finished import FinishedRun
-from benchmarks.runs.record import Record
 from benchmarks.seeds import generator
 from benchmarks.suites import controls
 from benchmarks.suites.claims import (
     ALPHA,
     CLAIMS,
-    EXPLORATORY,
     FAMILIES,
-    HYPOTHESIS,
     METRIC,
     MIN_RUNS,
-    PAPER,
-    PLUG_IN,
     UNCORRECTED,
     Arm,
     Claim,
-    all_claims,
     claims_about,
-    points,
 )
 
 from . import paper_numbers
-from .grid import Grid
-from .noise_floor import noise_floor
-from .provenance import data_notes, pair_title
+from .provenance import data_notes
 from .query_results import fraction_matrix, repetition, seed_blocks
 from .statistics import (
     MOST_SEEDS,
@@ -91,8 +81,8 @@ class JudgedClaim:
         p_negligible: the p-value of an effect of the margin or more. Not yet corrected.
         variances: of the difference over seeds, a part for each baseline; empty where they are unknown.
         splits: on which each seed ran.
-        needed: how many seeds would decide an undecided claim if the true effect is the measured one; None if it is too near the
-            margin, or nothing was measured.
+        needed: how many seeds would decide an undecided claim if the true effect is the measured one; None if MOST_SEEDS would
+            not, or nothing was measured.
         notes: what must be said of the data.
     """
 
@@ -400,108 +390,8 @@ def _too_few(judged: JudgedClaim, size: int) -> JudgedClaim:
     ]
     needed = min((count for count in counts if count), default=None)
     if needed is None:
-        reason = f"the effect is too near 0 or ±{100 * judged.margin:g} to be decided by {MOST_SEEDS} seeds"
+        reason = f"{MOST_SEEDS} seeds would not tell the effect from 0, nor from the margin of ±{100 * judged.margin:g}"
     else:
         more = max(needed - judged.runs // judged.splits, 1)
         reason = f"about {more} more seeds decide it in 4 of 5 repetitions, if the true effect is {100 * effect:+.1f}"
     return replace(judged, needed=needed, reasons=(reason,))
-
-
-HEAD = (
-    "claim",
-    "verdict",
-    "effect",
-    "95% interval",
-    "p",
-    "other people too",
-    "paper",
-    "inside",
-    "runs",
-    "seeds needed",
-)
-TITLES = {
-    PAPER: "what the paper claims",
-    HYPOTHESIS: "coherence against motion",
-    EXPLORATORY: "exploratory",
-    PLUG_IN: "claims of a plug-in, exploratory",
-}
-
-
-def grids(judged: Sequence[JudgedClaim], records: Sequence[Record] = ()) -> Iterator[Grid]:
-    """A table for each family on each pair of data sets, without the families of which nothing has run.
-
-    Args:
-        records: all runs, to tell how far apart chance alone sets two methods that are one.
-    """
-    pairs = dict.fromkeys(each.datasets for each in judged)
-    crossed_from = {pair.trained_on for pair in pairs if pair.trained_on != pair.tested_on}
-    for pair, family in product(pairs, FAMILIES):
-        here = [each for each in judged if each.datasets == pair and each.claim.family == family]
-        shown = [each for each in here if not each.missing.startswith(NOT_RUN)]
-        if not shown:
-            continue
-        not_run = [each.claim for each in here if each not in shown]
-        if (
-            pair.trained_on == pair.tested_on and pair.trained_on not in crossed_from
-        ):  # else they have a table of their own
-            not_run += [claim for claim in all_claims() if claim.transfer and claim.family == family]
-        notes = [
-            *_explanations(here),
-            *dict.fromkeys(note for each in here for note in each.notes),
-            *filter(None, [noise_floor([each for each in records if each.experiment.datasets == pair])]),
-            *(f"protocol {protocol}" for protocol in dict.fromkeys(each.protocol for each in here) if protocol),
-            *_by_reason((reason, each.claim.text) for each in shown for reason in each.reasons),
-            *_by_reason((f"{NOT_RUN}, {claim.made_by}", claim.text) for claim in not_run),
-        ]
-        yield Grid(f"{pair_title(pair, notes)}: {TITLES[family]}", HEAD, [cells(each) for each in shown], notes)
-
-
-def _explanations(judged: Sequence[JudgedClaim]) -> list[str]:
-    """What the columns of a family's table mean."""
-    family = judged[0].claim.family
-    notes = [
-        f"effects in {points(each.claim for each in judged)}; the interval and p are over other seeds on these people, and "
-        f"decide; other people too: the interval over other seeds and other people, with fewer than {MIN_RUNS} runs over other "
-        "people alone",
-        f"negligible: shown to be nearer to 0 than {100 * margin():.1f}, the smallest effect that the paper prints",
-    ]
-    if family in UNCORRECTED:
-        notes.append("exploratory: not corrected for their number; they suggest what to test, and confirm nothing")
-    else:
-        count = f"the {len(judged)} claims" if len(judged) > 1 else "the only claim"
-        notes.append(f"verdicts after Holm's correction for {count} of this family, run or not; p before it")
-    if family == PAPER and all(each.paper is None for each in judged):
-        notes.append("paper: empty, because the paper prints no effect on these data")
-    return notes
-
-
-def _by_reason(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """A line for each reason, with all claims that it applies to."""
-    claims: dict[str, list[str]] = {}
-    for reason, claim in pairs:
-        claims.setdefault(reason, []).append(claim)
-    return [f"{reason}: {'; '.join(each)}" for reason, each in claims.items()]
-
-
-def cells(judged: JudgedClaim) -> list[str]:
-    """The cells of a row, in the order of HEAD."""
-    effect = span = p = people = inside = ""
-    interval = judged.interval
-    if interval is not None:
-        effect = f"{100 * interval.estimate:+.1f}"
-        people = _span(judged.people or interval)
-    if interval is not None and interval.question == "training":
-        span, p = _span(interval), f"{judged.p:.4f}" if judged.p >= 0.0001 else "< 0.0001"
-        if judged.paper is not None:
-            inside = "yes" if interval.low <= judged.paper <= interval.high else "no"
-    return [
-        judged.claim.text,
-        judged.verdict_text,
-        *(effect, span, p, people),
-        "" if judged.paper is None else f"{100 * judged.paper:+.1f}",
-        *(inside, str(judged.runs or ""), str(judged.needed or "")),
-    ]
-
-
-def _span(interval: Interval) -> str:
-    return f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"

@@ -12,7 +12,8 @@ from benchmarks.reporting.figures.figure import Figure
 from benchmarks.reporting.grid import Grid
 from benchmarks.reporting.provenance import data_notes, pair_title
 from benchmarks.reporting.table import cell
-from benchmarks.reporting.verdict import EXPLORED, ON_DRAWN_DATA, JudgedClaim, grids
+from benchmarks.reporting.verdict import EXPLORED, ON_DRAWN_DATA, JudgedClaim
+from benchmarks.reporting.verdict_tables import grids
 from benchmarks.runs.finished import FinishedRun
 
 from .contents import Section, baseline

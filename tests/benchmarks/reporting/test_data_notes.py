@@ -12,6 +12,7 @@ from benchmarks.reporting.figures.curves import cmc
 from benchmarks.reporting.report.run_page import run_page
 from benchmarks.reporting.show import describe
 from benchmarks.reporting.table import tables
+from benchmarks.reporting.verdict_tables import grids
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.scheduling.states import DONE, State
 from benchmarks.suites import SUITES
@@ -45,7 +46,7 @@ def test_title_says_that_counts_are_not_the_published_ones(runs, make_record):
     note = "not the published counts (train identities: 8 found, 625 published)"
     runs = [FinishedRun(replace(run.record, data_notes={"mars": note}), rows=run.queries()) for run in runs]
     judged = verdict.judge(runs)
-    (grid,) = verdict.grids(judged)
+    (grid,) = grids(judged)
     assert grid.title.startswith("mars (not the published counts): ")
     assert "On mars (not the published counts) (" in "\n".join(answer(judged))
     assert "mars (not the published counts): " in picture(judged)
@@ -59,7 +60,7 @@ def test_title_says_that_counts_are_not_the_published_ones(runs, make_record):
 
 
 def test_verdict(runs):
-    (grid,) = verdict.grids(verdict.judge(runs))
+    (grid,) = grids(verdict.judge(runs))
     assert grid.notes.count(NOTE) == 1
 
 

@@ -13,7 +13,8 @@ from benchmarks import add_plugin
 from benchmarks.reporting import verdict
 from benchmarks.reporting.power import measured_records
 from benchmarks.reporting.statistics import over_seeds, power_of
-from benchmarks.reporting.verdict import HEAD, cells, grids, judge
+from benchmarks.reporting.verdict import judge
+from benchmarks.reporting.verdict_tables import HEAD, cells, grids
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.runs.record import Metrics
 from benchmarks.suites import SEEDS, SUITES, controls
@@ -229,7 +230,7 @@ def test_effect_near_the_margin_is_never_decided(judged):
     near = replace(helps, p=0.9, interval=replace(helps.interval, estimate=0.0), variances=(1.0,), margin=1e-3)
     (told,) = verdict._decide([near])
     assert told.needed is None
-    assert "too near" in told.missing
+    assert "would not tell the effect from 0" in told.missing
 
 
 def test_paper_effect_only_beside_its_own_data(judged, world):
