@@ -3,7 +3,7 @@
 import torch
 from torch import Generator, Tensor, nn
 
-from .features import VideoFeatures
+from .features import VideoFeatures, check_shape
 
 TARGETS = ("coherence", "motion")
 GRANULARITIES = ("batch", "clip", "frame")
@@ -46,8 +46,13 @@ class AdversarialFeatureAugmentation(nn.Module):
         Args:
             features: of a baseline.
             generator: delta is drawn from it, on any device; torch's global generator if None.
+
+        Raises:
+            ValueError: features whose shapes do not fit.
         """
         frames = features.frames
+        check_shape("features.frames", frames, "B T D")
+        check_shape("features.coherence", features.coherence, "B D", B=len(frames), D=frames.shape[2])
         if not self.training:
             return features.coherence.unsqueeze(1).expand_as(frames)
         batch, steps, _ = frames.shape

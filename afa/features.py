@@ -30,6 +30,21 @@ class VideoFeatures:
         return self.frames - self.coherence.unsqueeze(1)
 
 
+def check_shape(name: str, tensor: Tensor, shape: str, **sizes: int) -> None:
+    """Refuse an argument of another shape than its letters say, such as "B T D", of which `sizes` fixes some.
+
+    Raises:
+        ValueError: it names the argument, the shape that came and the shape wanted.
+    """
+    letters, actual = shape.split(), tuple(tensor.shape)
+    if len(actual) != len(letters) or any(
+        sizes.get(letter, size) != size for letter, size in zip(letters, actual, strict=True)
+    ):
+        wanted = f"({letters[0]},)" if len(letters) == 1 else f"({', '.join(letters)})"
+        known = " and ".join(f"{letter} = {size}" for letter, size in sizes.items())
+        raise ValueError(f"{name} must be {wanted}{f' with {known}' if known else ''}, not {actual}")
+
+
 def disentangle(
     frames: Tensor, weights: Tensor | None = None, extras: Mapping[str, Tensor] | None = None
 ) -> VideoFeatures:
@@ -47,8 +62,7 @@ def disentangle(
     Raises:
         ValueError: shapes that do not fit.
     """
-    if frames.dim() != 3:
-        raise ValueError(f"frames must be (B, T, D), not {tuple(frames.shape)}")
+    check_shape("frames", frames, "B T D")
     extras = extras or {}
     if weights is None:
         return VideoFeatures(frames, frames.mean(dim=1), None, extras)
@@ -61,11 +75,15 @@ def weighted_mean(frames: Tensor, weights: Tensor) -> Tensor:
     Raises:
         ValueError: shapes that do not fit, or D that G does not divide.
     """
+    check_shape("frames", frames, "B T D")
+    batch, steps, channels = frames.shape
     if weights.dim() not in (2, 3) or weights.shape[:2] != frames.shape[:2]:
-        raise ValueError(f"weights {tuple(weights.shape)} must be (B, T) or (B, T, G) for frames {tuple(frames.shape)}")
+        raise ValueError(
+            f"weights must be (B, T) or (B, T, G) with B = {batch} and T = {steps}, not {tuple(weights.shape)}"
+        )
     if weights.dim() == 2:
         return (weights.unsqueeze(-1) * frames).sum(dim=1) / weights.sum(dim=1, keepdim=True)
-    if frames.shape[2] % weights.shape[2]:
-        raise ValueError(f"{weights.shape[2]} blocks do not divide {frames.shape[2]} channels")
+    if not weights.shape[2] or channels % weights.shape[2]:
+        raise ValueError(f"weights must be (B, T, G) where G divides D = {channels}, not {tuple(weights.shape)}")
     blocks = frames.unflatten(2, (weights.shape[2], -1))
     return ((weights.unsqueeze(-1) * blocks).sum(dim=1) / weights.sum(dim=1).unsqueeze(-1)).flatten(1)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .features import VideoFeatures
+from .features import VideoFeatures, check_shape
 
 NORMS = ("l2", "mse")
 
@@ -20,7 +20,12 @@ def frame_consensus_cross_entropy(logits: Tensor, labels: Tensor, label_smoothin
         logits: (B, T, K) scores of every frame.
         labels: (B,) class indices.
         label_smoothing: the share of the target that goes to all K classes alike; the paper's is 0.
+
+    Raises:
+        ValueError: shapes that do not fit.
     """
+    check_shape("logits", logits, "B T K")
+    check_shape("labels", labels, "B", B=len(logits))
     steps = logits.shape[1]
     consensus = torch.logsumexp(F.log_softmax(logits, dim=-1), dim=1) - math.log(steps)
     loss = F.nll_loss(consensus, labels)
@@ -39,7 +44,7 @@ def batch_hard_soft_margin_triplet(features: Tensor, labels: Tensor, distance: s
         distance: "euclidean", not squared, as the paper's; or "cosine", 1 minus the cosine.
 
     Raises:
-        ValueError: an unknown distance.
+        ValueError: an unknown distance, or shapes that do not fit.
     """
     return F.softplus(_hardest(features, labels, distance)).mean()
 
@@ -66,6 +71,8 @@ def _hardest(features: Tensor, labels: Tensor, distance: str) -> Tensor:
     """d_positive - d_negative of each clip, (B,)."""
     if distance not in DISTANCES:
         raise ValueError(f"distance must be one of {', '.join(DISTANCES)}, not {distance!r}")
+    check_shape("features", features, "B D")
+    check_shape("labels", labels, "B", B=len(features))
     distances = DISTANCES[distance](features)
     same = labels.unsqueeze(0) == labels.unsqueeze(1)
     positive = distances.masked_fill(~same, -math.inf).amax(dim=1)
@@ -82,10 +89,11 @@ def coherence_constraint(motion: Tensor, norm: str = "l2") -> Tensor:
             it. At T = 7, D = 2048 and values near 0.1 the second is about 1,200 times smaller: scale lambda with it.
 
     Raises:
-        ValueError: an unknown norm.
+        ValueError: an unknown norm, or another shape.
     """
     if norm not in NORMS:
         raise ValueError(f"norm must be one of {', '.join(NORMS)}, not {norm!r}")
+    check_shape("motion", motion, "B T D")
     clips = motion.flatten(1)
     if norm == "mse":
         return clips.square().mean()
@@ -103,7 +111,14 @@ def afa_loss(
         features: the baseline's, before augmentation.
         coherence_weight: lambda; the paper's is 0.1.
         norm: of `coherence_constraint`.
+
+    Raises:
+        ValueError: an unknown norm, or shapes that do not fit.
     """
+    check_shape("features.frames", features.frames, "B T D")
+    batch, steps, channels = features.frames.shape
+    check_shape("features.coherence", features.coherence, "B D", B=batch, D=channels)
+    check_shape("logits", logits, "B T K", B=batch, T=steps)
     return (
         frame_consensus_cross_entropy(logits, labels)
         + batch_hard_soft_margin_triplet(features.coherence, labels)

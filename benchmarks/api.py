@@ -88,7 +88,7 @@ def load_runs(source: str | Path | None = None) -> "list[FinishedRun]":
 
 
 def add_plugin(file: str | Path) -> None:
-    """Make the baselines, matchers, backbones, data sets and suites of a Python file known by name, as `--plugin` does.
+    """Make the baselines, matchers, backbones, data sets, suites and claims of a Python file known by name, as `--plugin` does.
 
     Raises:
         UserError: the file cannot be imported, registers nothing, or registers a class with a `__new__` of its own, which may
@@ -99,9 +99,9 @@ def add_plugin(file: str | Path) -> None:
     from baselines.interface.errors import UserError
     from baselines.interface.plugins import add_plugin as add
     from benchmarks.data import DATASETS
-    from benchmarks.suites import SUITES
+    from benchmarks.suites import COMPARISONS, SUITES
 
-    registries = (BASELINES, MATCHERS, BACKBONES, DATASETS, SUITES)
+    registries = (BASELINES, MATCHERS, BACKBONES, DATASETS, SUITES, COMPARISONS)
     add(Path(file), registries)
     for registry in registries:
         for entry in registry.entries.values():
@@ -151,11 +151,12 @@ def verdict(runs: "Sequence[FinishedRun]", protocol: str | None = None) -> "pd.D
         protocol: official, standard or full. Default: the first of each data set.
 
     Returns:
-        The columns `data set`, `family` (paper, hypothesis or exploratory), `claim` and `verdict`; `effect` with the ends of
-        its 95% interval over other seeds on these people, `low` and `high`, and of that over other people too, `people low`
-        and `people high`, in points of mAP (NaN where the claim was not measured); `p` before Holm's correction; `paper`, the
-        effect that the paper prints for these data; `margin`, below which an effect is negligible; `runs`; `seeds needed` to
-        decide an undecided claim if its true effect is the measured one; and `missing`, which says what such a claim lacks.
+        The columns `data set`, `family` (paper, hypothesis, exploratory or plug-in), `claim` and `verdict`; `effect` with the
+        ends of its 95% interval over other seeds on these people, `low` and `high`, and of that over other people too,
+        `people low` and `people high`, in points of the claim's metric (NaN where it was not measured); `p` before Holm's
+        correction; `paper`, the effect that the paper prints for these data; `margin`, below which an effect is negligible;
+        `runs`; `seeds needed` to decide an undecided claim if its true effect is the measured one; and `missing`, which says
+        what such a claim lacks.
     """
     import pandas as pd
 

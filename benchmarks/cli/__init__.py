@@ -1,6 +1,6 @@
 """The `bench` command. This file holds the program and how its errors are reported; the verbs are in
 
-run: run, eval, score, features                     tune: tune
+run: run, eval, score, features, export             tune: tune
 results: show, table, verdict, compare, records     figures: figure, gallery, report
 suites: plan, suite                                 jobs: submit, retry, status, logs, cancel, clean
 data: data                                          info: list, doctor, speed

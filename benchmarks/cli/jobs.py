@@ -12,6 +12,7 @@ from baselines.interface.errors import UserError
 from benchmarks.paths import results_dir
 
 from .options import OptionalSuite, SuiteOptions, flatten_options
+from .printing import exit_if_missing
 
 if TYPE_CHECKING:
     from benchmarks.scheduling.states import State
@@ -74,7 +75,9 @@ def _submitting_verb(*states: str) -> Callable[..., None]:
         selection = options.select(name, method)
         for line in submit(selection, resources._asdict(), states, local=local, dry_run=dry_run):
             print(line)
-        if not dry_run:
+        if dry_run:
+            exit_if_missing(selection)
+        else:
             command = shlex.join(("bench", "status", *selection.words))
             print(f"results in {results_dir()}; `{command}` shows their state")
 

@@ -71,7 +71,8 @@ Workers = Annotated[
 Plugin = Annotated[
     list[Path],
     typer.Option(
-        callback=_add_plugins, help="A Python file with more baselines, matchers, backbones, data sets or suites."
+        callback=_add_plugins,
+        help="A Python file with more baselines, matchers, backbones, data sets, suites or claims.",
     ),
 ]
 Protocol = Annotated[

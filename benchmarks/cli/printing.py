@@ -1,8 +1,11 @@
 """Print tables, for several verbs."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 from baselines.interface.errors import UserError
 from benchmarks.paths import results_dir
@@ -22,6 +25,21 @@ def check_choices(style: str, feature: str = "before") -> None:
         raise UserError(f"--format {style}: choose {', '.join(STYLES)}")
     if feature not in FEATURES:
         raise UserError(f"--feature {feature}: choose {', '.join(FEATURES)}")
+
+
+def exit_if_missing(selection: "Selection", also: Sequence[str] = ()) -> None:
+    """After a dry run: print what the experiments would miss here, each with its remedy, and exit with status 2 if anything.
+
+    Args:
+        also: other data sets that they read.
+    """
+    from benchmarks.scheduling.preflight import missing_here
+
+    missing = missing_here(selection, also)
+    for line in missing:
+        print(f"bench: missing: {line}", file=sys.stderr)
+    if missing:
+        raise typer.Exit(2)
 
 
 def print_record(record: "Record") -> None:

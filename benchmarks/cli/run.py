@@ -1,4 +1,4 @@
-"""Verbs that train and evaluate: run, eval, score, features."""
+"""Verbs that train and evaluate, and that take what was trained elsewhere: run, eval, score, features, export."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 from benchmarks.paths import results_dir
 
 from .options import LARGEST, Change, Dataset, Plugin, Recipe, Root, Run, SkipBad, Split, Workers, first_line
-from .printing import print_record
+from .printing import exit_if_missing, print_record
 
 verbs = typer.Typer()
 NOT_AS_EXPECTED = 3  # an exit status
@@ -49,6 +49,12 @@ def run(
             "one, the exit status is 3. Can be repeated.",
         ),
     ] = [],
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Show the time, the GPU memory, and what is missing here (exit status 2); run nothing."
+        ),
+    ] = False,
     plugin: Plugin = [],
 ) -> None:
     """Train and evaluate one experiment. If it has already finished, show its result."""
@@ -56,14 +62,23 @@ def run(
 
     expectations = [parse_expectation(text) for text in expect]  # an error in them costs no training
     first_line(f"{method} on {dataset}, seed {seed}")
+    short = {"backbone": backbone, "weights": weights, "epochs": epochs, "precision": precision}
+    changes = [f"{key}={value}" for key, value in short.items() if value is not None] + change
+    if dry_run:
+        from benchmarks.scheduling.preflight import describe
+        from benchmarks.scheduling.selection import select
+
+        selection = select(None, method=method, datasets=[dataset], seeds=1, recipe=recipe, changes=changes, root=root)
+        print("\n".join(describe(selection)))
+        exit_if_missing(selection, [test] if test is not None else [])
+        return
     from benchmarks.scheduling.single_runs import run_experiment
 
-    short = {"backbone": backbone, "weights": weights, "epochs": epochs, "precision": precision}
     result = run_experiment(
         method,
         dataset,
         recipe=recipe,
-        changes=[f"{key}={value}" for key, value in short.items() if value is not None] + change,
+        changes=changes,
         seed=seed,
         split=split,
         test=test,
@@ -186,3 +201,19 @@ def features(
         workers=workers,
     ):
         print(file)
+
+
+@verbs.command()
+def export(
+    run: Run,
+    to: Annotated[Path, typer.Option(metavar="FILE", help="The file to write: .pt for TorchScript, .onnx for ONNX.")],
+    root: Root = None,
+    workers: Workers = None,
+    plugin: Plugin = [],
+) -> None:
+    """Write the model of a finished run to one file with its preprocessing, checked, and its model card (.md) beside it."""
+    first_line(run)
+    from benchmarks.scheduling.single_runs import export_model
+
+    difference, card = export_model(run, to, root, workers)
+    print(f"{to}: its features differ from the run's by at most {difference:.1e} of the largest value\n{card}")

@@ -87,6 +87,9 @@ def plan(
     effect: Annotated[
         float, typer.Option(min=0.01, help="The true effect to be found, in points of mAP, for the number of seeds.")
     ] = 1.0,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Also estimate the GPU memory of a training step of each experiment.")
+    ] = False,
 ) -> None:
     """Show the state of each experiment of a suite, how long the missing ones take, and how many seeds each claim takes."""
     from functools import partial
@@ -94,7 +97,7 @@ def plan(
     from tabulate import tabulate
 
     from benchmarks.reporting.power import fewest_queries, plan_claims
-    from benchmarks.scheduling.estimate import estimate_in_turn, format_duration
+    from benchmarks.scheduling.estimate import estimate_in_turn, format_duration, gpu_name
     from benchmarks.scheduling.selection import title
     from benchmarks.scheduling.states import DONE
     from benchmarks.scheduling.suite_plan import plan_suite
@@ -102,13 +105,25 @@ def plan(
     selection = options.select(name)
     suite_plan = plan_suite(selection)
     texts = [str(state) for state in suite_plan.states]
-    rows = [
-        [title(each), text if len(text) < WIDE else state.name, "" if seconds is None else format_duration(seconds)]
-        for each, state, text, seconds in zip(
-            suite_plan.planned, suite_plan.states, texts, suite_plan.seconds, strict=True
-        )
+    times = [
+        f"({elsewhere / 3600:.1f} h)" if elsewhere else "" if seconds is None else format_duration(seconds)
+        for seconds, elsewhere in zip(suite_plan.seconds, suite_plan.measured, strict=True)
     ]
-    print(tabulate(rows, ("experiment", "state", "time"), tablefmt="simple", disable_numparse=True))
+    rows = [
+        [title(each), text if len(text) < WIDE else state.name, time]
+        for each, state, text, time in zip(suite_plan.planned, suite_plan.states, texts, times, strict=True)
+    ]
+    head = ["experiment", "state", "time"]
+    if memory:
+        from benchmarks.scheduling.memory import memory_texts
+
+        head.append("GPU memory")
+        rows = [[*row, text] for row, text in zip(rows, memory_texts(selection, suite_plan.planned), strict=True)]
+    print(tabulate(rows, head, tablefmt="simple", disable_numparse=True))
+    if any(suite_plan.measured):
+        print(
+            f"\nin brackets: hours on one {gpu_name()}, by results/measured/gpu.json; nothing like these runs has run here"
+        )
     for text in dict.fromkeys(text for text in texts if len(text) >= WIDE):
         print(f"\n{texts.count(text)} of them: {text}")
     print(f"\n{suite_plan.summary}")
@@ -134,5 +149,5 @@ def plan(
         ]
         for each in claims
     ]
-    head = ("data set", "claim", "seeds", "runs", "time", "deviation", "known from")
+    head = ["data set", "claim", "seeds", "runs", "time", "deviation", "known from"]
     print(tabulate(lines, head, tablefmt="simple", disable_numparse=True))

@@ -17,6 +17,7 @@ from benchmarks.data.frame_stores import Store
 from benchmarks.experiments.settings import Settings
 
 from . import distributed
+from .micro_batches import naming_setting
 from .model import ReidModel
 from .precision import autocast
 
@@ -132,10 +133,11 @@ def _features(
     total = sum(length * len(batch) for length, batch in chunks.batches)
     done = 0
     device = next(model.parameters()).device
+    advice = f"a lower test_chunk (now {settings.test_chunk} frames), or height and width, needs less"
     with prefetched(chunks, workers) as batches:
         for frames, batch, motion in batches:
             # Batches have many sizes, for each of which a trained model would be compiled anew.
-            with torch.compiler.set_stance("force_eager"), autocast(settings.precision, device):
+            with torch.compiler.set_stance("force_eager"), autocast(settings.precision, device), naming_setting(advice):
                 features = model(frames, flow=motion)
             yield batch, features
             done += frames.shape[0] * frames.shape[1]

@@ -27,6 +27,7 @@ from benchmarks.clips.training_batches import Batch
 from benchmarks.experiments.settings import Settings
 
 from .distributed import gather, on_gathered_batch
+from .micro_batches import embed_in_parts, refuse_dependent_clips
 
 METHOD_TERMS = (
     "triplet",
@@ -53,6 +54,9 @@ class ReidModel(BaseModel):
     def __init__(self, baseline: Baseline, classes: int, settings: Settings) -> None:
         super().__init__()
         self.baseline, self.settings = baseline, settings
+        self._independent = (
+            False  # whether the first of the micro-batches have shown that clips do not change each other
+        )
         self.augmentation = AdversarialFeatureAugmentation(settings.sigma, settings.target, settings.granularity)
         self.neck = nn.BatchNorm1d(baseline.channels) if settings.neck == "bn" else nn.Identity()
         small = settings.classifier == "small"
@@ -88,7 +92,16 @@ class ReidModel(BaseModel):
         if mode == "predict" or labels is None:
             return checked(self.baseline(clips), self.baseline, clips)
         torch.manual_seed(seed)  # for dropout and whatever else a baseline draws
-        features = checked(self.baseline(clips), self.baseline, clips)
+        size = self.settings.micro_batch
+        if 0 < size < len(clips.frames):
+            if not self._independent:
+                refuse_dependent_clips(self.baseline, clips, size, self.settings.precision)
+                self._independent = True
+                torch.manual_seed(seed)
+            embedded = embed_in_parts(self.baseline, clips, size)
+        else:
+            embedded = self.baseline(clips)
+        features = checked(embedded, self.baseline, clips)
         return self.losses(
             features, labels.to(clips.frames.device, non_blocking=True), torch.Generator().manual_seed(seed)
         )

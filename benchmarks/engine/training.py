@@ -33,6 +33,7 @@ from benchmarks.runs.checksums import check_file, checked_file, damaged
 from benchmarks.runs.environment import peak_memory
 
 from . import distributed
+from .micro_batches import advice_for_training, naming_setting, refuse_mixed_clips
 from .model import ReidModel, code_place
 from .optimizer import PrecisionWrapper, make_optimizer, schedules
 from .precision import compile_backbones
@@ -330,6 +331,7 @@ def train(
         UserError: the checkpoint is damaged.
     """
     settings: Settings = batches.settings
+    refuse_mixed_clips(model.baseline, settings.micro_batch)
     distributed.see_whole_batches(model.baseline, settings.statistics_shares)
     resume = distributed.from_leader(partial(_is_saved, checkpoint))
     if settings.precision == "bf16":
@@ -363,7 +365,10 @@ def train(
             experiment_name=folder.name,
             log_file=log,
         )
-        runner.train()
+        with naming_setting(
+            advice_for_training(model.baseline, settings.identities * settings.clips, settings.micro_batch)
+        ):
+            runner.train()
     return written.spent
 
 

@@ -61,6 +61,7 @@ class Settings:
     identities: int  # P, identities per batch of P x K clips
     clips: int  # K, clips per identity in a batch
     tracklets: Literal["distinct", "independent"]  # of K clips: distinct if there are enough, or any
+    micro_batch: int  # clips per forward pass, with the gradient of the whole batch; 0: the whole batch at once
     # optimisation
     epochs: int  # number of epochs; an epoch takes every identity once
     optimizer: Literal["adam", "adamw", "sgd"]  # sgd has a momentum of 0.9
@@ -122,6 +123,7 @@ DEFAULTS_OF_NEW_SETTINGS: dict[str, Any] = {
     "augment": "clip",
     "test_clips": "own",
     "tracklets": "distinct",
+    "micro_batch": 0,
 }
 MILESTONES = re.compile(r"none|[0-9]{1,9}(,[0-9]{1,9})*")
 NO_MATCHER = ("own", "none")  # values of `matcher` that are not registered names
@@ -136,7 +138,8 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("lr_step", "statistics_shares"), (1, 1e6)),
     "threads": (1, 1024),
     **dict.fromkeys(
-        ("tuning_trials", "validate_every", "test_frames", "epochs", "lr", "weight_decay", "lr_gamma"), (0, 1e9)
+        ("tuning_trials", "validate_every", "micro_batch", "test_frames", "epochs", "lr", "weight_decay", "lr_gamma"),
+        (0, 1e9),
     ),
     **dict.fromkeys(("backbone_lr", "warmup_epochs", "gradient_limit"), (0, 1e9)),
     "warmup_start": (1e-6, 1),  # not from 0: a schedule multiplies the rate that is there

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from benchmarks.data.loading import is_drawn
 from benchmarks.experiments.experiment import DatasetPair
-from benchmarks.suites.claims import EXPLORATORY, METRIC
+from benchmarks.suites.claims import UNCORRECTED, points
 
 from .figures.figure import in_words
 from .figures.forest import measured
@@ -20,7 +20,7 @@ PLOT = 41  # letters of a picture
 
 def answer(judged: Sequence[JudgedClaim]) -> list[str]:
     """How many claims are decided; what was found, for each family on each pair of data sets; and what was not run."""
-    fixed = [each for each in judged if each.claim.family != EXPLORATORY]
+    fixed = [each for each in judged if each.claim.family not in UNCORRECTED]
     known = measured(judged)
     decided = sum(each.verdict != Verdict.UNDECIDED for each in fixed)
     lines = [
@@ -33,8 +33,9 @@ def answer(judged: Sequence[JudgedClaim]) -> list[str]:
         lines.append(f"On {_title(pair, here)}{drawn} ({name}): {' '.join(_found(here))}")
     absent = [each for each in judged if each.interval is None]
     if absent:
-        suites = dict.fromkeys(each.claim.suite for each in absent)
-        lines.append(f"Not measured: {len(absent)} (suites {', '.join(suites)}).")
+        suites = dict.fromkeys(each.claim.suite for each in absent if each.claim.suite)
+        where = f" (suites {', '.join(suites)})" if suites else ""
+        lines.append(f"Not measured: {len(absent)}{where}.")
     return lines
 
 
@@ -70,7 +71,9 @@ def picture(judged: Sequence[JudgedClaim]) -> str:
         here = list(group)
         ends = [part for each in here if each.interval for part in (each.interval.low, each.interval.high)]
         reach = max(*map(abs, ends), *(each.margin for each in here))
-        lines += [f"{_title(pair, here)}: {name}; from {-100 * reach:+.1f} to {100 * reach:+.1f} points of {METRIC}"]
+        lines += [
+            f"{_title(pair, here)}: {name}; from {-100 * reach:+.1f} to {100 * reach:+.1f} {points(each.claim for each in here)}"
+        ]
         lines += [f"  {each.claim.text:<{widest}}  {_bar(each, reach)}  {each.verdict_text}" for each in here]
     return "\n".join(lines)
 
@@ -95,7 +98,7 @@ def _bar(judged: JudgedClaim, reach: float) -> str:
 def brief(grids: Sequence[Grid]) -> list[Grid]:
     """The tables of a verdict that have rows, without notes on claims that were not run: a line of the answer counts those."""
     return [
-        replace(grid, notes=[note for note in grid.notes if not note.startswith(f"{NOT_RUN}, suite ")])
+        replace(grid, notes=[note for note in grid.notes if not note.startswith(f"{NOT_RUN}, ")])
         for grid in grids
         if grid.rows
     ]

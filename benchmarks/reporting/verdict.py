@@ -19,10 +19,10 @@ from benchmarks.suites import controls
 from benchmarks.suites.claims import (
     ALPHA,
     CLAIMS,
-    EXPLORATORY,
     FAMILIES,
     METRIC,
     MIN_RUNS,
+    UNCORRECTED,
     Arm,
     Claim,
     claims_about,
@@ -111,7 +111,7 @@ class JudgedClaim:
     @property
     def verdict_text(self) -> str:
         """The verdict as tables show it."""
-        if self.claim.family == EXPLORATORY:
+        if self.claim.family in UNCORRECTED:
             return EXPLORED[self.verdict]
         drawn = is_drawn(self.datasets.trained_on)
         return ON_DRAWN_DATA[self.verdict] if drawn else str(self.verdict)
@@ -155,7 +155,7 @@ def _judge(
     """A claim before the correction, UNDECIDED as yet."""
     arms = _most_tuned(claim, runs)
     if isinstance(arms, str):
-        return _undecided(claim, pair, f"{arms} (suite {claim.suite})")
+        return _undecided(claim, pair, f"{arms} ({claim.made_by})")
     return measure(claim, pair, arms, protocol, _missing(claim, arms, all_runs))
 
 
@@ -177,7 +177,7 @@ def measure(
     protocol = protocol or primary
     tables, pids = [], np.empty(0)
     for each in arms:
-        table, pids = fraction_matrix(each, METRIC, protocol)
+        table, pids = fraction_matrix(each, claim.metric, protocol)
         tables.append(table)
     if not pids.size:
         return _undecided(claim, pair, f"the runs do not have protocol {protocol}")
@@ -365,7 +365,7 @@ def _decide(judged: Sequence[JudgedClaim]) -> list[JudgedClaim]:
     yet counts as one that shows nothing, so that no verdict is withdrawn when it is tested. Exploratory claims stand alone.
     """
     tested = [number for number, each in enumerate(judged) if each.interval is not None and not each.missing]
-    corrected = bool(judged) and judged[0].claim.family != EXPLORATORY
+    corrected = bool(judged) and judged[0].claim.family not in UNCORRECTED
     kinds = [[judged[number].p for number in tested], [judged[number].p_negligible for number in tested]]
     if corrected:
         kinds = [list(holm([*known, *[1.0] * (len(judged) - len(tested))])[: len(tested)]) for known in kinds]

@@ -4,7 +4,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 
 from benchmarks.runs.record import Record
-from benchmarks.suites.claims import CLAIMS, EXPLORATORY, FAMILIES, HYPOTHESIS, METRIC, MIN_RUNS, PAPER
+from benchmarks.suites.claims import (
+    EXPLORATORY,
+    FAMILIES,
+    HYPOTHESIS,
+    MIN_RUNS,
+    PAPER,
+    PLUG_IN,
+    UNCORRECTED,
+    all_claims,
+    points,
+)
 
 from .grid import Grid
 from .noise_floor import noise_floor
@@ -24,7 +34,12 @@ HEAD = (
     "runs",
     "seeds needed",
 )
-TITLES = {PAPER: "what the paper claims", HYPOTHESIS: "coherence against motion", EXPLORATORY: "exploratory"}
+TITLES = {
+    PAPER: "what the paper claims",
+    HYPOTHESIS: "coherence against motion",
+    EXPLORATORY: "exploratory",
+    PLUG_IN: "claims of a plug-in, exploratory",
+}
 
 
 def grids(judged: Sequence[JudgedClaim], records: Sequence[Record] = ()) -> Iterator[Grid]:
@@ -44,14 +59,14 @@ def grids(judged: Sequence[JudgedClaim], records: Sequence[Record] = ()) -> Iter
         if (
             pair.trained_on == pair.tested_on and pair.trained_on not in crossed_from
         ):  # else they have a table of their own
-            not_run += [claim for claim in CLAIMS if claim.transfer and claim.family == family]
+            not_run += [claim for claim in all_claims() if claim.transfer and claim.family == family]
         notes = [
             *_explanations(here),
             *dict.fromkeys(note for each in here for note in each.notes),
             *filter(None, [noise_floor([each for each in records if each.experiment.datasets == pair])]),
             *(f"protocol {protocol}" for protocol in dict.fromkeys(each.protocol for each in here) if protocol),
             *_by_reason((reason, each.claim.text) for each in shown for reason in each.reasons),
-            *_by_reason((f"{NOT_RUN}, suite {claim.suite}", claim.text) for claim in not_run),
+            *_by_reason((f"{NOT_RUN}, {claim.made_by}", claim.text) for claim in not_run),
         ]
         yield Grid(f"{pair_title(pair, notes)}: {TITLES[family]}", HEAD, [cells(each) for each in shown], notes)
 
@@ -60,11 +75,12 @@ def _explanations(judged: Sequence[JudgedClaim]) -> list[str]:
     """What the columns of a family's table mean."""
     family = judged[0].claim.family
     notes = [
-        f"effects in points of {METRIC}; the interval and p are over other seeds on these people, and decide; other people too: "
-        f"the interval over other seeds and other people, with fewer than {MIN_RUNS} runs over other people alone",
+        f"effects in {points(each.claim for each in judged)}; the interval and p are over other seeds on these people, and "
+        f"decide; other people too: the interval over other seeds and other people, with fewer than {MIN_RUNS} runs over other "
+        "people alone",
         f"negligible: shown to be nearer to 0 than {100 * margin():.1f}, the smallest effect that the paper prints",
     ]
-    if family == EXPLORATORY:
+    if family in UNCORRECTED:
         notes.append("exploratory: not corrected for their number; they suggest what to test, and confirm nothing")
     else:
         count = f"the {len(judged)} claims" if len(judged) > 1 else "the only claim"

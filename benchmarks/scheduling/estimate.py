@@ -2,12 +2,16 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.data.loading import find_dataset
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import split_method
+from benchmarks.parsing import parse_json
 from benchmarks.runs.record import Record
 
 # A recorded run is similar if it has the same values of these. The first group of which there are records is used.
@@ -15,6 +19,10 @@ SIMILARITY = (
     ("baseline", "backbone", "height", "width", "precision"),
     ("backbone", "height", "width", "precision"),
 )
+
+# What `python -m benchmarks.speed.gpu` measured on one GPU, where nothing like a run has run here.
+MEASURED_ON_GPU = Path(__file__).parents[2] / "results" / "measured" / "gpu.json"
+DECIDE_SPEED = ("backbone", "last_stride", "height", "width")
 
 
 def on_device_of_last_training(records: Sequence[Record]) -> tuple[list[Record], bool]:
@@ -61,6 +69,46 @@ def estimate_seconds(experiment: Experiment, records: Sequence[Record], trained:
             frames = 0 if trained else clips * experiment.settings["epochs"] * experiment.settings["clip_frames"]
             return frames / _speed(similar, "train") + _extraction_seconds(experiment, similar, records)
     return None
+
+
+@cache
+def measured_gpu(file: Path = MEASURED_ON_GPU) -> dict[str, Any]:
+    """The record of the GPU measurement; empty if there is none."""
+    return dict(parse_json(file.read_bytes(), file)) if file.exists() else {}
+
+
+def measured_seconds(experiment: Experiment) -> float | None:
+    """About how many seconds a run takes on the GPU of `measured_gpu`. None if nothing like it was measured there.
+
+    By the frames/s of the same baseline, precision, trunk and image, and by the published numbers of identities and frames.
+    """
+    measured = measured_gpu()
+    settings, clips = experiment.settings, _clips_per_epoch(experiment, ())
+    if not measured or clips is None or any(measured["recipe"].get(key) != settings[key] for key in DECIDE_SPEED):
+        return None
+    wanted = (split_method(experiment.method)[0], settings["precision"])
+    rows = [row for row in measured["methods"] if (split_method(row["method"])[0], row["precision"]) == wanted]
+    # Of a method without and with AFA, those that were measured; they differ little.
+    train, test = ([row[key] for row in rows if key in row] for key in ("harness", "extraction"))
+    if not train or not test:
+        return None
+    published = find_dataset(experiment.test).published
+    tested = sum(published.get(subset, {}).get("frames", 0) for subset in ("query", "gallery"))
+    frames = clips * settings["epochs"] * settings["clip_frames"]
+    return frames / float(np.median(train)) + tested / float(np.median(test))
+
+
+def measured_note(experiments: Iterable[Experiment]) -> str:
+    """The GPU hours of those experiments that are like the measured ones, as a remark in brackets; empty if none is."""
+    seconds = [each for each in map(measured_seconds, experiments) if each is not None]
+    if not seconds:
+        return ""
+    return f" ({len(seconds)} of them about {sum(seconds) / 3600:.1f} GPU hours, as measured on one {gpu_name()})"
+
+
+def gpu_name() -> str:
+    """The name of the GPU of `measured_gpu`."""
+    return str(measured_gpu()["environment"]["gpu"])
 
 
 def _clips_per_epoch(experiment: Experiment, records: Sequence[Record]) -> float | None:

@@ -1,13 +1,14 @@
 """The experiments that a user selects: those of a suite, or of one method."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from baselines import BASELINES
 from baselines.interface.errors import UserError
+from benchmarks.experiments.settings import Settings
 from benchmarks.suites import SEEDS, SUITES
-from benchmarks.suites.suite import Choice, Planned, Single, Suite, dataset_pairs, experiments
+from benchmarks.suites.suite import Choice, Planned, Single, Suite, dataset_pairs, experiments, settings_for
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class Selection:
         if not planned:
             raise UserError("this suite trains nothing; use `bench table`")
         return planned
+
+    def settings_of(self, planned: Iterable[Planned]) -> Iterator[tuple[str, Settings]]:
+        """The method and the settings of experiments of this selection, with the whole names of files."""
+        for each in planned:
+            yield each.experiment.method, settings_for(each.row, each.experiment.dataset, self.choice)[2]
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -1,25 +1,32 @@
 """Run one experiment, and use the model of a finished run: on another data set, for its features, for its ranked lists."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pandas as pd
+
 from baselines.interface.errors import UserError
 from benchmarks import launch
+from benchmarks.atomic import write_atomically
+from benchmarks.clips.subsets import test_tracklets
 from benchmarks.data.image_folder import load_folder
 from benchmarks.data.loading import LoadedDataset, load
 from benchmarks.data.verify import refuse_bad_frames, without_bad_frames
 from benchmarks.engine import distributed
-from benchmarks.engine.run import Machine, check_evaluable, evaluate_elsewhere, plan, run
+from benchmarks.engine.run import Machine, check_evaluable, evaluate_elsewhere, plan, run, trained_model
 from benchmarks.experiments.settings import resolve
 from benchmarks.paths import results_dir
 from benchmarks.progress import ReportProgress, show_progress
+from benchmarks.reporting.model_card import card
 from benchmarks.runs.feature_files import POOLED, extractor_of_backbone, extractor_of_run, write_features
 from benchmarks.runs.find import find_run_with_model
-from benchmarks.runs.finished import FinishedRun
+from benchmarks.runs.finished import FinishedRun, finished_runs
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.learning import check_learned
+from benchmarks.runs.model_export import TOLERANCE, check_format, export_checked
 from benchmarks.runs.ranked_lists import rank_queries
 from benchmarks.runs.record import Record
 from benchmarks.runs.staleness import stale_reasons
@@ -169,6 +176,39 @@ def export_features(
         where = "" if dataset is None and images is None else f"-on-{data.name}"
         part = f"-split{split}" if where and split else ""
         return write_features(extractor, data, f"{extractor.name}{where}{part}", to, machine)
+
+
+def export_model(run: str, to: Path, root: Path | None, workers: int | None) -> tuple[float, Path]:
+    """Write a finished run's model to one file, TorchScript or ONNX by its suffix, and its card beside it.
+
+    Args:
+        root: the folder of the data set on which the run was tested.
+
+    Returns:
+        The largest difference to the features of the harness, as a share of their largest value, and the card.
+
+    Raises:
+        UserError: no such run, no model, a stale run, a missing data set, or a model that one file cannot hold.
+    """
+    form = check_format(to)
+    folder, record = find_run_with_model(run)
+    if reasons := stale_reasons(record, {}):
+        raise UserError(f"{record.name}: {'; '.join(reasons)}; run it again with --fresh before it is exported")
+    with show_progress() as report:
+        data = _load_test_data(record, root)
+        model, settings = trained_model(folder, record, _machine_of(record, workers, report))
+        query, gallery = test_tracklets(data)
+        tested = pd.concat([query, gallery], ignore_index=True)
+        difference, compared = export_checked(model, settings, tested, data.store, record.experiment.seed, to)
+    same = [each.record for each in finished_runs(results_dir()) if _differs_in_seed_alone(each.record, record)]
+    text = card(record, to.name, form, (difference, compared, TOLERANCE[settings.precision]), same)
+    written = to.with_suffix(".md")
+    write_atomically(written, text)
+    return difference, written
+
+
+def _differs_in_seed_alone(one: Record, other: Record) -> bool:
+    return replace(one.experiment, seed=0) == replace(other.experiment, seed=0) and one.code == other.code
 
 
 def rank_gallery(

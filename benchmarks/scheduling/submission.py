@@ -19,7 +19,7 @@ from slurm.resources import Resources, resolve
 from slurm.submission import sbatch_scripts
 from slurm.submission import submit as submit_tasks
 
-from .estimate import estimate_seconds, format_duration, on_device
+from .estimate import estimate_seconds, format_duration, measured_note, on_device
 from .queue import add_queue, jobs_in_queue
 from .selection import Selection, title
 from .states import State, find_in_results
@@ -112,7 +112,8 @@ def _cost(planned: Sequence[Planned], resources: Resources) -> str:
     known = [seconds for seconds in estimates if seconds is not None]
     if not known:
         device = " on a GPU" if resources.gpus else ""
-        return f", of unknown time: nothing like them has run here{device}" if planned else ""
+        hours = measured_note(each.experiment for each in planned)
+        return f", of unknown time: nothing like them has run here{device}{hours}" if planned else ""
     total = sum(known) * len(estimates) / len(known)
     gpu_hours = f", {total / 3600:.1f} GPU hours" if resources.gpus else ""
     duration = format_duration(total / (resources.processes * resources.nodes))

@@ -12,7 +12,8 @@ from benchmarks.runs.record import Record
 from benchmarks.runs.store import load_records
 from benchmarks.suites.suite import Planned
 
-from .estimate import estimate_in_turn, format_duration, on_device_of_last_training
+from .estimate import estimate_in_turn, format_duration, measured_note, measured_seconds, on_device_of_last_training
+from .preflight import missing_weights
 from .queue import find_in_results_and_queue
 from .selection import Selection
 from .states import DONE, State, find_in_results
@@ -24,14 +25,18 @@ class SuitePlan:
 
     Attributes:
         seconds: None for an experiment that is done, or if no similar one has run.
+        measured: about how many seconds each experiment that has none of these takes on the GPU of `measured_gpu`; None where
+            nothing like it was measured there.
         gpu: whether the seconds are for runs on a GPU.
         recorded: the finished runs from which the seconds are estimated.
-        notes: the data sets whose counts are not the published ones, as far as they were read here.
+        notes: the data sets whose counts are not the published ones, as far as they were read here; and the weights that are
+            missing here.
     """
 
     planned: list[Planned]
     states: list[State]
     seconds: list[float | None]
+    measured: list[float | None]
     gpu: bool
     recorded: list[Record]
     notes: list[str]
@@ -45,8 +50,14 @@ class SuitePlan:
         if known:
             gpu_hours = f" on a GPU, {sum(known) / 3600:.1f} GPU hours" if self.gpu else ""
             text += f": about {format_duration(sum(known))} one after the other{gpu_hours}, by recorded frames/s"
-        unknown = len(missing) - len(known)
-        return text + (f" ({unknown} of unknown time: nothing like them has run here)" if unknown else "")
+        unknown = [
+            planned.experiment
+            for planned, state, seconds in zip(self.planned, self.states, self.seconds, strict=True)
+            if state.name != DONE and seconds is None
+        ]
+        if not unknown:
+            return text
+        return f"{text} ({len(unknown)} of unknown time: nothing like them has run here){measured_note(unknown)}"
 
 
 def plan_suite(selection: Selection) -> SuitePlan:
@@ -58,9 +69,15 @@ def plan_suite(selection: Selection) -> SuitePlan:
     done = [each.experiment for each, state in zip(planned, states, strict=True) if state.name == DONE]
     estimates = iter(estimate_in_turn(missing, recorded, done))
     seconds = [None if state.name == DONE else next(estimates) for state in states]
+    measured = [
+        measured_seconds(each.experiment) if state.name != DONE and known is None else None
+        for each, state, known in zip(planned, states, seconds, strict=True)
+    ]
     names = dict.fromkeys(name for each in planned for name in each.experiment.datasets)
     notes = [f"{name}: {note}" for name in names if (note := counts_note(name, selection.root))]
-    return SuitePlan(planned, states, seconds, gpu, recorded, notes)
+    waiting = [each for each, state in zip(planned, states, strict=True) if state.name != DONE]
+    notes += missing_weights(selection.settings_of(waiting))
+    return SuitePlan(planned, states, seconds, measured, gpu, recorded, notes)
 
 
 def export_finished(selection: Selection, to: Path) -> tuple[int, int]:

@@ -5,5 +5,12 @@ from pathlib import Path
 from baselines.interface.registry import Registry
 
 SUITES = Registry("suite", Path(__file__).parent, __name__, base="benchmarks.suites.suite:Suite")
+# Claims of plug-ins; those of the project are a table, in claims.py, and no file lies in this folder.
+COMPARISONS = Registry(
+    "claim",
+    Path(__file__).parent / "comparisons",
+    f"{__name__}.comparisons",
+    base="benchmarks.suites.claims:Comparison",
+)
 
 SEEDS = 10  # of a suite by default: fewer leave Student's t so few degrees of freedom that most effects stay undecided

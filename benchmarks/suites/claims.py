@@ -1,24 +1,33 @@
 """The claims, each as a comparison of methods whose sign is predicted. They are fixed before anything runs.
 
 Two families, with Holm's correction in each on every pair of data sets: PAPER, what the paper prints or says, and HYPOTHESIS, the
-question of its title. All other claims are EXPLORATORY: they are shown apart, without correction, and confirm nothing.
+question of its title. All other claims are EXPLORATORY: they are shown apart, without correction, and confirm nothing. The claims
+of plug-ins, a family of their own, are exploratory too.
 
-The metric is mAP. The margin below which a difference is negligible is the smallest effect that the paper prints for one of its
-claims (`benchmarks.reporting.verdict.margin`).
+The metric is mAP; a plug-in may name R1. The margin below which a difference is negligible is the smallest effect that the paper
+prints for one of its claims (`benchmarks.reporting.verdict.margin`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import log2
+from typing import ClassVar
 
-from baselines import order_readers
+from baselines import BASELINES, order_readers
+from baselines.interface.errors import UserError
+from benchmarks.experiments.methods import split_method
+from benchmarks.experiments.settings import resolve
 
+from . import COMPARISONS
 from .paper_figures import INVERSE_SIGMAS
 
 METRIC, ALPHA, POWER = "mAP", 0.05, 0.8
 MIN_RUNS = 3  # seeds or splits; fewer do not show how much they vary
 
-PAPER, HYPOTHESIS, EXPLORATORY = FAMILIES = ("paper", "hypothesis", "exploratory")
+METRICS = ("mAP", "R1")  # that have a value for each query
+
+PAPER, HYPOTHESIS, EXPLORATORY, PLUG_IN = FAMILIES = ("paper", "hypothesis", "exploratory", "plug-in")
+UNCORRECTED = (EXPLORATORY, PLUG_IN)  # they were not fixed before anything ran
 
 COHERENCE = ("mean", "qan")
 MOTION = ("lstm-changes", "cnn3d", "flow")
@@ -40,13 +49,14 @@ class Claim:
 
     Attributes:
         text: the claim in words.
-        suite: the suite that runs the arms.
+        suite: the suite that runs the arms; empty if there is none.
         arms: the terms of the sum.
-        family: PAPER, HYPOTHESIS or EXPLORATORY.
+        family: PAPER, HYPOTHESIS, EXPLORATORY or PLUG_IN.
         paper: a table and two of its rows, whose difference the paper prints; empty if it prints none.
         transfer: whether the models are trained on one data set and tested on another.
         needs: what must hold for the comparison to be meaningful: "controls", "tuning".
         worlds: the drawn data sets about which it is made; empty: all on which no other claim of its family is.
+        metric: of the results, one of METRICS.
     """
 
     text: str
@@ -57,11 +67,35 @@ class Claim:
     transfer: bool = False
     needs: tuple[str, ...] = ()
     worlds: tuple[str, ...] = ()
+    metric: str = METRIC
+
+    @property
+    def made_by(self) -> str:
+        """What runs its arms."""
+        return f"suite {self.suite}" if self.suite else "bench run"
 
     @property
     def varied(self) -> set[str]:
         """The settings that its arms change."""
         return {text.partition("=")[0] for arm in self.arms for text in arm.changes}
+
+
+class Comparison:
+    """A claim of a plug-in: one method is better than another. A subclass under `@register("NAME")` is one claim.
+
+    The first line of its docstring is the claim in words. A side is a method, and behind it the settings that belong to the
+    claim: `mean test_frames=1`. Give a setting on both sides; all that neither names must be the same in the runs of both.
+
+    Attributes:
+        better, worse: the two sides.
+        metric: "mAP" or "R1".
+        transfer: whether the models are trained on one data set and tested on another.
+    """
+
+    better: ClassVar[str] = ""
+    worse: ClassVar[str] = ""
+    metric: ClassVar[str] = METRIC
+    transfer: ClassVar[bool] = False
 
 
 def _difference(
@@ -186,13 +220,53 @@ CLAIMS = (
 )
 
 
+def all_claims() -> list[Claim]:
+    """The claims of the project, and those of the plug-ins that are loaded.
+
+    Raises:
+        UserError: a plug-in's claim lacks a side, or names an unknown method, setting or metric.
+    """
+    return [*CLAIMS, *_claims_of_plugins()]
+
+
+def _claims_of_plugins() -> Iterator[Claim]:
+    for name, entry in COMPARISONS.entries.items():
+        kind: type[Comparison] = COMPARISONS.get(name)
+        where = f"{entry.file}, claim {name!r}"
+        if kind.metric not in METRICS:
+            raise UserError(f"{where}: metric is {' or '.join(METRICS)}, not {kind.metric!r}")
+        better, worse = (_side(getattr(kind, side), f"{where}: {side}") for side in ("better", "worse"))
+        text = entry.summary.rstrip(".") or name
+        shown = text if kind.metric == METRIC else f"{text} ({kind.metric})"
+        arms = _difference(better[0], worse[0], better[1], worse[1])
+        yield Claim(shown, "", arms, PLUG_IN, transfer=kind.transfer, metric=kind.metric)
+
+
+def _side(text: str, where: str) -> tuple[str, list[str]]:
+    """The method and the changes of a side, checked."""
+    method, *changes = text.split() or [""]
+    if not method:
+        raise UserError(f"{where}: name a method, such as 'mean' or 'mean test_frames=1'")
+    try:
+        BASELINES.entry(split_method(method)[0])
+        resolve("paper", method, changes)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    return method, changes
+
+
+def points(claims: Iterable[Claim]) -> str:
+    """The unit of the effects of claims."""
+    return f"points of {' or '.join(dict.fromkeys(claim.metric for claim in claims)) or METRIC}"
+
+
 def claims_about(trained_on: str, tested_on: str) -> list[Claim]:
     """The claims that are made about a pair of data sets, run or not."""
-    fitting = [each for each in CLAIMS if each.transfer == (trained_on != tested_on)]
+    fitting = [each for each in all_claims() if each.transfer == (trained_on != tested_on)]
     of_world = {each.family for each in fitting if tested_on in each.worlds}
     return [each for each in fitting if tested_on in each.worlds or (not each.worlds and each.family not in of_world)]
 
 
 def family_size(family: str, trained_on: str, tested_on: str) -> int:
-    """How many claims Holm's correction covers: 1 for exploratory ones, which are not corrected."""
-    return 1 if family == EXPLORATORY else sum(each.family == family for each in claims_about(trained_on, tested_on))
+    """How many claims Holm's correction covers: 1 for those that are not corrected."""
+    return 1 if family in UNCORRECTED else sum(each.family == family for each in claims_about(trained_on, tested_on))

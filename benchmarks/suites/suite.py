@@ -179,7 +179,7 @@ def rows_for(suite: Suite, pair: DatasetPair, choice: Choice) -> list[Row]:
     return [
         row
         for row in all_rows(suite, pair.trained_on)
-        if not row.backbones or _settings(row, pair.trained_on, choice)[2].backbone in row.backbones
+        if not row.backbones or settings_for(row, pair.trained_on, choice)[2].backbone in row.backbones
     ]
 
 
@@ -192,7 +192,7 @@ def experiments_of_row(row: Row, pair: DatasetPair, choice: Choice) -> list[Plan
 _resolved = cache(resolve)  # once per row, and not for each of its seeds and splits
 
 
-def _settings(row: Row, dataset: str, choice: Choice) -> tuple[str, tuple[str, ...], Settings]:
+def settings_for(row: Row, dataset: str, choice: Choice) -> tuple[str, tuple[str, ...], Settings]:
     """A row's recipe, the changes to it, and the resulting settings."""
     own = recipe_for(choice.recipe, row.method) if choice.recipe and not row.recipe else row.recipe
     recipe = own or ("small" if choice.quick else find_dataset(dataset).recipe)
@@ -203,7 +203,7 @@ def _settings(row: Row, dataset: str, choice: Choice) -> tuple[str, tuple[str, .
 def _plan(row: Row, pair: DatasetPair, seed: int, split: int, choice: Choice) -> Planned:
     train, test = pair
     BASELINES.entry(split_method(row.method)[0])  # an unknown baseline is refused before anything is queued
-    recipe, changes, settings = _settings(row, train, choice)
+    recipe, changes, settings = settings_for(row, train, choice)
     label = recipe_label(recipe, settings)
     test_split = split if test == train else 0
     experiment = Experiment(row.method, train, test, settings.recorded(), seed, split, "", "", "", label, test_split)

@@ -77,9 +77,9 @@ def test_blocks_are_independent():
 @pytest.mark.parametrize(
     ("frames", "weights", "message"),
     [
-        ((2, 6), None, "frames must be (B, T, D)"),
-        ((2, 5, 6), (2, 4), "weights (2, 4) must be (B, T)"),
-        ((2, 5, 6), (2, 5, 4), "4 blocks do not divide 6 channels"),
+        ((2, 6), None, "frames must be (B, T, D), not (2, 6)"),
+        ((2, 5, 6), (2, 4), "weights must be (B, T) or (B, T, G) with B = 2 and T = 5, not (2, 4)"),
+        ((2, 5, 6), (2, 5, 4), "weights must be (B, T, G) where G divides D = 6, not (2, 5, 4)"),
         ((2, 5, 6), (2, 5, 2, 1), "must be (B, T) or (B, T, G)"),
     ],
 )

@@ -1,6 +1,7 @@
 """The terms of Eq. 6-11 against float64 references written out term by term."""
 
 import math
+import re
 from functools import partial
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from torch.autograd import gradcheck
 
 from afa import (
+    VideoFeatures,
     afa_loss,
     batch_hard_soft_margin_triplet,
     coherence_constraint,
@@ -146,6 +148,29 @@ def test_constraint_gradient_is_finite(norm):
 def test_unknown_norm_is_refused():
     with pytest.raises(ValueError, match="l1"):
         coherence_constraint(torch.zeros(1, 1, 1), "l1")
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda: frame_consensus_cross_entropy(random(5, 3), LABELS), "logits must be (B, T, K), not (5, 3)"),
+        (lambda: frame_consensus_cross_entropy(random(4, 2, 3), LABELS), "labels must be (B,) with B = 4, not (5,)"),
+        (lambda: batch_hard_soft_margin_triplet(random(5, 4, 6), LABELS), "features must be (B, D), not (5, 4, 6)"),
+        (lambda: batch_hard_triplet(random(3, 6), LABELS, 0.3), "labels must be (B,) with B = 3, not (5,)"),
+        (lambda: coherence_constraint(random(5, 6)), "motion must be (B, T, D), not (5, 6)"),
+        (
+            lambda: afa_loss(random(5, 3, 3), LABELS, disentangle(random(5, 4, 6))),
+            "logits must be (B, T, K) with B = 5 and T = 4, not (5, 3, 3)",
+        ),
+        (
+            lambda: afa_loss(random(5, 4, 3), LABELS, VideoFeatures(random(5, 4, 6), random(5, 1))),
+            "features.coherence must be (B, D) with B = 5 and D = 6, not (5, 1)",
+        ),
+    ],
+)
+def test_a_wrong_shape_is_named_with_the_one_wanted(loss, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        loss()
 
 
 def test_unknown_distance_is_refused():

@@ -13,7 +13,7 @@ from benchmarks import cli
 from benchmarks.data import DATASETS
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.runs.record import FORMAT, Cost, Environment, Git, Metrics, Phase, Record
-from benchmarks.suites import SUITES
+from benchmarks.suites import COMPARISONS, SUITES
 
 
 class Answer(NamedTuple):
@@ -25,7 +25,7 @@ class Answer(NamedTuple):
 @pytest.fixture
 def _plugins(monkeypatch: pytest.MonkeyPatch):
     """What a test plugs in is gone after it."""
-    for registry in (BASELINES, MATCHERS, BACKBONES, DATASETS, SUITES):
+    for registry in (BASELINES, MATCHERS, BACKBONES, DATASETS, SUITES, COMPARISONS):
         monkeypatch.setattr(registry, "entries", dict(registry.entries))
     yield
     for name in [name for name in sys.modules if name.startswith("plugin_")]:

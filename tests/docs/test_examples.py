@@ -18,7 +18,7 @@ from baselines import BASELINES, MATCHERS
 from baselines.backbones import BACKBONES
 from benchmarks import cli
 from benchmarks.data import DATASETS
-from benchmarks.suites import SUITES
+from benchmarks.suites import COMPARISONS, SUITES
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "from-records-to-a-figure.ipynb"
 BLOCK = re.compile(r"(<!-- not executed: [^\n]+ -->\n)?^```(python|sh|toml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -29,7 +29,7 @@ NAME = re.compile(r"# ([\w-]+\.\w+)\n")
 def _own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / "runs"))
-    for registry in (BASELINES, MATCHERS, BACKBONES, DATASETS, SUITES):
+    for registry in (BASELINES, MATCHERS, BACKBONES, DATASETS, SUITES, COMPARISONS):
         monkeypatch.setattr(registry, "entries", dict(registry.entries))
 
 

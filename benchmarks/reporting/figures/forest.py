@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from benchmarks.experiments.experiment import DatasetPair
 from benchmarks.reporting.verdict import JudgedClaim
-from benchmarks.suites.claims import METRIC
+from benchmarks.suites.claims import points
 
 from .figure import Figure, Line, Panel, line
 
@@ -29,7 +29,7 @@ def forest(judged: Sequence[JudgedClaim]) -> Figure:
     absent = len(judged) - len(known)
     notes = ["The grey band: effects that are negligible. To the right of 0 is what the claim says."]
     notes += [f"Not run: {absent} of {len(judged)} claims."] if absent else []
-    empty = Panel("", f"effect, points of {METRIC}", "", empty="no claim was measured", form="rows")
+    empty = Panel("", f"effect, {points([])}", "", empty="no claim was measured", form="rows")
     return Figure("forest", "The verdict", panels or [empty], notes)
 
 
@@ -46,7 +46,7 @@ def _panel(title: str, here: Sequence[JudgedClaim]) -> Panel:
     return Panel(
         title,
         "claim",
-        f"effect, points of {METRIC}",
+        f"effect, {points(each.claim for each in here)}",
         lines,
         ticks,
         form="rows",

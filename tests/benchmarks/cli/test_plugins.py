@@ -278,7 +278,7 @@ def test_plugin_that_registers_nothing(bench, tmp_path):
     (tmp_path / "empty.py").write_text("")
     answer = bench("list", "--plugin", tmp_path / "empty.py")
     assert answer.status == 2
-    assert "registers no baseline, matcher, backbone, data set or suite" in answer.err
+    assert "registers no baseline, matcher, backbone, data set, suite or claim" in answer.err
 
 
 def test_run_of_a_missing_plugin(bench, finished):

@@ -1,0 +1,94 @@
+"""What a run needs and this machine lacks, and what it will cost, found before it starts: data, weights, time, GPU memory."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from baselines import BASELINES
+from baselines.backbones import BACKBONES
+from baselines.interface.errors import UserError
+from benchmarks.data.loading import find_dataset, why_unavailable
+from benchmarks.experiments.methods import split_method
+from benchmarks.experiments.settings import Settings
+from benchmarks.paths import results_dir
+from benchmarks.runs.store import load_records
+
+from .estimate import estimate_seconds, format_duration, gpu_name, measured_seconds, on_device_of_last_training
+from .selection import Selection, title
+
+
+def missing_here(selection: Selection, also: Iterable[str] = ()) -> list[str]:
+    """What the experiments of a selection lack here, one line for each, with its remedy.
+
+    Args:
+        also: other data sets that they read.
+    """
+    planned = selection.experiments()
+    datasets = dict.fromkeys([*(name for each in planned for name in each.experiment.datasets), *also])
+    return [*missing_data(datasets, selection.root), *missing_weights(selection.settings_of(planned))]
+
+
+def describe(selection: Selection) -> Iterator[str]:
+    """The first experiment of a selection before it runs: its time and the GPU memory of a training step.
+
+    Raises:
+        UserError: its settings refuse each other.
+    """
+    from .memory import memory_texts
+
+    first = selection.experiments()[0]
+    yield title(first)
+    seconds = estimate_seconds(first.experiment, on_device_of_last_training(load_records(results_dir()))[0])
+    elsewhere = measured_seconds(first.experiment)
+    if seconds is not None:
+        yield f"time: about {format_duration(seconds)}, by recorded frames/s"
+    elif elsewhere is not None:
+        yield f"time: ({elsewhere / 3600:.1f} h on one {gpu_name()}, by results/measured/gpu.json; nothing like it has run here)"
+    else:
+        yield "time: unknown; nothing like it has run here"
+    yield f"GPU memory of a training step: {memory_texts(selection, [first])[0]}"
+
+
+def missing_data(datasets: Iterable[str], root: Path | None) -> list[str]:
+    """The data sets that cannot be trained on here; what is drawn is not missing."""
+    found = []
+    for name in datasets:
+        if reason := why_unavailable(name, root):
+            found.append(reason)
+        elif features_only := find_dataset(name).features_only:
+            found.append(f"data set {name}: for feature extraction only: {features_only}")
+    return found
+
+
+def missing_weights(runs: Iterable[tuple[str, Settings]]) -> list[str]:
+    """The files of weights that methods with these settings read and that are not here. Nothing is downloaded."""
+    return list(dict.fromkeys(line for method, settings in runs for line in _missing(method, settings)))
+
+
+def _missing(method: str, settings: Settings) -> Iterator[str]:
+    try:
+        yield from _missing_of_backbone(settings)
+        if settings.flow == "raft" and BASELINES.get(split_method(method)[0]).flow_fields:
+            from benchmarks.clips.raft import weights_file
+
+            weights_file(settings.flow_weights)
+    except UserError as error:
+        yield str(error)
+
+
+def _missing_of_backbone(settings: Settings) -> Iterator[str]:
+    from baselines.backbones.weights import IMAGENET, NONE
+
+    if settings.weights == NONE:
+        return
+    if settings.weights != IMAGENET:
+        if not Path(settings.weights).is_file():
+            yield f"weights: {settings.weights}: no such file; name a safetensors or state-dict file, 'imagenet' or 'none'"
+        return
+    family: Any = BACKBONES.get(settings.backbone.partition(":")[0])
+    file = family.pretrained_file(settings.backbone, download=False)
+    if file is not None and not file.exists():
+        yield (
+            f"weights: {file} is missing; the first run with a network downloads it, or put {file.name} there, "
+            "or use --weights FILE, or --weights none"
+        )

@@ -1,0 +1,135 @@
+"""An exported model gives the features of its run without any of this code, or is refused with the reason."""
+
+import re
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+
+from baselines.interface import UserError
+from benchmarks.clips.decode import decode_frames
+from benchmarks.data.loading import load
+from benchmarks.engine.model import build_model
+from benchmarks.experiments.settings import resolve
+from benchmarks.runs import model_export
+from benchmarks.runs.model_export import ClipFeatures, export_checked
+from benchmarks.runs.store import load_records
+
+TINY = ("--dataset", "walkers:tiny", "--epochs", "0", "--workers", "0")
+
+
+def load_torchscript(file):
+    loaded = torch.jit.load(file)
+    return lambda frames: [each.numpy() for each in loaded(torch.from_numpy(frames))]
+
+
+def load_onnx(file):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return lambda frames: session.run(None, {"frames": frames})
+
+
+# ONNX where its packages are: they are an extra that nothing else needs.
+LOADERS = {".pt": load_torchscript} | ({".onnx": load_onnx} if find_spec("onnxruntime") else {})
+
+
+@pytest.mark.parametrize("suffix", LOADERS)
+def test_the_file_gives_the_features_of_the_run(bench, results, tmp_path, suffix):
+    """Against `bench features`. With test_chunk=100 each tracklet is one clip, so that nothing is left to merge."""
+    assert bench("run", "--method", "qan+afa", *TINY, "--set", "test_chunk=100").status == 0
+    file = tmp_path / f"model{suffix}"
+    answer = bench("export", "walkers_tiny", "--to", file, "--workers", 0)
+    assert answer.status == 0, answer.err
+    assert re.search(r"differ from the run's by at most \d\.\de-\d\d of the largest value", answer.out)
+    assert bench("features", "walkers_tiny", "--to", tmp_path, "--workers", 0).status == 0
+    (features,) = tmp_path.glob("*-query.npz")
+    expected, call = np.load(features), LOADERS[suffix](str(file))
+    data = load("walkers:tiny")
+    (record,) = load_records(results)
+    size = (record.experiment.settings["height"], record.experiment.settings["width"])
+    tracklets = data.table[data.table.subset == "query"].set_index("tracklet").frames
+    for name, feature in list(zip(expected["tracklet"], expected["feature"], strict=True))[::7]:
+        clip = decode_frames(data.store, tracklets[name], *size).transpose(0, 3, 1, 2)[None]
+        for frames in (clip, clip.astype(np.float32)) if suffix == ".pt" else (clip,):
+            found, weight = call(np.ascontiguousarray(frames))
+            np.testing.assert_allclose(found[0], feature, rtol=1e-3, atol=1e-4 * np.abs(feature).max())
+            assert weight.shape == (1,)
+
+
+def test_card_tells_what_the_record_says(bench, results, tmp_path):
+    for seed in (0, 1):
+        assert bench("run", "--method", "mean", *TINY, "--seed", seed).status == 0
+    assert bench("export", "seed1", "--to", tmp_path / "mean.pt", "--root", "/nowhere").status == 2  # a drawn data set
+    name = next(record.name for record in load_records(results) if record.experiment.seed == 1)
+    assert bench("export", name, "--to", tmp_path / "mean.pt").status == 0
+    (record,) = [record for record in load_records(results) if record.name == name]
+    card = (tmp_path / "mean.md").read_text()
+    for said in (
+        record.name,
+        record.code,
+        "trained on walkers:tiny, split 0",
+        "| `lambda` | 0.0 |",
+        f"| {record.metrics[0].protocol} | before | {100 * record.metrics[0].mAP:.1f} |",
+        "Over the seeds 0, 1: mAP",
+        "Its people are drawn",
+        "changed from the recipe: epochs=0",
+        "Not for finding, following or identifying people",
+        "16 test tracklets",
+    ):
+        assert said in card, said
+
+
+def test_a_file_that_differs_is_not_published(bench, tmp_path, monkeypatch):
+    assert bench("run", "--method", "mean", *TINY).status == 0
+    monkeypatch.setattr(
+        ClipFeatures,
+        "forward",
+        lambda self, frames: (self.baseline.embed(frames.float()).mean(1), frames[:, 0, 0, 0, 0]),
+    )
+    answer = bench("export", "walkers_tiny", "--to", tmp_path / "mean.pt")
+    assert answer.status == 2
+    assert re.search(r"features of the file differ by \S+ of the largest value, more than 1e-04", answer.err)
+    assert not list(tmp_path.glob("*mean*"))
+
+
+@pytest.mark.parametrize(
+    ("method", "change", "reason"),
+    [
+        ("flow", "flow=dis", "it reads optical flow"),
+        ("gltr", "flip=0", "it cuts tracklets in a way of its own (whole)"),
+        ("max", "flip=0", "it merges the chunks of a tracklet by a rule of its own"),
+        ("rqen", "flip=0", "it has 3 weights for each frame, one for each block"),
+        ("mean", "matcher=nearest-frames", "it compares tracklets by a matcher"),
+        ("mean", "shuffle=both", "shuffle=both makes it a control"),
+    ],
+)
+def test_models_that_one_file_cannot_hold_are_refused(tmp_path, method, change, reason):
+    settings = resolve("small", method, [change])
+    model = build_model(method, 2, settings, 0)[0]
+    with pytest.raises(UserError, match=f"cannot be exported: {re.escape(reason)}"):
+        export_checked(model, settings, None, None, 0, tmp_path / "model.pt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_a_trace_fixes_to_one_length_is_refused(bench, tmp_path):
+    assert bench("run", "--method", "astpn", *TINY).status == 0
+    answer = bench("export", "walkers_tiny", "--to", tmp_path / "model.pt")
+    assert answer.status == 2
+    assert "AttentivePooling cannot be exported: as a file it is fixed to" in answer.err.splitlines()[-1]
+    assert not list(tmp_path.glob("model*"))
+
+
+def test_formats(bench, tmp_path, monkeypatch):
+    answer = bench("export", "RUN", "--to", tmp_path / "model.bin")
+    assert (answer.status, answer.err.splitlines()[-1].partition(": ")[2]) == (
+        2,
+        f"--to {tmp_path}/model.bin: the name must end in .pt (TorchScript) or .onnx (ONNX)",
+    )
+    assert "is not a folder; make it first" in bench("export", "RUN", "--to", tmp_path / "no" / "model.pt").err
+    monkeypatch.setattr(model_export, "find_spec", lambda name: None if name == "onnxscript" else sys)
+    answer = bench("export", "RUN", "--to", tmp_path / "model.onnx")
+    assert answer.status == 2
+    assert "ONNX needs onnxscript; `pip install afa-bench[onnx]`, or use .pt" in answer.err
