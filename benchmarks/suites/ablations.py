@@ -32,6 +32,8 @@ class Factors(Suite):
                 "mean+afa",
                 (f"classification={classification}", f"sigma={sigma}", f"lambda={weight}"),
             )
+            if (classification, sigma, weight) != ("pooled", 0.0, 0.0)
+            else Row("pooled, sigma 0, lambda 0", "mean")  # "+AFA" without its parts, and the same bits
             for classification, sigma, weight in product(("pooled", "consensus"), (0.0, 0.025), (0.0, 0.1))
         ]
 

@@ -131,6 +131,15 @@ def test_factors():
     assert ("pooled", 0.0, 0.0) in asked
 
 
+def test_factors_share_the_plain_baseline_with_table4():
+    """AFA without its three parts is the baseline, which is not trained a second time under another name."""
+    names = [
+        {each.experiment.name for each in planned(suite, datasets=("walkers",), seeds=1)}
+        for suite in ("factors", "table4")
+    ]
+    assert {name for name in names[0] & names[1] if "+afa" not in name}
+
+
 @pytest.mark.parametrize(("name", "runs"), [("sources", 8), ("order", 6), ("families", 5)])
 def test_hypothesis_by_test_settings_alone(name, runs):
     """What is compared with a baseline on ordered frames differs from it in one setting."""
