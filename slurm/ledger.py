@@ -91,7 +91,7 @@ def _parse(line: str, place: str) -> LedgerEntry | None:
         reason = "a value that is not text"
     except (ValueError, TypeError, RecursionError) as error:
         reason = str(error)
-    print(f"bench: left out: {place}: no entry of a job ({reason}); remove the line", file=sys.stderr)
+    print(f"bench: left out: {place}: not the entry of a job ({reason}); remove the line", file=sys.stderr)
     return None
 
 

@@ -143,7 +143,7 @@ class ImageOptions(NamedTuple):
         str | None,
         typer.Option(
             help="With --images: each-camera (the default) makes the first tracklet of a test identity in each camera a "
-            "query; first-camera only that in its first camera. All others are the gallery."
+            "query; first-camera, only the one in its first camera. All others are the gallery."
         ),
     ] = None
     distractor: Annotated[

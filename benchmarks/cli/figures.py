@@ -15,7 +15,7 @@ from .printing import state_finder
 verbs = typer.Typer()
 
 NoImages = Annotated[
-    bool, typer.Option("--no-images", help="Write no frame of the data set: the lists name the tracklets alone.")
+    bool, typer.Option("--no-images", help="Write no frame of the data set: the lists only name the tracklets.")
 ]
 
 
@@ -37,7 +37,7 @@ def figure(
         Path, typer.Option(help="A .png, .pdf or .svg file; or a folder, to write all three formats.")
     ] = Path("figures"),
 ) -> None:
-    """Draw a figure of finished runs: their curves (cmc, training), that of a suite, or the verdict (forest)."""
+    """Draw a figure of finished runs: their curves (cmc, training), the figure of a suite, or the verdict (forest)."""
     first_line(name)
     from benchmarks.reporting.drawing import SUFFIXES, save
     from benchmarks.reporting.figures import cues, curves, forest, sources, sweeps, systems
@@ -96,7 +96,7 @@ def report(
     no_images: NoImages = False,
     plugin: Plugin = [],
 ) -> None:
-    """Write a web site of the finished runs: verdict, tables, every run, figures. It opens in a browser without a network."""
+    """Write a web site of the finished runs: verdict, tables, every run, figures. It needs no network."""
     first_line(f"report in {to}")
     from benchmarks.progress import show_progress
     from benchmarks.reporting.report import write

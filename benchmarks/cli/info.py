@@ -123,7 +123,7 @@ def speed(
         typer.Option("--gpu", metavar="FILE", help="Show this record of `python -m benchmarks.speed.gpu` instead."),
     ] = None,
 ) -> None:
-    """Show what `make speed` measured: each step, its limit in the same run, and whether it meets its target."""
+    """Show what `make speed` measured: each step, its limit in the same run, and whether the step meets its target."""
     check_choices(style)
     if on_gpu is not None:
         from benchmarks.reporting import gpu

@@ -45,14 +45,15 @@ def run(
         list[str],
         typer.Option(
             metavar="METRIC=VALUE+-TOLERANCE",
-            help="The expected result in percent, such as mAP=61.0+-2.0, under the data set's first protocol. If it is another "
-            "one, the exit status is 3. Can be repeated.",
+            help="The expected result in percent, such as mAP=61.0+-2.0, under the data set's first protocol. If the result "
+            "differs, the exit status is 3. Can be repeated.",
         ),
     ] = [],
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Show the time, the GPU memory, and what is missing here (exit status 2); run nothing."
+            "--dry-run",
+            help="Show the time, the GPU memory, and what is missing (then the exit status is 2); run nothing.",
         ),
     ] = False,
     plugin: Plugin = [],
@@ -168,7 +169,7 @@ def features(
         ),
     ] = None,
     backbone: Annotated[
-        str | None, typer.Option(help="Without RUN: average what this backbone makes of each frame.")
+        str | None, typer.Option(help="Without RUN: average the features of frames by this backbone.")
     ] = None,
     weights: Annotated[
         str | None,
@@ -184,7 +185,7 @@ def features(
     workers: Workers = None,
     plugin: Plugin = [],
 ) -> None:
-    """Write the features of tracklets to files that `bench score` can read: by a finished run, or by a backbone alone."""
+    """Compute the features of tracklets, by a finished run or a backbone alone, and write files that `bench score` can read."""
     first_line(run or f"{backbone}")
     from benchmarks.scheduling.single_runs import export_features
 
@@ -211,7 +212,7 @@ def export(
     workers: Workers = None,
     plugin: Plugin = [],
 ) -> None:
-    """Write the model of a finished run to one file with its preprocessing, checked, and its model card (.md) beside it."""
+    """Write the model of a finished run, with its preprocessing, to one file; check it, and write its model card (.md)."""
     first_line(run)
     from benchmarks.scheduling.single_runs import export_model
 

@@ -85,13 +85,14 @@ def plan(
     name: SuiteArgument,
     options: SuiteOptions,
     effect: Annotated[
-        float, typer.Option(min=0.01, help="The true effect to be found, in points of mAP, for the number of seeds.")
+        float,
+        typer.Option(min=0.01, help="The true effect to detect, in points of mAP; it decides the number of seeds."),
     ] = 1.0,
     memory: Annotated[
         bool, typer.Option("--memory", help="Also estimate the GPU memory of a training step of each experiment.")
     ] = False,
 ) -> None:
-    """Show the state of each experiment of a suite, how long the missing ones take, and how many seeds each claim takes."""
+    """Show the state of each experiment of a suite, how long the missing ones take, and how many seeds each claim needs."""
     from functools import partial
 
     from tabulate import tabulate

@@ -23,7 +23,7 @@ def tune(
     ],
     trial_epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Train each trial for so many epochs. Default: as many as a run."),
+        typer.Option(min=1, help="The number of epochs of each trial. Default: as many as a run."),
     ] = None,
     recipe: Recipe = None,
     change: Change = [],

@@ -24,9 +24,7 @@ def excluded_people(name: str) -> list[int]:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{file}: cannot be read, so that nobody can be excluded ({error}); see BENCH_EXCLUDE"
-        ) from error
+        raise UserError(f"{file}: cannot be read, so nobody can be excluded ({error}); see BENCH_EXCLUDE") from error
     people = set()
     for number, line in enumerate(lines, 1):
         words = line.partition("#")[0].split()

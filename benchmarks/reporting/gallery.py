@@ -146,7 +146,9 @@ def _remove_earlier(folder: Path) -> None:
     whole = folder / LISTS in files
     ours = [file for file in files if STRIP.fullmatch(file.name) or (whole and file.name in PAGE)]
     if not whole and len(ours) < len(files):
-        raise UserError(f"--to {folder}: holds other files than a gallery; name a new folder, or that of a gallery")
+        raise UserError(
+            f"--to {folder}: contains something other than a gallery; name a new folder, or that of an earlier gallery"
+        )
     for file in ours:
         file.unlink()
 

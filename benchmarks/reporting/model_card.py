@@ -44,12 +44,12 @@ def card(record: Record, stem: str, form: str, check: tuple[float, int, float], 
         f"# {stem}",
         f"{experiment.method} for video person re-identification, trained on {trained_on}, as {form}. Run: `{record.name}`.",
         "## Input and output",
-        f"Clips (B, T, 3, {height}, {width}): RGB frames of people in the order of time, {types}, values 0 to 255, cut out and "
+        f"Clips (B, T, 3, {height}, {width}): RGB frames of people in temporal order, {types}, values 0 to 255, cut out and "
         f"resized to {height}x{width} (area averaging where both sides shrink, else bilinear). The file normalises pixels; it "
         f"does not resize. The model was trained on clips of {frames} frames, and tested on chunks of at most "
         f"{settings['test_chunk']}.",
-        "It gives the feature (B, D) and the weight (B,) of each clip. The feature of a longer tracklet is the mean of those of "
-        f"its chunks by weight. Features are compared by the {settings.get('metric', 'euclidean')} distance.",
+        "It returns the feature (B, D) and the weight (B,) of each clip. The feature of a longer tracklet is the weighted mean "
+        f"of those of its chunks. Features are compared by the {settings.get('metric', 'euclidean')} distance.",
         "## Data",
         "\n".join([*sources, *notes]),
         "## Training",
@@ -82,7 +82,7 @@ def _seeds(record: Record, same: Sequence[Record]) -> str:
     """The results of one protocol over seeds: one run alone does not show how much they vary."""
     seeds = sorted(each.experiment.seed for each in same)
     if len(seeds) < 2:
-        return f"One run, of seed {record.experiment.seed}: how much results vary over seeds was not measured here."
+        return f"One run, of seed {record.experiment.seed}: the variation over seeds was not measured here."
     rows = (each.find_metrics(record.first_protocol, record.metrics[0].feature) for each in same)
     figures = [row.percent("mAP") for row in rows if row is not None]
     known = [figure for figure in figures if figure is not None]

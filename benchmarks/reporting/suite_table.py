@@ -292,7 +292,7 @@ def _published_notes(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow
     if comparable and suite.calibrates:
         off = [row.label for row in rows if _agreement(row).startswith("NO")]
         if off:
-            notes.append(f"FURTHER OFF THAN SEEDS EXPLAIN, WHICH MEANS AN ERROR IN THIS HARNESS: {'; '.join(off)}")
+            notes.append(f"FURTHER OFF THAN SEEDS EXPLAIN, WHICH POINTS TO AN ERROR IN THIS HARNESS: {'; '.join(off)}")
         notes.append("within seeds: whether the published figure lies in the 95% prediction interval of one more seed")
     if published and not comparable:
         where = " to ".join(dict.fromkeys(_own_pairs(suite)[-1]))

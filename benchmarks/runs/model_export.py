@@ -122,13 +122,13 @@ def _refuse(model: ReidModel, settings: Settings) -> None:
     """Refuse models whose features of tracklets are not means of clips' features by one weight a clip."""
     baseline = model.baseline
     if baseline.flow_fields:
-        raise _refused(model, "it reads optical flow, and the file would have frames alone")
+        raise _refused(model, "it reads optical flow, but the file takes only frames")
     if baseline.test_clips != "even":
         raise _refused(model, f"it cuts tracklets in a way of its own ({baseline.test_clips}), not into even chunks")
     if type(baseline).merge is not Baseline.merge:
-        raise _refused(model, "it merges the chunks of a tracklet by a rule of its own, and not by weight")
+        raise _refused(model, "it merges the chunks of a tracklet by a rule of its own, not by weight")
     if settings.matcher not in NO_MATCHER or (settings.matcher == "own" and baseline.matcher is not None):
-        raise _refused(model, "it compares tracklets by a matcher, and not by one feature of each")
+        raise _refused(model, "it compares tracklets by a matcher, not by one feature of each")
     if settings.shuffle in ("test", "both"):
         raise _refused(model, f"shuffle={settings.shuffle} makes it a control, which is tested on shuffled frames")
 

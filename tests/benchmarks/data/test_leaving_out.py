@@ -67,7 +67,7 @@ def test_pack_holds_no_excluded_person(prid, tmp_path):
 def test_drawn_people_are_excluded_by_a_file_of_its_own(tmp_path, monkeypatch):
     pid = int(load("walkers:tiny").table.pid[0])
     monkeypatch.setenv("BENCH_EXCLUDE", str(tmp_path / "list.txt"))
-    with pytest.raises(UserError, match=r"list\.txt: cannot be read, so that nobody can be excluded"):
+    with pytest.raises(UserError, match=r"list\.txt: cannot be read, so nobody can be excluded"):
         load("walkers:tiny")
     (tmp_path / "list.txt").write_text(f"walkers:tiny {pid}\n")
     assert pid not in set(load("walkers:tiny").table.pid)

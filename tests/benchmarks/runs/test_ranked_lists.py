@@ -75,7 +75,7 @@ def test_gallery_replaces_only_what_it_wrote(make_record, tmp_path):
     assert {file.name for file in folder.iterdir()} == {*names, "thesis.tex", "photos"}
     for name in names:
         (folder / name).unlink()
-    with pytest.raises(UserError, match=r"--to .*mine: holds other files"):
+    with pytest.raises(UserError, match=r"--to .*mine: contains something other"):
         gallery.save(make_record(), "official", [], folder)
     with pytest.raises(UserError, match="not a folder"):
         gallery.save(make_record(), "official", [], folder / "thesis.tex")
