@@ -112,8 +112,10 @@ def exported_runs(file: Path) -> list[tuple[Record, pd.DataFrame]]:
 
 
 def _digest(rows: pd.DataFrame) -> str:
-    """sha256 of the names and types of the columns and of all values."""
-    total = hashlib.sha256(" ".join(f"{name}:{kind}" for name, kind in rows.dtypes.items()).encode())
+    """sha256 of the names and types of the columns and of all values; the same by each version of pandas."""
+    # Before version 3, pandas has texts as objects.
+    kinds = (f"{name}:{'str' if kind.kind == 'O' else kind}" for name, kind in rows.dtypes.items())
+    total = hashlib.sha256(" ".join(kinds).encode())
     total.update(pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes())
     return total.hexdigest()
 
