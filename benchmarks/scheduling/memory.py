@@ -30,7 +30,7 @@ def estimate_memory(method: str, dataset: str, settings: Settings) -> int | None
             with torch.device(device):
                 model, _ = build_model(method, classes, change(settings, {"weights": "none"}, method), seed=0)
             return step_memory(model)
-        except (RuntimeError, NotImplementedError):
+        except RuntimeError:
             continue
     return None
 

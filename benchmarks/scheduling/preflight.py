@@ -14,7 +14,7 @@ from benchmarks.paths import results_dir
 from benchmarks.runs.store import load_records
 
 from .estimate import estimate_seconds, format_duration, gpu_name, measured_seconds, on_device_of_last_training
-from .selection import Selection, title
+from .selection import Selection
 
 
 def missing_here(selection: Selection, also: Iterable[str] = ()) -> list[str]:
@@ -29,7 +29,7 @@ def missing_here(selection: Selection, also: Iterable[str] = ()) -> list[str]:
 
 
 def describe(selection: Selection) -> Iterator[str]:
-    """The first experiment of a selection before it runs: its time and the GPU memory of a training step.
+    """What the first experiment of a selection will cost: its time and the GPU memory of a training step.
 
     Raises:
         UserError: its settings refuse each other.
@@ -37,7 +37,6 @@ def describe(selection: Selection) -> Iterator[str]:
     from .memory import memory_texts
 
     first = selection.experiments()[0]
-    yield title(first)
     seconds = estimate_seconds(first.experiment, on_device_of_last_training(load_records(results_dir()))[0])
     elsewhere = measured_seconds(first.experiment)
     if seconds is not None:
