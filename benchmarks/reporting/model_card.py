@@ -34,8 +34,11 @@ def card(record: Record, stem: str, form: str, check: tuple[float, int, float], 
         f"- {verb} on {name}, split {split}, digest `{digest[:16]}`"
         for verb, (name, split, digest) in zip(("trained", "tested"), experiment.data_read, strict=True)
     ]
-    changes = changed_from_recipe(experiment.recipe, experiment.method, settings) or {}
-    changed = ", ".join(f"{key}={value}" for key, value in sorted(changes.items())) or "nothing"
+    changes = changed_from_recipe(experiment.recipe, experiment.method, settings)
+    if changes is None:
+        changed = "unknown (it is not a recipe of this project)"
+    else:
+        changed = ", ".join(f"{key}={value}" for key, value in sorted(changes.items())) or "nothing"
     difference, compared, tolerance = check
     git = environment.git
     commit = "not a checkout" if git is None else f"{git.short}{' with changes' if git.dirty else ''}"

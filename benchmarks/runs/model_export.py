@@ -24,6 +24,7 @@ from benchmarks.clips.tracklet_chunks import TrackletChunks
 from benchmarks.data.frame_stores import Store
 from benchmarks.engine.extraction import extract
 from benchmarks.engine.model import ReidModel
+from benchmarks.evaluation import FITTED_METRICS
 from benchmarks.experiments.settings import NO_MATCHER, Settings
 
 FORMATS = {".pt": "TorchScript", ".onnx": "ONNX"}
@@ -129,6 +130,10 @@ def _refuse(model: ReidModel, settings: Settings) -> None:
         raise _refused(model, "it merges the chunks of a tracklet by a rule of its own, not by weight")
     if settings.matcher not in NO_MATCHER or (settings.matcher == "own" and baseline.matcher is not None):
         raise _refused(model, "it compares tracklets by a matcher, not by one feature of each")
+    if settings.metric in FITTED_METRICS:
+        raise _refused(
+            model, f"metric={settings.metric} is fitted on training tracklets, and the file does not hold it"
+        )
     if settings.shuffle in ("test", "both"):
         raise _refused(model, f"shuffle={settings.shuffle} makes it a control, which is tested on shuffled frames")
 

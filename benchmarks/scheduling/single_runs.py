@@ -196,6 +196,7 @@ def export_model(run: str, to: Path, root: Path | None, workers: int | None) -> 
         raise UserError(f"{record.name}: {'; '.join(reasons)}; run it again with --fresh before it is exported")
     with show_progress() as report:
         data = _load_test_data(record, root)
+        check_frames(data, report)
         model, settings = trained_model(folder, record, _machine_of(record, workers, report))
         query, gallery = test_tracklets(data)
         tested = pd.concat([query, gallery], ignore_index=True)

@@ -1,6 +1,7 @@
 """People and frames that are left out: no verb reads them, the data are others, and the record and the tables say so."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from baselines.interface.errors import UserError
 from benchmarks.data.loading import is_packed, known_digests, load, pack
+from benchmarks.paths import cache_dir
 from benchmarks.runs.find import available_digests
 from benchmarks.runs.folder import RunFolder, run_folders
 from benchmarks.runs.staleness import stale_reasons
@@ -100,6 +102,15 @@ def test_runs_and_tables_without_people(prid, tmp_path, bench, results):
     assert (answer.status, "was evaluated on other data" in answer.err) == (2, True)
     verified = bench("data", "verify", "prid2011")
     assert "differs from the digest" not in verified.out
+
+
+def test_export_checks_all_frames_first(prid, tmp_path, bench, results):
+    assert bench(*RUN).status == 0
+    (record,) = load_records(results)
+    shutil.rmtree(cache_dir() / "decoded")  # as on another machine
+    (prid / "prid_2011/multi_shot/cam_a/person_0001/0001.png").write_bytes(b"no image")  # of a training tracklet
+    answer = bench("export", record.name, "--to", tmp_path / "model.pt", "--workers", 0)
+    assert (answer.status, "`bench data verify` lists every fault" in answer.err) == (2, True)
 
 
 def test_bad_frames_are_skipped_and_listed(prid, bench, results):

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -13,6 +14,7 @@ from benchmarks.clips.decode import decode_frames
 from benchmarks.data.loading import load
 from benchmarks.engine.model import build_model
 from benchmarks.experiments.settings import resolve
+from benchmarks.reporting.model_card import card
 from benchmarks.runs import model_export
 from benchmarks.runs.model_export import ClipFeatures, export_checked
 from benchmarks.runs.store import load_records
@@ -36,37 +38,37 @@ def load_onnx(file):
 LOADERS = {".pt": load_torchscript} | ({".onnx": load_onnx} if find_spec("onnxruntime") else {})
 
 
-@pytest.mark.parametrize("suffix", LOADERS)
-def test_the_file_gives_the_features_of_the_run(bench, results, tmp_path, suffix):
+def test_the_file_gives_the_features_of_the_run(bench, results, tmp_path):
     """Against `bench features`. With test_chunk=100 each tracklet is one clip, so that nothing is left to merge."""
     assert bench("run", "--method", "qan+afa", *TINY, "--set", "test_chunk=100").status == 0
-    file = tmp_path / f"model{suffix}"
-    answer = bench("export", "walkers_tiny", "--to", file, "--workers", 0)
-    assert answer.status == 0, answer.err
-    assert re.search(r"differ from the run's by at most \d\.\de-\d\d of the largest value", answer.out)
     assert bench("features", "walkers_tiny", "--to", tmp_path, "--workers", 0).status == 0
     (features,) = tmp_path.glob("*-query.npz")
-    expected, call = np.load(features), LOADERS[suffix](str(file))
-    data = load("walkers:tiny")
+    expected, data = np.load(features), load("walkers:tiny")
     (record,) = load_records(results)
     size = (record.experiment.settings["height"], record.experiment.settings["width"])
     tracklets = data.table[data.table.subset == "query"].set_index("tracklet").frames
-    for name, feature in list(zip(expected["tracklet"], expected["feature"], strict=True))[::7]:
-        clip = decode_frames(data.store, tracklets[name], *size).transpose(0, 3, 1, 2)[None]
-        for frames in (clip, clip.astype(np.float32)) if suffix == ".pt" else (clip,):
-            found, weight = call(np.ascontiguousarray(frames))
-            np.testing.assert_allclose(found[0], feature, rtol=1e-3, atol=1e-4 * np.abs(feature).max())
-            assert weight.shape == (1,)
+    for suffix, load_file in LOADERS.items():
+        file = tmp_path / f"model{suffix}"
+        answer = bench("export", "walkers_tiny", "--to", file, "--workers", 0)
+        assert answer.status == 0, answer.err
+        assert re.search(r"differ from the run's by at most \d\.\de-\d\d of the largest value", answer.out)
+        call = load_file(str(file))
+        for name, feature in list(zip(expected["tracklet"], expected["feature"], strict=True))[::7]:
+            clip = decode_frames(data.store, tracklets[name], *size).transpose(0, 3, 1, 2)[None]
+            for frames in (clip, clip.astype(np.float32)) if suffix == ".pt" else (clip,):
+                found, weight = call(np.ascontiguousarray(frames))
+                np.testing.assert_allclose(found[0], feature, rtol=1e-3, atol=1e-4 * np.abs(feature).max())
+                assert weight.shape == (1,)
 
 
-def test_card_tells_what_the_record_says(bench, results, tmp_path):
+def test_card_tells_what_the_record_says(bench, results, tmp_path, monkeypatch):
     for seed in (0, 1):
         assert bench("run", "--method", "mean", *TINY, "--seed", seed).status == 0
     assert bench("export", "seed1", "--to", tmp_path / "mean.pt", "--root", "/nowhere").status == 2  # a drawn data set
     name = next(record.name for record in load_records(results) if record.experiment.seed == 1)
     assert bench("export", name, "--to", tmp_path / "mean.pt").status == 0
     (record,) = [record for record in load_records(results) if record.name == name]
-    card = (tmp_path / "mean.md").read_text()
+    text = (tmp_path / "mean.md").read_text()
     for said in (
         record.name,
         record.code,
@@ -79,20 +81,22 @@ def test_card_tells_what_the_record_says(bench, results, tmp_path):
         "Not for finding, following or identifying people",
         "16 test tracklets",
     ):
-        assert said in card, said
-
-
-def test_a_file_that_differs_is_not_published(bench, tmp_path, monkeypatch):
-    assert bench("run", "--method", "mean", *TINY).status == 0
+        assert said in text, said
     monkeypatch.setattr(
         ClipFeatures,
         "forward",
         lambda self, frames: (self.baseline.embed(frames.float()).mean(1), frames[:, 0, 0, 0, 0]),
     )
-    answer = bench("export", "walkers_tiny", "--to", tmp_path / "mean.pt")
+    answer = bench("export", name, "--to", tmp_path / "other.pt")  # a file that differs is not published
     assert answer.status == 2
     assert re.search(r"features of the file differ by \S+ of the largest value, more than 1e-04", answer.err)
-    assert not list(tmp_path.glob("*mean*"))
+    assert not list(tmp_path.glob("*other*"))
+
+
+def test_card_does_not_guess_what_an_unknown_recipe_says(make_record):
+    record = make_record(height=32, width=16, clip_frames=7, test_chunk=64)
+    record = replace(record, experiment=replace(record.experiment, recipe="mine"))
+    assert "changed from the recipe: unknown" in card(record, "mean.pt", "TorchScript", (0.0, 1, 1e-4), [record])
 
 
 @pytest.mark.parametrize(
@@ -103,6 +107,7 @@ def test_a_file_that_differs_is_not_published(bench, tmp_path, monkeypatch):
         ("max", "flip=0", "it merges the chunks of a tracklet by a rule of its own"),
         ("rqen", "flip=0", "it has 3 weights for each frame, one for each block"),
         ("mean", "matcher=nearest-frames", "it compares tracklets by a matcher"),
+        ("mean", "metric=xqda", "metric=xqda is fitted on training tracklets, and the file does not hold it"),
         ("mean", "shuffle=both", "shuffle=both makes it a control"),
     ],
 )
@@ -114,12 +119,13 @@ def test_models_that_one_file_cannot_hold_are_refused(tmp_path, method, change, 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_model_that_a_trace_fixes_to_one_length_is_refused(bench, tmp_path):
-    assert bench("run", "--method", "astpn", *TINY).status == 0
-    answer = bench("export", "walkers_tiny", "--to", tmp_path / "model.pt")
-    assert answer.status == 2
-    assert "AttentivePooling cannot be exported: as a file it is fixed to" in answer.err.splitlines()[-1]
-    assert not list(tmp_path.glob("model*"))
+def test_a_model_that_a_trace_fixes_to_one_length_is_refused(tmp_path):
+    settings, data = resolve("small", "astpn", []), load("walkers:tiny")
+    model = build_model("astpn", 2, settings, 0)[0]
+    queries = data.table[data.table.subset == "query"]
+    with pytest.raises(UserError, match=r"^AttentivePooling cannot be exported: as a file it is fixed to"):
+        export_checked(model, settings, queries, data.store, 0, tmp_path / "model.pt")
+    assert not list(tmp_path.iterdir())
 
 
 def test_formats(bench, tmp_path, monkeypatch):
