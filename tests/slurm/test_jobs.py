@@ -64,7 +64,7 @@ def test_damaged_line_of_the_ledger_loses_no_other(tmp_path, capsys, line):
     for _ in range(2):
         assert {key: each.job for key, each in ledger.entries().items()} == {"a": "1", "b": "2", "d": "3"}
     said = capsys.readouterr().err.splitlines()
-    assert [each.partition(": no entry")[0] for each in said] == [
+    assert [each.partition(": not the entry of a job")[0] for each in said] == [
         f"bench: left out: {ledger.file}, line {number}" for number in (2, 3)
     ]
 

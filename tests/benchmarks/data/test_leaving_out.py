@@ -20,7 +20,7 @@ RUN = ("run", "--method", "mean", "--dataset", "prid2011", "--recipe", "small", 
 
 @pytest.fixture
 def prid(tmp_path, monkeypatch):
-    """PRID-2011 in BENCH_DATA with six persons in two frames each; persons 4 to 6 are the test."""
+    """PRID-2011 in BENCH_DATA, with a cache of its own: six persons in two frames each; persons 4 to 6 are the test."""
     root = tmp_path / "data" / "prid2011"
     draw = np.random.default_rng(0)
     for camera in "ab":
@@ -32,6 +32,7 @@ def prid(tmp_path, monkeypatch):
     names = [f"person_{number:04d}" for number in range(1, 7)]
     (root / "splits_prid2011.json").write_text(json.dumps([{"train": names[:3], "test": names[3:]}] * 10))
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     return root
 
 

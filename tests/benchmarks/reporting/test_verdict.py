@@ -382,12 +382,15 @@ def test_noise_floor_is_printed_with_the_table(world):
 
         def rows(self, dataset):
             return [
-                Row(
-                    f"{classification} {sigma}",
-                    "mean+afa",
-                    (f"classification={classification}", f"sigma={sigma}", "lambda=0.0"),
-                )
-                for classification, sigma in (("pooled", 0.0), ("pooled", 0.5), ("consensus", 0.0))
+                Row("pooled 0.0", "mean"),
+                *(
+                    Row(
+                        f"{classification} {sigma}",
+                        "mean+afa",
+                        (f"classification={classification}", f"sigma={sigma}", "lambda=0.0"),
+                    )
+                    for classification, sigma in (("pooled", 0.5), ("consensus", 0.0))
+                ),
             ]
 
     found = world({"pooled 0.0": 0.0, "pooled 0.5": 0.0, "consensus 0.0": 0.0}, suite=Floor)
