@@ -16,7 +16,7 @@ def excluded_people(name: str) -> list[int]:
     """The identities of a data set that must not be used.
 
     Raises:
-        UserError: the file cannot be read, or has a line that is not `DATASET PID`.
+        UserError: the file cannot be read, has a line that is not `DATASET PID`, or writes the name in another case.
     """
     file = exclusion_file()
     if file is None:
@@ -34,6 +34,8 @@ def excluded_people(name: str) -> list[int]:
             raise UserError(f"{file}, line {number}: write `DATASET PID`, such as `mars 17`")
         if words[0] == name:
             people.add(int(words[1]))
+        elif words[0].casefold() == name.casefold():  # it would exclude nobody
+            raise UserError(f"{file}, line {number}: the data set is called {name}, not {words[0]}")
     return sorted(people)
 
 

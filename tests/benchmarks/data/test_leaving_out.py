@@ -55,6 +55,13 @@ def test_excluded_people_are_in_no_subset(prid, tmp_path):
     assert load("prid2011").digest == whole.digest
 
 
+@pytest.mark.usefixtures("prid")
+def test_name_in_another_case_excludes_nobody_in_silence(tmp_path):
+    exclude(tmp_path, "PRID2011 2\n")
+    with pytest.raises(UserError, match=r"excluded\.txt, line 1: the data set is called prid2011, not PRID2011"):
+        load("prid2011")
+
+
 def test_pack_holds_no_excluded_person(prid, tmp_path):
     exclude(tmp_path, "prid2011 5\n")
     pack("prid2011")
