@@ -1,6 +1,7 @@
-"""Rows of distances, which are all that evaluation needs: from a matrix, from one feature per tracklet, or from a matcher."""
+"""Blocks of distances, which are all that evaluation needs: from a matrix, from one feature per tracklet, or from a matcher."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -20,8 +21,61 @@ Array: TypeAlias = "np.ndarray | torch.Tensor"
 # Gallery rows converted to float32 at a time, and the largest gallery that is kept so from one block of queries to the
 # next (MARS's is; the conversion of half-precision features would otherwise cost a fifth of the product).
 CHUNK, KEPT = 16_384, 50_000
+# Distances that stay in a core's cache while they are computed and ranked.
+PIECE = 98_304
 # Queries that a matcher compares with one stack of gallery tracklets, and tracklets in a stack.
 MATCHED_QUERIES, STACKED = 64, 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """The distances of some consecutive queries to C tracklets.
+
+    Attributes:
+        first: the number of the first query.
+        values: (n, C) distances.
+    """
+
+    first: int
+    values: np.ndarray
+
+    def at(self, queries: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """(N,) distances of the pairs of these queries and columns, both (N,)."""
+        return np.asarray(self.values[queries, columns])
+
+    def piece(self, queries: slice, columns: slice) -> np.ndarray:
+        """(r, c) distances that the caller may overwrite, and that are valid until the next piece is requested."""
+        return self.values[queries, columns].copy()
+
+
+@dataclass(frozen=True, eq=False)
+class ProductBlock(Block):
+    """A block whose distances are computed from inner products as they are needed.
+
+    Attributes:
+        first: the number of the first query.
+        values: (n, C) inner products.
+        metric: makes distances of them.
+        query_squares, squares: (n,) and (C,) inner products of the queries and of the tracklets with themselves.
+        buffer: memory for a piece.
+    """
+
+    metric: Metric
+    query_squares: np.ndarray
+    squares: np.ndarray
+    buffer: np.ndarray
+
+    def at(self, queries: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        picked = np.asarray(self.values[queries, columns])
+        self.metric.to_distances(picked, self.query_squares[queries], self.squares[columns], picked)
+        return picked
+
+    def piece(self, queries: slice, columns: slice) -> np.ndarray:
+        products = self.values[queries, columns]
+        fits = products.size <= self.buffer.size
+        out = self.buffer[: products.size].reshape(products.shape) if fits else np.empty_like(products)
+        self.metric.to_distances(products, self.query_squares[queries, None], self.squares[columns], out)
+        return out
 
 
 class Distances(Protocol):
@@ -31,14 +85,21 @@ class Distances(Protocol):
     def shape(self) -> tuple[int, int]:
         """(Q, G)."""
 
-    def rows(self, columns: np.ndarray) -> Iterator[np.ndarray]:
-        """For each query its distances (C,) to the tracklets in `columns`.
+    def blocks(self, columns: np.ndarray) -> Iterator[Block]:
+        """The distances of all queries, in order, to the tracklets in `columns`.
 
-        A row is valid until the next one is requested, and the caller may overwrite it.
+        A block is valid until the next one is requested.
 
         Args:
             columns: (C,) ascending; g < G is a gallery row, G + q is a query row.
         """
+
+
+def rows_of(distances: Distances, columns: np.ndarray) -> Iterator[np.ndarray]:
+    """For each query its distances (C,) to the tracklets in `columns`; each is valid until the next one is requested."""
+    for block in distances.blocks(columns):
+        for query in range(len(block.values)):
+            yield block.piece(slice(query, query + 1), slice(None))[0]
 
 
 class MatrixDistances:
@@ -54,8 +115,11 @@ class MatrixDistances:
             self.matrix = self.matrix.astype(np.float64)
         self.shape: tuple[int, int] = self.matrix.shape
 
-    def rows(self, columns: np.ndarray) -> Iterator[np.ndarray]:
-        return (row[columns] for row in self.matrix)
+    def blocks(self, columns: np.ndarray) -> Iterator[Block]:
+        count = max(1, PIECE // max(1, len(columns)))
+        return (
+            Block(start, self.matrix[start : start + count, columns]) for start in range(0, len(self.matrix), count)
+        )
 
 
 class FeatureDistances:
@@ -71,7 +135,7 @@ class FeatureDistances:
         block: query rows at a time; below 512 the product is slower.
 
     Raises:
-        UserError: shapes that do not fit, a block below 1, and while rows are computed: NaN or infinite features.
+        UserError: shapes that do not fit, a block below 1, and while blocks are computed: NaN or infinite features.
     """
 
     def __init__(self, query: Array, gallery: Array, metric: Metric = METRICS["euclidean"], block: int = 512) -> None:
@@ -84,7 +148,7 @@ class FeatureDistances:
         self.query, self.gallery, self.metric, self.block = query, gallery, metric, block
         self.shape = len(query), len(gallery)
 
-    def rows(self, columns: np.ndarray) -> Iterator[np.ndarray]:
+    def blocks(self, columns: np.ndarray) -> Iterator[Block]:
         metric, gallery_size = self.metric, self.shape[1]
         parts = (
             ("gallery", self.gallery, columns[columns < gallery_size]),
@@ -99,6 +163,7 @@ class FeatureDistances:
         load = cache(read) if len(columns) <= KEPT else read
         buffer = np.empty((min(self.block, len(self.query)), len(columns)), np.float32)
         squares = np.empty(len(columns), np.float32)
+        piece = np.empty(PIECE, np.float32)
         for start in range(0, len(self.query), self.block):
             query_rows = np.arange(start, min(start + self.block, len(self.query)))
             queries = metric.project(_read(self.query, query_rows))
@@ -112,10 +177,7 @@ class FeatureDistances:
                     side, _, rows = chunks[number]
                     squares[inside] = _squares(side, rows, metric.signed(others), others)
                 np.matmul(left, others.T, out=products[:, inside])
-            for row, square in zip(products, query_squares, strict=True):
-                for first in range(0, len(columns), CHUNK):  # a piece of this size stays in the processor's cache
-                    metric.to_distances(row[first : first + CHUNK], square, squares[first : first + CHUNK])
-                yield row
+            yield ProductBlock(start, products, metric, query_squares, squares, piece)
 
 
 class PairwiseDistances:
@@ -126,14 +188,14 @@ class PairwiseDistances:
         query, gallery: Q and G descriptions, as `matcher.describe` returned them.
 
     Raises:
-        UserError: while rows are computed: the matcher does not return one distance per gallery tracklet.
+        UserError: while blocks are computed: the matcher does not return one distance per gallery tracklet.
     """
 
     def __init__(self, matcher: "Matcher", query: Sequence[Any], gallery: Sequence[Any]) -> None:
         self.matcher, self.query, self.gallery = matcher, query, gallery
         self.shape = len(query), len(gallery)
 
-    def rows(self, columns: np.ndarray) -> Iterator[np.ndarray]:
+    def blocks(self, columns: np.ndarray) -> Iterator[Block]:
         gallery_size = self.shape[1]
         others = [self.gallery[c] if c < gallery_size else self.query[c - gallery_size] for c in columns]
         for start in range(0, len(self.query), MATCHED_QUERIES):
@@ -144,7 +206,7 @@ class PairwiseDistances:
                 stack = self.matcher.stack(chunk)
                 for row, query in zip(distances, queries, strict=True):
                     row[first : first + STACKED] = self._compare(query, stack, len(chunk))
-            yield from distances
+            yield Block(start, distances)
 
     def _compare(self, query: Any, stack: Any, count: int) -> np.ndarray:
         distances = as_array(self.matcher.compare(query, stack))

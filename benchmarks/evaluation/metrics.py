@@ -14,28 +14,28 @@ from baselines.interface.errors import UserError
 from .protocols import check_choice
 from .xqda import fit_xqda
 
-# Turns the inner products (G,) of a query with the gallery into distances, in place. The other arguments are the query's
-# inner product with itself, and those of the gallery rows (G,).
-ToDistances: TypeAlias = Callable[[np.ndarray, np.float32, np.ndarray], None]
+# Turns the inner products of queries with gallery rows into distances, in the last argument, which may be the first. The
+# two in between are the inner products of the queries and of the gallery rows with themselves. All shapes are broadcast.
+ToDistances: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], None]
 
 
-def _quadratic(products: np.ndarray, square: np.float32, squares: np.ndarray) -> None:
-    products *= -2
-    products += squares
-    products += square
+def _quadratic(products: np.ndarray, query_squares: np.ndarray, squares: np.ndarray, out: np.ndarray) -> None:
+    np.multiply(products, -2, out=out)
+    out += squares
+    out += query_squares
 
 
-def _euclidean(products: np.ndarray, square: np.float32, squares: np.ndarray) -> None:
-    _quadratic(products, square, squares)
-    np.maximum(products, 0, out=products)
-    np.sqrt(products, out=products)
+def _euclidean(products: np.ndarray, query_squares: np.ndarray, squares: np.ndarray, out: np.ndarray) -> None:
+    _quadratic(products, query_squares, squares, out)
+    np.maximum(out, 0, out=out)
+    np.sqrt(out, out=out)
 
 
-def _cosine(products: np.ndarray, square: np.float32, squares: np.ndarray) -> None:
+def _cosine(products: np.ndarray, query_squares: np.ndarray, squares: np.ndarray, out: np.ndarray) -> None:
     smallest = np.finfo(np.float32).tiny
-    products /= np.sqrt(np.maximum(squares, smallest))
-    products /= np.sqrt(np.maximum(square, smallest))
-    np.subtract(1, products, out=products)
+    np.divide(products, np.sqrt(np.maximum(squares, smallest)), out=out)
+    out /= np.sqrt(np.maximum(query_squares, smallest))
+    np.subtract(1, out, out=out)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,15 +5,17 @@ query's person in another camera. All metrics follow from the ranks of the hits,
 the tracklets that are nearer, plus those before it that are equally near. So no row has to be sorted as a whole.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
 
 from baselines.interface.errors import UserError
 from benchmarks.data import JUNK
 
-from .distances import Array, Distances, FeatureDistances, MatrixDistances, as_array
+from .distances import PIECE, Array, Block, Distances, FeatureDistances, MatrixDistances, as_array
 from .metrics import fixed_metric
 from .protocols import PROTOCOLS, Protocol, check_choice
 
@@ -146,11 +148,17 @@ def evaluate_distances(
         columns = columns[: extents[False]]
 
     with np.errstate(over="ignore", invalid="ignore"):  # features that overflow are refused by name
-        matches = _matches(queries, labels[:, columns])
-        ranks = dict(zip(extents, _hit_ranks(distances.rows(columns), matches, list(extents.values())), strict=True))
+        hit_query, hit_column, *ranks = _hit_ranks(
+            distances, columns, queries, labels[:, columns], list(extents.values())
+        )
+    by_extent = {
+        extended: _sorted_ranks(hit_query, of_extent, hit_column < extent)
+        for (extended, extent), of_extent in zip(extents.items(), ranks, strict=True)
+    }
     return {
         protocol.name: _score(
-            ranks[protocol.queries_in_gallery],
+            *by_extent[protocol.queries_in_gallery],
+            query_size,
             gallery_size + query_size * protocol.queries_in_gallery,
             protocol.average_precision,
             protocol.unmatched,
@@ -159,44 +167,133 @@ def evaluate_distances(
     }
 
 
-def _matches(queries: np.ndarray, gallery: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each query, the columns of its hits and those of its own person and camera; labels are (2, N): pid, camid."""
+Pairs: TypeAlias = tuple[np.ndarray, np.ndarray]  # (N,) queries, ascending, and (N,) columns
+# An integer of 63 bits holds a query among this many, a float32 distance and a column among this many.
+DISTANCE_BITS, COLUMN_BITS = 32, 26
+MOST_QUERIES, COLUMNS = 32, 1 << COLUMN_BITS
+
+
+def _matches(queries: np.ndarray, gallery: np.ndarray) -> tuple[Pairs, Pairs]:
+    """The hits, and the tracklets of each query's own person and camera. Labels are (2, N): pid, camid."""
     order = np.argsort(gallery[0])
-    cameras = gallery[1, order]
-    first, last = (np.searchsorted(gallery[0], queries[0], side, order).tolist() for side in ("left", "right"))
-    for start, stop, camid in zip(first, last, queries[1].tolist(), strict=True):
-        person, same_camera = order[start:stop], cameras[start:stop] == camid
-        yield person[~same_camera], person[same_camera]
+    first, last = (np.searchsorted(gallery[0], queries[0], side, order) for side in ("left", "right"))
+    counts = last - first
+    query = np.repeat(np.arange(len(counts)), counts)
+    column = order[np.arange(len(query)) + np.repeat(first - np.cumsum(counts) + counts, counts)]
+    same_camera = gallery[1, column] == queries[1, query]
+    return (query[~same_camera], column[~same_camera]), (query[same_camera], column[same_camera])
 
 
 def _hit_ranks(
-    rows: Iterable[np.ndarray], matches: Iterable[tuple[np.ndarray, np.ndarray]], extents: list[int]
-) -> list[list[np.ndarray]]:
-    """For each extent and each query, the ranks of the hits, ascending, from 1. Ties go to the lower column.
+    distances: Distances, columns: np.ndarray, queries: np.ndarray, gallery: np.ndarray, extents: list[int]
+) -> tuple[np.ndarray, ...]:
+    """The query and the column of each hit, and for each extent its rank, from 1. Ties go to the lower column.
 
-    Only distances up to that of the query's farthest hit are sorted: with good features, few.
+    A rank among the first `extent` columns is a count of the nearer ones, also of a hit that lies beyond them.
 
     Args:
-        rows: the distances of each query; overwritten.
-        matches: of each query, from `_matches`.
+        columns: (C,) of `distances`.
+        queries, gallery: labels, (2, Q) and (2, C): pid, camid.
         extents: galleries, each of the first `extent` columns, ascending.
     """
-    ranks: list[list[np.ndarray]] = [[] for _ in extents]
-    parts = [slice(start, stop) for start, stop in zip([0, *extents], extents, strict=False)]
-    for i, (row, (hits, excluded)) in enumerate(zip(rows, matches, strict=True)):
-        if np.isnan(row.min(initial=np.inf)):
-            raise UserError(f"query row {i}: a distance is NaN; correct or remove its source")
-        row[excluded] = np.nan  # compares as not near
-        distances = row[hits]
-        near = row <= distances.max(initial=-np.inf)
-        sorted_parts = [np.sort(row[part][near[part]]) for part in parts]
-        nearer = np.cumsum([part.searchsorted(distances) for part in sorted_parts], axis=0)
-        as_near = sum(part.searchsorted(distances, "right") for part in sorted_parts)
+    hits, excluded = _matches(queries, gallery)
+    ranks = np.empty((len(extents), len(hits[0])), np.int64)
+    together = min(MOST_QUERIES, max(1, PIECE // max(1, len(columns))))
+    for block in distances.blocks(columns):
+        for first in range(0, len(block.values), together):
+            some = slice(first, min(first + together, len(block.values)))
+            (own, of_hits), (_, of_excluded) = (_of_queries(pairs, block.first, some) for pairs in (hits, excluded))
+            nearest = block.at(of_hits[0] + first, of_hits[1])
+            few = _rank_few(block, some, of_hits, nearest, of_excluded, extents) if len(columns) <= COLUMNS else None
+            ranks[:, own] = (
+                _rank_by_sorting(block, some, of_hits, nearest, of_excluded, extents) if few is None else few
+            )
+    return *hits, *ranks
+
+
+def _of_queries(pairs: Pairs, first: int, queries: slice) -> tuple[slice, Pairs]:
+    """Where the pairs of these queries of a block are, and these pairs, with queries counted from the first of them."""
+    start, stop = first + queries.start, first + queries.stop
+    own = slice(*np.searchsorted(pairs[0], (start, stop)))
+    return own, (pairs[0][own] - start, pairs[1][own])
+
+
+def _rank_few(
+    block: Block, queries: slice, hits: Pairs, distances: np.ndarray, excluded: Pairs, extents: list[int]
+) -> np.ndarray | None:
+    """The ranks of the hits (E, N) by sorting only what is as near as each query's farthest hit; None if that is too much.
+
+    Query, distance and column are packed into one integer, so that a single sort serves all queries and settles ties.
+
+    Args:
+        queries: at most `MOST_QUERIES` of the block.
+        hits, excluded: of these queries, which are counted from the first.
+        distances: (N,) of the hits.
+    """
+    if distances.dtype != np.float32:
+        return None
+    count, width = queries.stop - queries.start, block.values.shape[1]
+    farthest = np.full((count, 1), -np.inf, np.float32)
+    np.maximum.at(farthest[:, 0], hits[0], distances)
+    keys = []
+    for first in range(0, width, PIECE):
+        piece = _piece(block, queries, slice(first, min(first + PIECE, width)), excluded)
+        near = np.flatnonzero(piece <= farthest)
+        if len(near) > piece.size // 8:
+            return None
+        query = np.repeat(np.arange(count), np.diff(np.searchsorted(near, np.arange(count + 1) * piece.shape[1])))
+        keys.append(_pack(query, piece.ravel()[near], near - query * piece.shape[1] + first))
+    packed = np.sort(np.concatenate(keys))
+    column = packed & (COLUMNS - 1)
+    position = packed.searchsorted(_pack(hits[0], distances, hits[1]))
+    start = packed.searchsorted(np.arange(count) << (DISTANCE_BITS + COLUMN_BITS))[hits[0]]
+    nearer = np.zeros((len(extents), len(packed) + 1), np.int64)
+    np.cumsum(column < np.array(extents)[:, None], axis=1, out=nearer[:, 1:])
+    return nearer[:, position] - nearer[:, start] + 1
+
+
+def _pack(query: np.ndarray, distance: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """Integers in the order of query, then of distance (float32), then of column."""
+    bits = (distance + np.float32(0)).view(np.int32)  # adding 0 makes -0 and 0 the same
+    ascending = (bits ^ (bits >> 31 & 0x7FFFFFFF)).astype(np.int64) + (1 << DISTANCE_BITS - 1)
+    return (query << DISTANCE_BITS | ascending) << COLUMN_BITS | column
+
+
+def _rank_by_sorting(
+    block: Block, queries: slice, hits: Pairs, distances: np.ndarray, excluded: Pairs, extents: list[int]
+) -> np.ndarray:
+    """The ranks of the hits (E, N) by sorting the whole row of each query. Arguments as for `_rank_few`."""
+    piece = _piece(block, queries, slice(0, block.values.shape[1]), excluded)
+    parts = [slice(start, stop) for start, stop in pairwise([0, *extents])]
+    ranks = np.empty((len(extents), len(distances)), np.int64)
+    bounds = hits[0].searchsorted(np.arange(len(piece) + 1)).tolist()
+    for row, (start, stop) in zip(piece, pairwise(bounds), strict=True):
+        of_query = distances[start:stop]
+        sorted_parts = [np.sort(row[part]) for part in parts]
+        nearer = np.cumsum([part.searchsorted(of_query) for part in sorted_parts], axis=0)
+        as_near = sum(part.searchsorted(of_query, "right") for part in sorted_parts)
         for tie in np.flatnonzero(as_near - nearer[-1] > 1):
-            nearer[:, tie] += np.count_nonzero(row[: hits[tie]] == distances[tie])
-        for extent, counts, of_extent in zip(extents, nearer, ranks, strict=True):
-            of_extent.append(np.sort(counts[hits < extent]) + 1)
+            column = hits[1][start + tie]
+            nearer[:, tie] += [np.count_nonzero(row[: min(column, extent)] == of_query[tie]) for extent in extents]
+        ranks[:, start:stop] = nearer + 1
     return ranks
+
+
+def _piece(block: Block, queries: slice, columns: slice, excluded: Pairs) -> np.ndarray:
+    """A piece of the block, with NaN for the excluded tracklets, which is nearer than nothing and is sorted last."""
+    piece = block.piece(queries, columns)
+    if np.isnan(piece.min(initial=np.inf)):
+        row = block.first + queries.start + int(np.isnan(piece).any(axis=1).argmax())
+        raise UserError(f"query row {row}: a distance is NaN; correct or remove its source")
+    inside = (excluded[1] >= columns.start) & (excluded[1] < columns.stop)
+    piece[excluded[0][inside], excluded[1][inside] - columns.start] = np.nan
+    return piece
+
+
+def _sorted_ranks(query: np.ndarray, rank: np.ndarray, inside: np.ndarray) -> Pairs:
+    """The hits inside an extent: their queries and ranks, in ascending order."""
+    order = np.lexsort((rank[inside], query[inside]))
+    return query[inside][order], rank[inside][order]
 
 
 def _rectangle(count: np.ndarray, rank: np.ndarray) -> np.ndarray:
@@ -216,22 +313,22 @@ AVERAGE_PRECISION: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 UNMATCHED = ("skip", "zero")
 
 
-def _score(ranks: list[np.ndarray], columns: int, average_precision: str, unmatched: str) -> Ranking:
-    """Metrics from the ranks of each query's hits, ascending, from 1, in a gallery of `columns` rows."""
-    hits = np.array([len(of_query) for of_query in ranks], dtype=np.int64)
+def _score(
+    query: np.ndarray, rank: np.ndarray, queries: int, columns: int, average_precision: str, unmatched: str
+) -> Ranking:
+    """Metrics from each hit's query and rank, in ascending order, of so many queries, in a gallery of `columns` rows."""
+    hits = np.bincount(query, minlength=queries)
     matched = hits > 0
-    query = np.repeat(np.arange(len(ranks)), hits)
-    rank = np.concatenate([np.empty(0, np.int64), *ranks])
     start = np.cumsum(hits) - hits
     count = np.arange(len(rank)) - start[query] + 1
 
-    total = np.bincount(query, AVERAGE_PRECISION[average_precision](count, rank), minlength=len(ranks))
-    precisions = np.full(len(ranks), 0.0 if unmatched == "zero" else np.nan)
+    total = np.bincount(query, AVERAGE_PRECISION[average_precision](count, rank), minlength=queries)
+    precisions = np.full(queries, 0.0 if unmatched == "zero" else np.nan)
     precisions[matched] = total[matched] / hits[matched]
-    first = np.full(len(ranks), np.nan)
+    first = np.full(queries, np.nan)
     first[matched] = rank[start[matched]]
 
-    counted = len(ranks) if unmatched == "zero" else int(matched.sum())
+    counted = queries if unmatched == "zero" else int(matched.sum())
     if not counted:
         return Ranking(float("nan"), np.full(columns, np.nan), precisions, first)
     first_hits = np.bincount(rank[start[matched]] - 1, minlength=columns).cumsum()

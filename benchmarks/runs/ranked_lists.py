@@ -19,6 +19,7 @@ from benchmarks.engine.extraction import extract_frames
 from benchmarks.engine.model import ReidModel
 from benchmarks.engine.run import Machine, flow_for, trained_model
 from benchmarks.engine.scoring import compare_tracklets, read_metrics
+from benchmarks.evaluation.distances import rows_of
 from benchmarks.evaluation.protocols import PROTOCOLS
 from benchmarks.experiments.settings import Settings
 
@@ -98,7 +99,7 @@ def rank_queries(
         in_gallery = np.concatenate([in_gallery, np.arange(len(queries))])
     row_of = {name: row for row, name in enumerate(queries.tracklet)}
     query_rows = np.array([row_of[name] for name in results["query"]])
-    distances = compared["before"](query_rows, in_gallery).rows(np.arange(len(in_gallery)))
+    distances = rows_of(compared["before"](query_rows, in_gallery), np.arange(len(in_gallery)))
     nearest = [_nearest(row, of_row, in_gallery, both) for row, of_row in zip(query_rows, distances, strict=True)]
     shown_rows = sorted({int(row) for row in query_rows} | {row for each in nearest for row, _ in each})
     shown = _load_tracklets(model, both, shown_rows, data.store, settings, seed, flow)

@@ -8,7 +8,7 @@ import scipy.io
 import torch
 
 from baselines.interface.errors import UserError
-from benchmarks.evaluation import PROTOCOLS, PairwiseDistances, evaluate, evaluate_distances, evaluate_features
+from benchmarks.evaluation import PROTOCOLS, PairwiseDistances, evaluate, evaluate_distances, evaluate_features, ranking
 from benchmarks.evaluation import distances as distances_module
 
 
@@ -52,6 +52,34 @@ def test_features_match_distances(assert_same, integer_features, monkeypatch, bl
     for name, result in results.items():
         assert_same(result, explicit(*case, PROTOCOLS[name]))
         assert_same(result, evaluate_features(*case, [name], block=block)[name])
+
+
+@pytest.mark.parametrize("piece", [50, 1000, 98_304])
+def test_few_near_tracklets(assert_same, random_case, monkeypatch, piece):
+    """People lie far apart, so that few tracklets are near; each tracklet has a twin of another pid at the same place."""
+    monkeypatch.setattr(ranking, "PIECE", piece)
+    rng = np.random.default_rng(3)
+    _, query_pids, query_camids, gallery_pids, gallery_camids = random_case(3, 40, 400)
+    places = 50 * rng.integers(-9, 10, (max(query_pids.max(), gallery_pids.max()) + 2, 8)) + rng.integers(-1, 2, 8)
+    query, gallery = (places[pids] + rng.integers(-1, 2, (len(pids), 8)) for pids in (query_pids, gallery_pids))
+    twins = rng.permutation(2 * len(gallery))
+    gallery = np.concatenate([gallery, gallery])[twins].astype(np.float32)
+    gallery_pids = np.concatenate([gallery_pids, np.roll(gallery_pids, 1)])[twins]
+    gallery_camids = np.tile(gallery_camids, 2)[twins]
+    case = query.astype(np.float32), gallery, query_pids, query_camids, gallery_pids, gallery_camids
+    for name, result in evaluate_features(*case, PROTOCOLS).items():
+        assert_same(result, explicit(*case, PROTOCOLS[name]))
+
+
+def test_negative_distances_and_zeros_of_both_signs(assert_same, random_case):
+    """A matrix in float32 is ranked as the same matrix in float64; few distances are near, and these are often equal."""
+    matrix, *labels = random_case(5, 30, 500)
+    near = (labels[0][:, None] == labels[2]) | (np.random.default_rng(5).random(matrix.shape) < 0.03)
+    matrix = np.where(
+        near, np.random.default_rng(6).choice([-np.inf, -2.5, -1, -0.0, 0.0, 1], matrix.shape), 100 + matrix
+    )
+    matrix = matrix.astype(np.float32)
+    assert_same(evaluate(matrix, *labels), evaluate(matrix.astype(np.float64), *labels))
 
 
 def test_cosine(assert_same, random_case):
@@ -196,4 +224,4 @@ def test_matcher_of_wrong_shape():
     matcher = SumMatcher()
     matcher.compare = lambda query, _: np.ones(1) * query
     with pytest.raises(UserError, match=r"SumMatcher.*\(1,\) for 2 gallery"):
-        next(PairwiseDistances(matcher, [1.0], [1.0, 2.0]).rows(np.arange(2)))
+        next(PairwiseDistances(matcher, [1.0], [1.0, 2.0]).blocks(np.arange(2)))

@@ -7,6 +7,7 @@ import pytest
 
 from baselines.interface.errors import UserError
 from benchmarks.evaluation import FITTED_METRICS, METRICS, FeatureDistances, evaluate_distances
+from benchmarks.evaluation.distances import rows_of
 from benchmarks.evaluation.metrics import fit_metric, fitted_metric
 from benchmarks.evaluation.ranking import named_protocols
 from benchmarks.evaluation.xqda import RIDGE, draw_pairs, pair_covariances
@@ -26,7 +27,7 @@ def draw_people(seed, people, tracklets, dims, within=0.3, nuisance=0.0):
 
 
 def rows(metric, query, gallery):
-    return np.array([row.copy() for row in FeatureDistances(query, gallery, metric).rows(np.arange(len(gallery)))])
+    return np.array([row.copy() for row in rows_of(FeatureDistances(query, gallery, metric), np.arange(len(gallery)))])
 
 
 def unit(features):
