@@ -59,24 +59,25 @@ def enlarged(height: int, width: int) -> tuple[int, int]:
 
 
 def decode_frames(
-    store: Store, names: Sequence[str], height: int, width: int, crops: NDArray[np.int64] | None = None
+    store: Store,
+    names: Sequence[str],
+    height: int,
+    width: int,
+    crops: NDArray[np.int64] | None = None,
+    out: Pixels | None = None,
 ) -> Pixels:
     """The named frames, (N, height, width, 3) RGB.
 
     Args:
         crops: (N, 2) top and left of each frame's crop in the frame of the `enlarged` size; -1 for the whole frame.
-
-    Each frame is decoded into one small array, which stays in the processor's cache, and copied. Decoding into newly allocated
-    memory is slower, because of page faults.
+        out: memory for the frames, of their shape.
     """
-    frames = np.empty((len(names), height, width, 3), np.uint8)
-    frame = np.empty((height, width, 3), np.uint8)
+    frames = np.empty((len(names), height, width, 3), np.uint8) if out is None else out
     larger = np.empty((*enlarged(height, width), 3), np.uint8)
-    places = np.full((len(names), 2), -1) if crops is None else crops
+    places = [(-1, -1)] * len(names) if crops is None else crops.tolist()
     for target, name, (top, left) in zip(frames, names, places, strict=True):
         if top < 0:
-            decode(store.read(name), frame, name)
-            target[:] = frame
+            decode(store.read(name), target, name)
         else:
             decode(store.read(name), larger, name)
             target[:] = larger[top : top + height, left : left + width]

@@ -1,5 +1,6 @@
 """The decoded frames of clips, and the optical flow around them."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from benchmarks.experiments.settings import Settings
 from .decode import decode_frames
 from .optical_flow import compute_clip_flow, read_flow
 from .sampling import Indices
+from .workers import batch_memory
 
 
 class FlowStacks(NamedTuple):
@@ -49,7 +51,9 @@ def read_clips(
     """
     steps = len(clips[0].positions)
     names = [tracklet[position] for tracklet, positions in clips for position in positions]
-    frames = read_frames(store, names, settings, crops)
+    size = (len(names), settings.height, settings.width, 3)
+    memory = batch_memory(math.prod(size)).view(size)
+    frames = read_frames(store, names, settings, crops, memory)
     images = frames.unflatten(0, (-1, steps))
     if flow is None:
         return images, None
@@ -71,7 +75,12 @@ def around(length: int, fields: int) -> NDArray[np.int64]:
     return (np.arange(length)[:, None] + np.arange(fields) - fields // 2).clip(0, length - 1)
 
 
-def read_frames(store: Store, names: Sequence[str], settings: Settings, crops: Indices | None = None) -> Tensor:
-    """(N, 3, H, W) uint8 seen over NHWC memory."""
-    pixels = decode_frames(store, names, settings.height, settings.width, crops)
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+def read_frames(
+    store: Store, names: Sequence[str], settings: Settings, crops: Indices | None = None, memory: Tensor | None = None
+) -> Tensor:
+    """(N, 3, H, W) uint8 seen over NHWC memory, which may be given, (N, H, W, 3)."""
+    frames = (
+        torch.empty((len(names), settings.height, settings.width, 3), dtype=torch.uint8) if memory is None else memory
+    )
+    decode_frames(store, names, settings.height, settings.width, crops, frames.numpy())
+    return frames.permute(0, 3, 1, 2)

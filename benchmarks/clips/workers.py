@@ -3,15 +3,18 @@
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch import Tensor
+from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
+PREPARED = 4  # items that each worker prepares in advance
 DYING_SECONDS = 1.0  # between the loss of the connection to a killed process and its end
 
 
@@ -19,7 +22,8 @@ DYING_SECONDS = 1.0  # between the loss of the connection to a killed process an
 def prefetched(dataset: TorchDataset, workers: int, indices: range | None = None) -> Iterator[Iterator[Any]]:
     """The items of `dataset` in order, prepared in advance by `workers` processes (0: by this one), which end with the block.
 
-    If a worker is killed, this process prepares the remaining items, and says so on stderr.
+    An item is valid until the next one is requested: a worker then writes into its `batch_memory` again. If a worker is killed,
+    this process prepares the remaining items, and says so on stderr.
     """
     order = range(len(dataset)) if indices is None else indices  # type: ignore[arg-type]
     items = _load(dataset, workers, order)
@@ -32,6 +36,25 @@ def prefetched(dataset: TorchDataset, workers: int, indices: range | None = None
             items._shutdown_workers()
 
 
+# The memory of a worker's items in turn: those that it has prepared, the one that is in use, and no other.
+_slots: deque[Tensor] = deque(torch.empty(0, dtype=torch.uint8) for _ in range(PREPARED + 1))
+
+
+def batch_memory(size: int) -> Tensor:
+    """`size` bytes, uint8, for the frames of one item; call it once an item.
+
+    In a worker it is shared memory that the worker uses in turn. The kernel clears its pages once, not for each item, and torch
+    passes it on without a copy.
+    """
+    if get_worker_info() is None:
+        return torch.empty(size, dtype=torch.uint8)
+    slot = _slots.popleft()
+    if len(slot) < size:
+        slot = torch.empty(size, dtype=torch.uint8).share_memory_()
+    _slots.append(slot)
+    return slot[:size]
+
+
 def _load(dataset: TorchDataset, workers: int, order: range) -> Any:
     on_death = signal.getsignal(signal.SIGCHLD)
     items = iter(
@@ -41,7 +64,7 @@ def _load(dataset: TorchDataset, workers: int, order: range) -> Any:
             sampler=order,
             num_workers=workers,
             pin_memory=torch.cuda.is_available(),
-            prefetch_factor=4 if workers else None,
+            prefetch_factor=PREPARED if workers else None,
             worker_init_fn=_ignore_signals,
         )
     )
