@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -37,3 +38,12 @@ class Matcher(ABC):
             query: what `describe` returned.
             gallery: what `stack` returned.
         """
+
+    def compare_each(self, queries: Sequence[Any], gallery: Any) -> Tensor:
+        """Distances (Q, G) of several queries. By default one after the other; override it where one product serves all.
+
+        Args:
+            queries: their descriptions.
+            gallery: what `stack` returned.
+        """
+        return torch.stack([torch.as_tensor(self.compare(query, gallery)) for query in queries])

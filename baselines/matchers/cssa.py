@@ -12,6 +12,7 @@ than L frames is extended by its last one. The smallest are those at or below nu
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,15 +53,25 @@ class SnippetSimilarity(Matcher):
         return [Windows(torch.tensor(alike), torch.stack([descriptions[i] for i in alike])) for alike in rows.values()]
 
     def compare(self, query: Tensor, gallery: list[Windows]) -> Tensor:
-        distances = query.new_empty(sum(len(alike.rows) for alike in gallery))
+        return self.compare_each([query], gallery)[0]
+
+    def compare_each(self, queries: Sequence[Tensor], gallery: list[Windows]) -> Tensor:
+        distances = queries[0].new_empty(len(queries), sum(len(alike.rows) for alike in gallery))
+        groups = self.stack(queries)
+        windows = torch.cat([of_queries.flatten(0, 1) for _, of_queries in groups])
         for rows, vectors in gallery:
-            pairs = (
-                self.between(query, vectors.flatten(0, 1)).unflatten(1, vectors.shape[:2]).transpose(0, 1).flatten(1)
+            all_pairs = self.between(windows, vectors.flatten(0, 1)).split(
+                [of_queries[..., 0].numel() for _, of_queries in groups]
             )
-            count = (pairs.shape[1] - 1) * self.percent // 100 + 1
-            distances[rows] = pairs.topk(count, dim=1, largest=False).values.mean(dim=1)
+            for (query_rows, of_queries), pairs in zip(groups, all_pairs, strict=True):
+                each = pairs.view(*of_queries.shape[:2], *vectors.shape[:2]).transpose(1, 2).flatten(2).numpy()
+                count = (each.shape[2] - 1) * self.percent // 100 + 1
+                smallest = np.partition(each, count - 1)[..., :count]  # several times as fast as torch's topk
+                distances[query_rows.unsqueeze(1), rows] = torch.from_numpy(smallest.mean(axis=2))
         return distances
 
     def between(self, query: Tensor, gallery: Tensor) -> Tensor:
         """The distances (W, N) of windows (W, D) and (N, D)."""
-        return torch.cdist(query, gallery)
+        norms = [torch.linalg.vector_norm(vectors, dim=1) for vectors in (query, gallery)]
+        squares = norms[0].square().unsqueeze(1) + norms[1].square()
+        return squares.addmm_(query, gallery.T, alpha=-2).clamp_(min=0).sqrt_()  # torch.cdist takes three times as long

@@ -24,7 +24,7 @@ CHUNK, KEPT = 16_384, 50_000
 # Distances that stay in a core's cache while they are computed and ranked.
 PIECE = 98_304
 # Queries that a matcher compares with one stack of gallery tracklets, and tracklets in a stack.
-MATCHED_QUERIES, STACKED = 64, 1024
+MATCHED_QUERIES, STACKED = 128, 2048
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,16 +204,15 @@ class PairwiseDistances:
             for first in range(0, len(others), STACKED):
                 chunk = others[first : first + STACKED]
                 stack = self.matcher.stack(chunk)
-                for row, query in zip(distances, queries, strict=True):
-                    row[first : first + STACKED] = self._compare(query, stack, len(chunk))
+                distances[:, first : first + STACKED] = self._compare(queries, stack, len(chunk))
             yield Block(start, distances)
 
-    def _compare(self, query: Any, stack: Any, count: int) -> np.ndarray:
-        distances = as_array(self.matcher.compare(query, stack))
-        if distances.shape != (count,):
+    def _compare(self, queries: Sequence[Any], stack: Any, count: int) -> np.ndarray:
+        distances = as_array(self.matcher.compare_each(queries, stack))
+        if distances.shape != (len(queries), count):
             raise UserError(
-                f"matcher {type(self.matcher).__name__}: compare returned shape {distances.shape} for {count} gallery "
-                f"tracklets; it must return ({count},)"
+                f"matcher {type(self.matcher).__name__}: returned distances of shape {distances.shape} for {len(queries)} "
+                f"queries and {count} gallery tracklets; `compare` must return ({count},)"
             )
         return distances
 

@@ -8,6 +8,7 @@ import scipy.io
 import torch
 
 from baselines.interface.errors import UserError
+from baselines.interface.matcher import Matcher
 from benchmarks.evaluation import PROTOCOLS, PairwiseDistances, evaluate, evaluate_distances, evaluate_features, ranking
 from benchmarks.evaluation import distances as distances_module
 
@@ -193,14 +194,17 @@ def test_unmatched_queries_of_mars(shared):
     assert unmatched == {"official": 0, "standard": 140, "full": 0}
 
 
-class SumMatcher:
+class SumMatcher(Matcher):
     """Describes a tracklet by a number; the distance is asymmetric and may be negative."""
+
+    def describe(self, frames, weights, coherence):
+        return float(coherence.sum())
 
     def stack(self, gallery):
         return np.array(gallery)
 
     def compare(self, query, gallery):
-        return gallery - 2 * query * gallery
+        return torch.from_numpy(gallery - 2 * query * gallery)
 
 
 @pytest.mark.parametrize(("queries", "stacked"), [(1, 7), (64, 1024)])
@@ -222,6 +226,6 @@ def test_matcher(assert_same, random_case, monkeypatch, queries, stacked):
 
 def test_matcher_of_wrong_shape():
     matcher = SumMatcher()
-    matcher.compare = lambda query, _: np.ones(1) * query
-    with pytest.raises(UserError, match=r"SumMatcher.*\(1,\) for 2 gallery"):
+    matcher.compare = lambda query, _: torch.ones(1) * query
+    with pytest.raises(UserError, match=r"SumMatcher.*\(1, 1\) for 1 queries and 2 gallery"):
         next(PairwiseDistances(matcher, [1.0], [1.0, 2.0]).blocks(np.arange(2)))
