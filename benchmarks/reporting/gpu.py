@@ -12,6 +12,7 @@ HEAD = (
     "method", "precision", "bare step", "harness", "of bare", "extraction", "of forward", "peak GB", "hours of the MARS recipe"
 )  # fmt: skip
 UNITS = "frames a second; bare step: data in memory; harness: loading and decoding too; of forward: of the network's pass alone"
+SPREAD = "±: half the range of a figure's windows, as a share of their median"
 # On one H100, of mean+afa in bf16: frames a second, share of the bare step, minutes of the paper's recipe for MARS.
 HEADLINE, FRAMES, SHARE, MINUTES = ("mean+afa", "bf16"), 2900.0, 0.9, 20.0
 PAPER = "the paper took 2.4 h on two GTX 1080 Ti"
@@ -31,7 +32,12 @@ def grids(record: dict[str, Any]) -> list[Grid]:
     machine = f"{processor}, {environment['cores']} cores, torch {torch}"
     return [
         Grid(machine, ("what", "measured", "target", "met"), _targets(record), _notes(record)),
-        Grid("Training and extraction", HEAD, [_row(row, record) for row in record["methods"]], (UNITS, PAPER)),
+        Grid(
+            "Training and extraction",
+            HEAD,
+            [_row(row, record) for row in record["methods"]],
+            (UNITS, SPREAD, PAPER) if _has_spreads(record) else (UNITS, PAPER),
+        ),
         Grid(
             "One batch, compared with the CPU in float32",
             ("what", "precision", "difference", "tolerance"),
@@ -75,10 +81,10 @@ def _row(row: dict[str, Any], record: dict[str, Any]) -> list[str]:
     return [
         row["method"],
         *failed,
-        _number(bare),
-        _number(harness),
+        _number(bare, row.get("bare_spread")),
+        _number(harness, row.get("harness_spread")),
         _share(harness, bare),
-        _number(extraction),
+        _number(extraction, row.get("extraction_spread")),
         _share(extraction, forward),
         f"{memory / 1e9:.1f}" if memory else "-",
         f"{_hours(harness, record):.2f}" if harness else "-",
@@ -89,8 +95,15 @@ def _hours(frames_a_second: float, record: dict[str, Any]) -> float:
     return float(record["recipe_frames"] / frames_a_second / 3600)
 
 
-def _number(value: float | None) -> str:
-    return f"{value:,.0f}" if value else "-"
+def _has_spreads(record: dict[str, Any]) -> bool:
+    """Records of before have single windows."""
+    return any("bare_spread" in row for row in record["methods"])
+
+
+def _number(value: float | None, spread: float | None) -> str:
+    if not value:
+        return "-"
+    return f"{value:,.0f}" if spread is None else f"{value:,.0f} ± {spread / 2:.0%}"
 
 
 def _share(part: float | None, whole: float | None) -> str:

@@ -4,7 +4,8 @@
 
 It draws as many people as MARS has, if time permits, and measures ResNet-50 at 256x128 with the paper's batch. The most important
 measurements come first, and each figure is written as soon as it is known, so that a time limit loses only the rest. Figures are
-frames per second unless noted otherwise. `benchmarks.reporting.gpu` prints the record as tables.
+frames per second unless noted otherwise: the median of five windows of two seconds, and as `_spread` the range of the windows as
+a share of it. `benchmarks.reporting.gpu` prints the record as tables.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,6 +59,7 @@ NEXT = ("cnn3d", "flow", "qan", "lstm")  # then the other baselines
 PRECISIONS = ("bf16", "float32")
 # The largest difference to float32 on the CPU, as a share: of a loss term, and of the features by their norms.
 TOLERANCE = {"float32": 1e-3, "bf16": 0.1}
+WINDOWS = 5  # of which a figure is the median
 CLOSING_SECONDS = 15.0  # seconds before the last moment, in which the command closes by itself
 
 
@@ -75,7 +78,7 @@ class Scale(NamedTuple):
 
     Attributes:
         baselines: beside FIRST, in this order.
-        draw, each: seconds for drawing, and for one figure.
+        draw, window: seconds for drawing, and for one of the WINDOWS of a figure.
         frames: of the test set that is extracted.
     """
 
@@ -84,12 +87,12 @@ class Scale(NamedTuple):
     changes: tuple[str, ...]
     baselines: tuple[str, ...]
     draw: float
-    each: float
+    window: float
     frames: int
 
 
 OTHER_METHODS = (*NEXT, *(name for name in BASELINES.names() if name not in (*FIRST, *NEXT)))
-MARS = Scale("walkers:mars", "mars", ("weights=none",), OTHER_METHODS, 40.0, 3.0, 10_000)
+MARS = Scale("walkers:mars", "mars", ("weights=none",), OTHER_METHODS, 40.0, 2.0, 10_000)
 FEW = ("identities=2", "clips=2", "clip_frames=2", "threads=1")
 TINY = Scale("walkers:tiny", "small", FEW, ("cnn3d", "flow"), 60.0, 0.0, 100)
 
@@ -173,7 +176,7 @@ class Rows:
         batch = on(self.device, random_batch(settings, model.baseline.flow_fields))
         data, flow = self._with_flow(model) if model.baseline.flow_fields else (self.data, None)
 
-        def bare() -> float:
+        def bare() -> Rate:
             return self._rate(lambda steps: train_bare(model, batch, steps), len(batch.labels) * settings.clip_frames)
 
         if self.device.type == "cuda":
@@ -181,24 +184,26 @@ class Rows:
             torch.cuda.reset_peak_memory_stats()
         if precision == "bf16":
             if method in FIRST:
-                note(row, eager=bare())
+                note(row, eager=bare().median)
             began = time.perf_counter()
             compile_backbones(model)
             train_bare(model, batch, 1)
             note(row, compile_seconds=time.perf_counter() - began)
-        note(row, bare=bare())
-        note(row, harness=self._harness(model, data, flow, row["bare"]), memory=environment.peak_memory().get("gpu"))
+        rate = bare()
+        note(row, bare=rate.median, bare_spread=rate.spread)
+        rate = self._harness(model, data, flow, rate.median)
+        note(row, harness=rate.median, harness_spread=rate.spread, memory=environment.peak_memory().get("gpu"))
         baseline = (method.partition("+")[0], precision)
         if baseline not in self.at_test:
             self.at_test[baseline] = self._at_test(model, data, flow)
         note(row, **self.at_test[baseline])
 
-    def _rate(self, call: Callable[[int], None], frames: int) -> float:
+    def _rate(self, call: Callable[[int], None], frames: int) -> "Rate":
         """Frames per second of a call that repeats a step a given number of times, after a warm-up."""
         call(3)
         one = self._seconds(call, 2) / 2
-        times = int(np.clip(self.scale.each / 2 / one, 2, 1000))
-        return times * frames / self._seconds(call, times)
+        times = int(np.clip(self.scale.window / one, 2, 1000))
+        return Rate.of([times * frames / self._seconds(call, times) for _ in range(WINDOWS)])
 
     def _seconds(self, call: Callable[[int], None], times: int) -> float:
         synchronize(self.device)
@@ -207,7 +212,7 @@ class Rows:
         synchronize(self.device)
         return time.perf_counter() - began
 
-    def _harness(self, model: ReidModel, data: LoadedDataset, flow: FlowStacks | None, bare: float) -> float:
+    def _harness(self, model: ReidModel, data: LoadedDataset, flow: FlowStacks | None, bare: float) -> "Rate":
         """The trainer with its loading, once its workers are ahead, on batches as large as all of the paper's but one."""
         settings = model.settings
         training = data.table[data.table.subset == "train"]
@@ -215,7 +220,7 @@ class Rows:
         pids = pids[: len(pids) // settings.identities * settings.identities]
         batches = FirstBatches(training[training.pid.isin(pids)], data.store, settings, seed=0, flow=flow)
         size = settings.identities * settings.clips * settings.clip_frames
-        batches.count = max(4, round(self.scale.each * bare / size))
+        batches.count = max(2 * WINDOWS, round(2 * WINDOWS * self.scale.window * bare / size))  # half of it to warm up
         marks = [
             (0, time.perf_counter())
         ]  # further ones after a look at the losses, and so at what the device has done
@@ -231,23 +236,21 @@ class Rows:
                 checkpoint_minutes=60,
                 progress=lambda done, *_: marks.append((done * size, time.perf_counter())),
             )
-        return steady_rate(marks)
+        return Rate.of(window_rates(marks))
 
     def _at_test(self, model: ReidModel, data: LoadedDataset, flow: FlowStacks | None) -> Row:
         """Extraction with its loading, and the forward pass alone on batches as large as its."""
         settings = model.settings
         tracklets = pd.concat(test_tracklets(data))
         tracklets = tracklets[tracklets.frames.map(len).cumsum() <= self.scale.frames]
-        marks = [(0, time.perf_counter())]
-        extract(
-            model,
-            tracklets,
-            data.store,
-            settings,
-            spare_cores(settings.threads),
-            progress=lambda done, _: marks.append((done, time.perf_counter())),
-            flow=flow,
-        )
+        marks: list[tuple[int, float]] = []
+
+        def read(done: int, _: int) -> None:
+            marks.append((done, time.perf_counter()))
+
+        for _ in range(2):  # the first reading warms the cache of files; the second is measured
+            marks[:] = [(0, time.perf_counter())]
+            extract(model, tracklets, data.store, settings, spare_cores(settings.threads), progress=read, flow=flow)
         steps = settings.test_chunk
         shape = (256 // steps, steps, settings.height, settings.width)
         pixels = torch.rand(*shape, 3, device=self.device).permute(0, 1, 4, 2, 3)
@@ -260,7 +263,13 @@ class Rows:
 
         with torch.compiler.set_stance("force_eager"):
             alone = self._rate(forward, shape[0] * steps)
-        return {"extraction": steady_rate(marks), "forward": alone}
+        extraction = Rate.of(window_rates(marks))
+        return {
+            "extraction": extraction.median,
+            "extraction_spread": extraction.spread,
+            "forward": alone.median,
+            "forward_spread": alone.spread,
+        }
 
     def _with_flow(self, model: ReidModel) -> tuple[LoadedDataset, FlowStacks]:
         """A part of the data small enough to have its flow computed here."""
@@ -287,10 +296,26 @@ class FirstBatches(TrainingBatches):
         return self.count
 
 
-def steady_rate(marks: list[tuple[int, float]]) -> float:
-    """Frames per second over the second half of the marks (frames done, time); workers start in the first half."""
-    (frames, began), (all_frames, ended) = marks[(len(marks) - 1) // 2], marks[-1]
-    return (all_frames - frames) / (ended - began)
+class Rate(NamedTuple):
+    """Frames per second over several windows: their median, and the range of them all as a share of it."""
+
+    median: float
+    spread: float
+
+    @classmethod
+    def of(cls, rates: list[float]) -> "Rate":
+        """Of the rates of all windows."""
+        median = float(np.median(rates))
+        return cls(median, (max(rates) - min(rates)) / median)
+
+
+def window_rates(marks: list[tuple[int, float]]) -> list[float]:
+    """Frames per second in each window of the second half of the marks (frames done, time); workers start in the first half."""
+    kept = marks[(len(marks) - 1) // 2 :]
+    edges = np.unique(np.linspace(0, len(kept) - 1, WINDOWS + 1).round().astype(int))
+    return [
+        (kept[last][0] - kept[first][0]) / (kept[last][1] - kept[first][1]) for first, last in pairwise(edges.tolist())
+    ]
 
 
 def agreement(scale: Scale, device: torch.device) -> Iterator[Row]:

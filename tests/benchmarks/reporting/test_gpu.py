@@ -39,6 +39,14 @@ def test_figures_by_hand():
     assert agreement.rows == [["features", "bf16", "1.2e-02", "1e-01"]]
 
 
+def test_windows_have_a_spread():
+    """Of five windows from 2,700 to 3,300 frames a second: 3,000 ± 10%."""
+    spread = {**RECORD, "methods": [{**HEADLINE, "bare_spread": 0.2, "harness_spread": 0.01}]}
+    methods = grids(spread)[1]
+    assert methods.rows[0][2:4] == ["3,000 ± 10%", "2,900 ± 0%"]
+    assert any("half the range" in note for note in methods.notes)
+
+
 def test_slower_is_a_missed_target():
     slow = {**RECORD, "methods": [{**HEADLINE, "harness": 2600.0}]}
     assert [row[-1] for row in grids(slow)[0].rows] == ["no", "no", "no"]
