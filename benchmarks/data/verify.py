@@ -24,10 +24,11 @@ from benchmarks.paths import cache_dir
 
 from . import Progress, no_progress, packing
 from .dataset import PackedDataset, StructureError
+from .find import find_dataset
 from .frame_stores import PACK, FolderStore, PackedStore
 from .images import JPEG, checked_size
 from .leaving_out import digest_without, without_frames
-from .loading import LoadedDataset, find_dataset, find_root, load
+from .loading import LoadedDataset, find_root, load
 from .packed_folder import compute_digest, stored_digest
 
 T = TypeVar("T")

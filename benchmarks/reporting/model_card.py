@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.data.loading import is_drawn
+from benchmarks.data.find import is_drawn
 from benchmarks.experiments.settings import changed_from_recipe
 from benchmarks.runs.record import Record
 

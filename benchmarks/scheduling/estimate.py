@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.data.loading import find_dataset
+from benchmarks.data.find import find_dataset
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import split_method
 from benchmarks.parsing import parse_json

@@ -1,6 +1,7 @@
 """People and frames that are left out: no verb reads them, the data are others, and the record and the tables say so."""
 
 import json
+import re
 import shutil
 
 import cv2
@@ -56,10 +57,45 @@ def test_excluded_people_are_in_no_subset(prid, tmp_path):
 
 
 @pytest.mark.usefixtures("prid")
-def test_name_in_another_case_excludes_nobody_in_silence(tmp_path):
-    exclude(tmp_path, "PRID2011 2\n")
-    with pytest.raises(UserError, match=r"excluded\.txt, line 1: the data set is called prid2011, not PRID2011"):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("PRID2011", "no data set 'PRID2011'; did you mean 'prid2011'?"),
+        ("marz", "no data set 'marz'; did you mean 'mars'?"),
+        ("walkers:tinny", "no size 'tinny' in 'walkers:tinny'; did you mean 'tiny'?"),
+        ("my-videos", "no data set 'my-videos'; did you mean 'my-video'?"),
+    ],
+)
+def test_misspelt_name_is_refused_whichever_data_set_is_read(tmp_path, name, message):
+    imported = cache_dir() / "imported" / "my-video"
+    imported.mkdir(parents=True)
+    (imported / "import.json").write_text("{}")
+    exclude(tmp_path, f"mars 1\nmy-video 3\n{name} 2\n")
+    with pytest.raises(UserError, match=rf"excluded\.txt, line 3: .*{re.escape(message)}"):
         load("prid2011")
+
+
+def test_another_name_of_a_drawn_data_set_excludes_too(tmp_path, monkeypatch):
+    pid = int(load("walkers:tiny").table.pid[0])
+    (tmp_path / "list.txt").write_text(f"walkers@1:tiny {pid}\n")
+    monkeypatch.setenv("BENCH_EXCLUDE", str(tmp_path / "list.txt"))
+    assert pid not in set(load("walkers:tiny").table.pid)
+
+
+@pytest.mark.usefixtures("prid")
+def test_number_that_is_no_person_is_refused(tmp_path):
+    exclude(tmp_path, "prid2011 5\nprid2011 7\n")
+    with pytest.raises(UserError, match=r"excluded\.txt, line 2: prid2011 has no person 7; "):
+        load("prid2011")
+
+
+def test_person_of_another_split_is_no_error(prid, tmp_path):
+    file = prid / "splits_prid2011.json"
+    first, *others = json.loads(file.read_text())
+    file.write_text(json.dumps([{**first, "test": first["test"][:-1]}, *others]))
+    exclude(tmp_path, "prid2011 6\n")
+    assert set(load("prid2011", 0).table.pid) == {1, 2, 3, 4, 5}
+    assert set(load("prid2011", 1).table.pid) == {1, 2, 3, 4, 5}
 
 
 def test_pack_holds_no_excluded_person(prid, tmp_path):
