@@ -56,6 +56,11 @@ class LoadedDataset:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def key(self) -> str:
+        """`DATASET/SPLIT`, by which records and digests name it."""
+        return f"{self.name}/{self.split}"
+
+    @property
     def protocols(self) -> tuple[str, ...]:
         return self.dataset.protocols
 

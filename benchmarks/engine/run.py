@@ -175,7 +175,7 @@ def run(
             results, queries = score(model, data, settings, metrics, machine, clock, seed, flow)
         if held_out is not None:
             results += validate(model, held_out, data.store, settings, metrics, machine, seed, flow)
-        record = new_record(experiment, results, clock, price, {data.name: data.left_out})
+        record = new_record(experiment, results, clock, price, {data.key: data.left_out})
         if distributed.leads():
             write_record(folder, record, queries)
             remove_checked(folder.checkpoint)
@@ -258,9 +258,8 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: LoadedDataset, p
         clock = Clock()
         metrics = read_metrics(source.fitted_metric, model, settings)
         results, queries = score(model, data, settings, metrics, machine, clock, experiment.seed, flow)
-        record = new_record(
-            experiment, results, clock, cost(model, settings), {**record.left_out, data.name: data.left_out}
-        )
+        left_out = {**record.left_out, data.key: data.left_out}
+        record = new_record(experiment, results, clock, cost(model, settings), left_out)
         if distributed.leads():
             write_record(folder, record, queries)
         return record

@@ -19,14 +19,10 @@ def stale_reasons(record: Record, digests: Mapping[str, set[str]]) -> list[str]:
     reasons = ["made by other code"] if code is not None and same_numbers(record.code) != same_numbers(code) else []
     if experiment.external:
         return reasons  # it was made from files of features, not from the data set that it names
-    read = (
-        (experiment.dataset, experiment.split, experiment.data),
-        (experiment.test, experiment.test_split, experiment.test_data),
-    )
-    for name, split, digest in read:
+    for name, split, digest in experiment.data_read:
         here = digests.get(f"{name}/{split}")
         if here is not None:
-            here = {digest_without(whole, record.left_out.get(name, {})) for whole in here}
+            here = {digest_without(whole, record.left_out.get(f"{name}/{split}", {})) for whole in here}
         if here is not None and digest not in here and f"other data: {name}" not in reasons:
             reasons.append(f"other data: {name}")
     return reasons

@@ -260,4 +260,4 @@ def check_frames(data: LoadedDataset, report: ReportProgress) -> None:
 def _load_test_data(record: Record, root: Path | None) -> LoadedDataset:
     """The test data of a run, without frames that cannot be decoded if the run left out such."""
     data = load(record.experiment.test, record.experiment.test_split, root)
-    return without_bad_frames(data) if record.left_out.get(data.name) else data
+    return without_bad_frames(data) if record.left_out.get(data.key) else data

@@ -170,8 +170,8 @@ def test_bad_frames_are_skipped_and_listed(prid, bench, results):
     assert bench(*RUN, "--skip-bad").status == 0
     (record,) = load_records(results)
     names = ["cam_a/person_0001/0002.png", "cam_b/person_0005/0001.png", "cam_b/person_0005/0002.png"]
-    assert list(record.left_out["prid2011"]) == [f"prid_2011/multi_shot/{name}" for name in names]
-    assert all("cannot be decoded" in reason for reason in record.left_out["prid2011"].values())
+    assert list(record.left_out["prid2011/0"]) == [f"prid_2011/multi_shot/{name}" for name in names]
+    assert all("cannot be decoded" in reason for reason in record.left_out["prid2011/0"].values())
     assert str(prid) not in (results / record.name / "record.json").read_text()
     assert record.metrics[0].unmatched == 1  # of the person whose only gallery tracklet is gone
     assert not stale_reasons(record, available_digests([record]))
@@ -183,6 +183,21 @@ def test_bad_frames_are_skipped_and_listed(prid, bench, results):
     assert bench(*RUN, "--skip-bad").status == 0
     first, second = load_records(results)
     assert first.experiment.data != second.experiment.data
+
+
+def test_evaluation_on_another_split_keeps_what_the_training_left_out(prid, bench, results):
+    file = prid / "splits_prid2011.json"
+    first, *others = json.loads(file.read_text())
+    file.write_text(json.dumps([first, *({**each, "train": first["train"][1:]} for each in others)]))
+    (prid / "prid_2011/multi_shot/cam_a/person_0001/0002.png").write_bytes(b"no image")  # in split 0 alone
+    assert bench(*RUN, "--skip-bad").status == 0
+    (trained,) = load_records(results)
+    assert bench("eval", trained.name, "--dataset", "prid2011", "--split", 1, "--workers", 0).status == 0
+    (evaluated,) = [record for record in load_records(results) if record != trained]
+    assert evaluated.experiment.test_split == 1
+    assert evaluated.left_out == trained.left_out
+    assert list(trained.left_out) == ["prid2011/0"]
+    assert not stale_reasons(evaluated, available_digests([evaluated]))
 
 
 def test_option_reaches_submitted_runs(bench):
