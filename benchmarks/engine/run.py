@@ -23,7 +23,7 @@ from benchmarks.clips.reading import FlowStacks
 from benchmarks.clips.subsets import hold_out, test_tracklets
 from benchmarks.clips.training_batches import TrainingBatches
 from benchmarks.data.loading import LoadedDataset, load
-from benchmarks.data.verify import without_bad_frames
+from benchmarks.data.verify import bad_frames, leave_out
 from benchmarks.evaluation.protocols import PROTOCOLS
 from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
@@ -58,7 +58,6 @@ class Machine(NamedTuple):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@distributed.leader_first()
 def plan(
     method: str,
     dataset: str,
@@ -79,21 +78,29 @@ def plan(
     Raises:
         UserError: an unknown method, data set, recipe or setting, a missing root, or weights out of reach.
     """
-    baseline = BASELINES.get(split_method(method)[0])
-    data = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
+    with distributed.leader_first():
+        baseline = BASELINES.get(split_method(method)[0])
+        data = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
     if skip_bad:
-        data = without_bad_frames(data, lambda done, total: report("check", done, total, dataset))
-    recipe = recipe or data.dataset.recipe
-    settings = resolve(recipe, method, changes)
-    weights = weights_digest(settings.backbone, settings.weights)
-    label = recipe_label(recipe, settings)
-    digests = {"data": data.digest, "test_data": data.digest, "weights": weights}
-    if baseline.flow_fields:
-        digests["flow_weights"] = flow_digest(settings)
+        data = without_bad_frames(data, report)
+    with distributed.leader_first():
+        recipe = recipe or data.dataset.recipe
+        settings = resolve(recipe, method, changes)
+        weights = weights_digest(settings.backbone, settings.weights)
+        label = recipe_label(recipe, settings)
+        digests = {"data": data.digest, "test_data": data.digest, "weights": weights}
+        if baseline.flow_fields:
+            digests["flow_weights"] = flow_digest(settings)
     experiment = Experiment(
         method, data.name, data.name, settings.recorded(), seed, split, recipe=label, test_split=split, **digests
     )
     return experiment, settings, data
+
+
+def without_bad_frames(data: LoadedDataset, report: ReportProgress) -> LoadedDataset:
+    """The data set without the frames that cannot be decoded. The first process looks for them."""
+    bad = distributed.from_leader(lambda: bad_frames(data, lambda done, total: report("check", done, total, data.name)))
+    return leave_out(data, bad)
 
 
 def run(

@@ -200,6 +200,18 @@ def test_evaluation_on_another_split_keeps_what_the_training_left_out(prid, benc
     assert not stale_reasons(evaluated, available_digests([evaluated]))
 
 
+def test_evaluation_leaves_bad_frames_out(prid, bench, results):
+    assert bench(*RUN).status == 0
+    (trained,) = load_records(results)
+    (prid / "prid_2011/multi_shot/cam_a/person_0004/0002.png").write_bytes(b"no image")
+    words = ("eval", trained.name, "--dataset", "prid2011", "--split", 1, "--workers", 0)
+    assert bench(*words).status == 2
+    assert bench(*words, "--skip-bad").status == 0
+    (evaluated,) = [record for record in load_records(results) if record != trained]
+    assert list(evaluated.left_out) == ["prid2011/1"]
+    assert list(evaluated.left_out["prid2011/1"]) == ["prid_2011/multi_shot/cam_a/person_0004/0002.png"]
+
+
 def test_option_reaches_submitted_runs(bench):
     planned = bench("submit", "--method", "mean", "--dataset", "walkers:tiny", "--skip-bad", "--dry-run", "--local")
     assert planned.status == 0

@@ -11,9 +11,12 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -29,6 +32,7 @@ from benchmarks.engine import distributed
 from benchmarks.engine.extraction import extract
 from benchmarks.engine.model import build_model
 from benchmarks.engine.optimizer import PrecisionWrapper
+from benchmarks.engine.run import without_bad_frames
 from benchmarks.experiments.settings import resolve
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.store import read_record
@@ -155,6 +159,27 @@ def talk() -> dict[str, object]:
     }
 
 
+class BadStore:
+    """Frames of which the first cannot be decoded. It counts how many are read."""
+
+    def __init__(self, frames: list[str]) -> None:
+        self.bad, self.reads = frames[0], 0
+        self.image = cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes()
+
+    def read(self, name: str) -> bytes:
+        self.reads += 1
+        return b"no image" if name == self.bad else self.image
+
+
+def skip_bad() -> dict[str, object]:
+    """What a process makes of data with a bad frame, and how many frames it reads for that."""
+    data = load("walkers:tiny")
+    store = BadStore([frame for frames in data.table.frames for frame in frames])
+    kept = without_bad_frames(replace(data, store=store, digest="bad"), lambda *_: None)
+    frames = sum(map(len, kept.table.frames))
+    return {"digest": kept.digest, "left out": list(kept.left_out), "frames": frames, "reads": store.reads}
+
+
 def main(place: Path) -> None:
     torch.set_num_threads(1)
     add_plugin(PLUGIN, [BASELINES])
@@ -164,6 +189,7 @@ def main(place: Path) -> None:
         made["in shares"] = train("mean+afa", 3, "statistics_shares=2")
         made["layers"] = {shape: normalise(shape) for shape in SHAPES}
         made["talk"] = talk()
+        made["skip bad"] = skip_bad()
         torch.save(made, place / f"{distributed.rank()}.pt")
 
 
@@ -233,6 +259,13 @@ def test_leader_result_reaches_all(saved):
         if each is saved[2]:
             told = ["UserError OddError: two words" if line.startswith("OddError ") else line for line in told]
         assert raised == told
+
+
+def test_first_process_looks_for_bad_frames(saved):
+    one, two, other = (each["skip bad"] for each in saved)
+    assert (len(one["left out"]), one["reads"]) == (1, one["frames"] + 1)
+    assert two == one
+    assert other == {**one, "reads": 0}
 
 
 @pytest.mark.parametrize("world", [2, 3, 4])
