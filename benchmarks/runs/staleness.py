@@ -2,10 +2,24 @@
 
 from collections.abc import Mapping
 
+from baselines.interface.errors import UserError
 from benchmarks.data.leaving_out import digest_without
+from benchmarks.data.loading import LoadedDataset
 from benchmarks.experiments.code_digest import code_digest, same_numbers
 
 from .record import Record
+
+
+def refuse_other_data(record: Record, data: LoadedDataset) -> None:
+    """Refuse data that differs from the test data of a run.
+
+    Raises:
+        UserError: it does.
+    """
+    if data.digest != record.experiment.test_data:
+        raise UserError(
+            f"data set {data.name}: {record.name} was evaluated on other data; evaluate it again with --fresh"
+        )
 
 
 def stale_reasons(record: Record, digests: Mapping[str, set[str]]) -> list[str]:

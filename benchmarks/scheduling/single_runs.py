@@ -34,10 +34,10 @@ from benchmarks.runs.find import find_run_with_model
 from benchmarks.runs.finished import FinishedRun, finished_runs
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.learning import check_learned
-from benchmarks.runs.model_export import TOLERANCE, check_format, export_checked
+from benchmarks.runs.model_export import TOLERANCE, card_file, check_format, export_checked, refuse_other_files
 from benchmarks.runs.ranked_lists import rank_queries
 from benchmarks.runs.record import Record
-from benchmarks.runs.staleness import stale_reasons
+from benchmarks.runs.staleness import refuse_other_data, stale_reasons
 from benchmarks.runs.store import read_record
 
 
@@ -194,7 +194,9 @@ def export_features(
 
 
 def export_model(run: str, to: Path, root: Path | None, workers: int | None) -> tuple[float, Path]:
-    """Write a finished run's model to one file, TorchScript or ONNX by its suffix, and its card beside it.
+    """Write a finished run's model to one file, TorchScript or ONNX by its suffix, and its card beside it, NAME.md.
+
+    An earlier export of that name is replaced.
 
     Args:
         root: the folder of the data set on which the run was tested.
@@ -203,14 +205,17 @@ def export_model(run: str, to: Path, root: Path | None, workers: int | None) -> 
         The largest difference to the features of the harness, as a share of their largest value, and the card.
 
     Raises:
-        UserError: no such run, no model, a stale run, a missing data set, or a model that one file cannot hold.
+        UserError: no such run, no model, a stale run, a missing or changed data set, a model that one file cannot hold, or
+            another file of that name.
     """
     form = check_format(to)
+    refuse_other_files(to)
     folder, record = find_run_with_model(run)
     if reasons := stale_reasons(record, {}):
         raise UserError(f"{record.name}: {'; '.join(reasons)}; run it again with --fresh before it is exported")
     with show_progress() as report:
         data = _load_test_data(record, root, report)
+        refuse_other_data(record, data)
         check_frames(data, report)
         model, settings = trained_model(folder, record, _machine_of(record, workers, report))
         query, gallery = test_tracklets(data)
@@ -218,7 +223,7 @@ def export_model(run: str, to: Path, root: Path | None, workers: int | None) -> 
         difference, compared = export_checked(model, settings, tested, data.store, record.experiment.seed, to)
     same = [each.record for each in finished_runs(results_dir()) if _differs_in_seed_alone(each.record, record)]
     text = card(record, to.name, form, (difference, compared, TOLERANCE[settings.precision]), same)
-    written = to.with_suffix(".md")
+    written = card_file(to)
     write_atomically(written, text)
     return difference, written
 

@@ -148,9 +148,13 @@ def test_runs_and_tables_without_people(prid, tmp_path, bench, results):
     assert "differs from the digest" not in verified.out
 
 
-def test_export_checks_all_frames_first(prid, tmp_path, bench, results):
+def test_export_checks_the_data_and_all_frames_first(prid, tmp_path, bench, results):
     assert bench(*RUN).status == 0
     (record,) = load_records(results)
+    exclude(tmp_path, "prid2011 5\n")
+    answer = bench("export", record.name, "--to", tmp_path / "model.pt", "--workers", 0)
+    assert (answer.status, f"{record.name} was evaluated on other data" in answer.err) == (2, True)
+    exclude(tmp_path, "")
     shutil.rmtree(cache_dir() / "decoded")  # as on another machine
     (prid / "prid_2011/multi_shot/cam_a/person_0001/0001.png").write_bytes(b"no image")  # of a training tracklet
     answer = bench("export", record.name, "--to", tmp_path / "model.pt", "--workers", 0)
