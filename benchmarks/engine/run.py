@@ -1,7 +1,7 @@
 """Run one experiment: from the table of tracklets to a record."""
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -168,25 +168,31 @@ def run(
             )
             clock.note("train", spent.frames, spent.seconds)
             clock.peak_memory = spent.memory
-        if distributed.leads():
-            with checked_file(folder.weights) as half:
-                write_weights(model, half)
+        _write(folder.weights, partial(write_weights, model))
         seed = experiment.seed
         metrics = fit_metrics(model, training, data.store, settings, machine, clock, seed, flow)
         results: list[Metrics] = []
         queries = pd.DataFrame()
         if tested:
-            if needs_fit(model, settings) and distributed.leads():
-                with checked_file(folder.fitted_metric) as half:
-                    write_metrics(metrics, half)
+            if needs_fit(model, settings):
+                _write(folder.fitted_metric, partial(write_metrics, metrics))
             results, queries = score(model, data, settings, metrics, machine, clock, seed, flow)
         if held_out is not None:
             results += validate(model, held_out, data.store, settings, metrics, machine, seed, flow)
         record = new_record(experiment, results, clock, price, {data.key: data.left_out})
-        if distributed.leads():
-            write_record(folder, record, queries)
-            remove_checked(folder.checkpoint)
+        distributed.from_leader(partial(write_record, folder, record, queries))
+        distributed.from_leader(partial(remove_checked, folder.checkpoint))
         return record
+
+
+def _write(file: Path, write: Callable[[Path], None]) -> None:
+    """Write a file with its checksum, in the first process. An error there ends all processes."""
+
+    def checked() -> None:
+        with checked_file(file) as half:
+            write(half)
+
+    distributed.from_leader(checked)
 
 
 def write_weights(model: ReidModel, file: Path) -> None:
@@ -257,8 +263,7 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: LoadedDataset, p
         done = distributed.from_leader(partial(read_record, folder))
         if done is not None and not stale_reasons(done, {}):
             return done
-        if distributed.leads():
-            start_run(folder, experiment, code_digest(experiment))
+        distributed.from_leader(partial(start_run, folder, experiment, code_digest(experiment)))
         model, settings = trained_model(source, record, machine)
         with distributed.leader_first():
             flow = flow_for(experiment.method, data, settings, machine)
@@ -267,8 +272,7 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: LoadedDataset, p
         results, queries = score(model, data, settings, metrics, machine, clock, experiment.seed, flow)
         left_out = {**record.left_out, data.key: data.left_out}
         record = new_record(experiment, results, clock, cost(model, settings), left_out)
-        if distributed.leads():
-            write_record(folder, record, queries)
+        distributed.from_leader(partial(write_record, folder, record, queries))
         return record
 
 
