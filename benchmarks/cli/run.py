@@ -213,7 +213,7 @@ def export(
     workers: Workers = None,
     plugin: Plugin = [],
 ) -> None:
-    """Write the model of a finished run, with its preprocessing, to one file; check it, and write its model card (.md)."""
+    """Write the model of a finished run, with its preprocessing, to one file; check it, and write its card, FILE.md."""
     first_line(run)
     from benchmarks.scheduling.single_runs import export_model
 
