@@ -10,8 +10,8 @@ starts on frames alone. No weights.
 A tracklet is one clip at test (`test_clips` is "whole"), as the state is carried; the code takes at most 128 frames, the first of
 one camera's tracklet and the last of the other's.
 
-Choices: the trunk, three small convolutions in the code. RGB instead of YUV. Flow in hundredths of the image's height per frame,
-by DIS or RAFT instead of Lucas-Kanade; the code divides each channel by a fourth root of its variance, which looks like an
+Choices: the backbone, three small convolutions in the code. RGB instead of YUV. Flow in hundredths of the image's height per
+frame, by DIS or RAFT instead of Lucas-Kanade; the code divides each channel by a fourth root of its variance, which looks like an
 error. Losses are the trainer's, where the code has a hinge on the distance of a pair and two softmaxes, and distances are not
 summed over 16 crops and mirror images.
 

@@ -12,7 +12,7 @@ it does not depend on the size of the batch.
 
 Choices: the module of the temporal attention was not released; the linear scores u_k are ours, after notes on the paper, and
 start at zero. The released code has K = 3 by default; the paper's best is said to be 6. The code's map has stride 32; set
-`last_stride=2` for it. The trunk is not trained on images of people first, as the paper's is.
+`last_stride=2` for it. The backbone is not trained on images of people first, as the paper's is.
 """
 
 import torch

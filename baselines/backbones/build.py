@@ -19,10 +19,10 @@ def build_backbone(name: str, weights: str, last_stride: int = 1) -> tuple[Backb
 
     Args:
         name: a name of `BACKBONES`, or a longer one, such as `timm:NAME`.
-        weights: "none" (random, from torch's generator), "imagenet" (the pretrained weights of the trunk, from their cache or
-            downloaded into it), or a file: safetensors or a state dict, with the keys of the trunk's own library or those
+        weights: "none" (random, from torch's generator), "imagenet" (the pretrained weights of the backbone, from their cache or
+            downloaded into it), or a file: safetensors or a state dict, with the keys of the backbone's own library or those
             that its `adapt` knows; the classifier's may be missing. What was loaded is printed to stderr.
-        last_stride: of the last stage; 2, as ImageNet networks have it, is refused by trunks that have no choice.
+        last_stride: of the last stage; 2, as ImageNet networks have it, is refused by backbones that have no choice.
 
     Returns:
         The backbone, and the sha256 of the weights' file, or "none".
@@ -38,7 +38,7 @@ def build_backbone(name: str, weights: str, last_stride: int = 1) -> tuple[Backb
     if weights != NONE:
         file = _file(name, weights)
         state, digest = load_state(file)
-        if hasattr(family, "adapt"):  # a trunk that takes files by the names of another library too
+        if hasattr(family, "adapt"):  # a backbone that takes files by the names of another library too
             state = family.adapt(network, state)
         loaded = fill(network, state, str(file))
         if weights != IMAGENET and not (distributed.is_initialized() and distributed.get_rank()):

@@ -79,7 +79,7 @@ def load_state(file: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def fill(network: nn.Module, state: dict[str, Tensor], file: str) -> str:
-    """Load tensors by name. Every tensor of the trunk must be there; a classifier is loaded where it fits.
+    """Load tensors by name. Every tensor of the backbone must be there; a classifier is loaded where it fits.
 
     In the file all names may have the same words in front of them, such as `module.backbone.`
 
@@ -112,7 +112,7 @@ def fill(network: nn.Module, state: dict[str, Tensor], file: str) -> str:
 
 
 def _prefix(own: list[str], state: dict[str, Tensor]) -> str:
-    """What a file has in front of the trunk's names: the shortest text with which most of them are in it."""
+    """What a file has in front of the backbone's names: the shortest text with which most of them are in it."""
     first = own[0]
     found = {key.removesuffix(first) for key in state if key == first or key.endswith(f".{first}")}
     return max(sorted(found, key=len), key=lambda prefix: sum(prefix + key in state for key in own), default="")

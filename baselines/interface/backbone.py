@@ -43,7 +43,7 @@ def _named_modules(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Modul
 class Backbone(nn.Module, ABC):
     """(N, 3, H, W) to a map (N, channels, h, w), in stages.
 
-    A subclass under `@register("NAME")` is one trunk family. It says in `network` how its library builds the network, with
+    A subclass under `@register("NAME")` is one family of backbones. It says in `network` how its library builds the network, with
     the keys of published weights, and in `__init__` how that network is cut into stages.
 
     A video network takes (B, 3, T, H, W) to (B, channels, T, h, w).
@@ -110,7 +110,7 @@ class Backbone(nn.Module, ABC):
     def pool(self, maps: Tensor) -> Tensor:
         """One embedding per image: (N, channels, h, w) to (N, channels); of a video network (N, channels, T).
 
-        By `pooling`, unless a trunk has something better.
+        By `pooling`, unless a backbone has something better.
         """
         return maps.mean(dim=(-2, -1)) if self.pooling == "mean" else maps.amax(dim=(-2, -1))
 

@@ -107,6 +107,7 @@ def evaluate(
     dataset: Dataset,
     split: Split = 0,
     root: Root = None,
+    skip_bad: SkipBad = False,
     workers: Workers = None,
     plugin: Plugin = [],
 ) -> None:
@@ -114,7 +115,7 @@ def evaluate(
     first_line(f"{run} on {dataset}")
     from benchmarks.scheduling.single_runs import evaluate_run
 
-    print_record(evaluate_run(run, dataset, split, root, workers))
+    print_record(evaluate_run(run, dataset, split, root, workers, skip_bad))
 
 
 @verbs.command()
@@ -212,7 +213,7 @@ def export(
     workers: Workers = None,
     plugin: Plugin = [],
 ) -> None:
-    """Write the model of a finished run, with its preprocessing, to one file; check it, and write its model card (.md)."""
+    """Write the model of a finished run, with its preprocessing, to one file; check it, and write its card, FILE.md."""
     first_line(run)
     from benchmarks.scheduling.single_runs import export_model
 

@@ -4,45 +4,65 @@ A file of people has one `DATASET PID` a line, with the name and the number that
 """
 
 import hashlib
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterable
 
 import pandas as pd
 
 from baselines.interface.errors import UserError
 from benchmarks.paths import exclusion_file
 
+from .find import full_name
 
-def excluded_people(name: str) -> list[int]:
-    """The identities of a data set that must not be used.
+
+def excluded_people(name: str) -> dict[int, int]:
+    """The identities of a data set that must not be used, each with its line in the file.
 
     Raises:
-        UserError: the file cannot be read, has a line that is not `DATASET PID`, or writes the name in another case.
+        UserError: the file cannot be read, has a line that is not `DATASET PID`, or names an unknown data set.
     """
     file = exclusion_file()
     if file is None:
-        return []
+        return {}
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read, so nobody can be excluded ({error}); see BENCH_EXCLUDE") from error
-    people = set()
+    people: dict[int, int] = {}
     for number, line in enumerate(lines, 1):
         words = line.partition("#")[0].split()
         if not words:
             continue
-        if len(words) != 2 or not words[1].isascii() or not words[1].isdigit():
+        if len(words) != 2 or not re.fullmatch("[0-9]{1,18}", words[1]):
             raise UserError(f"{file}, line {number}: write `DATASET PID`, such as `mars 17`")
-        if words[0] == name:
-            people.add(int(words[1]))
-        elif words[0].casefold() == name.casefold():  # it would exclude nobody
-            raise UserError(f"{file}, line {number}: the data set is called {name}, not {words[0]}")
-    return sorted(people)
+        try:
+            listed = full_name(words[0])
+        except UserError as error:  # a misspelt name would exclude nobody
+            raise UserError(f"{file}, line {number}: {error}") from None
+        if listed == name:
+            people.setdefault(int(words[1]), number)
+    return people
 
 
-def without_people(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """The table of a data set without the people who must not be used."""
+def without_people(name: str, table: pd.DataFrame, splits: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """The table of one split of a data set without the people who must not be used.
+
+    Args:
+        splits: the tables of all splits. They are read only if this split lacks one of the people.
+
+    Raises:
+        UserError: one of the numbers is no person of any split.
+    """
     excluded = excluded_people(name)
-    return table[~table.pid.isin(excluded)].reset_index(drop=True) if excluded else table
+    missing = set(excluded).difference(table.pid)
+    if missing:
+        missing.difference_update(*(split.pid for split in splits))
+    if missing:
+        pid = min(missing, key=excluded.__getitem__)
+        raise UserError(
+            f"{exclusion_file()}, line {excluded[pid]}: {name} has no person {pid}; write the number as records have it"
+        )
+    return table[~table.pid.isin(list(excluded))].reset_index(drop=True) if excluded else table
 
 
 def digest_without_people(name: str, digest: str) -> str:

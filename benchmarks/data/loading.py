@@ -1,4 +1,4 @@
-"""Data sets by name: find one, index its folder once, and load it as a table of tracklets with the store of its frames.
+"""Load data sets by name: index the folder of a data set once, and load it as a table of tracklets with the store of its frames.
 
 Folders:
     BENCH_DATA   holds a folder for each real data set, as its archives unpack; may be read-only
@@ -16,16 +16,15 @@ import pandas as pd
 
 from baselines.interface.errors import UserError
 from baselines.interface.plugins import plugin_at_fault
-from baselines.interface.registry import nearest
 from benchmarks.atomic import atomic_file, write_atomically
 from benchmarks.paths import cache_dir, data_dir
 
-from . import DATASETS, Progress, imported_datasets, no_progress, packing, read_json, registered_name
+from . import DATASETS, Progress, no_progress, packing, read_json
 from . import table as tables
 from .dataset import NOT_PUBLISHED, Dataset, Fault, PackedDataset, StructureError
-from .drawn import DrawnDataset
+from .find import find_dataset, find_known
 from .frame_stores import PACK, FolderStore, PackedStore, Store
-from .imported import LONGEST_NOTE, ImportedDataset
+from .imported import LONGEST_NOTE
 from .leaving_out import digest_without_people, people_note, without_people
 from .packed_folder import file_digest, pack_digest, stored_digest
 
@@ -57,46 +56,13 @@ class LoadedDataset:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def key(self) -> str:
+        """`DATASET/SPLIT`, by which records and digests name it."""
+        return f"{self.name}/{self.split}"
+
+    @property
     def protocols(self) -> tuple[str, ...]:
         return self.dataset.protocols
-
-
-def find_dataset(name: str) -> Dataset:
-    """The data set of a full name. Nothing is read.
-
-    Raises:
-        UserError: no such data set; the message gives the closest name, size or world.
-    """
-    if name in imported_datasets():
-        return ImportedDataset(name)
-    if registered_name(name) not in DATASETS.entries:
-        known = nearest(name, DATASETS.names() + imported_datasets())
-        raise UserError(f"no data set {name!r}; {known} (add one with `bench data import` or --plugin FILE.py)")
-    dataset: Dataset = DATASETS.get(registered_name(name)).from_name(name)
-    return dataset
-
-
-def full_name(name: str) -> str:
-    """The name of a data set in records. A drawn data set may have several names; this is the shortest.
-
-    Raises:
-        UserError: no such data set.
-    """
-    dataset = find_dataset(name)
-    return dataset.name if isinstance(dataset, PackedDataset) else name
-
-
-def is_drawn(name: str) -> bool:
-    """Whether a data set is drawn; False for one that is not known here."""
-    return isinstance(_find_known(name), DrawnDataset)
-
-
-def _find_known(name: str) -> Dataset | None:
-    """The data set of a name from a record, or None: it may come from a plug-in that is not loaded."""
-    try:
-        return find_dataset(name)
-    except UserError:
-        return None
 
 
 def data_note(name: str, split: int, digest: str) -> str:
@@ -104,7 +70,7 @@ def data_note(name: str, split: int, digest: str) -> str:
 
     That is that its counts are not the published ones, and the note of the data set; as long as a record may hold.
     """
-    dataset = _find_known(name)
+    dataset = find_known(name)
     if dataset is None:
         return ""
     files = (cache_dir() / "index").glob(f"{name}-{split}-*.json")
@@ -119,7 +85,7 @@ def data_note(name: str, split: int, digest: str) -> str:
 
 def counts_note(name: str, root: Path | None = None) -> str:
     """That the counts of the data set in its folder are not the published ones; empty if they are, or if it was not read yet."""
-    dataset = _find_known(name)
+    dataset = find_known(name)
     if dataset is None or not dataset.published or why_unavailable(name, root):
         return ""
     file = _index_file(name, 0, find_root(name, root))
@@ -182,7 +148,8 @@ def load(
 
     Raises:
         StructureError: wrong structure, or a table that is not valid (see `table.check`).
-        UserError: unknown name or split, a data set for feature extraction only, missing root, a damaged file.
+        UserError: unknown name or split, a data set for feature extraction only, missing root, a damaged file, or a wrong
+            line in the list of people who must not be used.
     """
     dataset = find_dataset(name)
     if not 0 <= split < dataset.splits:
@@ -200,11 +167,14 @@ def load(
         digest = pack_digest(folder)
         table = dataset.read(folder, split)
         _refuse(folder, [], table, dataset, whole=fresh)  # the whole was checked when it was written
-        table, digest = without_people(dataset.name, table), digest_without_people(dataset.name, digest)
+        splits = (dataset.read(folder, other) for other in range(dataset.splits))
+        table = without_people(dataset.name, table, splits)
+        digest = digest_without_people(dataset.name, digest)
         return LoadedDataset(dataset.name, split, table, PackedStore(folder / PACK), digest, dataset, folder)
     root = find_root(name, root)
     table, digest = _read_indexed(name, split, root, dataset, fresh, progress)
-    table, digest = without_people(name, table), digest_without_people(name, digest)
+    splits = (_read_indexed(name, other, root, dataset, False, progress)[0] for other in range(dataset.splits))
+    table, digest = without_people(name, table, splits), digest_without_people(name, digest)
     pack_folder = None if fresh else packing.find_pack(name, digest)
     store = packing.open_pack(pack_folder) if pack_folder else FolderStore(root)
     return LoadedDataset(name, split, table, store, digest, dataset, root)
@@ -226,13 +196,13 @@ def pack(name: str, root: Path | None = None, progress: Progress = no_progress) 
 
 def is_packed(name: str) -> bool:
     """Whether a data set comes packed, or has been packed here."""
-    comes_packed = isinstance(_find_known(name), PackedDataset)
+    comes_packed = isinstance(find_known(name), PackedDataset)
     return comes_packed or any(packing.find_pack(name, digest) for digest in known_digests(name, 0))
 
 
 def known_digests(name: str, split: int) -> set[str]:
     """The digests of a data set for every root from which it was read here, without reading it; empty if it never was."""
-    dataset = _find_known(name)
+    dataset = find_known(name)
     if isinstance(dataset, PackedDataset):
         digest = stored_digest(dataset.cache_folder)
         return set() if digest is None else {digest_without_people(dataset.name, digest)}

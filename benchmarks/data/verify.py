@@ -1,10 +1,10 @@
 """Check that a copy of a data set is complete: structure, counts, frame numbers, and every frame decoded once.
 
-`verify` lists everything. `refuse_bad_frames` is what a run asks before it trains, and `without_bad_frames` omits such frames.
+`verify` lists everything. `refuse_bad_frames` is what a run asks before it trains; `bad_frames` and `leave_out` omit such frames.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -24,10 +24,11 @@ from benchmarks.paths import cache_dir
 
 from . import Progress, no_progress, packing
 from .dataset import PackedDataset, StructureError
+from .find import find_dataset
 from .frame_stores import PACK, FolderStore, PackedStore
 from .images import JPEG, checked_size
 from .leaving_out import digest_without, without_frames
-from .loading import LoadedDataset, find_dataset, find_root, load
+from .loading import LoadedDataset, find_root, load
 from .packed_folder import compute_digest, stored_digest
 
 T = TypeVar("T")
@@ -157,13 +158,19 @@ def _frame_findings(loaded: LoadedDataset, pack: PackedStore | None, name: str) 
     return found
 
 
-def without_bad_frames(loaded: LoadedDataset, progress: Progress = no_progress) -> LoadedDataset:
-    """The data set without the frames that `refuse_bad_frames` would refuse; `left_out` lists them."""
+def bad_frames(loaded: LoadedDataset, progress: Progress = no_progress) -> dict[str, str]:
+    """The frames that `refuse_bad_frames` would refuse, each with the reason. A mark says that all others were decoded."""
     bad = {name: one_line(each.detail.replace(f"{loaded.root}/", "")) for name, each in _bad_frames(loaded, progress)}
-    table, digest = without_frames(loaded.table, bad), digest_without(loaded.digest, bad)
-    whole = replace(loaded, table=table, digest=digest, left_out=bad)
-    _write_mark(_mark(whole))
-    return whole
+    _write_mark(_mark(replace(loaded, digest=digest_without(loaded.digest, bad))))
+    return bad
+
+
+def leave_out(loaded: LoadedDataset, frames: Mapping[str, str]) -> LoadedDataset:
+    """The data set without these frames, which `left_out` then lists with their reasons."""
+    if not frames:
+        return loaded
+    table, digest = without_frames(loaded.table, frames), digest_without(loaded.digest, frames)
+    return replace(loaded, table=table, digest=digest, left_out=frames)
 
 
 def refuse_bad_frames(loaded: LoadedDataset, progress: Progress = no_progress) -> None:

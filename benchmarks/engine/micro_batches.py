@@ -47,7 +47,9 @@ def refuse_mixed_clips(baseline: Baseline, size: int) -> None:
     if not size:
         return
     if distributed.world() > 1:
-        raise UserError(f"micro_batch={size}: is for one process; several processes share the batch, so {INSTEAD}")
+        raise UserError(
+            f"micro_batch={size}: needs a single process; several processes split each batch already; {INSTEAD}"
+        )
     if name := batch_statistics(baseline):
         raise UserError(
             f"micro_batch={size}: {type(baseline).__name__} has batch normalisation ({name}), whose statistics are those of the "
@@ -57,7 +59,7 @@ def refuse_mixed_clips(baseline: Baseline, size: int) -> None:
 
 @torch.no_grad()
 def refuse_dependent_clips(baseline: Baseline, clips: Clips, size: int, precision: str) -> None:
-    """Refuse a model that draws random numbers, or embeds the first of these clips otherwise beside the second than alone.
+    """Refuse a model that draws random numbers, or whose features of the first of these clips depend on the second.
 
     Raises:
         UserError: it does.
@@ -71,8 +73,8 @@ def refuse_dependent_clips(baseline: Baseline, clips: Clips, size: int, precisio
     within = torch.finfo(torch.bfloat16 if precision == "bf16" else alone.dtype).eps ** 0.5 * float(alone.abs().max())
     if not torch.allclose(alone, beside, rtol=0, atol=within):
         raise UserError(
-            f"micro_batch={size}: {type(baseline).__name__} embeds a clip otherwise beside other clips than alone, so that "
-            f"micro-batches would train another model; {INSTEAD}"
+            f"micro_batch={size}: the features that {type(baseline).__name__} gives a clip depend on the other clips of the "
+            f"batch, so micro-batches would change the training; {INSTEAD}"
         )
 
 
@@ -90,8 +92,8 @@ def _nothing_drawn(baseline: Baseline, clips: Clips, size: int) -> Iterator[None
     yield
     if not all(map(torch.equal, before, _random_state(clips.frames.device))):
         raise UserError(
-            f"micro_batch={size}: the forward pass of {type(baseline).__name__} draws random numbers, such as dropout, of "
-            f"which a micro-batch would get others than the whole batch; set dropout=0, or {INSTEAD}"
+            f"micro_batch={size}: the forward pass of {type(baseline).__name__} draws random numbers, for dropout for example; "
+            f"in micro-batches they would differ from those of the whole batch; set dropout=0, or {INSTEAD}"
         )
 
 

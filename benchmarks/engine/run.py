@@ -1,7 +1,7 @@
 """Run one experiment: from the table of tracklets to a record."""
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from benchmarks.clips.reading import FlowStacks
 from benchmarks.clips.subsets import hold_out, test_tracklets
 from benchmarks.clips.training_batches import TrainingBatches
 from benchmarks.data.loading import LoadedDataset, load
-from benchmarks.data.verify import without_bad_frames
+from benchmarks.data.verify import bad_frames, leave_out
 from benchmarks.evaluation.protocols import PROTOCOLS
 from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
@@ -58,7 +58,6 @@ class Machine(NamedTuple):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@distributed.leader_first()
 def plan(
     method: str,
     dataset: str,
@@ -79,21 +78,29 @@ def plan(
     Raises:
         UserError: an unknown method, data set, recipe or setting, a missing root, or weights out of reach.
     """
-    baseline = BASELINES.get(split_method(method)[0])
-    data = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
+    with distributed.leader_first():
+        baseline = BASELINES.get(split_method(method)[0])
+        data = load(dataset, split, root, lambda done, total: report("read", done, total, dataset))
     if skip_bad:
-        data = without_bad_frames(data, lambda done, total: report("check", done, total, dataset))
-    recipe = recipe or data.dataset.recipe
-    settings = resolve(recipe, method, changes)
-    weights = weights_digest(settings.backbone, settings.weights)
-    label = recipe_label(recipe, settings)
-    digests = {"data": data.digest, "test_data": data.digest, "weights": weights}
-    if baseline.flow_fields:
-        digests["flow_weights"] = flow_digest(settings)
+        data = without_bad_frames(data, report)
+    with distributed.leader_first():
+        recipe = recipe or data.dataset.recipe
+        settings = resolve(recipe, method, changes)
+        weights = weights_digest(settings.backbone, settings.weights)
+        label = recipe_label(recipe, settings)
+        digests = {"data": data.digest, "test_data": data.digest, "weights": weights}
+        if baseline.flow_fields:
+            digests["flow_weights"] = flow_digest(settings)
     experiment = Experiment(
         method, data.name, data.name, settings.recorded(), seed, split, recipe=label, test_split=split, **digests
     )
     return experiment, settings, data
+
+
+def without_bad_frames(data: LoadedDataset, report: ReportProgress) -> LoadedDataset:
+    """The data set without the frames that cannot be decoded. The first process looks for them."""
+    bad = distributed.from_leader(lambda: bad_frames(data, lambda done, total: report("check", done, total, data.name)))
+    return leave_out(data, bad)
 
 
 def run(
@@ -161,25 +168,31 @@ def run(
             )
             clock.note("train", spent.frames, spent.seconds)
             clock.peak_memory = spent.memory
-        if distributed.leads():
-            with checked_file(folder.weights) as half:
-                write_weights(model, half)
+        _write(folder.weights, partial(write_weights, model))
         seed = experiment.seed
         metrics = fit_metrics(model, training, data.store, settings, machine, clock, seed, flow)
         results: list[Metrics] = []
         queries = pd.DataFrame()
         if tested:
-            if needs_fit(model, settings) and distributed.leads():
-                with checked_file(folder.fitted_metric) as half:
-                    write_metrics(metrics, half)
+            if needs_fit(model, settings):
+                _write(folder.fitted_metric, partial(write_metrics, metrics))
             results, queries = score(model, data, settings, metrics, machine, clock, seed, flow)
         if held_out is not None:
             results += validate(model, held_out, data.store, settings, metrics, machine, seed, flow)
-        record = new_record(experiment, results, clock, price, {data.name: data.left_out})
-        if distributed.leads():
-            write_record(folder, record, queries)
-            remove_checked(folder.checkpoint)
+        record = new_record(experiment, results, clock, price, {data.key: data.left_out})
+        distributed.from_leader(partial(write_record, folder, record, queries))
+        distributed.from_leader(partial(remove_checked, folder.checkpoint))
         return record
+
+
+def _write(file: Path, write: Callable[[Path], None]) -> None:
+    """Write a file with its checksum, in the first process. An error there ends all processes."""
+
+    def checked() -> None:
+        with checked_file(file) as half:
+            write(half)
+
+    distributed.from_leader(checked)
 
 
 def write_weights(model: ReidModel, file: Path) -> None:
@@ -250,19 +263,16 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: LoadedDataset, p
         done = distributed.from_leader(partial(read_record, folder))
         if done is not None and not stale_reasons(done, {}):
             return done
-        if distributed.leads():
-            start_run(folder, experiment, code_digest(experiment))
+        distributed.from_leader(partial(start_run, folder, experiment, code_digest(experiment)))
         model, settings = trained_model(source, record, machine)
         with distributed.leader_first():
             flow = flow_for(experiment.method, data, settings, machine)
         clock = Clock()
         metrics = read_metrics(source.fitted_metric, model, settings)
         results, queries = score(model, data, settings, metrics, machine, clock, experiment.seed, flow)
-        record = new_record(
-            experiment, results, clock, cost(model, settings), {**record.left_out, data.name: data.left_out}
-        )
-        if distributed.leads():
-            write_record(folder, record, queries)
+        left_out = {**record.left_out, data.key: data.left_out}
+        record = new_record(experiment, results, clock, cost(model, settings), left_out)
+        distributed.from_leader(partial(write_record, folder, record, queries))
         return record
 
 

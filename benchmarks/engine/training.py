@@ -29,7 +29,7 @@ from benchmarks.atomic import naming, write_atomically
 from benchmarks.clips.training_batches import Batch, TrainingBatches
 from benchmarks.clips.workers import prefetched
 from benchmarks.experiments.settings import Settings
-from benchmarks.runs.checksums import check_file, checked_file, damaged
+from benchmarks.runs.checksums import checked_file, damaged, exists_intact
 from benchmarks.runs.environment import peak_memory
 
 from . import distributed
@@ -333,7 +333,7 @@ def train(
     settings: Settings = batches.settings
     refuse_mixed_clips(model.baseline, settings.micro_batch)
     distributed.see_whole_batches(model.baseline, settings.statistics_shares)
-    resume = distributed.from_leader(partial(_is_saved, checkpoint))
+    resume = checkpoint is not None and distributed.from_leader(partial(exists_intact, checkpoint))
     if settings.precision == "bf16":
         compile_backbones(model)
     # Curves before checkpoints: every line up to a checkpoint is in the file before the checkpoint is.
@@ -383,14 +383,6 @@ def own_hooks(model: ReidModel) -> list[Hook]:
         where = code_place(type(model.baseline).hooks)
         raise UserError(f"{where}: hooks returns {wrong[0]!r}; it must return instances of mmengine.hooks.Hook")
     return hooks
-
-
-def _is_saved(checkpoint: Path | None) -> bool:
-    """Whether there is a checkpoint, which is then checked."""
-    if checkpoint is None or not checkpoint.exists():
-        return False
-    check_file(checkpoint)
-    return True
 
 
 @contextmanager

@@ -187,7 +187,7 @@ def recipe_summaries() -> dict[str, str]:
 
 def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
     """The settings of a run: the recipe's, those of its table [ordered] if the baseline reads order, those that the method's name
-    implies, the baseline's trunk, then each `--set key=value` in order.
+    implies, the baseline's own backbone, then each `--set key=value` in order.
 
     Args:
         recipe: a name from recipes/, or a TOML file.
@@ -208,8 +208,8 @@ def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
         plain, own = plain | ordered, own | own_ordered
     own = {key: own.get(key, default) for key, default in own_defaults(baseline(method)).items()}
     settings = change(Settings(**plain, own=own), ATTACHMENTS[split_method(method)[1]], f"method {method}")
-    if trunk := getattr(BASELINES.entries.get(baseline(method)), "trunk", ""):
-        settings = change(settings, {"backbone": trunk}, f"method {method}")
+    if backbone := getattr(BASELINES.entries.get(baseline(method)), "trunk", ""):
+        settings = change(settings, {"backbone": backbone}, f"method {method}")
     for text in changes:
         key, equals, value = text.partition("=")
         if not equals or not text.isprintable():  # a second line would be TOML of its own

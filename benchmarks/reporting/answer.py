@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from benchmarks.data.loading import is_drawn
+from benchmarks.data.find import is_drawn
 from benchmarks.experiments.experiment import DatasetPair
 from benchmarks.suites.claims import UNCORRECTED, points
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.data.dataset import Dataset
-from benchmarks.data.loading import find_dataset, load, why_unavailable
+from benchmarks.data.find import find_dataset
+from benchmarks.data.loading import load, why_unavailable
 from benchmarks.suites.suite import Choice, Suite, dataset_pairs
 
 from . import paper_numbers

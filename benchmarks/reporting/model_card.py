@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.data.loading import is_drawn
+from benchmarks.data.find import is_drawn
 from benchmarks.experiments.settings import changed_from_recipe
 from benchmarks.runs.record import Record
 
@@ -16,11 +16,11 @@ NOT_FOR = """\
 DRAWN = "- Its people are drawn: it has never seen a photograph, and its results say nothing about real people."
 
 
-def card(record: Record, stem: str, form: str, check: tuple[float, int, float], same: Sequence[Record]) -> str:
+def card(record: Record, file: str, form: str, check: tuple[float, int, float], same: Sequence[Record]) -> str:
     """The model card.
 
     Args:
-        stem: the name of the model's file.
+        file: the name of the model's file, which is the title of the card.
         form: its format.
         check: the largest difference to the features of the harness, the number of tracklets compared, and the tolerance.
         same: the finished runs that differ from the record in their seeds alone, with itself.
@@ -44,7 +44,7 @@ def card(record: Record, stem: str, form: str, check: tuple[float, int, float], 
     commit = "not a checkout" if git is None else f"{git.short}{' with changes' if git.dirty else ''}"
     types = "uint8 or float" if form == "TorchScript" else "uint8"
     lines = [
-        f"# {stem}",
+        f"# {file}",
         f"{experiment.method} for video person re-identification, trained on {trained_on}, as {form}. Run: `{record.name}`.",
         "## Input and output",
         f"Clips (B, T, 3, {height}, {width}): RGB frames of people in temporal order, {types}, values 0 to 255, cut out and "
@@ -89,8 +89,11 @@ def _seeds(record: Record, same: Sequence[Record]) -> str:
     rows = (each.find_metrics(record.first_protocol, record.metrics[0].feature) for each in same)
     figures = [row.percent("mAP") for row in rows if row is not None]
     known = [figure for figure in figures if figure is not None]
+    over = f"Over the seeds {', '.join(map(str, seeds))}: "
+    if not known:
+        return f"{over}no mAP, because no query has a match."
     return (
-        f"Over the seeds {', '.join(map(str, seeds))}: mAP {np.mean(known):.1f} on average, from {min(known):.1f} to "
+        f"{over}mAP {np.mean(known):.1f} on average, from {min(known):.1f} to "
         f"{max(known):.1f} (protocol {record.first_protocol}). The file is the model of seed {record.experiment.seed}."
     )
 

@@ -11,8 +11,8 @@ from benchmarks.experiments.code_digest import same_numbers
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import baseline
 from benchmarks.runs.record import Record
+from benchmarks.suites.claims import METRICS
 
-METRICS = ("mAP", "R1")
 # The noise changes frames, and these classifications read the coherence alone, or nothing.
 UNMOVED_BY_NOISE = ("pooled", "none")
 OF_THE_NOISE = ("sigma", "target", "granularity")

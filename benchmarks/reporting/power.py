@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.data.loading import find_dataset
+from benchmarks.data.find import find_dataset
 from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.methods import ATTACHED, baseline
 from benchmarks.runs.exchange import exported_records
@@ -135,7 +135,8 @@ def _parts(claim: Claim, records: Sequence[Record]) -> tuple[list[float], int] |
         weights.setdefault(baseline(arm.method), []).append(arm.weight)
     variances, smallest = [], 10**9
     for name, each in weights.items():
-        found = [noise(records, name), noise(records)]  # of the baseline itself, or of all
+        # Of the baseline itself, or of all.
+        found = [noise(records, name, claim.metric), noise(records, metric=claim.metric)]
         sources = [noise.paired if len(each) > 1 else noise.own for noise in found]
         source = next(((variance, df) for variance, df in sources if df), None)
         if source is None:
@@ -145,12 +146,16 @@ def _parts(claim: Claim, records: Sequence[Record]) -> tuple[list[float], int] |
     return variances, smallest
 
 
-def noise(records: Sequence[Record], name: str | None = None) -> Noise:
-    """How much the figures of runs on one pair of data sets vary over seeds; of all baselines, or of the named one."""
+def noise(records: Sequence[Record], name: str | None = None, metric: str = METRIC) -> Noise:
+    """How much the figures of runs on one pair of data sets vary over seeds; of all baselines, or of the named one.
+
+    Args:
+        metric: the figure, one of METRICS.
+    """
     contexts: dict[str, dict[str, dict[int, float]]] = {}
     for record in records:
         experiment, metrics = record.experiment, record.find_metrics(record.first_protocol, "before")
-        figure = None if metrics is None else getattr(metrics, METRIC)
+        figure = None if metrics is None else getattr(metrics, metric)
         if figure is None or name not in (None, baseline(experiment.method)):
             continue
         same = {key: value for key, value in experiment.settings.items() if key not in OF_A_ROW}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import Any
 
-from benchmarks.data.loading import find_dataset
+from benchmarks.data.find import find_dataset
 from benchmarks.experiments.experiment import DatasetPair
 from benchmarks.runs.record import Record
 from benchmarks.scheduling.states import DONE, FindStates, State

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.data.loading import is_drawn
+from benchmarks.data.find import is_drawn
 from benchmarks.experiments.code_digest import same_numbers
 from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.methods import ATTACHED, baseline

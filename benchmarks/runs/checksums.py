@@ -40,6 +40,18 @@ def check_file(file: Path) -> None:
         raise damaged(file, f"its checksum is not the one in {sums.name}")
 
 
+def exists_intact(file: Path) -> bool:
+    """Whether a file exists. One that does is checked.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    if not file.exists():
+        return False
+    check_file(file)
+    return True
+
+
 def damaged(file: Path, reason: object) -> UserError:
     """The error for a damaged file of a run, which `--fresh` writes anew."""
     return UserError(f"{file}: damaged ({one_line(reason)}); `bench run ... --fresh` makes it again")

@@ -89,7 +89,7 @@ def new_record(
     """The record of a run that ends now, in this environment, by the code that is imported.
 
     Args:
-        left_out: by data set, the frames that were left out and why.
+        left_out: by `DATASET/SPLIT`, the frames that were left out and why.
 
     Raises:
         ValueError: the experiment's baseline is not loaded.
@@ -110,12 +110,13 @@ def new_record(
         started=clock.started,
         finished=datetime.now(UTC).replace(microsecond=0),
         data_notes={data[0]: note for data in experiment.data_read if (note := _note(data, left_out))},
-        left_out={name: dict(frames) for name, frames in left_out.items() if frames},
+        left_out={data: dict(frames) for data, frames in left_out.items() if frames},
     )
 
 
 def _note(data: tuple[str, int, str], left_out: Mapping[str, Mapping[str, str]]) -> str:
     """What every table must say of the data, as long as a record may hold."""
-    count = len(left_out.get(data[0], ()))
+    name, split, _ = data
+    count = len(left_out.get(f"{name}/{split}", ()))
     frames = f"without {count:,} {'frame' if count == 1 else 'frames'} that cannot be read" if count else ""
     return "; ".join(filter(None, (frames, data_note(*data))))[:LONGEST_NOTE]

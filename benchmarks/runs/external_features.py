@@ -15,7 +15,7 @@ import pandas as pd
 
 from baselines.backbones.weights import file_digest
 from baselines.interface.errors import UserError
-from benchmarks.data.loading import find_dataset
+from benchmarks.data.find import find_dataset
 from benchmarks.engine.scoring import rank_tracklets, tabulate_rankings
 from benchmarks.evaluation.distances import Distances, FeatureDistances, MatrixDistances
 from benchmarks.evaluation.metrics import fixed_metric

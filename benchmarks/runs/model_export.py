@@ -71,6 +71,27 @@ def check_format(to: Path) -> str:
     return FORMATS[to.suffix]
 
 
+def card_file(to: Path) -> Path:
+    """Where the model card of an exported file is written."""
+    return to.with_name(f"{to.name}.md")
+
+
+def refuse_other_files(to: Path) -> None:
+    """Refuse to replace anything except an earlier export: its card begins with the name of the model file.
+
+    Raises:
+        UserError: the model file or the card would replace something else.
+    """
+    written = card_file(to)
+    if written.is_file() and written.read_text(errors="replace").splitlines()[:1] == [f"# {to.name}"]:
+        return
+    for file in (to, written):
+        if file.exists():
+            raise UserError(
+                f"--to {to}: {file} was not written by `bench export`; choose another name, or move that file"
+            )
+
+
 def export_checked(
     model: ReidModel, settings: Settings, tracklets: pd.DataFrame, store: Store, seed: int, to: Path
 ) -> tuple[float, int]:
@@ -101,14 +122,10 @@ def export_checked(
     with atomic_file(to) as half:
         try:
             call = _WRITERS[to.suffix](module, example, half)
+            call(example)
         except Exception as error:  # the exporters raise many kinds
             raise _refused(model, f"{FORMATS[to.suffix]} cannot hold it: {_first_line(error)}") from error
-        try:
-            found = _features(call, some, store, settings, seed)
-        except Exception as error:
-            raise _refused(
-                model, f"as a file it is fixed to {settings.clip_frames} frames a clip ({_first_line(error)})"
-            ) from error
+        found = _features(_any_length(call, model, settings), some, store, settings, seed)
         difference = float(np.abs(found - expected).max() / np.abs(expected).max())
         if not difference <= TOLERANCE[settings.precision]:
             raise _refused(
@@ -140,6 +157,20 @@ def _refuse(model: ReidModel, settings: Settings) -> None:
 
 def _refused(model: ReidModel, reason: str) -> UserError:
     return UserError(f"{type(model.baseline).__name__} cannot be exported: {reason}")
+
+
+def _any_length(call: Call, model: ReidModel, settings: Settings) -> Call:
+    """`call`, which has taken a clip of the length of the training; an error in another is therefore one of the length."""
+
+    def checked(clips: Tensor) -> tuple[Tensor, Tensor]:
+        try:
+            return call(clips)
+        except Exception as error:  # torch and onnxruntime raise many kinds
+            raise _refused(
+                model, f"as a file it is fixed to {settings.clip_frames} frames a clip ({_first_line(error)})"
+            ) from error
+
+    return checked
 
 
 def _first_line(error: Exception) -> str:

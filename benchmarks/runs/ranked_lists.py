@@ -26,6 +26,7 @@ from benchmarks.experiments.settings import Settings
 from .folder import RunFolder
 from .query_file import read_queries
 from .record import Record
+from .staleness import refuse_other_data
 
 LISTED, FRAMES = 10, 8  # gallery tracklets of a query, and frames of a tracklet, that are shown
 
@@ -81,10 +82,7 @@ def rank_queries(
         UserError: the run has no weights, was evaluated on other data, or lacks the query or the protocol; or the results of
             its queries are damaged.
     """
-    if data.digest != record.experiment.test_data:
-        raise UserError(
-            f"data set {data.name}: {record.name} was evaluated on other data; evaluate it again with --fresh"
-        )
+    refuse_other_data(record, data)
     results = _choose_queries(read_queries(source.queries), record, count, protocol, names)
     model, settings = trained_model(source, record, machine)
     flow = flow_for(record.experiment.method, data, settings, machine)

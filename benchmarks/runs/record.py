@@ -251,7 +251,7 @@ class Record:
         phases: by name: train, fit, extract, evaluate.
         peak_memory: by kind: resident, and gpu where there is one.
         data_notes: what every table must say of a data set, by its name. Records made before there were notes have none.
-        left_out: by data set, the frames that could not be read and were left out, each with the reason.
+        left_out: by `DATASET/SPLIT`, the frames that could not be read and were left out, each with the reason.
     """
 
     format: Annotated[int, Field(ge=FORMAT, le=FORMAT)]
@@ -266,7 +266,7 @@ class Record:
     started: AwareDatetime
     finished: AwareDatetime
     data_notes: dict[Name, Text] = field(default_factory=dict)
-    left_out: dict[Name, dict[str, str]] = field(default_factory=dict)
+    left_out: dict[Text, dict[str, str]] = field(default_factory=dict)
 
     __pydantic_config__ = ConfigDict(strict=True, extra="forbid")
 

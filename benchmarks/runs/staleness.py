@@ -2,10 +2,24 @@
 
 from collections.abc import Mapping
 
+from baselines.interface.errors import UserError
 from benchmarks.data.leaving_out import digest_without
+from benchmarks.data.loading import LoadedDataset
 from benchmarks.experiments.code_digest import code_digest, same_numbers
 
 from .record import Record
+
+
+def refuse_other_data(record: Record, data: LoadedDataset) -> None:
+    """Refuse data that differs from the test data of a run.
+
+    Raises:
+        UserError: it does.
+    """
+    if data.digest != record.experiment.test_data:
+        raise UserError(
+            f"data set {data.name}: {record.name} was evaluated on other data; evaluate it again with --fresh"
+        )
 
 
 def stale_reasons(record: Record, digests: Mapping[str, set[str]]) -> list[str]:
@@ -19,14 +33,10 @@ def stale_reasons(record: Record, digests: Mapping[str, set[str]]) -> list[str]:
     reasons = ["made by other code"] if code is not None and same_numbers(record.code) != same_numbers(code) else []
     if experiment.external:
         return reasons  # it was made from files of features, not from the data set that it names
-    read = (
-        (experiment.dataset, experiment.split, experiment.data),
-        (experiment.test, experiment.test_split, experiment.test_data),
-    )
-    for name, split, digest in read:
+    for name, split, digest in experiment.data_read:
         here = digests.get(f"{name}/{split}")
         if here is not None:
-            here = {digest_without(whole, record.left_out.get(name, {})) for whole in here}
+            here = {digest_without(whole, record.left_out.get(f"{name}/{split}", {})) for whole in here}
         if here is not None and digest not in here and f"other data: {name}" not in reasons:
             reasons.append(f"other data: {name}")
     return reasons

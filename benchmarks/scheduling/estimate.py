@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.data.loading import find_dataset
+from benchmarks.data.find import find_dataset
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import split_method
 from benchmarks.parsing import parse_json
@@ -80,7 +80,7 @@ def measured_gpu(file: Path = MEASURED_ON_GPU) -> dict[str, Any]:
 def measured_seconds(experiment: Experiment) -> float | None:
     """About how many seconds a run takes on the GPU of `measured_gpu`. None if nothing like it was measured there.
 
-    By the frames/s of the same baseline, precision, trunk and image, and by the published numbers of identities and frames.
+    By the frames/s of the same baseline, precision, backbone and image, and by the published numbers of identities and frames.
     """
     measured = measured_gpu()
     settings, clips = experiment.settings, _clips_per_epoch(experiment, ())

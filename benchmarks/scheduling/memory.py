@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from baselines.interface.baseline import Clips
-from benchmarks.data.loading import find_dataset
+from benchmarks.data.find import find_dataset
 from benchmarks.engine.micro_batches import refuse_mixed_clips
 from benchmarks.engine.model import ReidModel, build_model
 from benchmarks.experiments.settings import Settings, change

@@ -7,7 +7,8 @@ from typing import Any
 from baselines import BASELINES
 from baselines.backbones import BACKBONES
 from baselines.interface.errors import UserError
-from benchmarks.data.loading import find_dataset, why_unavailable
+from benchmarks.data.find import find_dataset
+from benchmarks.data.loading import why_unavailable
 from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import Settings
 from benchmarks.paths import results_dir

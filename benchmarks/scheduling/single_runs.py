@@ -14,9 +14,17 @@ from benchmarks.atomic import write_atomically
 from benchmarks.clips.subsets import test_tracklets
 from benchmarks.data.image_folder import load_folder
 from benchmarks.data.loading import LoadedDataset, load
-from benchmarks.data.verify import refuse_bad_frames, without_bad_frames
+from benchmarks.data.verify import refuse_bad_frames
 from benchmarks.engine import distributed
-from benchmarks.engine.run import Machine, check_evaluable, evaluate_elsewhere, plan, run, trained_model
+from benchmarks.engine.run import (
+    Machine,
+    check_evaluable,
+    evaluate_elsewhere,
+    plan,
+    run,
+    trained_model,
+    without_bad_frames,
+)
 from benchmarks.experiments.settings import resolve
 from benchmarks.paths import results_dir
 from benchmarks.progress import ReportProgress, show_progress
@@ -26,10 +34,10 @@ from benchmarks.runs.find import find_run_with_model
 from benchmarks.runs.finished import FinishedRun, finished_runs
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.learning import check_learned
-from benchmarks.runs.model_export import TOLERANCE, check_format, export_checked
+from benchmarks.runs.model_export import TOLERANCE, card_file, check_format, export_checked, refuse_other_files
 from benchmarks.runs.ranked_lists import rank_queries
 from benchmarks.runs.record import Record
-from benchmarks.runs.staleness import stale_reasons
+from benchmarks.runs.staleness import refuse_other_data, stale_reasons
 from benchmarks.runs.store import read_record
 
 
@@ -94,7 +102,7 @@ def run_experiment(
         test_data = None  # loaded before the training, so that an error in it costs no training
         if test is not None:
             test_data = _load(test, 0, None, report)
-            test_data = without_bad_frames(test_data) if skip_bad else test_data
+            test_data = without_bad_frames(test_data, report) if skip_bad else test_data
             check_evaluable(test_data)
         folder = RunFolder(results_dir() / experiment.name)
         record = (
@@ -115,8 +123,13 @@ def run_experiment(
     return RunResult(experiment.name, record, was_finished, stale, warning)
 
 
-def evaluate_run(run: str, dataset: str, split: int, root: Path | None, workers: int | None) -> Record:
+def evaluate_run(
+    run: str, dataset: str, split: int, root: Path | None, workers: int | None, skip_bad: bool = False
+) -> Record:
     """Evaluate the model of a finished run on another data set.
+
+    Args:
+        skip_bad: leave out frames that cannot be decoded; otherwise they are refused.
 
     Raises:
         UserError: no such run, no model, or a missing data set.
@@ -124,6 +137,8 @@ def evaluate_run(run: str, dataset: str, split: int, root: Path | None, workers:
     folder, record = find_run_with_model(run)
     with show_progress() as report:
         data = _load(dataset, split, root, report)
+        if skip_bad:
+            data = without_bad_frames(data, report)
         check_frames(data, report)
         return evaluate_elsewhere(folder, record, data, results_dir(), _machine_of(record, workers, report))
 
@@ -170,7 +185,7 @@ def export_features(
         elif dataset is not None:
             data = _load(dataset, split, root, report, features_only=True)
         elif found is not None:
-            data = _load_test_data(found[1], root)
+            data = _load_test_data(found[1], root, report)
         check_frames(data, report)
         extractor = extractor_of_backbone(settings, machine) if found is None else extractor_of_run(*found, machine)
         where = "" if dataset is None and images is None else f"-on-{data.name}"
@@ -179,7 +194,9 @@ def export_features(
 
 
 def export_model(run: str, to: Path, root: Path | None, workers: int | None) -> tuple[float, Path]:
-    """Write a finished run's model to one file, TorchScript or ONNX by its suffix, and its card beside it.
+    """Write a finished run's model to one file, TorchScript or ONNX by its suffix, and its card beside it, NAME.md.
+
+    An earlier export of that name is replaced.
 
     Args:
         root: the folder of the data set on which the run was tested.
@@ -188,14 +205,17 @@ def export_model(run: str, to: Path, root: Path | None, workers: int | None) -> 
         The largest difference to the features of the harness, as a share of their largest value, and the card.
 
     Raises:
-        UserError: no such run, no model, a stale run, a missing data set, or a model that one file cannot hold.
+        UserError: no such run, no model, a stale run, a missing or changed data set, a model that one file cannot hold, or
+            another file of that name.
     """
     form = check_format(to)
+    refuse_other_files(to)
     folder, record = find_run_with_model(run)
     if reasons := stale_reasons(record, {}):
         raise UserError(f"{record.name}: {'; '.join(reasons)}; run it again with --fresh before it is exported")
     with show_progress() as report:
-        data = _load_test_data(record, root)
+        data = _load_test_data(record, root, report)
+        refuse_other_data(record, data)
         check_frames(data, report)
         model, settings = trained_model(folder, record, _machine_of(record, workers, report))
         query, gallery = test_tracklets(data)
@@ -203,7 +223,7 @@ def export_model(run: str, to: Path, root: Path | None, workers: int | None) -> 
         difference, compared = export_checked(model, settings, tested, data.store, record.experiment.seed, to)
     same = [each.record for each in finished_runs(results_dir()) if _differs_in_seed_alone(each.record, record)]
     text = card(record, to.name, form, (difference, compared, TOLERANCE[settings.precision]), same)
-    written = to.with_suffix(".md")
+    written = card_file(to)
     write_atomically(written, text)
     return difference, written
 
@@ -222,7 +242,7 @@ def rank_gallery(
     """
     folder, record = find_run_with_model(run)
     with show_progress() as report:
-        data = _load_test_data(record, root)
+        data = _load_test_data(record, root, report)
         check_frames(data, report)
         lists = rank_queries(folder, record, data, _machine_of(record, workers, report), count, protocol, queries)
     return folder, record, lists
@@ -257,7 +277,7 @@ def check_frames(data: LoadedDataset, report: ReportProgress) -> None:
     )
 
 
-def _load_test_data(record: Record, root: Path | None) -> LoadedDataset:
+def _load_test_data(record: Record, root: Path | None, report: ReportProgress) -> LoadedDataset:
     """The test data of a run, without frames that cannot be decoded if the run left out such."""
-    data = load(record.experiment.test, record.experiment.test_split, root)
-    return without_bad_frames(data) if record.left_out.get(data.name) else data
+    data = _load(record.experiment.test, record.experiment.test_split, root, report)
+    return without_bad_frames(data, report) if record.left_out.get(data.key) else data

@@ -10,8 +10,9 @@ import cv2
 import pandas as pd
 
 from benchmarks.data.drawn import DrawnDataset
+from benchmarks.data.find import find_dataset
 from benchmarks.data.frame_stores import PackedStore, write_pack
-from benchmarks.data.loading import LoadedDataset, find_dataset
+from benchmarks.data.loading import LoadedDataset
 
 
 def drawn_dataset(name: str) -> DrawnDataset:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from baselines.interface.registry import register
-from benchmarks.data.loading import find_dataset
+from benchmarks.data.find import find_dataset
 from benchmarks.experiments.settings import resolve
 
 from .suite import Row, Suite

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from baselines.interface.registry import register
 from benchmarks.data.drawn import DrawnDataset
-from benchmarks.data.loading import find_dataset
+from benchmarks.data.find import find_dataset
 from benchmarks.experiments.experiment import DatasetPair
 
 from . import published_systems

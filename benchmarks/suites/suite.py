@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from baselines import BASELINES
 from baselines.interface.errors import UserError
-from benchmarks.data.loading import find_dataset, full_name
+from benchmarks.data.find import find_dataset, full_name
 from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import Settings, recipe_for, recipe_label, resolve

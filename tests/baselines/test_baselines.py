@@ -30,7 +30,7 @@ def of_run(name: str, steps: int) -> Backbone:
     return backbone
 
 
-# The larger trunks are in backbones/test_trunks.py.
+# The larger backbones are in backbones/test_large_backbones.py.
 IMAGE = ("mobilenet_v2", "resnet18", "resnet50", "small")
 PAIRS = [(name, backbone) for name in BASELINES.names() for backbone in IMAGE]
 

@@ -19,9 +19,9 @@ def clips(batch: int = 2, steps: int = 8, seed: int = 0) -> torch.Tensor:
 def build(name: str, backbone: str = "small", start: bool = False) -> torch.nn.Module:
     """A model for evaluation of clips of 8 frames; unless `start`, with random numbers where its weights start at zero."""
     torch.manual_seed(0)
-    trunk = build_backbone(backbone, "none")[0]
-    trunk.clip_frames, trunk.image_size = 8, (64, 32)
-    model = BASELINES.get(name)(trunk)
+    built = build_backbone(backbone, "none")[0]
+    built.clip_frames, built.image_size = 8, (64, 32)
+    model = BASELINES.get(name)(built)
     for key, parameter in model.named_parameters():
         if not start and key.endswith("weight") and not parameter.any():
             torch.nn.init.normal_(parameter, std=0.3)

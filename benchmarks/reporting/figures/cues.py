@@ -8,7 +8,7 @@ import numpy as np
 from baselines.interface.errors import UserError
 from benchmarks.data import registered_name
 from benchmarks.data.datasets.cues import SHARES, Cues
-from benchmarks.data.loading import find_dataset
+from benchmarks.data.find import find_dataset
 from benchmarks.reporting.statistics import Interval
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.suites import hypothesis

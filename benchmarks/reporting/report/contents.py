@@ -10,7 +10,8 @@ from itertools import chain, count
 import pandas as pd
 
 from baselines.interface.errors import UserError
-from benchmarks.data.loading import find_dataset, known_digests
+from benchmarks.data.find import find_dataset
+from benchmarks.data.loading import known_digests
 from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import recipe_names

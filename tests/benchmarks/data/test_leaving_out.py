@@ -1,6 +1,7 @@
 """People and frames that are left out: no verb reads them, the data are others, and the record and the tables say so."""
 
 import json
+import re
 import shutil
 
 import cv2
@@ -56,10 +57,45 @@ def test_excluded_people_are_in_no_subset(prid, tmp_path):
 
 
 @pytest.mark.usefixtures("prid")
-def test_name_in_another_case_excludes_nobody_in_silence(tmp_path):
-    exclude(tmp_path, "PRID2011 2\n")
-    with pytest.raises(UserError, match=r"excluded\.txt, line 1: the data set is called prid2011, not PRID2011"):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("PRID2011", "no data set 'PRID2011'; did you mean 'prid2011'?"),
+        ("marz", "no data set 'marz'; did you mean 'mars'?"),
+        ("walkers:tinny", "no size 'tinny' in 'walkers:tinny'; did you mean 'tiny'?"),
+        ("my-videos", "no data set 'my-videos'; did you mean 'my-video'?"),
+    ],
+)
+def test_misspelt_name_is_refused_whichever_data_set_is_read(tmp_path, name, message):
+    imported = cache_dir() / "imported" / "my-video"
+    imported.mkdir(parents=True)
+    (imported / "import.json").write_text("{}")
+    exclude(tmp_path, f"mars 1\nmy-video 3\n{name} 2\n")
+    with pytest.raises(UserError, match=rf"excluded\.txt, line 3: .*{re.escape(message)}"):
         load("prid2011")
+
+
+def test_another_name_of_a_drawn_data_set_excludes_too(tmp_path, monkeypatch):
+    pid = int(load("walkers:tiny").table.pid[0])
+    (tmp_path / "list.txt").write_text(f"walkers@1:tiny {pid}\n")
+    monkeypatch.setenv("BENCH_EXCLUDE", str(tmp_path / "list.txt"))
+    assert pid not in set(load("walkers:tiny").table.pid)
+
+
+@pytest.mark.usefixtures("prid")
+def test_number_that_is_no_person_is_refused(tmp_path):
+    exclude(tmp_path, "prid2011 5\nprid2011 7\n")
+    with pytest.raises(UserError, match=r"excluded\.txt, line 2: prid2011 has no person 7; "):
+        load("prid2011")
+
+
+def test_person_of_another_split_is_no_error(prid, tmp_path):
+    file = prid / "splits_prid2011.json"
+    first, *others = json.loads(file.read_text())
+    file.write_text(json.dumps([{**first, "test": first["test"][:-1]}, *others]))
+    exclude(tmp_path, "prid2011 6\n")
+    assert set(load("prid2011", 0).table.pid) == {1, 2, 3, 4, 5}
+    assert set(load("prid2011", 1).table.pid) == {1, 2, 3, 4, 5}
 
 
 def test_pack_holds_no_excluded_person(prid, tmp_path):
@@ -112,9 +148,13 @@ def test_runs_and_tables_without_people(prid, tmp_path, bench, results):
     assert "differs from the digest" not in verified.out
 
 
-def test_export_checks_all_frames_first(prid, tmp_path, bench, results):
+def test_export_checks_the_data_and_all_frames_first(prid, tmp_path, bench, results):
     assert bench(*RUN).status == 0
     (record,) = load_records(results)
+    exclude(tmp_path, "prid2011 5\n")
+    answer = bench("export", record.name, "--to", tmp_path / "model.pt", "--workers", 0)
+    assert (answer.status, f"{record.name} was evaluated on other data" in answer.err) == (2, True)
+    exclude(tmp_path, "")
     shutil.rmtree(cache_dir() / "decoded")  # as on another machine
     (prid / "prid_2011/multi_shot/cam_a/person_0001/0001.png").write_bytes(b"no image")  # of a training tracklet
     answer = bench("export", record.name, "--to", tmp_path / "model.pt", "--workers", 0)
@@ -134,8 +174,8 @@ def test_bad_frames_are_skipped_and_listed(prid, bench, results):
     assert bench(*RUN, "--skip-bad").status == 0
     (record,) = load_records(results)
     names = ["cam_a/person_0001/0002.png", "cam_b/person_0005/0001.png", "cam_b/person_0005/0002.png"]
-    assert list(record.left_out["prid2011"]) == [f"prid_2011/multi_shot/{name}" for name in names]
-    assert all("cannot be decoded" in reason for reason in record.left_out["prid2011"].values())
+    assert list(record.left_out["prid2011/0"]) == [f"prid_2011/multi_shot/{name}" for name in names]
+    assert all("cannot be decoded" in reason for reason in record.left_out["prid2011/0"].values())
     assert str(prid) not in (results / record.name / "record.json").read_text()
     assert record.metrics[0].unmatched == 1  # of the person whose only gallery tracklet is gone
     assert not stale_reasons(record, available_digests([record]))
@@ -147,6 +187,33 @@ def test_bad_frames_are_skipped_and_listed(prid, bench, results):
     assert bench(*RUN, "--skip-bad").status == 0
     first, second = load_records(results)
     assert first.experiment.data != second.experiment.data
+
+
+def test_evaluation_on_another_split_keeps_what_the_training_left_out(prid, bench, results):
+    file = prid / "splits_prid2011.json"
+    first, *others = json.loads(file.read_text())
+    file.write_text(json.dumps([first, *({**each, "train": first["train"][1:]} for each in others)]))
+    (prid / "prid_2011/multi_shot/cam_a/person_0001/0002.png").write_bytes(b"no image")  # in split 0 alone
+    assert bench(*RUN, "--skip-bad").status == 0
+    (trained,) = load_records(results)
+    assert bench("eval", trained.name, "--dataset", "prid2011", "--split", 1, "--workers", 0).status == 0
+    (evaluated,) = [record for record in load_records(results) if record != trained]
+    assert evaluated.experiment.test_split == 1
+    assert evaluated.left_out == trained.left_out
+    assert list(trained.left_out) == ["prid2011/0"]
+    assert not stale_reasons(evaluated, available_digests([evaluated]))
+
+
+def test_evaluation_leaves_bad_frames_out(prid, bench, results):
+    assert bench(*RUN).status == 0
+    (trained,) = load_records(results)
+    (prid / "prid_2011/multi_shot/cam_a/person_0004/0002.png").write_bytes(b"no image")
+    words = ("eval", trained.name, "--dataset", "prid2011", "--split", 1, "--workers", 0)
+    assert bench(*words).status == 2
+    assert bench(*words, "--skip-bad").status == 0
+    (evaluated,) = [record for record in load_records(results) if record != trained]
+    assert list(evaluated.left_out) == ["prid2011/1"]
+    assert list(evaluated.left_out["prid2011/1"]) == ["prid_2011/multi_shot/cam_a/person_0004/0002.png"]
 
 
 def test_option_reaches_submitted_runs(bench):

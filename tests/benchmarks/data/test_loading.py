@@ -10,12 +10,11 @@ import pytest
 
 from baselines.interface.errors import UserError
 from benchmarks.data import IMPORT_NOTE, imported_folder, is_known
+from benchmarks.data.find import full_name, is_drawn
 from benchmarks.data.frame_stores import PACK, write_pack
 from benchmarks.data.loading import (
     counts_note,
     data_note,
-    full_name,
-    is_drawn,
     is_packed,
     known_digests,
     load,

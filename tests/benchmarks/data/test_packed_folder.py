@@ -11,6 +11,7 @@ import pytest
 from baselines.interface.errors import UserError
 from benchmarks.data import IMPORT_NOTE, loading
 from benchmarks.data.export_layouts import export
+from benchmarks.data.find import find_dataset
 from benchmarks.data.frame_stores import PACK, PackedStore, checksums_file, write_pack
 from benchmarks.data.packed_folder import DIGEST_FILE, pack_digest, write_packed
 from benchmarks.data.table import TABLE, make_table
@@ -211,7 +212,7 @@ def test_hostile_notes_are_refused_or_made_again(drawn, text, tmp_path):
     note.write_bytes(text.encode(errors="surrogateescape"))
     if text != '{"digest": 7}':
         with pytest.raises(UserError, match=rf"{note}: damaged"):
-            loading.find_dataset("mine")
+            find_dataset("mine")
 
 
 def test_note_of_another_type_is_refused(tmp_path, monkeypatch):

@@ -11,9 +11,11 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from unittest import mock
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -29,6 +31,7 @@ from benchmarks.engine import distributed
 from benchmarks.engine.extraction import extract
 from benchmarks.engine.model import build_model
 from benchmarks.engine.optimizer import PrecisionWrapper
+from benchmarks.engine.run import without_bad_frames
 from benchmarks.experiments.settings import resolve
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.store import read_record
@@ -155,6 +158,27 @@ def talk() -> dict[str, object]:
     }
 
 
+class BadStore:
+    """Frames of which the first cannot be decoded. It counts how many are read."""
+
+    def __init__(self, frames: list[str]) -> None:
+        self.bad, self.reads = frames[0], 0
+        self.image = cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes()
+
+    def read(self, name: str) -> bytes:
+        self.reads += 1
+        return b"no image" if name == self.bad else self.image
+
+
+def skip_bad() -> dict[str, object]:
+    """What a process makes of data with a bad frame, and how many frames it reads for that."""
+    data = load("walkers:tiny")
+    store = BadStore([frame for frames in data.table.frames for frame in frames])
+    kept = without_bad_frames(replace(data, store=store, digest="bad"), lambda *_: None)
+    frames = sum(map(len, kept.table.frames))
+    return {"digest": kept.digest, "left out": list(kept.left_out), "frames": frames, "reads": store.reads}
+
+
 def main(place: Path) -> None:
     torch.set_num_threads(1)
     add_plugin(PLUGIN, [BASELINES])
@@ -164,6 +188,7 @@ def main(place: Path) -> None:
         made["in shares"] = train("mean+afa", 3, "statistics_shares=2")
         made["layers"] = {shape: normalise(shape) for shape in SHAPES}
         made["talk"] = talk()
+        made["skip bad"] = skip_bad()
         torch.save(made, place / f"{distributed.rank()}.pt")
 
 
@@ -235,6 +260,13 @@ def test_leader_result_reaches_all(saved):
         assert raised == told
 
 
+def test_first_process_looks_for_bad_frames(saved):
+    one, two, other = (each["skip bad"] for each in saved)
+    assert (len(one["left out"]), one["reads"]) == (1, one["frames"] + 1)
+    assert two == one
+    assert other == {**one, "reads": 0}
+
+
 @pytest.mark.parametrize("world", [2, 3, 4])
 def test_shares_form_the_batch(world):
     whole, parts = batches_of(), [batches_of((), rank, world) for rank in range(world)]
@@ -259,66 +291,6 @@ def test_shares_form_the_batch(world):
             assert torch.equal(torch.cat([getattr(each, field) for each in shares]), getattr(batch, field))
         assert all(torch.equal(each.labels, batch.labels) and each.seed == batch.seed for each in shares)
     assert len(sizes) > 1  # some were uneven
-
-
-STEP = {
-    "SLURM_STEP_NUM_TASKS": "2",
-    "SLURM_NTASKS": "2",
-    "SLURM_PROCID": "1",
-    "SLURM_LOCALID": "0",
-    "SLURM_JOB_ID": "7",
-    "SLURM_STEP_ID": "2",
-    "SLURM_NODELIST": "node-[a-b]",
-    "SLURM_STEP_NODELIST": "node-b",
-}
-
-
-@pytest.fixture
-def said(monkeypatch):
-    """Set the environment that a launcher leaves, and no other's."""
-    for name in [name for name in os.environ if name.startswith(("SLURM_", "MASTER_")) or name in TORCHRUN]:
-        monkeypatch.delenv(name)
-    return lambda environment: [monkeypatch.setenv(name, value) for name, value in environment.items()]
-
-
-TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
-
-
-@pytest.mark.parametrize(
-    ("environment", "expected"),
-    [
-        ({}, (0, 1, 1, "none")),
-        (TORCHRUN, (3, 4, 2, "pytorch")),
-        (STEP, (1, 2, 1, "slurm")),
-        # A batch script of a job of four tasks is one process.
-        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_JOB_ID": "7"}, (0, 1, 1, "none")),
-    ],
-)
-def test_launcher_sets_rank(said, environment, expected):
-    said(environment)
-    assert tuple(launch.process_info()) == expected
-
-
-@pytest.mark.parametrize(
-    ("gpus", "given"), [(True, {"gpu": 0, "backend": "cpu:gloo,cuda:nccl"}), (False, {"backend": "gloo"})]
-)
-def test_slurm_rendezvous(said, monkeypatch, tmp_path, gpus, given):
-    said(STEP)
-    (tmp_path / "scontrol").write_text('#!/bin/sh\necho "$3"\n')  # as `scontrol show hostnames LIST`, of one node
-    (tmp_path / "scontrol").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    asked = {}
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus)
-    monkeypatch.setattr(torch.cuda, "set_device", lambda number: asked.update(gpu=number))
-
-    def join(backend, **_):
-        names = ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE")
-        asked.update(backend=backend, environment=[os.environ[name] for name in names])
-
-    monkeypatch.setattr(torch.distributed, "init_process_group", join)
-    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
-    with mock.patch.dict(os.environ), launch.process_group():
-        assert asked == {**given, "environment": ["node-b", str(20_000 + 7 * 31 + 2), "1", "2"]}
 
 
 # A baseline whose second process gets SIGTERM in the fifth training step, twice.

@@ -94,7 +94,7 @@ class Compares(Baseline):
 
 
 @pytest.mark.parametrize(
-    ("kind", "message"), [(Drops, "draws random numbers"), (Compares, "otherwise beside other clips than alone")]
+    ("kind", "message"), [(Drops, "draws random numbers"), (Compares, "depend on the other clips of the batch")]
 )
 def test_other_dependence_between_clips_is_refused(kind, message):
     with pytest.raises(UserError, match=f"micro_batch=2: .*{message}"):

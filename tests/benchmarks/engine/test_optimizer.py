@@ -26,12 +26,12 @@ def test_a_group_has_its_own_options_and_the_others_keep_theirs():
 
     model = model_with(groups)
     first = {id(weight) for weight in next(iter(model.baseline.backbone.stages.values())).parameters()}
-    trunk = {id(weight) for weight in model.baseline.backbone.parameters()}
+    of_backbone = {id(weight) for weight in model.baseline.backbone.parameters()}
     seen = []
     for group in make_optimizer(model).param_groups:
         for weight in group["params"]:
             seen.append(id(weight))
-            rate = 0.0001 if id(weight) in first else 0.005 if id(weight) in trunk else 0.01
+            rate = 0.0001 if id(weight) in first else 0.005 if id(weight) in of_backbone else 0.01
             assert group["lr"] == pytest.approx(rate)
             assert group["weight_decay"] == (0.0 if id(weight) in first else 0.1)
     assert sorted(seen) == sorted(map(id, model.parameters()))

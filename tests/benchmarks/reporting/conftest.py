@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,13 @@ import pytest
 
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.settings import resolve
+from benchmarks.reporting.verdict import judge
+from benchmarks.runs.finished import FinishedRun
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.record import Metrics, Record
 from benchmarks.runs.store import write_record
 from benchmarks.runs.unfinished import start_run
+from benchmarks.suites.suite import Choice, Row, Suite, experiments
 
 
 def metrics(queries: pd.DataFrame) -> list[Metrics]:
@@ -71,3 +76,49 @@ def finish(results: Path, make_record: Callable[..., Record]) -> Callable[..., R
         return record
 
     return make
+
+
+PEOPLE, EACH = 60, 4
+
+
+class Few(Suite):
+    """The two methods of the first claim, and the constraint's."""
+
+    def rows(self, dataset):
+        return (Row("a", "mean"), Row("b", "mean+afa"), Row("c", "mean+afa", ("lambda=0.0",)))
+
+
+@pytest.fixture
+def world(make_record):
+    """As `_world`."""
+    return partial(_world, make_record)
+
+
+def _world(make_record, effects, seeds=3, dataset="mars", suite=Few, changes=()):
+    """Finished runs of methods whose mAP differs from `mean`'s by `effects`, with noise of seeds and people."""
+    draw = np.random.default_rng(5)
+    pids = np.repeat(np.arange(PEOPLE), EACH)
+    people = draw.normal(0.5, 0.1, PEOPLE)[pids]
+    found = []
+    for planned in experiments(suite(), Choice((dataset,), seeds=seeds, changes=changes)):
+        experiment = replace(planned.experiment, data="d", test_data="d", weights="w")
+        noise = draw.normal(0, 0.005) + draw.normal(0, 0.02, len(pids))
+        table = pd.DataFrame(
+            {
+                "protocol": "official",
+                "feature": "before",
+                "query": [f"q{number}" for number in range(len(pids))],
+                "pid": pids,
+                "camid": 1,
+                "average_precision": people + effects[planned.row.label] + noise,
+                "first_hit_rank": 1.0,
+            }
+        )
+        found.append(FinishedRun(make_record(experiment=experiment), rows=table))
+    return found
+
+
+@pytest.fixture
+def judged(world):
+    """The claims by their texts, judged by a `world`."""
+    return lambda *arguments, **options: {each.claim.text: each for each in judge(world(*arguments, **options))}

@@ -1,6 +1,7 @@
 """How many seeds a claim takes, planned from runs whose spread is known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from benchmarks.reporting.power import noise, plan_claims
 from benchmarks.reporting.statistics import over_seeds
 from benchmarks.runs.record import Metrics
 from benchmarks.suites import SUITES
+from benchmarks.suites.claims import claims_about
 from benchmarks.suites.suite import Choice, experiments
 
 
@@ -51,6 +53,16 @@ def test_one_baseline_is_planned_by_what_its_rows_do_not_share(pilot):
     assert 6 < plan.seeds < 12
     assert (plan.runs, plan.seconds) == (2 * plan.seeds, 2 * plan.seeds * 60.0)
     assert "pilot" in plan.source
+
+
+def test_claim_on_rank_1_is_planned_by_the_noise_of_rank_1(pilot, monkeypatch):
+    records = [
+        replace(each, metrics=[replace(row, R1=0.5 + 2 * (row.mAP - 0.5)) for row in each.metrics])
+        for each in pilot("table4", 60)
+    ]
+    claims = [replace(claim, metric="R1") for claim in claims_about("mars", "mars")]
+    monkeypatch.setattr(power, "claims_about", lambda *_: claims)
+    assert planned("table4", records)["AFA helps mean"].deviation == pytest.approx(0.01 * math.sqrt(2), rel=0.1)
 
 
 def test_two_baselines_take_more(pilot):

@@ -7,7 +7,7 @@ from functools import partial
 import pandas as pd
 import pytest
 
-from benchmarks.data.loading import find_dataset
+from benchmarks.data.find import find_dataset
 from benchmarks.reporting.dataset_table import count_as_table1, dataset_grids
 from benchmarks.reporting.grid import page
 from benchmarks.reporting.suite_table import grids

@@ -1,70 +1,18 @@
 """A verdict claims no more than the data support, on runs whose effects are known."""
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.optimize import brentq
 
-from baselines.interface import UserError
-from benchmarks import add_plugin
 from benchmarks.reporting import verdict
-from benchmarks.reporting.power import measured_records
-from benchmarks.reporting.statistics import over_seeds, power_of
 from benchmarks.reporting.verdict import judge
 from benchmarks.reporting.verdict_tables import HEAD, cells, grids
-from benchmarks.runs.finished import FinishedRun
 from benchmarks.runs.record import Metrics
-from benchmarks.suites import SEEDS, SUITES, controls
+from benchmarks.suites import SUITES, controls
 from benchmarks.suites.claims import CLAIMS, EXPLORATORY, HYPOTHESIS, INVERSE_SIGMAS, PAPER, claims_about, family_size
-from benchmarks.suites.suite import Choice, Row, Suite, experiments
-
-PEOPLE, EACH = 60, 4
-
-
-class Few(Suite):
-    """The two methods of the first claim, and the constraint's."""
-
-    def rows(self, dataset):
-        return (Row("a", "mean"), Row("b", "mean+afa"), Row("c", "mean+afa", ("lambda=0.0",)))
-
-
-@pytest.fixture
-def world(make_record):
-    """As `_world`."""
-    return partial(_world, make_record)
-
-
-def _world(make_record, effects, seeds=3, dataset="mars", suite=Few, changes=()):
-    """Finished runs of methods whose mAP differs from `mean`'s by `effects`, with noise of seeds and people."""
-    draw = np.random.default_rng(5)
-    pids = np.repeat(np.arange(PEOPLE), EACH)
-    people = draw.normal(0.5, 0.1, PEOPLE)[pids]
-    found = []
-    for planned in experiments(suite(), Choice((dataset,), seeds=seeds, changes=changes)):
-        experiment = replace(planned.experiment, data="d", test_data="d", weights="w")
-        noise = draw.normal(0, 0.005) + draw.normal(0, 0.02, len(pids))
-        table = pd.DataFrame(
-            {
-                "protocol": "official",
-                "feature": "before",
-                "query": [f"q{number}" for number in range(len(pids))],
-                "pid": pids,
-                "camid": 1,
-                "average_precision": people + effects[planned.row.label] + noise,
-                "first_hit_rank": 1.0,
-            }
-        )
-        found.append(FinishedRun(make_record(experiment=experiment), rows=table))
-    return found
-
-
-@pytest.fixture
-def judged(world):
-    """The claims by their texts, judged by a `world`."""
-    return lambda *arguments, **options: {each.claim.text: each for each in judge(world(*arguments, **options))}
+from benchmarks.suites.suite import Row, Suite
 
 
 def test_effect_is_supported_and_opposite_contradicted(judged):
@@ -407,117 +355,3 @@ def test_noise_floor_is_printed_with_the_table(world):
     assert notes  # means differ by 2 + (0 + 1 + 2) / 3 points, the runs of seed 2 by 4
     assert "two rows" in notes[0]
     assert "up to 3.0 points of mAP and 3.0 points of R1 apart; single runs of one seed 4.0" in notes[0]
-
-
-# The verdict's own controls, from committed records.
-
-
-@pytest.fixture(scope="module")
-def repeats():
-    """(S,) mAP of every method in results/measured with at least ten seeds."""
-    rows = {}
-    for record in measured_records():
-        experiment, figures = record.experiment, record.find_metrics(record.first_protocol, "before")
-        if figures is not None and not experiment.external:
-            key = (*experiment.datasets, experiment.method, str(sorted(experiment.settings.items())))
-            rows.setdefault(key, {})[experiment.seed, experiment.split] = figures.mAP
-    return [np.array([each[seed] for seed in sorted(each)]) for each in rows.values() if len(each) >= 10]
-
-
-def planted(variance, seeds):
-    """The effect that the plan finds in 8 of 10 repetitions with so many seeds."""
-    return brentq(lambda effect: power_of(effect, (variance, variance), seeds, 0.05) - 0.8, 0, 1)
-
-
-def halves(figures, draw):
-    order = draw.permutation(len(figures) // 2 * 2)
-    return np.split(figures[order], 2)
-
-
-def test_nothing_is_decided_where_nothing_differs(repeats):
-    draw = np.random.default_rng(0)
-    assert len(repeats) >= 30
-    decided = []
-    for figures in repeats:
-        for _ in range(100):
-            one, other = halves(figures, draw)
-            decided.append(over_seeds([one, -other]).p < 0.05)
-    assert np.mean(decided) <= 0.05
-
-
-def test_planted_effects_are_found_at_the_planned_rate(repeats):
-    """Seeds are drawn anew from a method's, and half of them made worse by what the plan says is found in 8 of 10 repetitions."""
-    draw = np.random.default_rng(0)
-    found = []
-    for figures in repeats:
-        effect = planted(figures.var(), SEEDS)
-        for _ in range(100):
-            one, other = draw.choice(figures, (2, SEEDS))
-            interval = over_seeds([one, -(other - effect)])
-            found.append(interval.p < 0.05 and interval.estimate > 0)
-    assert 0.76 <= np.mean(found) <= 0.84
-
-
-PLUGIN = '''
-from baselines.interface import register
-from benchmarks.suites.claims import Comparison
-
-@register("first-claim")
-class First(Comparison):
-    """The constraint hurts."""
-    better, worse = "mean+afa lambda=0.0", "mean+afa lambda=0.1"
-
-@register("second-claim")
-class Second(Comparison):
-    """AFA finds more at once."""
-    better, worse, metric = "mean+afa", "mean", "R1"
-'''
-
-
-def test_claims_of_a_plugin_are_exploratory(bench, world, tmp_path):
-    (tmp_path / "mine.py").write_text(PLUGIN)
-    before = judge(world({"a": 0.0, "b": 0.02, "c": 0.12}))
-    add_plugin(tmp_path / "mine.py")
-    runs = world({"a": 0.0, "b": 0.02, "c": 0.12})
-    for run in runs:  # every second query of mean is missed at rank 1
-        if run.experiment.method == "mean":
-            run.rows.loc[::2, "first_hit_rank"] = 2.0
-    judged = judge(runs)
-    assert judged[: len(before)] == before  # the project's claims are judged as without the plug-in
-    first, second = judged[len(before) :]
-    assert (first.claim.family, first.verdict_text) == ("plug-in", "exploratory: above 0")
-    assert first.interval.estimate == pytest.approx(0.1, abs=0.02)
-    assert second.interval.estimate == pytest.approx(0.5)
-    shown = list(grids(judged))[-1]
-    assert shown.title == "mars: claims of a plug-in, exploratory"
-    assert [row[0] for row in shown.rows] == ["The constraint hurts", "AFA finds more at once (R1)"]
-    assert "exploratory: not corrected" in " ".join(shown.notes)
-    assert "effects in points of mAP or R1" in shown.notes[0]
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ('better = "mean"', "worse: name a method"),
-        ('better, worse = "mean", "meen"', "worse: no baseline 'meen'; did you mean 'mean'?"),
-        ('better, worse = "mean lr=fast", "mean"', "better: --set lr=fast"),
-        ('better, worse, metric = "mean", "max", "R5"', "metric is mAP or R1, not 'R5'"),
-    ],
-)
-def test_wrong_claims_of_a_plugin_name_its_file(bench, world, tmp_path, wrong, message):
-    file = tmp_path / "wrong.py"
-    file.write_text(PLUGIN.partition("@register")[0] + f'@register("wrong")\nclass Wrong(Comparison):\n    {wrong}\n')
-    add_plugin(file)
-    with pytest.raises(UserError) as raised:
-        judge(world({"a": 0.0, "b": 0.0, "c": 0.0}))
-    assert str(raised.value).startswith(f"{file}, claim 'wrong': {message}")
-
-
-def test_verdict_shows_the_claims_of_a_plugin(bench, tmp_path):
-    (tmp_path / "mine.py").write_text(PLUGIN)
-    for method in ("mean", "mean+afa"):
-        assert bench("run", "--method", method, "--dataset", "walkers:tiny", "--epochs", 0, "--workers", 0).status == 0
-    answer = bench("verdict", "--plugin", tmp_path / "mine.py")
-    assert answer.status == 0, answer.err
-    assert "walkers:tiny: claims of a plug-in, exploratory" in answer.out
-    assert "AFA finds more at once (R1)" in answer.out

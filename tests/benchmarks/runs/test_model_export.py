@@ -16,7 +16,8 @@ from benchmarks.engine.model import build_model
 from benchmarks.experiments.settings import resolve
 from benchmarks.reporting.model_card import card
 from benchmarks.runs import model_export
-from benchmarks.runs.model_export import ClipFeatures, export_checked
+from benchmarks.runs.model_export import ClipFeatures, export_checked, refuse_other_files
+from benchmarks.runs.record import Metrics
 from benchmarks.runs.store import load_records
 
 TINY = ("--dataset", "walkers:tiny", "--epochs", "0", "--workers", "0")
@@ -68,7 +69,7 @@ def test_card_tells_what_the_record_says(bench, results, tmp_path, monkeypatch):
     name = next(record.name for record in load_records(results) if record.experiment.seed == 1)
     assert bench("export", name, "--to", tmp_path / "mean.pt").status == 0
     (record,) = [record for record in load_records(results) if record.name == name]
-    text = (tmp_path / "mean.md").read_text()
+    text = (tmp_path / "mean.pt.md").read_text()
     for said in (
         record.name,
         record.code,
@@ -82,6 +83,12 @@ def test_card_tells_what_the_record_says(bench, results, tmp_path, monkeypatch):
         "16 test tracklets",
     ):
         assert said in text, said
+    assert bench("export", name, "--to", tmp_path / "mean.pt").status == 0  # replaces the earlier export
+    (tmp_path / "other.pt").write_text("weights")
+    answer = bench("export", name, "--to", tmp_path / "other.pt")
+    assert (answer.status, "other.pt was not written by `bench export`" in answer.err) == (2, True)
+    assert (tmp_path / "other.pt").read_text() == "weights"
+    (tmp_path / "other.pt").unlink()
     monkeypatch.setattr(
         ClipFeatures,
         "forward",
@@ -126,6 +133,65 @@ def test_a_model_that_a_trace_fixes_to_one_length_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"^AttentivePooling cannot be exported: as a file it is fixed to"):
         export_checked(model, settings, queries, data.store, 0, tmp_path / "model.pt")
     assert not list(tmp_path.iterdir())
+
+
+class Vanishing:
+    """Frames that can be read once."""
+
+    def __init__(self, store):
+        self.store, self.done = store, set()
+
+    def read(self, name):
+        if name in self.done:
+            raise UserError(f"{name}: gone")
+        self.done.add(name)
+        return self.store.read(name)
+
+
+def test_errors_of_the_file_are_told_apart(tmp_path, monkeypatch):
+    settings, data = resolve("small", "mean", ["clip_frames=3", "test_chunk=8"]), load("walkers:tiny")
+    model = build_model("mean", 2, settings, 0)[0]
+    queries, to = data.table[data.table.subset == "query"], tmp_path / "model.pt"
+
+    def error_of_export(lengths, store=data.store):
+        def call(clips):
+            if clips.shape[1] not in lengths:
+                raise RuntimeError("The sizes must match")
+            return torch.zeros(len(clips), 3), torch.ones(len(clips))
+
+        monkeypatch.setitem(model_export._WRITERS, ".pt", lambda *_: call)
+        with pytest.raises(UserError) as found:
+            export_checked(model, settings, queries, store, 0, to)
+        assert not list(tmp_path.iterdir())
+        return str(found.value)
+
+    refused = "Mean cannot be exported: "
+    assert error_of_export({3}) == f"{refused}as a file it is fixed to 3 frames a clip (The sizes must match)"
+    assert error_of_export(()) == f"{refused}TorchScript cannot hold it: The sizes must match"
+    assert error_of_export(range(9), Vanishing(data.store)).endswith(".jpg: gone")  # no fault of the file
+
+
+def test_other_files_are_not_replaced(tmp_path):
+    to = tmp_path / "README.pt"
+    refuse_other_files(to)
+    (tmp_path / "README.md").write_text("# mine\n")
+    refuse_other_files(to)  # its card has another name
+    (tmp_path / "README.pt.md").write_text("# mine\n")
+    message = r"--to .*README\.pt: .*/README\.pt\.md was not written by `bench export`; choose another name, or move"
+    with pytest.raises(UserError, match=message):
+        refuse_other_files(to)
+    (tmp_path / "README.pt.md").unlink()
+    to.write_text("weights")
+    with pytest.raises(UserError, match=r"/README\.pt was not written by `bench export`"):
+        refuse_other_files(to)
+
+
+def test_card_of_runs_in_which_no_query_has_a_match(make_record):
+    nothing = [Metrics("official", "before", None, None, None, None, None, 0, 10)]
+    size = {"height": 32, "width": 16, "clip_frames": 7, "test_chunk": 64}
+    records = [make_record(seed=seed, metrics=nothing, **size) for seed in (0, 1)]
+    text = card(records[0], "mean.pt", "TorchScript", (0.0, 1, 1e-4), records)
+    assert "Over the seeds 0, 1: no mAP, because no query has a match." in text
 
 
 def test_formats(bench, tmp_path, monkeypatch):

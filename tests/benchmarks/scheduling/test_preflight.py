@@ -40,10 +40,10 @@ def test_nothing_is_missing(bench, tmp_path):
 
 def test_files_that_settings_name(bench):
     flow = ("--method", "flow", "--dataset", "walkers:tiny", "--set", "flow=raft", "--set", "flow_weights=raft.pth")
-    answer = bench("submit", *flow, "--set", "weights=here/trunk.pth", "--dry-run", "--local")
+    answer = bench("submit", *flow, "--set", "weights=here/backbone.pth", "--dry-run", "--local")
     assert answer.status == 2
-    trunk, raft = missing(answer)
-    assert "weights: here/trunk.pth: no such file" in trunk
+    backbone, raft = missing(answer)
+    assert "weights: here/backbone.pth: no such file" in backbone
     assert "flow_weights: raft.pth: no such file" in raft
 
 
@@ -60,7 +60,7 @@ def test_plan_gives_measured_hours_in_brackets(bench):
     assert "H200" not in small  # nothing like it was measured there
 
 
-def test_measured_hours_are_of_the_same_trunk_and_precision():
+def test_measured_hours_are_of_the_same_backbone_and_precision():
     def seconds(*changes):
         settings = resolve("mars", "mean", changes).recorded()
         return measured_seconds(Experiment("mean", "mars", "mars", settings, 0, 0, "", "", ""))

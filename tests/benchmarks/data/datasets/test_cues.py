@@ -10,7 +10,7 @@ from baselines.interface.errors import UserError
 from benchmarks.data import puppets
 from benchmarks.data.datasets.cues import SHARES, Cues
 from benchmarks.data.datasets.walkers import LABORATORY
-from benchmarks.data.loading import find_dataset, full_name
+from benchmarks.data.find import find_dataset, full_name
 from benchmarks.data.table import check, statistics
 
 

@@ -12,7 +12,8 @@ import simplejpeg
 from baselines.interface.errors import UserError
 from benchmarks.data import puppets
 from benchmarks.data.datasets.walkers import SIZES, Walkers
-from benchmarks.data.loading import find_dataset, full_name, load
+from benchmarks.data.find import find_dataset, full_name
+from benchmarks.data.loading import load
 from benchmarks.data.table import check, digest, statistics
 from benchmarks.experiments.code_digest import GOLDEN
 from benchmarks.maintenance import golden_runs

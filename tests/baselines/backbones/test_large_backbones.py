@@ -1,4 +1,4 @@
-"""The larger trunks: sizes as published, outputs of torchvision and timm, and weights from files by others' names."""
+"""The larger backbones: sizes as published, outputs of torchvision and timm, and weights from files by others' names."""
 
 import sys
 
@@ -41,15 +41,15 @@ def test_published_size(name, published):
 @torch.no_grad()
 def test_linear_stem():
     """The stem's maximum is taken of the normalised map with its negative values; all else is as in ResNet-50."""
-    trunk, plain = build("resnet50-linear-stem"), build("resnet50")
-    for one, other in zip(trunk.state_dict().values(), plain.state_dict().values(), strict=True):
+    backbone, plain = build("resnet50-linear-stem"), build("resnet50")
+    for one, other in zip(backbone.state_dict().values(), plain.state_dict().values(), strict=True):
         assert torch.equal(one, other)
     convolution, normalisation, *_ = plain.stages["stem"]
     stem = torch.nn.functional.max_pool2d(normalisation(convolution(images())), 3, 2, 1)
     assert stem.min() < 0
-    torch.testing.assert_close(trunk.stages["stem"](images()), stem)
+    torch.testing.assert_close(backbone.stages["stem"](images()), stem)
     layers = [layer for name, layer in plain.stages.items() if name != "stem"]
-    torch.testing.assert_close(trunk(images()), torch.nn.Sequential(*layers)(stem))
+    torch.testing.assert_close(backbone(images()), torch.nn.Sequential(*layers)(stem))
 
 
 def test_published_size_of_osnet():
@@ -71,9 +71,9 @@ def test_published_size_of_osnet():
 )
 @torch.no_grad()
 def test_maps(name, middle, last):
-    trunk = build(name)
-    assert [tuple(each.shape[1:]) for each in trunk.maps(images(1, 128, 64))] == [middle, last]
-    assert (trunk.middle_channels, trunk.channels) == (middle[0], last[0])
+    backbone = build(name)
+    assert [tuple(each.shape[1:]) for each in backbone.maps(images(1, 128, 64))] == [middle, last]
+    assert (backbone.middle_channels, backbone.channels) == (middle[0], last[0])
 
 
 @torch.no_grad()
@@ -96,9 +96,9 @@ def test_vit_is_torchvisions(tmp_path):
     """The pooled map is torchvision's class token, at the size of its positions."""
     reference = torchvision.models.VisionTransformer(224, 16, 12, 6, 384, 1536, num_classes=3).eval()
     torch.save(reference.state_dict(), tmp_path / "w.pth")
-    trunk, pictures = build("vit-s16", tmp_path / "w.pth"), images(1, 224, 224)
+    backbone, pictures = build("vit-s16", tmp_path / "w.pth"), images(1, 224, 224)
     reference.heads = torch.nn.Identity()
-    torch.testing.assert_close(trunk.pool(trunk(pictures)), reference(pictures), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(backbone.pool(backbone(pictures)), reference(pictures), rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
@@ -113,8 +113,8 @@ def test_vit_takes_files_by_timms_names(tmp_path, capsys):
         parameter.add_(0.02 * torch.randn_like(parameter))
     state = {f"module.base.{key}": value for key, value in reference.state_dict().items()}
     torch.save({"model": {**state, "module.bottleneck.weight": torch.ones(1)}}, tmp_path / "w.pth")
-    trunk, pictures = build("vit-s16-overlap", tmp_path / "w.pth"), images(1, 128, 64)
-    torch.testing.assert_close(trunk.pool(trunk(pictures)), reference(pictures), rtol=1e-3, atol=1e-4)
+    backbone, pictures = build("vit-s16-overlap", tmp_path / "w.pth"), images(1, 128, 64)
+    torch.testing.assert_close(backbone.pool(backbone(pictures)), reference(pictures), rtol=1e-3, atol=1e-4)
     said = capsys.readouterr().err
     assert "150 tensors loaded, named module.base.* in the file; not used: module.bottleneck.weight" in said
 
@@ -136,10 +136,10 @@ def test_vit_grid():
 @torch.no_grad()
 def test_timm_models(name):
     timm = pytest.importorskip("timm")
-    trunk = build(f"timm:{name}")
-    network = trunk.stages["model"].network
-    torch.testing.assert_close(trunk.pool(trunk(images())), network(images()), rtol=1e-4, atol=1e-5)
-    assert trunk.pixel_mean == tuple(timm.get_pretrained_cfg(name).mean)
+    backbone = build(f"timm:{name}")
+    network = backbone.stages["model"].network
+    torch.testing.assert_close(backbone.pool(backbone(images())), network(images()), rtol=1e-4, atol=1e-5)
+    assert backbone.pixel_mean == tuple(timm.get_pretrained_cfg(name).mean)
 
 
 def test_timm_is_optional(monkeypatch):
@@ -178,9 +178,9 @@ def test_wrong_names(name, message):
 @torch.no_grad()
 def test_baselines_inside(name, baseline):
     """Those that insert modules, that fix the size of maps, and that go through the stages by themselves."""
-    trunk = build(name)
-    trunk.clip_frames, trunk.image_size = 4, (64, 32)
-    model = BASELINES.get(baseline)(trunk).eval()
+    backbone = build(name)
+    backbone.clip_frames, backbone.image_size = 4, (64, 32)
+    model = BASELINES.get(baseline)(backbone).eval()
     assert model(Clips(images(4)[None])).frames.shape == (1, 4, model.channels)
 
 
@@ -188,7 +188,7 @@ def test_baselines_inside(name, baseline):
 
 
 def test_names_in_a_file(tmp_path, capsys):
-    """Trainers put words before all names, and layers of their own beside the trunk."""
+    """Trainers put words before all names, and layers of their own beside the backbone."""
     reference = torchvision.models.resnet18(weights=None)
     state = {f"backbone.{key}": value for key, value in reference.state_dict().items() if not key.startswith("fc.")}
     heads = {
@@ -196,8 +196,8 @@ def test_names_in_a_file(tmp_path, capsys):
     }
     file = tmp_path / "w.pth"
     torch.save({"model": {**state, **heads}, "iteration": 7}, file)
-    trunk = build("resnet18", file)
-    for key, value in trunk.stages["layer1"].state_dict().items():
+    backbone = build("resnet18", file)
+    for key, value in backbone.stages["layer1"].state_dict().items():
         assert torch.equal(value, reference.layer1.state_dict()[key])
     assert capsys.readouterr().err == (
         f"weights: {file}: 120 tensors loaded, named backbone.* in the file; not used: heads.bottleneck.bias, "
@@ -205,7 +205,7 @@ def test_names_in_a_file(tmp_path, capsys):
     )
 
 
-def test_part_of_a_trunk_is_refused(tmp_path):
+def test_part_of_a_backbone_is_refused(tmp_path):
     state = {f"backbone.{key}": value for key, value in torchvision.models.resnet18(weights=None).state_dict().items()}
     del state["backbone.layer2.0.conv1.weight"]
     torch.save(state, tmp_path / "w.pth")

@@ -1,0 +1,97 @@
+"""bench features: features of a run or a backbone, of data sets and of folders of images."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torchvision
+
+from benchmarks.runs.store import load_records
+
+
+def test_exported_features_score_like_the_run(bench, finished, results, tmp_path):
+    _, record = finished
+    answer = bench("features", record.name, "--to", tmp_path / "out")
+    assert answer.status == 0
+    query, gallery = answer.out.split()
+    assert (
+        bench("score", "--query", query, "--gallery", gallery, "--method", "theirs", "--dataset", "walkers:tiny").status
+        == 0
+    )
+    theirs = next(each for each in load_records(results) if each.experiment.method == "theirs")
+    ours = {row.protocol: row.mAP for row in record.metrics if row.feature == "before"}
+    assert {row.protocol: row.mAP for row in theirs.metrics} == pytest.approx(ours)
+    table = bench("table").out
+    assert "theirs (external) " in table  # not marked as stale: it did not read the data set here
+    assert "mean" in table
+
+
+def test_features_of_images_in_folders(bench, finished, tmp_path):
+    """Each query's own feature is found again among those of the same images without a word on who they show."""
+    _, record = finished
+    assert bench("data", "export", "walkers:tiny", "--layout", "dukev", "--to", tmp_path / "people").status == 0
+    (query, _) = bench("features", record.name, "--to", tmp_path / "own").out.split()
+    answer = bench(
+        "features", record.name, "--images", tmp_path / "people/query", "--to", tmp_path / "out", "--workers", 0
+    )
+    assert answer.out.split() == [str(tmp_path / f"out/{record.name}-on-query.npz")]
+    expected, found = np.load(query), np.load(answer.out.strip())
+    assert set(found["pid"]) == {-1}
+    assert len(found["tracklet"]) == len(set(found["tracklet"])) == len(expected["tracklet"])
+    folder_pids = [int(name.partition("/")[0]) for name in found["tracklet"]]
+    distances = np.abs(expected["feature"][:, None] - found["feature"]).max(axis=2)
+    np.testing.assert_allclose(distances.min(axis=1), 0, atol=1e-5)
+    assert [folder_pids[row] for row in distances.argmin(axis=1)] == expected["pid"].tolist()
+    answer = bench("features", record.name, "--dataset", "walkers@2:tiny", "--to", tmp_path / "out", "--workers", 0)
+    assert [Path(file).name for file in answer.out.split()] == [
+        f"{record.name}-on-walkers@2_tiny-{part}.npz" for part in ("query", "gallery")
+    ]
+
+
+def test_features_of_a_backbone_are_means_of_frames(bench, tmp_path):
+    """torchvision's network, applied to the frames one by one, is the independent opinion."""
+    torch.manual_seed(0)
+    network = torchvision.models.resnet18()
+    torch.save(network.state_dict(), tmp_path / "weights.pth")
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 32, 3), np.uint8)
+    for name, image in zip(("a/1.png", "a/2.png", "b/1.png"), pixels, strict=True):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / "images" / name), image)
+    words = ["--backbone", "resnet18", "--weights", tmp_path / "weights.pth", "--images", tmp_path / "images"]
+    sizes = [word for key in ("height=64", "width=32", "last_stride=2") for word in ("--set", key)]
+    answer = bench("features", *words, *sizes, "--to", tmp_path, "--workers", 0)
+    assert answer.out.split() == [str(tmp_path / "resnet18-on-images.npz")]
+    found = np.load(answer.out.strip())
+    assert found["tracklet"].tolist() == ["a", "b"]
+    network.fc = torch.nn.Identity()
+    rgb = torch.tensor(pixels[..., ::-1].copy()).permute(0, 3, 1, 2).float() / 255
+    mean, deviation = (torch.tensor(each)[:, None, None] for each in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    with torch.no_grad():
+        each = network.eval()((rgb - mean) / deviation)
+    np.testing.assert_allclose(found["feature"], torch.stack([each[:2].mean(0), each[2]]), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "name a RUN, or give --backbone, --weights, and --images DIR or --dataset NAME"),
+        (("--backbone", "resnet18", "--images", "."), "name a RUN, or give --backbone, --weights, and"),
+        (("a-run", "--backbone", "resnet18"), "RUN a-run has its own settings; omit --backbone"),
+        (("a-run", "--images", ".", "--dataset", "mars"), "give --dataset NAME or --images DIR, one of both"),
+    ],
+)
+def test_options_of_features_must_fit(bench, words, message):
+    answer = bench("features", *words)
+    assert answer.status == 2
+    assert message in answer.err.splitlines()[-1]
+
+
+def test_features_need_a_folder(bench, finished, tmp_path):
+    (tmp_path / "taken").touch()
+    answer = bench("features", finished[1].name, "--to", tmp_path / "taken")
+    assert answer.status == 2
+    assert answer.err.splitlines()[-1].startswith(f"bench: --to {tmp_path / 'taken'}: not a folder")
+    assert "query: " not in answer.err  # the progress of the extraction
+    assert (tmp_path / "taken").read_bytes() == b""
