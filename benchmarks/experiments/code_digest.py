@@ -43,8 +43,14 @@ def code_digest(experiment: Experiment) -> str | None:
         entries.append(MATCHERS.entries.get(settings["matcher"]))
     if None in entries:
         return None
-    files = [file for entry in entries if entry for file in model_files(entry.file)]
-    return shared_code() + _digest((), tuple(file for file in files if not _is_deciding(file)))
+    return shared_code() + _own_code(tuple(entry.file for entry in entries if entry))
+
+
+@cache
+def _own_code(models: tuple[Path, ...]) -> str:
+    """The digest of the files of these models and of what they import."""
+    files = [file for model in models for file in model_files(model)]
+    return _digest((), tuple(file for file in files if not _is_deciding(file)))
 
 
 def shared_code() -> str:

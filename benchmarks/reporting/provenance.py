@@ -77,8 +77,8 @@ def pair_title(pair: DatasetPair, notes: Iterable[str]) -> str:
 
 def order_settings(experiments: Sequence[Experiment]) -> dict[str, Any]:
     """What the one recipe of all experiments gives those whose baselines read order."""
-    recipes = {each.recipe for each in experiments}
-    given = [ordered_settings(each.recipe, each.method) for each in experiments] if len(recipes) == 1 else []
+    asked = dict.fromkeys((each.recipe, each.method) for each in experiments)  # each once: thousands of runs share them
+    given = [ordered_settings(*each) for each in asked] if len({recipe for recipe, _ in asked}) == 1 else []
     return next(filter(None, given), {})
 
 

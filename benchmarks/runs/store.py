@@ -12,6 +12,7 @@ from benchmarks.atomic import write_atomically
 from .checksums import checked_file
 from .folder import RunFolder, run_folders
 from .record import Record, parse_record, record_to_json
+from .record_index import Entry, file_state, read_index, update_index
 
 
 def write_record(folder: RunFolder, record: Record, queries: pd.DataFrame) -> None:
@@ -61,16 +62,22 @@ def read_finished(results_dir: Path) -> Iterator[tuple[RunFolder, Record]]:
 
     So is a copy of a run in a second folder: it would count as another seed.
     """
+    indexed, entries = read_index(results_dir), dict[str, Entry]()
     found: dict[str, RunFolder] = {}
     for folder in run_folders(results_dir):
-        record = readable_record(folder)
-        if record is None:
-            continue
+        state, entry = file_state(folder.record), indexed.get(folder.path.name)
+        if entry is None or entry.state != state:
+            read = readable_record(folder)
+            if read is None:
+                continue
+            entry = Entry(state, read)
+        entries[folder.path.name], record = entry, entry.record
         if record.name in found:
             leave_out(UserError(f"{folder.path}: a copy of {found[record.name].path}; remove one of them"))
             continue
         found[record.name] = folder
         yield folder, record
+    update_index(results_dir, indexed, entries)
 
 
 def load_records(results_dir: Path) -> list[Record]:
