@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.reporting.drawing import save
 from benchmarks.reporting.figures import cues, forest, sources, sweeps, systems
+from benchmarks.reporting.report import contents
 from benchmarks.reporting.statistics import Interval
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.runs.record import Phase
@@ -229,6 +230,14 @@ def test_systems_need_seeds_for_one_claim(measure):
     assert "No effect over all" in figure.notes[0]
     empty = systems.systems(measure("table4", with_afa, datasets=("walkers",))[:1])
     assert "bench suite run systems" in empty.panels[0].empty
+
+
+def test_report_shows_systems_beside_the_baselines(measure):
+    runs = measure("systems", with_afa, seeds=1, datasets=("walkers",))
+    baselines = [run for run in runs if run.experiment.method.partition("+")[0] in ("mean", "qan")]
+    assert len(baselines) == 4
+    for given, shown in ((runs, True), (baselines, False)):
+        assert ("systems-walkers" in [figure.name for figure in contents.drawn_figures(given)]) == shown
 
 
 def test_systems_as_published_are_not_mixed_with_others(measure):
