@@ -43,6 +43,7 @@ def facts_of(name: str) -> Facts:
     body = ast.parse(entry.file.read_text(encoding="utf-8")).body
     given = _attributes(entry.attribute, {node.name: node for node in body if isinstance(node, ast.ClassDef)})
     needs = ["optical flow"] * bool(given.get("flow_fields", 0))
+    needs += ["attributes of the training people"] * entry.uses_attributes
     needs += [TEST_CLIPS[clips]] if (clips := given.get("test_clips")) in TEST_CLIPS else []
     needs += [said["Needs"]] if "Needs" in said else []
     return Facts(said.get("Family", ""), said.get("Source", ""), tuple(needs))

@@ -36,6 +36,7 @@ class Baseline(nn.Module, ABC):
     Attributes:
         flow_fields: L, an odd number: how many fields of optical flow around each frame `forward` reads; 0: none. They are
             neighbours in the video, whatever the sampling.
+        uses_attributes: whether the model learns attributes of the training people; see `add_attributes`.
         reads_order: whether the embeddings depend on the order of the frames of a clip, or on the flow between them. Such a
             baseline gets the settings in the table [ordered] of a recipe.
         trunk: the name of a registered backbone, where the model belongs to one: the value of the setting `backbone`, unless
@@ -49,6 +50,7 @@ class Baseline(nn.Module, ABC):
     """
 
     flow_fields: ClassVar[int] = 0
+    uses_attributes: ClassVar[bool] = False
     reads_order: ClassVar[bool] = False
     trunk: ClassVar[str] = ""
     takes_video: ClassVar[bool] = False
@@ -71,6 +73,14 @@ class Baseline(nn.Module, ABC):
 
     def add_heads(self, classes: int) -> None:
         """Called once, before the training: add what only `losses` needs, such as a classifier of K = `classes` identities."""
+
+    def add_attributes(self, values: Tensor) -> None:
+        """Called once, after `add_heads`, where `uses_attributes`. Keeps them as `self.attributes`, a part of the weights.
+
+        Args:
+            values: (K, A) int64, the value of each of A attributes for each of K identities, counted from 0; -1: unknown.
+        """
+        self.register_buffer("attributes", values)
 
     def losses(self, features: VideoFeatures, labels: Tensor) -> dict[str, Tensor]:  # noqa: ARG002 - for subclasses
         """Losses of the model's own, each a scalar with its weight, added to those of the method. Default: none.

@@ -50,7 +50,7 @@ class Entry:
     """A registered class.
 
     Attributes:
-        reads_order, trunk: those of a baseline.
+        reads_order, uses_attributes, trunk: those of a baseline.
         settings: the keyword-only parameters of its `__init__` with their defaults; those of a baseline are its own settings.
     """
 
@@ -60,6 +60,7 @@ class Entry:
     attribute: str
     docstring: str
     reads_order: bool = False
+    uses_attributes: bool = False
     trunk: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
@@ -167,6 +168,7 @@ def entries_in_source(file: Path, module: str) -> list[Entry]:
             node.name,
             ast.get_docstring(node) or "",
             _attribute(node, classes, "reads_order", False),
+            _attribute(node, classes, "uses_attributes", False),
             _attribute(node, classes, "trunk", ""),
             settings,
         )
@@ -227,7 +229,8 @@ def entries_of_class(item: type, file: Path, attribute: str) -> list[Entry]:
     """What the decorator of an imported class registers; `attribute` is its name in its module."""
     text = inspect.cleandoc(vars(item).get("__doc__") or "")
     names: tuple[str, ...] = vars(item)["registered_names"]
-    order, trunk = getattr(item, "reads_order", False), getattr(item, "trunk", "")
+    order, attributes = getattr(item, "reads_order", False), getattr(item, "uses_attributes", False)
+    trunk = getattr(item, "trunk", "")
     parameters = inspect.signature(item.__init__).parameters.values()  # type: ignore[misc]
     settings = {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
-    return [Entry(name, file, item.__module__, attribute, text, order, trunk, settings) for name in names]
+    return [Entry(name, file, item.__module__, attribute, text, order, attributes, trunk, settings) for name in names]

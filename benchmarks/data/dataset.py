@@ -14,7 +14,7 @@ import pandas as pd
 
 from baselines.interface.errors import UserError
 
-from . import Progress, no_progress
+from . import Progress, attributes, no_progress
 from .table import TABLE, make_table, read_table, statistics
 
 IMAGES = (".jpg", ".jpeg", ".png")
@@ -96,6 +96,18 @@ class Dataset(ABC):
             StructureError: the structure is not the expected one; the error holds every fault (see `make_table_or_raise`).
             UserError: a file that all the others depend on cannot be read.
         """
+
+    def attributes(self, root: Path, pids: Sequence[int]) -> pd.DataFrame | None:  # noqa: ARG002 - for drawn people
+        """What is known of people (see `attributes.read_attributes`): by default from a file in `root`; None without it.
+
+        Args:
+            pids: those of whom it is asked; a table may have more people, or fewer.
+
+        Raises:
+            UserError: the file is not such a table.
+        """
+        file = root / attributes.FILE
+        return attributes.read_attributes(file) if file.exists() else None
 
     def count_differences(self, table: pd.DataFrame) -> dict[str, str]:
         """What was counted and what was published, by subset and quantity, where they differ."""

@@ -63,6 +63,13 @@ UNIFORM = Look(
 )  # fmt: skip
 
 
+def _rgb(hue: float, saturation: float, value: float) -> Floats:
+    """HSV to RGB, 0 to 255: each channel's distance from the hue on a circle of six. Neither quite black nor quite white."""
+    ramp = np.clip(np.abs((hue / 60 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
+    shade: Floats = np.clip(value, 0.05, 0.97) * (1 - np.clip(saturation, 0, 1) * (1 - ramp))
+    return 255 * shade
+
+
 def dress(random: np.random.Generator) -> Look:
     """A random look: clothes in common colours, hair, bag and build."""
     common = np.array([row[3] for row in CLOTHES], float)
@@ -70,10 +77,7 @@ def dress(random: np.random.Generator) -> Look:
     def cloth() -> tuple[int, int, int]:
         hue, saturation, value, _ = CLOTHES[random.choice(len(CLOTHES), p=common / common.sum())]
         hue, saturation, value = np.array([hue, saturation, value]) + random.normal(0, [8, 0.05, 0.06])
-        # HSV to RGB: each channel's distance from the hue on a circle of six
-        ramp = np.clip(np.abs((hue / 60 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
-        shade = np.clip(value, 0.05, 0.97) * (1 - np.clip(saturation, 0, 1) * (1 - ramp))
-        red, green, blue = np.round(255 * shade).astype(int).tolist()
+        red, green, blue = np.round(_rgb(hue, saturation, value)).astype(int).tolist()
         return red, green, blue
 
     def one_of(*names: str) -> str:
@@ -97,6 +101,28 @@ def dress(random: np.random.Generator) -> Look:
         shoulders=float(random.uniform(0.9, 1.12)),
         height=float(random.uniform(0.94, 1.04)),
     )
+
+
+def attributes(look: Look) -> dict[str, str]:
+    """The attributes of a look as texts. A colour is the number of the nearest one in CLOTHES, SKIN or HAIR."""
+
+    def nearest(colour: Colour, known: Floats) -> str:
+        return str(int(np.square(known - colour).sum(axis=1).argmin()))
+
+    cloth = np.array([_rgb(hue, saturation, value) for hue, saturation, value, _ in CLOTHES])
+    return {
+        "top": nearest(look.top, cloth),
+        "bottom": nearest(look.bottom, cloth),
+        "shoes": nearest(look.shoes, cloth),
+        "skin": nearest(look.skin, np.array(SKIN)),
+        "hair": nearest(look.hair, np.array(HAIR)),
+        "hair length": str(look.hair_length),
+        "pattern": look.pattern,
+        "legwear": look.legwear,
+        "bag": look.bag,
+        "sleeves": "long" if look.sleeves else "short",
+        "coat": "yes" if look.coat else "no",
+    }
 
 
 @dataclass

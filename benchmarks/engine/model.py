@@ -274,8 +274,14 @@ def _augment(clips: Tensor, flip: Tensor | None, erase: Tensor | None, crop: Ten
             units[unit, :, :, top:bottom, left:right] = 0
 
 
-def build_model(method: str, classes: int, settings: Settings, seed: int) -> tuple[ReidModel, str]:
-    """The model of a method with its initial weights drawn from `seed`, and the digest of its pretrained weights."""
+def build_model(
+    method: str, classes: int, settings: Settings, seed: int, attributes: Tensor | None = None
+) -> tuple[ReidModel, str]:
+    """The model of a method with its initial weights drawn from `seed`, and the digest of its pretrained weights.
+
+    Args:
+        attributes: of the training people, as `Baseline.add_attributes` takes them.
+    """
     from baselines import BASELINES
     from baselines.backbones.build import build_backbone
     from benchmarks.experiments.methods import split_method
@@ -289,6 +295,8 @@ def build_model(method: str, classes: int, settings: Settings, seed: int) -> tup
     backbone.pooling = settings.pooling
     baseline = kind(backbone, **by_parameter(settings.own))
     baseline.add_heads(classes)
+    if attributes is not None and baseline.uses_attributes:
+        baseline.add_attributes(attributes)
     for module in baseline.modules():
         if isinstance(module, nn.Dropout) and settings.dropout >= 0:
             module.p = settings.dropout

@@ -7,8 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save
 
@@ -22,6 +24,7 @@ from benchmarks.clips.raft import flow_digest
 from benchmarks.clips.reading import FlowStacks
 from benchmarks.clips.subsets import hold_out, test_tracklets
 from benchmarks.clips.training_batches import TrainingBatches
+from benchmarks.data.attributes import attributes_digest, attributes_of, encode_attributes
 from benchmarks.data.loading import LoadedDataset, load
 from benchmarks.data.verify import bad_frames, leave_out
 from benchmarks.evaluation.protocols import PROTOCOLS
@@ -44,6 +47,8 @@ from .model import ReidModel, build_model
 from .precision import check_precision
 from .scoring import find_matcher, fit_metrics, needs_fit, read_metrics, score, validate, validate_epoch, write_metrics
 from .training import train
+
+ATTRIBUTES = "baseline.attributes"  # the tensor's name in a file of weights
 
 
 class Machine(NamedTuple):
@@ -91,6 +96,8 @@ def plan(
         digests = {"data": data.digest, "test_data": data.digest, "weights": weights}
         if baseline.flow_fields:
             digests["flow_weights"] = flow_digest(settings)
+        if baseline.uses_attributes:
+            digests["attributes"] = attributes_digest(attributes_of(data))
     experiment = Experiment(
         method, data.name, data.name, settings.recorded(), seed, split, recipe=label, test_split=split, **digests
     )
@@ -142,7 +149,8 @@ def run(
                 f"data set {data.name}: {len(batches.pids)} training identities; a triplet needs 2 at least"
             )
         _check_processes(batches, settings)
-        model, _ = build_model(experiment.method, len(batches.pids), settings, experiment.seed)
+        known = attributes_for(experiment.method, data, batches.pids)
+        model, _ = build_model(experiment.method, len(batches.pids), settings, experiment.seed, known)
         model.to(machine.device)
         find_matcher(model, settings)  # now, so that its errors do not wait for hours of training
         price = cost(model, settings)  # now: a wrong forward is noticed before hours of training
@@ -294,9 +302,15 @@ def _classes(folder: RunFolder) -> int:
         raise damaged(folder.weights, error) from error
 
 
+def _attributes(folder: RunFolder) -> torch.Tensor | None:
+    """The attributes of the training people that are saved with the final weights, which are there; None if there are none."""
+    with safe_open(folder.weights, framework="pt") as tensors:
+        return tensors.get_tensor(ATTRIBUTES) if ATTRIBUTES in tensors.keys() else None  # noqa: SIM118
+
+
 def trained_model(folder: RunFolder, record: Record, machine: Machine) -> tuple[ReidModel, Settings]:
     """The model of a finished run with its final weights, and its settings."""
-    classes = _classes(folder)
+    classes, attributes = _classes(folder), _attributes(folder)
     experiment = record.experiment
     settings = from_dict({**experiment.settings, "weights": "none"})
     if (
@@ -305,7 +319,7 @@ def trained_model(folder: RunFolder, record: Record, machine: Machine) -> tuple[
     ):
         raise UserError(f"flow_weights: {settings.flow_weights} is not the file with which {record.name} was trained")
     prepare(settings, machine.device)
-    model, _ = build_model(experiment.method, classes, settings, experiment.seed)
+    model, _ = build_model(experiment.method, classes, settings, experiment.seed, attributes)
     try:
         load_model(model, folder.weights)
     except RuntimeError as error:  # tensors of other names or shapes
@@ -319,6 +333,13 @@ def flow_for(method: str, data: LoadedDataset, settings: Settings, machine: Mach
     if not fields:
         return None
     return FlowStacks(flow_store(data, settings, partial(machine.report, "flow", note=data.name)), fields)
+
+
+def attributes_for(method: str, data: LoadedDataset, pids: NDArray[np.int64]) -> torch.Tensor | None:
+    """The attributes of the training people `pids`, as `Baseline.add_attributes` takes them, where the baseline uses them."""
+    if not BASELINES.get(split_method(method)[0]).uses_attributes:
+        return None
+    return torch.from_numpy(encode_attributes(attributes_of(data), pids.tolist()))
 
 
 def prepare(settings: Settings, device: torch.device) -> None:

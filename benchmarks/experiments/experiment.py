@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from .settings import FILES
 
+NONE = "none"
 EXTERNAL = "external"  # what stands in the place of a recipe
 TEST_ALONE = ("test_chunk", "test_frames", "test_clips")  # settings that no training reads
 
@@ -36,6 +37,7 @@ class Experiment:
         data, test_data, weights: digests of the data and weights read; for an evaluation on another data set, `weights` is that
             of the trained model.
         flow_weights: the digest of RAFT's weights, if they were used.
+        attributes: the digest of the attributes of the training people, where the baseline uses them. Only then is it hashed.
         recipe: where the settings came from; a label that no hash covers.
     """
 
@@ -51,6 +53,7 @@ class Experiment:
     recipe: str = ""
     test_split: int = 0
     flow_weights: str = "none"
+    attributes: str = NONE
 
     @property
     def datasets(self) -> DatasetPair:
@@ -83,7 +86,9 @@ class Experiment:
     @property
     def request_hash(self) -> str:
         """sha256 of the request, before any data or weights are read: without digests."""
-        return _sha256({**vars(self), "data": "", "test_data": "", "weights": "", "flow_weights": ""})
+        return _sha256(
+            {**vars(self), "data": "", "test_data": "", "weights": "", "flow_weights": "", "attributes": NONE}
+        )
 
     @property
     def name(self) -> str:
@@ -95,5 +100,5 @@ class Experiment:
 
 
 def _sha256(parts: dict[str, Any]) -> str:
-    parts = {key: value for key, value in parts.items() if key != "recipe"}
+    parts = {key: value for key, value in parts.items() if key != "recipe" and (key, value) != ("attributes", NONE)}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -189,7 +189,7 @@ def _check_experiment(experiment: Experiment) -> Experiment:
     checks: dict[Callable[[Any], object], tuple[str, ...]] = {
         check_name: ("method", "dataset", "test", "recipe"),
         _check_count: ("seed", "split", "test_split"),
-        _check_digest: ("data", "test_data", "weights", "flow_weights"),
+        _check_digest: ("data", "test_data", "weights", "flow_weights", "attributes"),
     }
     for check, fields in checks.items():
         for key in fields:
@@ -233,7 +233,7 @@ def _check_simple_settings(settings: tuple[tuple[str, type, Any], ...]) -> None:
 
 def _check_recorded(experiment: Experiment) -> Experiment:
     """As `_check_experiment`, for a run that has read its data: no text is empty."""
-    for key in ("method", "dataset", "test", "recipe", "data", "test_data", "weights", "flow_weights"):
+    for key in ("method", "dataset", "test", "recipe", "data", "test_data", "weights", "flow_weights", "attributes"):
         if getattr(experiment, key) == "":
             raise ValueError(f"{key} must not be empty")
     return _check_experiment(experiment)

@@ -7,12 +7,15 @@ from typing import Any
 from baselines import BASELINES
 from baselines.backbones import BACKBONES
 from baselines.interface.errors import UserError
-from benchmarks.data.find import find_dataset
-from benchmarks.data.loading import why_unavailable
+from benchmarks.data import attributes
+from benchmarks.data.dataset import PackedDataset
+from benchmarks.data.find import find_dataset, is_drawn
+from benchmarks.data.loading import find_root, why_unavailable
 from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import Settings
 from benchmarks.paths import results_dir
 from benchmarks.runs.store import load_records
+from benchmarks.suites.suite import Planned
 
 from .estimate import estimate_seconds, format_duration, gpu_name, measured_seconds, on_device_of_last_training
 from .selection import Selection
@@ -26,7 +29,11 @@ def missing_here(selection: Selection, also: Iterable[str] = ()) -> list[str]:
     """
     planned = selection.experiments()
     datasets = dict.fromkeys([*(name for each in planned for name in each.experiment.datasets), *also])
-    return [*missing_data(datasets, selection.root), *missing_weights(selection.settings_of(planned))]
+    return [
+        *missing_data(datasets, selection.root),
+        *missing_attributes(planned, selection.root),
+        *missing_weights(selection.settings_of(planned)),
+    ]
 
 
 def describe(selection: Selection) -> Iterator[str]:
@@ -57,6 +64,22 @@ def missing_data(datasets: Iterable[str], root: Path | None) -> list[str]:
             found.append(reason)
         elif features_only := find_dataset(name).features_only:
             found.append(f"data set {name}: for feature extraction only: {features_only}")
+    return found
+
+
+def missing_attributes(planned: Iterable[Planned], root: Path | None) -> list[str]:
+    """The data sets that lack the attributes of people which a planned baseline learns; those that are absent are left out."""
+    named = dict.fromkeys(
+        each.experiment.dataset
+        for each in planned
+        if BASELINES.entry(split_method(each.experiment.method)[0]).uses_attributes
+    )
+    found = []
+    for name in (name for name in named if not (is_drawn(name) or why_unavailable(name, root))):
+        dataset = find_dataset(name)
+        folder = dataset.cache_folder if isinstance(dataset, PackedDataset) else find_root(name, root)
+        if not (folder / attributes.FILE).exists():
+            found.append(attributes.missing_line(name, folder))
     return found
 
 

@@ -13,7 +13,7 @@ from benchmarks.runs.store import load_records
 from benchmarks.suites.suite import Planned
 
 from .estimate import estimate_in_turn, format_duration, measured_note, measured_seconds, on_device_of_last_training
-from .preflight import missing_weights
+from .preflight import missing_attributes, missing_weights
 from .queue import find_in_results_and_queue
 from .selection import Selection
 from .states import DONE, State, find_in_results
@@ -29,8 +29,8 @@ class SuitePlan:
             nothing like it was measured there.
         gpu: whether the seconds are for runs on a GPU.
         recorded: the finished runs from which the seconds are estimated.
-        notes: the data sets whose counts are not the published ones, as far as they were read here; and the weights that are
-            missing here.
+        notes: the data sets whose counts are not the published ones, as far as they were read here; and the attributes and
+            weights that are missing here.
     """
 
     planned: list[Planned]
@@ -76,6 +76,7 @@ def plan_suite(selection: Selection) -> SuitePlan:
     names = dict.fromkeys(name for each in planned for name in each.experiment.datasets)
     notes = [f"{name}: {note}" for name in names if (note := counts_note(name, selection.root))]
     waiting = [each for each, state in zip(planned, states, strict=True) if state.name != DONE]
+    notes += missing_attributes(waiting, selection.root)
     notes += missing_weights(selection.settings_of(waiting))
     return SuitePlan(planned, states, seconds, measured, gpu, recorded, notes)
 

@@ -9,6 +9,7 @@ from benchmarks.engine.model import ReidModel, build_model
 from benchmarks.experiments.settings import resolve
 
 LABELS = torch.tensor([0, 0, 1, 1])
+ATTRIBUTES = torch.tensor([[0, 1], [1, 0]])  # of two classes
 
 
 def randomised(model: torch.nn.Module) -> torch.nn.Module:
@@ -23,7 +24,10 @@ def randomised(model: torch.nn.Module) -> torch.nn.Module:
 def prepared(kind: type) -> torch.nn.Module:
     """A model for evaluation: with weights that differ, and the statistics of a batch in its batch normalisations."""
     torch.manual_seed(0)
-    model = randomised(kind(build_backbone("small", "none")[0])).train()
+    model = kind(build_backbone("small", "none")[0])
+    if model.uses_attributes:
+        model.add_attributes(ATTRIBUTES)
+    randomised(model).train()
     for module in model.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.momentum = 1.0
@@ -42,7 +46,7 @@ def clips(batch: int = 2, steps: int = 4, seed: int = 0) -> torch.Tensor:
 
 def trained(method: str, *changes: str) -> ReidModel:
     settings = resolve("small", method, ["clip_frames=4", *changes])
-    model = build_model(method, 2, settings, seed=0)[0].train()
+    model = build_model(method, 2, settings, seed=0, attributes=ATTRIBUTES)[0].train()
     randomised(model.baseline)
     return model
 

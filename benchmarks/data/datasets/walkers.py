@@ -7,7 +7,7 @@ tracklet can be drawn alone, in any order and by any process, with the same byte
 import functools
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -176,6 +176,10 @@ class Walkers(DrawnDataset):
         subset, position = self.position(pid)
         other = position - 1 if position % 4 == 1 else position  # of four persons the first two look alike
         return puppets.dress(_random(self.world, "outfit", subset, other))
+
+    def attributes(self, root: Path, pids: Sequence[int]) -> pd.DataFrame:  # noqa: ARG002 - known without a file
+        """What the people wear, exactly; see `puppets.attributes`. The tracklet does not matter: training people keep a look."""
+        return pd.DataFrame.from_dict({pid: puppets.attributes(self.look(pid, "")) for pid in pids}, orient="index")
 
     def position(self, pid: int) -> tuple[str, int]:
         """Whether a person is for training or for test, and the place among those, from 0."""

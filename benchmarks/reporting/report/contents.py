@@ -17,7 +17,7 @@ from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import recipe_names
 from benchmarks.reporting import suite_table
 from benchmarks.reporting.dataset_table import dataset_grids
-from benchmarks.reporting.figures import cues, sources, sweeps
+from benchmarks.reporting.figures import cues, sources, sweeps, systems
 from benchmarks.reporting.figures.curves import cmc, training
 from benchmarks.reporting.figures.figure import Figure
 from benchmarks.reporting.grid import unique_names
@@ -26,7 +26,7 @@ from benchmarks.reporting.table import COLUMNS, Table, best, cell, mean, tables
 from benchmarks.reporting.verdict import JudgedClaim, judge
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.scheduling.states import FindStates
-from benchmarks.suites import SUITES
+from benchmarks.suites import SUITES, published_systems
 from benchmarks.suites.suite import Choice, Row, Suite, all_rows, dataset_pairs, experiments_of_row, rows_for
 
 from .html import el
@@ -189,6 +189,12 @@ def drawn_figures(runs: Sequence[FinishedRun]) -> list[Figure]:
     made = [cues.cues(runs), sources.order(runs), sweeps.fig3a(runs), sweeps.fig3b(runs), sweeps.distill(runs)]
     made += [
         replace(each, name=f"sources-{name}") for name in names if (each := sources.sources(runs, name)).panels[0].lines
+    ]
+    compared = [systems.systems(runs, name) for name in names]
+    made += [
+        replace(each, name=f"systems-{name}")
+        for name, each in zip(names, compared, strict=True)
+        if {text for _, text in each.panels[0].ticks} - {system.name for system in published_systems.BASELINES}
     ]
     for draw in (cmc, training):
         for name in names:

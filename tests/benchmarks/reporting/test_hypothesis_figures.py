@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.reporting.drawing import save
 from benchmarks.reporting.figures import cues, forest, sources, sweeps, systems
+from benchmarks.reporting.report import contents
 from benchmarks.reporting.statistics import Interval
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.runs.record import Phase
@@ -209,7 +210,7 @@ def test_systems(measure, tmp_path):
     figure = systems.systems(runs)
     reached, effects, speeds = figure.panels
     names = [text for _, text in reached.ticks]
-    assert len(names) == 2 + 13 + 6
+    assert len(names) == 2 + 14 + 6
     assert {"ResNet-50", "CSSA+CASE", "after PSTA", "after TRL", "SINet"} <= set(names)
     each, together, further = effects.lines
     assert each.y == pytest.approx([{"ResNet-50": 4, "GLTR": -1}.get(name, 2) for name in names], abs=1)
@@ -218,7 +219,7 @@ def test_systems(measure, tmp_path):
     assert further.low[0] < together.low[0] < 2 < together.high[0] < further.high[0]
     assert [text for _, text in speeds.ticks] == names
     said, exploratory = figure.notes[:2]
-    assert said.startswith("With AFA 20 of 21 systems have a higher mAP, ")
+    assert said.startswith("With AFA 21 of 22 systems have a higher mAP, ")
     assert exploratory.startswith("Exploratory")
     save(figure, tmp_path / "systems.svg")
 
@@ -229,6 +230,14 @@ def test_systems_need_seeds_for_one_claim(measure):
     assert "No effect over all" in figure.notes[0]
     empty = systems.systems(measure("table4", with_afa, datasets=("walkers",))[:1])
     assert "bench suite run systems" in empty.panels[0].empty
+
+
+def test_report_shows_systems_beside_the_baselines(measure):
+    runs = measure("systems", with_afa, seeds=1, datasets=("walkers",))
+    baselines = [run for run in runs if run.experiment.method.partition("+")[0] in ("mean", "qan")]
+    assert len(baselines) == 4
+    for given, shown in ((runs, True), (baselines, False)):
+        assert ("systems-walkers" in [figure.name for figure in contents.drawn_figures(given)]) == shown
 
 
 def test_systems_as_published_are_not_mixed_with_others(measure):

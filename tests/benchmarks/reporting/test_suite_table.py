@@ -248,7 +248,7 @@ def labels(grid):
 def test_table2_has_published_systems():
     ilids, mars = table(Choice(seeds=1), {}, "table2")
     assert labels(ilids) == labels(mars)
-    assert len(mars.rows) == 20 + 13 + 2
+    assert len(mars.rows) == 20 + 14 + 2
     assert cells(ilids, "AFA", "runs") == "0/10"
     assert "R20" in ilids.head
     assert "mAP" not in ilids.head
@@ -256,7 +256,7 @@ def test_table2_has_published_systems():
     assert "R20" not in mars.head
     assert ilids.rows[-1][0] == "AFA (flow+afa)"
     assert any(note.startswith("RQEN: on MARS") and "77.8 R1" in note for note in mars.notes)
-    for label in ("DRSTA", "AMOC+ EpicFlow", "TAM+SRM", "TRL"):
+    for label in ("DRSTA", "ADFDTA", "AMOC+ EpicFlow", "TAM+SRM", "TRL"):
         assert any(note.startswith(f"{label}: after") for note in mars.notes)
         assert [row[0].startswith("after ") for row in mars.rows if label in row[0]] == [True, True]
 

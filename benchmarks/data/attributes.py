@@ -1,0 +1,94 @@
+"""Attributes of people, such as the colour of their clothes: read from a file, and as numbers for a baseline."""
+
+import csv
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from baselines.interface.errors import UserError
+
+if TYPE_CHECKING:
+    from .loading import LoadedDataset
+
+FILE = "attributes.csv"  # in the folder of a data set
+LAYOUT = "pid,ATTRIBUTE,...: a row for each person, or several, of which the most frequent values count"
+NOT_ATTRIBUTES = ("camera", "tracklet")  # columns of the public list of MARS
+
+
+def read_attributes(file: Path) -> pd.DataFrame:
+    """A row of texts for each pid (the index, sorted), a column for each attribute; an empty text where it is unknown.
+
+    The first column of the file is the pid. Of several rows of a person, the most frequent known value counts, and of equally
+    frequent ones the first in the order of texts.
+
+    Raises:
+        UserError: the file cannot be read, or is not such a table; the message names the line.
+    """
+    try:
+        with file.open(encoding="utf-8", newline="") as stream:
+            head, *rows = [[cell.strip() for cell in row] for row in csv.reader(stream) if row] or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{file}: cannot be read ({error})") from error
+    names = head[1:]
+    if not names or len(set(head)) < len(head):
+        raise UserError(f"{file}: its first line must name the columns, each by another name: {LAYOUT}")
+    people: dict[int, list[Counter[str]]] = {}
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(head) or not row[0].isdecimal():
+            raise UserError(f"{file}, row {number}: not a pid and {len(names)} values; it must hold {LAYOUT}")
+        counts = people.setdefault(int(row[0]), [Counter() for _ in names])
+        for count, value in zip(counts, row[1:], strict=True):
+            count.update([value] if value else [])
+    known = {pid: [_most_frequent(count) for count in counts] for pid, counts in sorted(people.items())}
+    table = pd.DataFrame.from_dict(known, orient="index", columns=names, dtype=str)
+    return table.drop(columns=[name for name in NOT_ATTRIBUTES if name in names])
+
+
+def _most_frequent(count: Counter[str]) -> str:
+    return min(count, key=lambda value: (-count[value], value), default="")
+
+
+def attributes_of(data: "LoadedDataset") -> pd.DataFrame:
+    """The attributes of the training people of a data set, as `read_attributes` gives them.
+
+    Raises:
+        UserError: there are none, or no two people differ in one; the message says what to provide.
+    """
+    pids = np.unique(data.table.pid[data.table.subset == "train"]).tolist()
+    table = data.dataset.attributes(data.root, pids)
+    if table is None:
+        raise UserError(missing_line(data.name, data.root))
+    table = table.reindex(pids, fill_value="")
+    if not encode_attributes(table, pids).size:
+        raise UserError(f"data set {data.name}: no two of its training people differ in a known attribute")
+    return table
+
+
+def missing_line(name: str, root: Path) -> str:
+    """What to provide where a data set has no attributes."""
+    return f"data set {name}: nothing is known of its people; put their attributes into {root / FILE} ({LAYOUT})"
+
+
+def encode_attributes(table: pd.DataFrame, pids: Sequence[int]) -> NDArray[np.int64]:
+    """(K, A): the value of each attribute for each of K people, counted from 0 in the order of texts; -1: unknown.
+
+    Attributes in which none of these people differ are left out.
+    """
+    columns = []
+    for name in table.columns:
+        texts = [str(text) for text in table.loc[list(pids), name]]
+        values = sorted({*texts} - {""})
+        if len(values) > 1:
+            columns.append([values.index(text) if text else -1 for text in texts])
+    return np.array(columns, np.int64).reshape(len(columns), len(pids)).T
+
+
+def attributes_digest(table: pd.DataFrame) -> str:
+    """sha256 of a table of attributes."""
+    return hashlib.sha256(table.to_csv().encode()).hexdigest()
