@@ -21,6 +21,7 @@ from .broken import fill_disk, kill_workers, set_clock_back, turn_read_only
 from .child import Folders
 from .concurrent import draw_at_once, draw_in_pid_namespaces, finish_at_once, start_same_run
 from .fuzz import fuzz
+from .guided import search, texts
 from .killed import kill_runs
 from .outcome import Outcome, Undisturbed, undisturbed, warm_up
 from .power_cut import check_order
@@ -38,6 +39,12 @@ def main() -> int:
     )
     parser.add_argument("--only", action="append", help="one of: killed, broken, 'power cut', 'at once', inputs")
     parser.add_argument("--seed", type=int, default=0, help="of the moments and of the damaged inputs")
+    parser.add_argument(
+        "--guided",
+        type=int,
+        metavar="SECONDS",
+        help="also search so long for a file that each reader of texts takes wrongly",
+    )
     parser.add_argument("--to", type=Path, default=FILE, help="the file to write")
     options = parser.parse_args()
     began = time.monotonic()
@@ -48,8 +55,8 @@ def main() -> int:
         gc.freeze()  # what is imported is shared with all forked processes
         groups = {
             name: [_told(outcome) for outcome in attacks()]
-            for name, attacks in _groups(Path(folder), options.scale, options.seed).items()
-            if not options.only or name in options.only
+            for name, attacks in _groups(Path(folder), options.scale, options.seed, options.guided).items()
+            if not options.only or name in options.only or (name == "guided" and options.guided)
         }
     made = {
         "date": datetime.now(UTC).date().isoformat(),
@@ -63,7 +70,7 @@ def main() -> int:
     return int(any(outcome.faults for outcomes in groups.values() for outcome in outcomes))
 
 
-def _groups(folder: Path, scale: float, seed: int) -> dict[str, Callable[[], Iterator[Outcome]]]:
+def _groups(folder: Path, scale: float, seed: int, guided: int | None) -> dict[str, Callable[[], Iterator[Outcome]]]:
     def times(full: int) -> int:
         return max(1, round(scale * full))
 
@@ -90,12 +97,17 @@ def _groups(folder: Path, scale: float, seed: int) -> dict[str, Callable[[], Ite
         for number, reader in enumerate(READERS):
             yield fuzz(reader, times(10_000), folder / f"reader-{number}", KEEP, seed * 1_000_000)
 
+    def searched() -> Iterator[Outcome]:
+        for number, reader in enumerate(texts(folder / "texts") if guided else []):
+            yield search(reader, guided or 0, folder / f"guided-{number}", KEEP)
+
     return {
         "killed": killed,
         "broken": broken,
         "power cut": lambda: iter((check_order(folder),)),
         "at once": at_once,
         "inputs": inputs,
+        "guided": searched,
     }
 
 

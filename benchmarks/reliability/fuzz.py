@@ -9,6 +9,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import redirect_stderr
+from itertools import count
 from pathlib import Path
 
 from baselines.interface.errors import UserError
@@ -21,6 +22,7 @@ MEMORY = 2 * 2**30  # bytes that a reader may take beyond what its process has a
 REFUSED, SAME, ACCEPTED = "refused", "equal", "accepted"
 WAYS = (REFUSED, SAME, ACCEPTED)
 KEPT = 20  # inputs of each reader that are kept
+STAMPS = count(1)  # times of the files of one process
 
 
 def fuzz(reader: Reader, inputs: int, folder: Path, keep: Path, first: int = 0) -> Outcome:
@@ -93,16 +95,17 @@ def _serve(reader: Reader, file: Path, content: bytes, left: list[int]) -> tuple
         file.write_bytes(content)
         expected = reader.read(file)
         for number in reversed(left):
-            os.write(out, json.dumps(_judge(reader, file, content, number, expected)).encode() + b"\n")
+            os.write(out, json.dumps(judge(reader, file, mutate(content, number), expected)).encode() + b"\n")
     finally:
         os._exit(0)
 
 
-def _judge(reader: Reader, file: Path, content: bytes, number: int, expected: object) -> str:
-    damaged = mutate(content, number)
+def judge(reader: Reader, file: Path, damaged: bytes, expected: object) -> str:
+    """How a reader takes a damaged file: one of `WAYS`, or the fault in words."""
     file.unlink(missing_ok=True)  # not overwritten: what was read before may still be mapped
     file.write_bytes(damaged)
-    os.utime(file, ns=(number + 1, number + 1))  # two files in a row may otherwise have the same time
+    stamp = next(STAMPS)
+    os.utime(file, ns=(stamp, stamp))  # two files in a row may otherwise have the same time
     try:
         with redirect_stderr(io.StringIO()) as said:
             result = reader.read(file)

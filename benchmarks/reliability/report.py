@@ -21,10 +21,10 @@ def disturbances(group: str) -> str:
     return tabulate(rows, ("", "times", "lost or wrong"), "github")
 
 
-def inputs() -> str:
-    """The table of damaged files, one row for each reader."""
+def inputs(group: str = "inputs") -> str:
+    """The table of damaged files, one row for each reader; "guided": of those that the search by coverage found."""
     rows = []
-    for each in _measured()["inputs"]:
+    for each in _measured().get(group, []):
         counts = each["counts"]
         numbers = [f"{counts.get(way, 0):,}" for way in ("refused", "equal", "accepted", "fault")]
         rows.append([each["what"], f"{each['tried']:,}", *numbers])
@@ -37,8 +37,8 @@ def faults() -> str:
     groups = _measured()
     found = [
         f"- {each['what']}: {fault}"
-        for group in (*GROUPS, "inputs")
-        for each in groups[group]
+        for group in (*GROUPS, "inputs", "guided")
+        for each in groups.get(group, [])
         for fault in each["faults"]
     ]
     return "\n".join(found) or "No fault is open."

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from baselines.interface.errors import UserError
 from benchmarks.experiments.experiment import Experiment
@@ -49,6 +49,17 @@ def check_name(text: str) -> str:
     return _check_text(text)
 
 
+def _check_time(text: object) -> object:
+    """A text that begins with a date. A number alone would be read as seconds since 1970.
+
+    Raises:
+        ValueError: any other text.
+    """
+    if isinstance(text, str) and not re.match(r"\d{4}-\d\d-\d\dT", text):
+        raise ValueError(f"must be a date and a time, such as 2026-01-31T12:00:00+00:00, not {text[:LONGEST_TEXT]!r}")
+    return text
+
+
 def _check_digest(text: str) -> str:
     """A digest in hexadecimal digits, or "none" where there was nothing to read.
 
@@ -75,6 +86,7 @@ Text = Annotated[str, AfterValidator(_check_text)]
 Name = Annotated[str, AfterValidator(check_name)]
 Digest = Annotated[str, AfterValidator(_check_digest)]
 Count = Annotated[int, AfterValidator(_check_count)]
+Time = Annotated[AwareDatetime, BeforeValidator(_check_time)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -263,8 +275,8 @@ class Record:
     phases: dict[Name, Phase]
     peak_memory: dict[Name, Count]
     environment: Environment
-    started: AwareDatetime
-    finished: AwareDatetime
+    started: Time
+    finished: Time
     data_notes: dict[Name, Text] = field(default_factory=dict)
     left_out: dict[Text, dict[str, str]] = field(default_factory=dict)
 

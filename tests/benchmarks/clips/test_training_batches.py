@@ -55,6 +55,11 @@ def test_padded_sampling(length, parts):
     assert [set(column) for column in drawn.T.tolist()] == parts
 
 
+def test_padded_parts_are_drawn_independently():
+    offsets = [set(clip_positions(16, 8, "padded", 1, draw(seed)) % 2) for seed in range(5)]
+    assert {0, 1} in offsets
+
+
 @pytest.mark.parametrize("sampling", ["restricted", "consecutive", "even"])
 @pytest.mark.parametrize("length", [1, 2, 6])
 def test_short_tracklet_loops(sampling, length):
@@ -78,6 +83,14 @@ def test_epoch_takes_every_identity_once(count, batches):
     assert len(drawn) == batches == batches_per_epoch(count, 8)
     assert sorted(np.concatenate(drawn)) == list(range(count))
     assert max(map(len, drawn)) - min(map(len, drawn)) <= 1
+
+
+def test_epoch_order_depends_on_seed_and_epoch_alone():
+    def order(seed, epoch):
+        return np.concatenate(epoch_batches(np.arange(30), 8, seed, epoch)).tolist()
+
+    assert order(0, 0) == order(0, 0)
+    assert len({tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
 
 
 @pytest.fixture(scope="module")

@@ -94,6 +94,21 @@ def test_cosine(assert_same, random_case):
     )
 
 
+def test_cosine_by_hand():
+    query, gallery = np.array([[3.0, 0]]), np.array([[1.0, 0], [0, 2], [-5, 0]])
+    (row,) = rows_of(FeatureDistances(query, gallery, METRICS["cosine"]), np.arange(3))
+    np.testing.assert_allclose(row, [0, 1, 2], atol=1e-6)
+
+
+def test_first_query_is_not_in_the_gallery():
+    """Query 0 lies between query 1 and its hit, and most tracklets are far away."""
+    query, gallery = np.array([[1.0], [0]]), np.array([[2.0], *[[900.0]] * 40])
+    labels = np.array([7, 1]), np.array([1, 1]), np.array([1, *[2] * 40]), np.full(41, 2)
+    results = evaluate_features(query, gallery, *labels, ["standard", "full"])
+    np.testing.assert_array_equal(results["standard"].first_hit_rank, [np.nan, 1])
+    np.testing.assert_array_equal(results["full"].first_hit_rank, [np.nan, 2])
+
+
 def test_cosine_of_zeros():
     gallery = np.array([[-1.0, 0], [0, 0], [1, 1]])
     result = evaluate_features(

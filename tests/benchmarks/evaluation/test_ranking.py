@@ -64,6 +64,22 @@ def test_ties():
     assert one_query([(np.inf, 2, 2), (np.inf, 1, 1), (np.inf, 1, 2)]).first_hit_rank == 2
 
 
+def test_tiny_distances_are_no_ties():
+    far = [(1, 2, 2)] * 30
+    gallery = [(2e-10, 1, 2), (1e-10, 2, 2), *far]
+    distances, pids, camids = (np.array(column) for column in zip(*gallery, strict=True))
+    result = evaluate(distances[None].astype(np.float32), np.array([1]), np.array([1]), pids, camids)
+    np.testing.assert_array_equal(result.first_hit_rank, [2])
+
+
+def test_row_of_nan_is_named():
+    distances = np.zeros((5, 4))
+    distances[3, 1] = np.nan
+    labels = np.ones(5, int), np.ones(5, int), np.ones(4, int), np.full(4, 2)
+    with pytest.raises(UserError, match="query row 3: a distance is NaN"):
+        evaluate(distances, *labels)
+
+
 def two_queries_one_unmatched(unmatched):
     return evaluate(
         np.array([[0.1, 0.2, 0.3], [0.1, 0.2, 0.3]]),

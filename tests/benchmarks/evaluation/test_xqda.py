@@ -66,6 +66,12 @@ def test_drawn_pairs():
     assert draw_pairs(pids, camids, seed=4)[0].tolist() != first.tolist()
 
 
+def test_every_tracklet_is_paired():
+    _, pids, camids = draw_people(0, people=3, tracklets=4, dims=2)
+    first, second = draw_pairs(pids, camids, seed=0)
+    assert sorted([*first, *second]) == list(range(12))
+
+
 def quadratic_form(features, pids, camids, seed):
     """W M W^T in float64, from covariances by the loop over all pairs, in all D dimensions."""
     first, second = draw_pairs(pids, camids, seed)
@@ -127,6 +133,11 @@ def test_too_few_people():
     features, pids, _ = draw_people(0, people=3, tracklets=2, dims=4)
     with pytest.raises(UserError, match="metric=xqda: needs two training identities"):
         fit_metric("xqda", features, pids, np.zeros(6, int), seed=0)
+
+
+def test_two_people_suffice():
+    metric = fit_metric("xqda", *draw_people(0, people=2, tracklets=4, dims=4), seed=0)
+    assert metric.projection.shape[0] == 4
 
 
 def test_settings_offer_every_metric():

@@ -148,6 +148,11 @@ def test_impossible_metrics_are_refused(valid, changes, message):
     assert message in refusal(json.dumps(valid))
 
 
+@pytest.mark.parametrize("field", ["started", "finished"])
+def test_truncated_time_is_not_read_as_seconds_since_1970(valid, field):
+    assert f"{field}: must be a date and a time" in refusal(json.dumps({**valid, field: "20"}))
+
+
 def test_repeated_metrics_are_refused(valid):
     valid["metrics"] *= 2
     assert "metrics.1 must not repeat protocol official, feature before" in refusal(json.dumps(valid))
