@@ -105,7 +105,7 @@ def _same_tracks(file: Path, result: str) -> bool:
     """Plain decimal numbers, as many in each row; the seventh, if there is one, is not 0, and later ones are not used."""
     rows = [line.split(",") for line in file.read_text().split("\n") if line.strip()]
     plain = all(re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", word) for row in rows for word in row[:7])
-    kept = [[float(word) for word in row[:6]] for row in rows if float((*row, 1)[6]) != 0] if plain else []
+    kept = [[float(word) for word in row[:6]] for row in rows if len(row) < 7 or float(row[6]) != 0] if plain else []
     even = len({len(row) for row in rows}) == 1
     return even and np.array_equal(pd.read_csv(io.StringIO(result)).to_numpy(float), np.array(kept))
 

@@ -152,6 +152,7 @@ def test_list_agrees_with_the_classes():
     for name in BASELINES.names():
         kind, needs = BASELINES.get(name), facts_of(name).needs
         assert ("optical flow" in needs) == bool(kind.flow_fields), name
+        assert ("attributes of the training people" in needs) == kind.uses_attributes, name
         assert ("clips of T frames at test" in needs) == (kind.test_clips == "exact"), name
         assert ("whole tracklets at test" in needs) == (kind.test_clips == "whole"), name
 

@@ -9,8 +9,18 @@ import torch
 
 from baselines.interface.errors import UserError
 from baselines.interface.matcher import Matcher
-from benchmarks.evaluation import PROTOCOLS, PairwiseDistances, evaluate, evaluate_distances, evaluate_features, ranking
+from benchmarks.evaluation import (
+    METRICS,
+    PROTOCOLS,
+    FeatureDistances,
+    PairwiseDistances,
+    evaluate,
+    evaluate_distances,
+    evaluate_features,
+    ranking,
+)
 from benchmarks.evaluation import distances as distances_module
+from benchmarks.evaluation.distances import rows_of
 
 
 @pytest.fixture

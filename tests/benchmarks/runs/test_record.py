@@ -31,6 +31,7 @@ MAY_BE_NULL = {
 MAY_BE_ABSENT = {
     "test_split",
     "flow_weights",
+    "attributes",
     "sigma",
     "sampling",
     "epochs",
