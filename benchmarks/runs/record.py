@@ -6,6 +6,7 @@ On disk a record is JSON with these names as keys. Fractions are from 0 to 1, ti
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -50,14 +51,17 @@ def check_name(text: str) -> str:
 
 
 def _check_time(text: object) -> object:
-    """A text that begins with a date. A number alone would be read as seconds since 1970.
+    """A text that is a date and a time, as such. A number alone would be read as seconds since 1970.
 
     Raises:
         ValueError: any other text.
     """
-    if isinstance(text, str) and not re.match(r"\d{4}-\d\d-\d\dT", text):
-        raise ValueError(f"must be a date and a time, such as 2026-01-31T12:00:00+00:00, not {text[:LONGEST_TEXT]!r}")
-    return text
+    if not isinstance(text, str):
+        return text
+    with suppress(ValueError):
+        if re.match(r"\d{4}-\d\d-\d\dT", text):
+            return datetime.fromisoformat(text)
+    raise ValueError(f"must be a date and a time, such as 2026-01-31T12:00:00+00:00, not {text[:LONGEST_TEXT]!r}")
 
 
 def _check_digest(text: str) -> str:

@@ -37,15 +37,15 @@ def test_resumed_system_has_the_same_bits(name, tmp_path, monkeypatch):
     method, step = f"{name}+afa", ReidModel.train_step
     whole = go_on(method, tmp_path / f"{name}-whole").state_dict()
 
-    def stopped_step(*given):
+    def stopped_step(*given, **more):
         os.kill(os.getpid(), signal.SIGTERM)
-        return step(*given)
+        return step(*given, **more)
 
     monkeypatch.setattr(ReidModel, "train_step", stopped_step)
     with pytest.raises(Stopped, match="stopped after iteration 1 of 2"):
         go_on(method, tmp_path / f"{name}-stopped")
     steps = []
-    monkeypatch.setattr(ReidModel, "train_step", lambda *given: steps.append(1) or step(*given))
+    monkeypatch.setattr(ReidModel, "train_step", lambda *given, **more: steps.append(1) or step(*given, **more))
     resumed = go_on(method, tmp_path / f"{name}-stopped").state_dict()
     assert len(steps) == 1
     assert whole.keys() == resumed.keys()

@@ -14,6 +14,12 @@ DECIDES_NOTHING = ("benchmarks.experiments", "benchmarks.runs", "benchmarks.data
                    "benchmarks.paths", "benchmarks.progress")  # fmt: skip
 
 
+def forget():
+    """What the functions keep of files that a test changes."""
+    for kept in (code_digest._digest, code_digest._own_code, code_digest._syntax, code_digest.model_files):
+        kept.cache_clear()
+
+
 def deciding_files() -> list[Path]:
     return [file for part in code_digest.DECIDING for file in code_digest._python_files(code_digest.REPOSITORY / part)]
 
@@ -26,8 +32,7 @@ def test_digest_covers_deciding_files(tmp_path, monkeypatch):
     monkeypatch.setattr(code_digest, "REPOSITORY", tmp_path)
 
     def digest():
-        code_digest._digest.cache_clear()
-        code_digest._syntax.cache_clear()
+        forget()
         return code_digest.code_digest(MEAN)
 
     before, files = digest(), deciding_files()
@@ -64,10 +69,6 @@ def test_digest_follows_imports(tmp_path, monkeypatch):
     monkeypatch.setitem(code_digest.BASELINES.entries, "mine", entry)
     run = Experiment("mine+afa", "mars", "mars", {}, 0, 0, "", "", "")
 
-    def forget():
-        for kept in (code_digest._digest, code_digest._syntax, code_digest.model_files):
-            kept.cache_clear()
-
     def digest():
         forget()
         return code_digest.code_digest(run)
@@ -92,8 +93,7 @@ def test_digest_ignores_plugin_location(tmp_path, monkeypatch):
         (tmp_path / place / "mine.py").write_text("from baselines.mean import width\n")
         entry = type("Entry", (), {"file": tmp_path / place / "mine.py"})
         monkeypatch.setitem(code_digest.BASELINES.entries, "mine", entry)
-        for kept in (code_digest._digest, code_digest._syntax, code_digest.model_files):
-            kept.cache_clear()
+        forget()
         said.add(code_digest.code_digest(Experiment("mine", "mars", "mars", {}, 0, 0, "", "", "")))
     assert len(said) == 1
 
@@ -104,8 +104,7 @@ def test_digest_follows_the_matcher(tmp_path, monkeypatch):
     file.write_text("k = 1\n")
 
     def digest(matcher):
-        for cached in (code_digest._digest, code_digest._syntax, code_digest.model_files):
-            cached.cache_clear()
+        forget()
         return code_digest.code_digest(Experiment("mean", "mars", "mars", {"matcher": matcher}, 0, 0, "", "", ""))
 
     assert digest("mine") is None  # a plug-in that is not loaded
