@@ -1,6 +1,7 @@
 """The measured reliability, as tables of docs/reliability.md."""
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def mutants() -> str:
     lines = [line.split(": ") for line in MUTANTS.read_text().splitlines()]
     by_file: dict[str, Counter[str]] = {}
     for name, state in lines:
-        file = name.strip().partition(".x")[0].replace(".", "/") + ".py"
+        file = re.split(r"\.x[_ǁ]", name.strip())[0].replace(".", "/") + ".py"
         by_file.setdefault(file, Counter())[state] += 1
     rows = []
     for file, states in sorted(by_file.items()):
