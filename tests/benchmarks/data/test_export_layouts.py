@@ -275,6 +275,8 @@ def test_every_baseline_runs_on_every_layout(walkers, results, tmp_path):
     for layout in LAYOUTS:
         root = tmp_path / layout
         export(short, layout, root)
+        people = sorted(set(load(layout, 0, root).table.pid) - {-1, 0})
+        (root / "attributes.csv").write_text("pid,hat\n" + "".join(f"{pid},{pid % 2}\n" for pid in people))
         for baseline in baselines:
             experiment, resolved, data = plan(
                 f"{baseline}+afa", layout, recipe="small", changes=changes, seed=0, split=0, root=root, report=report

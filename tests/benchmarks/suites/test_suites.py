@@ -71,7 +71,7 @@ def test_table2_has_each_system_plain_and_with_afa(dataset):
         {} if dataset == "walkers" else {f"{name.upper()}, own trainer": (name, name) for name in ("cosam", "gltr")}
     )
     plain = {label: each for label, each in asked.items() if not label.endswith(" + AFA")}
-    assert len(plain) == 13
+    assert len(plain) == 14
     assert set(asked) == {*plain, *(f"{label} + AFA" for label in plain)}
     for label, system in plain.items():
         attached = asked[f"{label} + AFA"]
