@@ -198,6 +198,9 @@ def _tracklets(described: pd.DataFrame, numbers: dict[str, dict[str, int]], name
     images = described.assign(**{field: described[field].map(each) for field, each in numbers.items()})
     images["subset"] = images.get("subset", TEST)
     parts = {"pid": "{:04d}", "camid": "C{}", "tracklet": "T{}"}
+    remedy = "keep one of them"
+    if "tracklet" not in images:
+        remedy += ", or name the tracklets by the field tracklet, if these are two"
     if not (named and "tracklet" in images):
         texts = [images[field].map(form.format) for field, form in parts.items() if field in images]
         images["tracklet"] = ["".join(each) for each in zip(*texts, strict=True)]
@@ -223,9 +226,7 @@ def _tracklets(described: pd.DataFrame, numbers: dict[str, dict[str, int]], name
     for row in tracklets.itertuples():
         for (first, frame), (second, other) in pairwise(zip(row.path, row.frame, strict=True)):
             if _natural(frame) == _natural(other):
-                faults.append(
-                    f"{second}: frame {other} of tracklet {row.tracklet}, and so is {first}; keep one of them"
-                )
+                faults.append(f"{second}: frame {other} of tracklet {row.tracklet}, and so is {first}; {remedy}")
     raise_first(faults)
     if "camid" not in tracklets:
         tracklets["camid"] = tracklets.groupby("pid").cumcount() + 1

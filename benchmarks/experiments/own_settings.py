@@ -34,6 +34,12 @@ def own_defaults(baseline: str) -> dict[str, Any]:
     return {f"{baseline}.{key}": value for key, value in defaults.items()}
 
 
+def own_setting_meant(key: str) -> str:
+    """The end of an error message for an own setting without its baseline's name; empty where no baseline has such a one."""
+    full = [name for baseline in BASELINES.entries for name in own_defaults(baseline) if name.endswith(f".{key}")]
+    return f"did you mean {full[0]!r}?" if full else ""
+
+
 def check_own(values: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Checked values of own settings, of whichever baselines, by full name.
 

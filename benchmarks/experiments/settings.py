@@ -21,7 +21,7 @@ from benchmarks.parsing import parse_toml
 
 from .methods import ATTACHMENTS, baseline, split_method
 from .other_names import setting_meant
-from .own_settings import check_own, of_type, own_defaults, split_own
+from .own_settings import check_own, of_type, own_defaults, own_setting_meant, split_own
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -285,7 +285,7 @@ def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
     checked = {}
     for key, value in values.items():
         if key not in TYPES:
-            raise UserError(f"{source}: unknown setting {key!r}; {setting_meant(key, KEYS)}")
+            raise UserError(f"{source}: unknown setting {key!r}; {own_setting_meant(key) or setting_meant(key, KEYS)}")
         hint = TYPES[key]
         choices = get_args(hint)
         value = of_type(key, value, None if choices else hint, source)

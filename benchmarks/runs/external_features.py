@@ -5,7 +5,7 @@ A file of features holds one subset: `feature` (N, D), `pid` (N,), `camid` (N,),
 
 import hashlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,19 +41,25 @@ def _reading(file: Path, kinds: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise UserError(f"{file}: no such file; `bench score --help` describes its format") from None
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(f"{file}: cannot be read as {kinds} ({one_line(error)})") from error
 
 
 def _read_arrays(file: Path, names: Sequence[str]) -> dict[str, Any]:
-    """Those of the named arrays that an npz file holds."""
+    """The named arrays of an npz file."""
     with np.load(file, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in names if name in arrays}
+        _check_complete(file, arrays, names)
+        return {name: arrays[name] for name in names}
 
 
-def _check_complete(file: Path, found: Mapping[str, Any], names: Sequence[str]) -> None:
-    if lacking := [name for name in names if name not in found]:
-        raise UserError(f"{file}: lacks {', '.join(lacking)}; a file holds {', '.join(names)}")
+def _check_complete(file: Path, found: Iterable[str], names: Sequence[str]) -> None:
+    held = sorted(found)
+    if lacking := [name for name in names if name not in held]:
+        others = ", ".join(name for name in held if name not in names)
+        has = f"; it has {others:.200} instead" if others else ""
+        raise UserError(f"{file}: lacks {', '.join(lacking)}{has}; a file holds {', '.join(names)}")
 
 
 def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
@@ -66,12 +72,11 @@ def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
     with _reading(file, "npz or parquet"):
         if file.suffix == ".parquet":
             frame = pd.read_parquet(file)
-            columns: dict[str, Any] = {name: frame[name].to_numpy() for name in COLUMNS if name in frame}
-            if "feature" in columns:
-                columns["feature"] = np.stack(columns["feature"])
+            _check_complete(file, frame, COLUMNS)
+            columns: dict[str, Any] = {name: frame[name].to_numpy() for name in COLUMNS}
+            columns["feature"] = np.stack(columns["feature"])
         else:
             columns = _read_arrays(file, COLUMNS)
-    _check_complete(file, columns, COLUMNS)
     raw = np.asarray(columns.pop("feature"))
     if raw.dtype.kind not in "fiu":
         raise UserError(f"{file}: feature must be numeric, not {raw.dtype}")
@@ -173,7 +178,6 @@ def read_distances(file: Path) -> Result:
     names = ["distances", *(f"{side}_{column}" for side in ("query", "gallery") for column in LABELS)]
     with _reading(file, "npz"):
         found = _read_arrays(file, names)
-    _check_complete(file, found, names)
     matrix = found["distances"]
     for axis, side in enumerate(("query", "gallery")):
         for column in LABELS:

@@ -331,7 +331,7 @@ def test_wrong_header_is_refused(draw, bring, header):
         ),
         (
             {"pattern": r".*/(?P<pid>\d)C(?P<camid>\d)T.F(?P<frame>\d).*"},
-            "1/1C1T2F10.png: frame 1 of .*, and so is 1/1C1T1F10",
+            "1/1C1T2F10.png: frame 1 of .*, and so is 1/1C1T1F10.png; .* or name the tracklets by the field tracklet",
         ),
         ({"pattern": None}, "needs --pattern or --csv"),
         ({"csv": Path("list.csv")}, "needs --pattern or --csv, one of both"),

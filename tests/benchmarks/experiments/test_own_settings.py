@@ -60,6 +60,7 @@ def test_values_are_checked_and_typed():
         ("deep", "deep.bias=1", "deep.bias takes true or false, not 1"),
         ("deep", "deep.scale=inf", "deep.scale takes a finite number, not inf"),
         ("deep", "deep.dept=3", "unknown setting 'deep.dept'; did you mean 'deep.depth'?"),
+        ("deep", "depth=3", "unknown setting 'depth'; did you mean 'deep.depth'?"),
         ("deep", "depe.depth=3", "no baseline 'depe'; did you mean 'deep'?"),
         ("mean", "deep.depth=3", "deep.depth is a setting of another baseline"),
     ],
