@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,10 +34,12 @@ from benchmarks.data.table import make_table
 from benchmarks.engine.model import build_model
 from benchmarks.evaluation import PROTOCOLS, evaluate_features
 from benchmarks.experiments.settings import resolve
+from benchmarks.parsing import parse_json
 from benchmarks.runs import environment
 
 from .reference import features, random_batch, train_bare
 
+RECORD = Path("results/measured/growth.json")
 SIZES = (0.01, 0.1, 1, 10, 100)  # times MARS
 QUERIES, CHANNELS, LENGTH = 512, 512, 20
 
@@ -168,6 +171,24 @@ def draw(lines: dict[str, list[Point]], file: Path) -> None:
     figure.savefig(file, metadata={"Date": None})
 
 
+def summary(file: Path = RECORD) -> str:
+    """What the largest sizes took, in words, and by which power of the size the seconds grow."""
+    record = parse_json(file.read_bytes(), file)
+    lines = []
+    for growth in GROWTHS:
+        points = [Point(*point) for point in record["lines"][growth.step]]
+        last = points[-1]
+        lines.append(
+            f"- {growth.step}, {round(last.size * growth.mars):,} {growth.of}: {last.seconds:.3g} s, "
+            f"{max(last.mebibytes, 0):,.0f} MiB; seconds grow as size^{slope(points):.2f} at the end"
+        )
+    ranking = Point(*record["lines"][GROWTHS[0].step][-1])
+    gallery = ranking.size * GROWTHS[0].mars
+    hours = ranking.seconds * 1e5 / QUERIES * 1e6 / gallery / 3600
+    lines.append(f"- so 100,000 queries in a gallery of a million take {hours:.1f} h on this machine, block by block")
+    return "\n".join([*lines, f"\n{record['machine']['cpu']}, {record['machine']['cores']} cores."])
+
+
 def main(file: Path, figure: Path) -> None:
     """Measure every line, and write the figures and the picture."""
     lines = {}
@@ -175,7 +196,7 @@ def main(file: Path, figure: Path) -> None:
         lines[growth.step] = [measure(growth, size) for size in SIZES if size <= growth.largest]
         print(growth.step, *lines[growth.step], sep="\n  ", flush=True)
     record = {
-        "machine": environment.describe(),
+        "machine": asdict(environment.describe()),
         "lines": {step: [*map(list, points)] for step, points in lines.items()},
     }
     write_atomically(file, json.dumps(record, indent=1))
