@@ -89,32 +89,43 @@ class Few(Suite):
 
 
 @pytest.fixture
-def world(make_record):
+def with_precisions(make_record):
+    """As `_with_precisions`."""
+    return partial(_with_precisions, make_record)
+
+
+def _with_precisions(make_record, experiment, pids, precisions):
+    """A finished run whose queries, one for each of `pids`, have these average precisions."""
+    table = pd.DataFrame(
+        {
+            "protocol": "official",
+            "feature": "before",
+            "query": [f"q{number}" for number in range(len(pids))],
+            "pid": pids,
+            "camid": 1,
+            "average_precision": precisions,
+            "first_hit_rank": 1.0,
+        }
+    )
+    experiment = replace(experiment, data="d", test_data="d", weights="w")
+    return FinishedRun(make_record(experiment=experiment), rows=table)
+
+
+@pytest.fixture
+def world(with_precisions):
     """As `_world`."""
-    return partial(_world, make_record)
+    return partial(_world, with_precisions)
 
 
-def _world(make_record, effects, seeds=3, dataset="mars", suite=Few, changes=()):
+def _world(with_precisions, effects, seeds=3, dataset="mars", suite=Few, changes=()):
     """Finished runs of methods whose mAP differs from `mean`'s by `effects`, with noise of seeds and people."""
     draw = np.random.default_rng(5)
     pids = np.repeat(np.arange(PEOPLE), EACH)
     people = draw.normal(0.5, 0.1, PEOPLE)[pids]
     found = []
     for planned in experiments(suite(), Choice((dataset,), seeds=seeds, changes=changes)):
-        experiment = replace(planned.experiment, data="d", test_data="d", weights="w")
         noise = draw.normal(0, 0.005) + draw.normal(0, 0.02, len(pids))
-        table = pd.DataFrame(
-            {
-                "protocol": "official",
-                "feature": "before",
-                "query": [f"q{number}" for number in range(len(pids))],
-                "pid": pids,
-                "camid": 1,
-                "average_precision": people + effects[planned.row.label] + noise,
-                "first_hit_rank": 1.0,
-            }
-        )
-        found.append(FinishedRun(make_record(experiment=experiment), rows=table))
+        found.append(with_precisions(planned.experiment, pids, people + effects[planned.row.label] + noise))
     return found
 
 

@@ -4,14 +4,12 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from benchmarks.reporting.drawing import save
 from benchmarks.reporting.figures import cues, forest, sources, sweeps, systems
 from benchmarks.reporting.report import contents
 from benchmarks.reporting.statistics import Interval
-from benchmarks.runs.finished import FinishedRun
 from benchmarks.runs.record import Phase
 from benchmarks.suites import SUITES
 from benchmarks.suites.claims import MOTION
@@ -21,12 +19,12 @@ PEOPLE, EACH = 40, 3
 
 
 @pytest.fixture
-def measure(make_record):
+def measure(with_precisions):
     """As `_measure`."""
-    return partial(_measure, make_record)
+    return partial(_measure, with_precisions)
 
 
-def _measure(make_record, suite, effect, seeds=3, datasets=(), spread=0.1):
+def _measure(with_precisions, suite, effect, seeds=3, datasets=(), spread=0.1):
     """Finished runs of a suite whose average precision is `effect` of the method, the settings and the data set.
 
     People differ by `spread`, in all runs alike; seeds and queries by little.
@@ -37,21 +35,10 @@ def _measure(make_record, suite, effect, seeds=3, datasets=(), spread=0.1):
     people = (people - people.mean())[pids]
     found = []
     for planned in experiments(SUITES.get(suite)(), Choice(datasets, seeds=seeds)):
-        experiment = replace(planned.experiment, data="d", test_data="d", weights="w")
+        experiment = planned.experiment
         value = effect(experiment.method, experiment.settings, experiment.dataset)
         precision = value + people + draw.normal(0, 0.002) + draw.normal(0, 0.01, len(pids))
-        table = pd.DataFrame(
-            {
-                "protocol": "official",
-                "feature": "before",
-                "query": [f"q{number}" for number in range(len(pids))],
-                "pid": pids,
-                "camid": 1,
-                "average_precision": np.clip(precision, 0, 1),
-                "first_hit_rank": 1.0,
-            }
-        )
-        found.append(FinishedRun(make_record(experiment=experiment), rows=table))
+        found.append(with_precisions(experiment, pids, np.clip(precision, 0, 1)))
     return found
 
 
