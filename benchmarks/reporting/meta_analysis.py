@@ -6,6 +6,7 @@ measurement.
 - tau² by DerSimonian and Laird (Controlled Clinical Trials 7, 1986), from Cochran's Q; 0 where Q is less than expected.
 - The interval of mu by Hartung and Knapp (Statistics in Medicine 20, 2001): Student's t with k - 1 degrees of freedom, and a
   variance from how far the systems are from mu. The usual normal interval is too narrow for a few systems.
+- Where errors are unknown, as after one run of each system, all weigh alike: the interval is Student's of the plain mean.
 - Where a further system would lie, by Higgins, Thompson and Spiegelhalter (JRSS A 172, 2009): Student's t with k - 2.
 
 Measured coverage of the two intervals at 95%, in 5,000 simulations each of 5, 12 and 21 systems with errors of a third of tau to
@@ -28,8 +29,8 @@ class MetaAnalysis:
         effect, low, high: mu and its interval.
         p: two-sided, of mu = 0.
         error: the standard error by which the interval is computed.
-        tau: the standard deviation between systems.
-        q: Cochran's Q, of which k - 1 is expected where all systems have one effect.
+        tau: the standard deviation between systems; of their measured effects where errors are unknown.
+        q: Cochran's Q, of which k - 1 is expected where all systems have one effect; NaN where errors are unknown.
         next_low, next_high: between which the effect of a further system lies; infinite with two systems.
         systems: k.
     """
@@ -46,20 +47,25 @@ class MetaAnalysis:
     systems: int
 
 
-def random_effects(effects: Sequence[float], errors: Sequence[float], level: float = 0.95) -> MetaAnalysis:
-    """The meta-analysis of k effects with these standard errors.
+def random_effects(
+    effects: Sequence[float], errors: Sequence[float] | None = None, level: float = 0.95
+) -> MetaAnalysis:
+    """The meta-analysis of k effects with these standard errors, or with unknown ones.
 
     Raises:
         ValueError: fewer than two effects, or an error that is not positive and finite.
     """
-    y, s = np.asarray(effects, float), np.asarray(errors, float)
-    if len(y) < 2 or not (np.isfinite(s).all() and (s > 0).all()):
+    y, k = np.asarray(effects, float), len(effects)
+    s = None if errors is None else np.asarray(errors, float)
+    if k < 2 or (s is not None and not (np.isfinite(s).all() and (s > 0).all())):
         raise ValueError("a meta-analysis takes two effects or more, each with a positive standard error")
-    fixed = 1 / s**2
-    q = float((fixed * (y - np.average(y, weights=fixed)) ** 2).sum())
-    k = len(y)
-    variance = max(0.0, (q - (k - 1)) / float(fixed.sum() - (fixed**2).sum() / fixed.sum()))
-    weights = 1 / (s**2 + variance)
+    if s is None:
+        q, variance, weights = math.nan, float(y.var(ddof=1)), np.ones(k)
+    else:
+        fixed = 1 / s**2
+        q = float((fixed * (y - np.average(y, weights=fixed)) ** 2).sum())
+        variance = max(0.0, (q - (k - 1)) / float(fixed.sum() - (fixed**2).sum() / fixed.sum()))
+        weights = 1 / (s**2 + variance)
     mu = float(np.average(y, weights=weights))
     error = math.sqrt(float((weights * (y - mu) ** 2).sum() / ((k - 1) * weights.sum())))
     half = float(stats.t.isf((1 - level) / 2, k - 1)) * error

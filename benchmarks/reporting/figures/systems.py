@@ -105,26 +105,34 @@ def summary(effects: Sequence[Interval], repeats: int) -> list[str]:
     above = sum(each.low > 0 for each in effects)
     count = f"With AFA {helped} of {len(effects)} systems have a higher {METRIC}"
     if together is None:
-        return [
-            f"{count}. No effect over all: that takes two systems with {MIN_RUNS} seeds or splits each, whose results differ."
-        ]
+        return [f"{count}. No effect over all: that takes two systems whose effects differ."]
     inner = f"{100 * together.low:+.1f} to {100 * together.high:+.1f}"
     further = ""
     if math.isfinite(together.next_low):
         further = f"; a further system: {100 * together.next_low:+.1f} to {100 * together.next_high:+.1f}"
-    between = f"a deviation of {100 * together.tau:.1f} between systems{further}"
+    over = f"{100 * together.effect:+.1f} points ({inner}), p = {together.p:.2g}"
+    if math.isnan(together.q):
+        return [
+            f"{count}. Over the {together.systems} systems: {over}; a deviation of {100 * together.tau:.1f} between systems and "
+            f"seeds, which fewer than {MIN_RUNS} seeds or splits of each cannot tell apart{further}.",
+            "Exploratory: not fixed beforehand. Student's interval over other systems and other seeds, on these people, whom all "
+            "systems share.",
+        ]
     return [
         f"{count}, {above} of them with an interval above 0. Over the {together.systems} systems whose errors are known: "
-        f"{100 * together.effect:+.1f} points ({inner}), p = {together.p:.2g}; {between}.",
+        f"{over}; a deviation of {100 * together.tau:.1f} between systems{further}.",
         "Exploratory: not fixed beforehand. A random-effects meta-analysis (DerSimonian and Laird; Hartung and Knapp) over other "
         "systems and other seeds, on these people, whom all systems share.",
     ]
 
 
 def combined(effects: Iterable[Interval], repeats: int) -> MetaAnalysis | None:
-    """The meta-analysis of the effects whose error is known; None where there are not two, or too few runs of each."""
+    """The meta-analysis of the effects whose error is known, or of all where too few runs of each tell it; None without two."""
+    if repeats < MIN_RUNS:
+        estimates = [each.estimate for each in effects]
+        return random_effects(estimates) if len(set(estimates)) > 1 else None
     known = [each for each in effects if each.errors and 0 < each.errors[0][0] < math.inf]
-    if repeats < MIN_RUNS or len(known) < 2:
+    if len(known) < 2:
         return None
     return random_effects([each.estimate for each in known], [each.errors[0][0] for each in known])
 

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from benchmarks.reporting.drawing import save
 from benchmarks.reporting.figures import cues, forest, sources, sweeps, systems
@@ -211,8 +212,16 @@ def test_systems(measure, tmp_path):
     save(figure, tmp_path / "systems.svg")
 
 
-def test_systems_need_seeds_for_one_claim(measure):
+def test_systems_weigh_alike_after_one_run_of_each(measure):
     figure = systems.systems(measure("systems", with_afa, seeds=1, datasets=("walkers",)))
+    each, together, _ = figure.panels[1].lines
+    expected = stats.ttest_1samp(each.y, 0).confidence_interval(0.95)
+    assert (together.low[0], together.high[0]) == pytest.approx(tuple(expected))
+    assert "of 22 systems have a higher mAP. Over the 22 systems: +" in figure.notes[0]
+
+
+def test_one_system_tells_nothing_of_all(measure):
+    figure = systems.systems(measure("systems", with_afa, seeds=1, datasets=("walkers",))[:2])
     assert len(figure.panels[1].lines) == 1
     assert "No effect over all" in figure.notes[0]
     empty = systems.systems(measure("table4", with_afa, datasets=("walkers",))[:1])

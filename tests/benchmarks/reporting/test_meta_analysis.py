@@ -27,10 +27,10 @@ def test_published_example():
 
 
 def test_equal_errors_give_students_interval():
-    """With equal weights the interval of Hartung and Knapp is that of a plain mean, whatever the errors are."""
+    """With equal weights the interval of Hartung and Knapp is that of a plain mean, whatever the errors are, or if unknown."""
     effects = [0.5, 1.5, 2.0, 4.0]
-    for error in (0.01, 0.7, 20.0):
-        found, plain = random_effects(effects, [error] * 4), stats.ttest_1samp(effects, 0)
+    for errors in ([0.01] * 4, [0.7] * 4, [20.0] * 4, None):
+        found, plain = random_effects(effects, errors), stats.ttest_1samp(effects, 0)
         assert (found.low, found.high) == pytest.approx(tuple(plain.confidence_interval(0.95)))
         assert found.p == pytest.approx(plain.pvalue)
 
