@@ -37,7 +37,9 @@ def main() -> int:
     parser.add_argument(
         "--scale", type=float, default=1.0, help="the fraction of the kills, processes and inputs to try"
     )
-    parser.add_argument("--only", action="append", help="one of: killed, broken, 'power cut', 'at once', inputs")
+    parser.add_argument(
+        "--only", action="append", choices=list(_groups(Path(), 1, 0, None)), help="one group of attacks; with --to"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the moments and of the damaged inputs")
     parser.add_argument(
         "--guided",
@@ -45,8 +47,12 @@ def main() -> int:
         metavar="SECONDS",
         help="also search so long for a file that each reader of texts takes wrongly",
     )
-    parser.add_argument("--to", type=Path, default=FILE, help="the file to write")
+    parser.add_argument("--to", type=Path, help=f"the file to write; of all groups: {FILE}")
     options = parser.parse_args()
+    if options.only and options.to is None:
+        parser.error(f"--only needs --to FILE, because {FILE} holds all groups")
+    if "guided" in (options.only or []) and not options.guided:
+        parser.error("--only guided needs --guided SECONDS")
     began = time.monotonic()
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before the fork: a process that has used a GPU cannot be forked
     git = environment.git_state()
@@ -56,7 +62,7 @@ def main() -> int:
         groups = {
             name: [_told(outcome) for outcome in attacks()]
             for name, attacks in _groups(Path(folder), options.scale, options.seed, options.guided).items()
-            if not options.only or name in options.only or (name == "guided" and options.guided)
+            if name in (options.only or [name])
         }
     made = {
         "date": datetime.now(UTC).date().isoformat(),
@@ -66,7 +72,7 @@ def main() -> int:
         "scale": options.scale,
     }
     found = {name: [asdict(outcome) for outcome in outcomes] for name, outcomes in groups.items()}
-    options.to.write_text(json.dumps({"made": made, **found}, indent=1) + "\n")
+    (options.to or FILE).write_text(json.dumps({"made": made, **found}, indent=1) + "\n")
     return int(any(outcome.faults for outcomes in groups.values() for outcome in outcomes))
 
 

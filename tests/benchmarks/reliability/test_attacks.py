@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from baselines.interface.errors import UserError
-from benchmarks.reliability import power_cut
+from benchmarks.reliability import __main__, power_cut
 from benchmarks.reliability.fuzz import fuzz
 from benchmarks.reliability.mutations import mutate
 from benchmarks.reliability.readers import READERS, Reader
@@ -91,3 +91,20 @@ def test_rename_before_flush_is_noticed(tmp_path, monkeypatch):
         (tmp_path / f"{name}.half").replace(tmp_path / name)
     lines = (tmp_path / "report").read_text().splitlines()
     assert [line.split()[0] for line in lines] == ["flushed", "unflushed", "unflushed"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--only", "inputs"), "--only needs --to FILE"),
+        (("--only", "input", "--to", "found.json"), "invalid choice: 'input'"),
+        (("--only", "guided", "--to", "found.json"), "--only guided needs --guided SECONDS"),
+    ],
+)
+def test_a_part_is_named_and_never_replaces_the_whole(monkeypatch, capsys, tmp_path, options, said):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["reliability", *options])
+    with pytest.raises(SystemExit, match="2"):
+        __main__.main()
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
