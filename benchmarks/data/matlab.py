@@ -61,6 +61,8 @@ def _arrays(data: memoryview, order: str) -> Iterator[tuple[str, np.ndarray | No
             unpacked = unpacker.decompress(content, LARGEST)
             if unpacker.unconsumed_tail:
                 raise ValueError(f"an array of more than {LARGEST:,} bytes")
+            if not unpacker.eof:  # its checksum is at the end
+                raise ValueError("a compressed array is cut short")
             yield from (_array(each, order) for kind, each in _elements(memoryview(unpacked), order) if kind == MATRIX)
         elif kind == MATRIX:
             yield _array(content, order)

@@ -90,6 +90,20 @@ def test_small_file_of_a_huge_array_is_refused(tmp_path, monkeypatch):
         read_matlab(tmp_path / "a.mat", "ls_set")
 
 
+def test_compressed_array_without_its_checksum_is_refused(written):
+    plain = written(VALUES.astype("u1")).read_bytes()[128:]
+    packed = bytearray(zlib.compress(plain, 0))  # as it is, then a checksum of 4 bytes
+    for sound in (True, False):
+        file = written(VALUES)
+        file.write_bytes(bytes(126) + b"IM" + struct.pack("<II", 15, len(packed)) + packed)
+        if sound:
+            assert np.array_equal(read_matlab(file, "ls_set"), VALUES)
+            packed[packed.index(128)] = 129
+            del packed[-4:]
+    with pytest.raises(UserError, match="a compressed array is cut short"):
+        read_matlab(file, "ls_set")
+
+
 @pytest.mark.parametrize("content", [b"", b"text", bytes(128), bytes(126) + b"IM\x0e"])
 def test_other_files_are_refused(tmp_path, content):
     (tmp_path / "a.mat").write_bytes(content)
