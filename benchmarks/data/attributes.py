@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ def read_attributes(file: Path) -> pd.DataFrame:
     frequent ones the first in the order of texts.
 
     Raises:
-        UserError: the file cannot be read, or is not such a table; the message names the line.
+        UserError: the file cannot be read, or is not such a table; the message names the row, without empty ones.
     """
     try:
         with file.open(encoding="utf-8", newline="") as stream:
@@ -36,11 +37,11 @@ def read_attributes(file: Path) -> pd.DataFrame:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file}: cannot be read ({error})") from error
     names = head[1:]
-    if not names or len(set(head)) < len(head):
+    if not names or len(set(head)) < len(head) or head[0].isdecimal():
         raise UserError(f"{file}: its first line must name the columns, each by another name: {LAYOUT}")
     people: dict[int, list[Counter[str]]] = {}
     for number, row in enumerate(rows, 2):
-        if len(row) != len(head) or not row[0].isdecimal():
+        if len(row) != len(head) or not re.fullmatch("[0-9]{1,18}", row[0]):
             raise UserError(f"{file}, row {number}: not a pid and {len(names)} values; it must hold {LAYOUT}")
         counts = people.setdefault(int(row[0]), [Counter() for _ in names])
         for count, value in zip(counts, row[1:], strict=True):

@@ -143,6 +143,10 @@ def _refuse(model: ReidModel, settings: Settings) -> None:
         raise _refused(model, "it reads optical flow, but the file takes only frames")
     if baseline.test_clips != "even":
         raise _refused(model, f"it cuts tracklets in a way of its own ({baseline.test_clips}), not into even chunks")
+    if settings.test_clips != "own":
+        raise _refused(
+            model, f"test_clips={settings.test_clips} makes clips of one length of each tracklet that count alike"
+        )
     if type(baseline).merge is not Baseline.merge:
         raise _refused(model, "it merges the chunks of a tracklet by a rule of its own, not by weight")
     if settings.matcher not in NO_MATCHER or (settings.matcher == "own" and baseline.matcher is not None):

@@ -38,10 +38,12 @@ class Entry(NamedTuple):
 
 
 def file_state(file: Path) -> State | None:
-    """What changes whenever a file does; None if it cannot be told."""
+    """What changes whenever a file does; None if it cannot be told, as of a file that has just changed."""
     try:
         found = file.stat()
     except OSError:
+        return None
+    if max(found.st_mtime, found.st_ctime) > time.time() - SETTLED:
         return None
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
@@ -77,10 +79,9 @@ def update_index(results_dir: Path, indexed: Mapping[str, Entry], entries: Mappi
 
     Args:
         indexed: what `read_index` gave.
-        entries: of all records that are there now. Those that have just changed are left out.
+        entries: of all records that are there now. Those that had just changed when they were read are left out.
     """
-    settled = (time.time() - SETTLED) * 1e9
-    entries = {name: entry for name, entry in entries.items() if entry.state and max(entry.state[1:3]) < settled}
+    entries = {name: entry for name, entry in entries.items() if entry.state}
     if sum(entry is not indexed.get(name) for name, entry in entries.items()) < WORTH_WRITING:
         return
     shared: dict[str, dict[str, int]] = {key: {} for key in _MAKE}

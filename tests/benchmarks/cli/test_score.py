@@ -16,11 +16,11 @@ def test_external_features_are_checked(bench, tmp_path):
     assert "100.0" in bench(*words).out
     np.savez(tmp_path / "g.npz", **{**gallery, "feature": np.full((2, 2), np.nan)})
     assert "g.npz: feature row 0 is not finite" in bench(*words).err
-    gallery["camids"] = gallery.pop("camid")
+    gallery["cam\nids"] = gallery.pop("camid")  # a line break would hide what stands before it
     np.savez(tmp_path / "g.npz", **gallery)
     refused = bench(*words)
     assert refused.status == 2
-    assert "g.npz: lacks camid; it has camids instead; a file holds feature, pid, camid, tracklet" in refused.err
+    assert "g.npz: lacks camid; it has cam ids instead; a file holds feature, pid, camid, tracklet" in refused.err
 
 
 @pytest.mark.parametrize(
