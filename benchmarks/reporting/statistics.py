@@ -379,7 +379,7 @@ def _half(errors: Errors, p: float) -> float:
 
 def _reach(errors: Errors, p: float) -> float:
     """What an estimate without effect exceeds with probability p at most, at every level, even at Holm's smallest p."""
-    return math.hypot(*(error * _t(p, df) for error, df in errors))
+    return math.hypot(*(error * _t(p, df) for error, df in errors if error))  # t may be infinite
 
 
 def _student(estimate: float, errors: Errors, question: Question, level: float) -> Interval:

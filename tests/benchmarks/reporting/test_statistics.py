@@ -387,3 +387,11 @@ def test_missing_queries_count_for_nothing_over_splits(rng):
     zeros = np.where(np.isnan(runs), np.nan, 0.0)
     found = difference_over_splits(runs, zeros, np.arange(20), splits)
     assert found.estimate == pytest.approx(np.nanmean(values, axis=1).mean())
+
+
+@pytest.mark.parametrize("seeds", range(2, 9))
+def test_a_difference_without_any_spread_has_no_p_to_speak_of(seeds):
+    figures = np.full(seeds, 0.5)  # halves and quarters are exact: the spread is 0
+    assert over_seeds([figures, figures - 0.75]).p == 0
+    people_alone = Interval(0.1, 0.0, 0.2, "methods", ((0.0, seeds - 1), (0.02, 99)))
+    assert people_alone.p == pytest.approx(2 * stats.t.sf(5, 99))
