@@ -4,8 +4,9 @@ A comparison is paired, by seed and split and by query. It was not fixed beforeh
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice, product
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from benchmarks.runs.find import runs_named
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.suites.claims import METRIC, MIN_RUNS, Arm, Claim
 
+from .data_versions import Versions, data_versions
 from .grid import Grid
 from .provenance import pair_title
 from .statistics import Interval
@@ -68,50 +70,64 @@ def compare(
     """
     chosen = [runs_named(name, runs) for name in (one, other)]
     tested = [[run for run in side if dataset in (None, run.experiment.test)] for side in chosen]
-    shared = [{(run.experiment.datasets, run.experiment.test_data) for run in side} for side in tested]
+    versions = data_versions(run.experiment for side in tested for run in side)
+    by_place: list[dict[tuple[DatasetPair, str], list[FinishedRun]]] = [{}, {}]
+    for side, places in zip(tested, by_place, strict=True):
+        for run in side:
+            places.setdefault((run.experiment.datasets, versions(run.experiment).tested_on), []).append(run)
     found = []
-    for pair, data in sorted(shared[0] & shared[1]):
-        here = [
-            [run for run in side if (run.experiment.datasets, run.experiment.test_data) == (pair, data)]
-            for side in tested
-        ]
-        found.append(_compare((one, other), pair, _paired(*here), protocol))
+    for place in sorted(by_place[0].keys() & by_place[1].keys()):
+        sides = _paired(by_place[0][place], by_place[1][place], versions)
+        if sides is not None:
+            found.append(_compare((one, other), place[0], sides, protocol))
     if not found:
         where = f" on {dataset}" if dataset else ""
         raise UserError(f"{one} and {other}: no data set on which both were tested{where}, with the same frames")
     return found
 
 
-def _paired(one: Sequence[FinishedRun], other: Sequence[FinishedRun]) -> tuple[list[FinishedRun], list[FinishedRun]]:
-    """The runs of the two sides with the most seeds and splits in common.
+def _paired(
+    one: Sequence[FinishedRun], other: Sequence[FinishedRun], versions: Callable[[Experiment], Versions]
+) -> tuple[list[FinishedRun], list[FinishedRun]] | None:
+    """The runs of the two sides with the most seeds and splits in common; None if they have no split in common.
 
     Of several such pairs the one with the fewest settings that differ, apart from those that the methods' names decide; then
-    the one that changes the fewest settings of its recipes; then the newest. If no seed is common, one run of each side.
+    the one that changes the fewest settings of its recipes; then the newest. If no seed is common, one run of each side on one
+    split.
     """
     best: tuple[tuple[int, int, int, str], tuple[list[FinishedRun], list[FinishedRun]]] | None = None
-    for ours in _groups(one):
-        for theirs in _groups(other):
+    for ours in _groups(one, versions):
+        for theirs in _groups(other, versions):
             keys = sorted(ours.keys() & theirs.keys())
-            sides = ([ours[key] for key in keys], [theirs[key] for key in keys])
-            if not keys:
-                sides = ([min(ours.items())[1]], [min(theirs.items())[1]])
-            if any(a.name == b.name for a, b in zip(*sides, strict=True)):
+            pairs = [(ours[key], theirs[key]) for key in keys] or _on_one_split(ours, theirs)
+            if not pairs or any(a.name == b.name for a, b in pairs):
                 continue
+            sides = ([a for a, _ in pairs], [b for _, b in pairs])
             newest = max(run.record.finished.isoformat() for side in sides for run in side)
             unlike = len(differing(*sides).keys() - set(ATTACHED))
             rank = (len(keys), -unlike, -sum(_changed(side[0].experiment) for side in sides), newest)
             if best is None or rank > best[0]:
                 best = rank, sides
-    if best is None:
+    if best is None and {run.name for run in one} & {run.name for run in other}:
         raise UserError(f"{one[0].name}: compared with itself; name another run or method")
-    return best[1]
+    return best and best[1]
 
 
-def _groups(runs: Sequence[FinishedRun]) -> list[dict[tuple[int, int], FinishedRun]]:
+Repetitions = dict[tuple[int, int], FinishedRun]  # runs by split and seed
+
+
+def _on_one_split(ours: Repetitions, theirs: Repetitions) -> list[tuple[FinishedRun, FinishedRun]]:
+    """A run of each side, tested on the first split that both have, with the lowest seeds; none if they have none in common."""
+    pairs = product((ours[key] for key in sorted(ours)), (theirs[key] for key in sorted(theirs)))
+    return list(islice((pair for pair in pairs if len({run.experiment.test_split for run in pair}) == 1), 1))
+
+
+def _groups(runs: Sequence[FinishedRun], versions: Callable[[Experiment], Versions]) -> list[Repetitions]:
     """Runs that differ in nothing but seed and split."""
-    groups: dict[str, dict[tuple[int, int], FinishedRun]] = {}
+    groups: dict[str, Repetitions] = {}
     for run in sorted(runs, key=lambda run: run.record.finished):
         parts: list[Any] = [run.experiment.settings, same_numbers(run.record.code), run.record.environment.processor]
+        parts += versions(run.experiment)
         group = groups.setdefault(json.dumps(parts, sort_keys=True), {})
         group[run.experiment.split, run.experiment.seed] = run
     return list(groups.values())
@@ -142,7 +158,7 @@ def _compare(
     effect = measure(Claim(f"{names[0]} less {names[1]}", "", arms), pair, sides, protocol)
     if effect.interval is None:
         raise UserError(f"{names[0]} and {names[1]} on {pair.title}: {effect.missing}")
-    tables = [pd.concat(_precisions(run, protocol) for run in side) for side in sides]
+    tables = [pd.concat(_precisions(run, number, protocol) for number, run in enumerate(side)) for side in sides]
     difference = tables[0] - tables[1]
     return Comparison(
         names,
@@ -154,12 +170,11 @@ def _compare(
     )
 
 
-def _precisions(run: FinishedRun, protocol: str | None) -> pd.Series:
-    """The average precision of a run's matched queries, by split, seed, query and person."""
-    experiment = run.experiment
+def _precisions(run: FinishedRun, number: int, protocol: str | None) -> pd.Series:
+    """The average precision of a run's matched queries, by split, number of the pair of runs, query and person."""
     table = run.queries(protocol).dropna(subset="average_precision")
-    table = table.assign(split=experiment.test_split, seed=experiment.seed)
-    return table.set_index(["split", "seed", "query", "pid"])["average_precision"]
+    table = table.assign(split=run.experiment.test_split, pair=number)
+    return table.set_index(["split", "pair", "query", "pid"])["average_precision"]
 
 
 def sentence(found: Comparison) -> str:
@@ -189,7 +204,7 @@ def grid(found: Comparison) -> Grid:
         rows.append([f"{name} for whom {other} is better", f"{losses} of {len(differences)}"])
     rows[2:] = [[text.replace("for whom", "for which"), count] for text, count in rows[2:]]
     changed = [f"{key}: {ours} and {theirs}" for key, (ours, theirs) in differing(*found.sides).items()]
-    seeds = sorted({run.experiment.seed for run in found.sides[0]})
+    seeds = sorted({run.experiment.seed for side in found.sides for run in side})
     notes = [
         f"protocol {effect.protocol}; seeds {', '.join(map(str, seeds))}; average precision, averaged over runs",
         f"settings that differ: {'; '.join(changed) or 'none'}",

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.experiments.code_digest import same_numbers
-from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import baseline
 from benchmarks.runs.record import Record
 from benchmarks.suites.claims import METRICS
+
+from .data_versions import Versions, data_versions
 
 # The noise changes frames, and these classifications read the coherence alone, or nothing.
 UNMOVED_BY_NOISE = ("pooled", "none")
@@ -52,24 +53,26 @@ Row = dict[tuple[int, int], dict[str, float]]  # figures in percent, by seed and
 def _equal_rows(records: Sequence[Record]) -> list[tuple[Row, Row]]:
     """Pairs of rows with other settings that are equal in exact arithmetic."""
     groups: dict[str, dict[str, Row]] = {}
+    versions = data_versions(record.experiment for record in records)
     for record in records:
         experiment, metrics = record.experiment, record.find_metrics(record.first_protocol, "before")
         if metrics is None or experiment.external or experiment.settings.get("classification") not in UNMOVED_BY_NOISE:
             continue
-        rows = groups.setdefault(_read_by_loss(experiment, record), {})
+        rows = groups.setdefault(_read_by_loss(record, versions(experiment)), {})
         row = rows.setdefault(json.dumps([experiment.settings.get(key) for key in OF_THE_NOISE]), {})
         row[experiment.seed, experiment.split] = {metric: metrics.percent(metric) or 0.0 for metric in METRICS}
     return [pair for rows in groups.values() for pair in combinations(rows.values(), 2)]
 
 
-def _read_by_loss(experiment: Experiment, record: Record) -> str:
+def _read_by_loss(record: Record, versions: Versions) -> str:
     """A text that is equal for runs that exact arithmetic does not tell apart."""
+    experiment = record.experiment
     settings = {key: value for key, value in experiment.settings.items() if key not in OF_THE_NOISE}
     parts: list[Any] = [
         baseline(experiment.method),
         settings,
         *experiment.datasets,
-        experiment.data,
+        versions,
         same_numbers(record.code),
     ]
     return json.dumps([*parts, record.environment.processor], sort_keys=True)

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from benchmarks.runs.record import RANKS, Metrics, Record
 from benchmarks.runs.staleness import stale_reasons
 
 from . import grid
+from .data_versions import Versions, data_versions
 from .grid import Grid
 from .provenance import (
     COSTS,
@@ -80,6 +81,7 @@ class _Context(NamedTuple):
     settings: dict[str, Any]  # shared by our runs
     changes: dict[str, Any]  # changes from the recipe that our runs share
     ordered: dict[str, Any]  # settings of our recipe for baselines that read order
+    versions: Callable[[Experiment], Versions]  # of the data
 
 
 def tables(
@@ -108,7 +110,8 @@ def _table(
 ) -> Table:
     protocol = protocol or _default_protocol(records, feature)
     ours = own_experiments(records)
-    context = _Context(protocol, feature, common_settings(ours), common_changes(ours), order_settings(ours))
+    shared = common_settings(ours), common_changes(ours), order_settings(ours)
+    context = _Context(protocol, feature, *shared, data_versions(ours))
     rows: dict[tuple[str, ...], list[tuple[Record, Metrics]]] = {}
     for record in records:
         metrics = record.find_metrics(protocol, feature)
@@ -157,7 +160,7 @@ def _row_key(experiment: Experiment, context: _Context, reasons: Sequence[str]) 
         _label(experiment, different, context),
         json.dumps(different, sort_keys=True),
         "; ".join(reasons),
-        *(experiment.data, experiment.test_data, weights),
+        *(*context.versions(experiment), weights),
     )
 
 

@@ -29,6 +29,7 @@ from benchmarks.suites.claims import (
 )
 
 from . import paper_numbers
+from .data_versions import Versions, data_versions
 from .provenance import data_notes
 from .query_results import fraction_matrix, repetition, seed_blocks
 from .statistics import (
@@ -268,17 +269,17 @@ def paired_runs(claim: Claim, runs: Sequence[FinishedRun]) -> list[list[Finished
     """The runs of each arm, paired by seed and split, in the context with the most pairs; or what is missing.
 
     A context is everything that both sides must share: data, processor, the settings that are not under test, and, within one
-    baseline, the code (two baselines differ in their own files). Two baselines may have clips of their own, each the same in all
-    its runs. Every split has the same seeds.
+    baseline, the code (two baselines differ in their own files). Two baselines may have clips and attributes of their own, each
+    the same in all its runs. Every split has the same seeds.
     """
-    free = _free(claim)
+    free, versions = _free(claim), data_versions(run.experiment for run in runs)
     contexts: dict[str, dict[int, dict[str, Repetitions]]] = {}
     for run in runs:
-        experiment = run.experiment
+        experiment, read = run.experiment, versions(run.experiment)
         for number, arm in enumerate(claim.arms):
             if fits(arm, claim, experiment):
-                own = json.dumps({key: experiment.settings.get(key) for key in sorted(free)})
-                arms = contexts.setdefault(_context(run, claim, free), {})
+                own = json.dumps([read.attributes, {key: experiment.settings.get(key) for key in sorted(free)}])
+                arms = contexts.setdefault(_context(run, claim, free, read), {})
                 arms.setdefault(number, {}).setdefault(own, {})[experiment.split, experiment.seed] = run
     best: list[list[FinishedRun]] = []
     newest = ""
@@ -330,12 +331,11 @@ def _free(claim: Claim) -> set[str]:
     return (CLIPS if several else set()) | ({*SEARCHED, TUNED} if "tuning" in claim.needs else set())
 
 
-def _context(run: FinishedRun, claim: Claim, free: set[str]) -> str:
-    experiment = run.experiment
+def _context(run: FinishedRun, claim: Claim, free: set[str], read: Versions) -> str:
     left_out = {*ATTACHED, *claim.varied, *free}
-    settings = {key: value for key, value in experiment.settings.items() if key not in left_out}
+    settings = {key: value for key, value in run.experiment.settings.items() if key not in left_out}
     one_baseline = len({baseline(arm.method) for arm in claim.arms}) == 1
-    parts: list[Any] = [settings, experiment.data, experiment.test_data, one_baseline and same_numbers(run.record.code)]
+    parts: list[Any] = [settings, read.trained_on, read.tested_on, one_baseline and same_numbers(run.record.code)]
     return json.dumps([*parts, run.record.environment.processor], sort_keys=True)
 
 

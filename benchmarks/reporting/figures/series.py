@@ -16,6 +16,7 @@ from benchmarks.experiments.code_digest import same_numbers
 from benchmarks.experiments.methods import ATTACHED
 from benchmarks.experiments.settings import SEARCHED, changed_from_recipe, resolve
 from benchmarks.reporting import statistics
+from benchmarks.reporting.data_versions import data_versions
 from benchmarks.reporting.provenance import data_notes
 from benchmarks.reporting.query_results import TEST_TO_TRAIN, fraction_matrix, repetition, split_means
 from benchmarks.reporting.statistics import Interval
@@ -31,27 +32,30 @@ def choose(
     runs: Sequence[FinishedRun],
     key: Callable[[FinishedRun], Key | None],
     varied: Collection[str],
-    place: Callable[[FinishedRun], Hashable] = lambda run: (*run.experiment.datasets, run.experiment.data),
+    place: Callable[[FinishedRun], Hashable] | None = None,
 ) -> tuple[Series[Key], int]:
     """The runs of the context with the most runs, by `key`, and how many runs of other contexts are left out.
 
     Args:
         key: of the series that a run belongs to; None: the run is not of this figure.
         varied: the settings that differ between series.
-        place: where runs that are compared were trained and tested.
+        place: where runs that are compared were trained and tested; None: on one version of the data.
 
     Returns:
         The runs of a series share all settings and the code, and are ordered by seed and split, one for each.
     """
     contexts: dict[Hashable, dict[Key, dict[str, dict[tuple[int, int], FinishedRun]]]] = {}
+    versions = data_versions(run.experiment for run in runs)
     asked = 0
     for run in sorted(runs, key=lambda run: run.record.finished):  # of two runs of one seed the newer is kept
         experiment = run.experiment
         if experiment.external or (series := key(run)) is None:
             continue
         asked += 1
-        context = (_shared_settings(run, varied), place(run), run.record.environment.processor)
-        own = json.dumps([experiment.settings, same_numbers(run.record.code)], sort_keys=True)
+        read = versions(experiment)
+        where = place(run) if place else (experiment.datasets, read.trained_on, read.tested_on)
+        context = (_shared_settings(run, varied), where, run.record.environment.processor)
+        own = json.dumps([experiment.settings, read.attributes, same_numbers(run.record.code)], sort_keys=True)
         found = contexts.setdefault(context, {}).setdefault(series, {}).setdefault(own, {})
         found[experiment.seed, experiment.split] = run
     kept = [

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +134,19 @@ def _world(with_precisions, effects, seeds=3, dataset="mars", suite=Few, changes
 def judged(world):
     """The claims by their texts, judged by a `world`."""
     return lambda *arguments, **options: {each.claim.text: each for each in judge(world(*arguments, **options))}
+
+
+@pytest.fixture
+def on_splits():
+    """`on_splits(runs, 3)`: the runs as if on three splits of a real data set, each of which has a digest of its own."""
+
+    def repeat(runs: list[FinishedRun], splits: int) -> list[FinishedRun]:
+        made = []
+        for run, split in product(runs, range(splits)):
+            digest = f"{split:064x}"
+            experiment = replace(run.experiment, split=split, test_split=split, data=digest, test_data=digest)
+            record = replace(run.record, experiment=experiment, name=experiment.name)
+            made.append(FinishedRun(record, rows=run.all_queries()))
+        return made
+
+    return repeat

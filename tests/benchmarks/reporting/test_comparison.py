@@ -94,3 +94,28 @@ def test_nothing_in_common_is_refused(results, finish):
     finish("qan", dataset="walkers@2")
     with pytest.raises(UserError, match="no data set on which both were tested"):
         compare("mean", "qan", finished_runs(results))
+
+
+def test_runs_without_a_common_seed_are_compared_query_by_query(results, finish):
+    finish("mean", 0, ranks=[2.0] * 5 + [1.0] * 15)
+    finish("qan", 1, ranks=[1.0] * 20)
+    (compared,) = compare("qan", "mean", finished_runs(results))
+    assert rows(grid(compared))["queries for which qan is better"] == "5 of 20"
+    assert rows(grid(compared))["people for whom qan is better"] == "3 of 10"
+    assert queries_grid(compared).rows[0][1] == "+50.0"
+
+
+def test_splits_of_a_real_data_set_are_one_comparison(results, finish, on_splits):
+    for seed in range(2):
+        finish("mean", seed, dataset="ilidsvid", ranks=[2.0] * 10 + [1.0] * 10)
+        finish("qan", seed, dataset="ilidsvid", ranks=[1.0] * 20)
+    found = on_splits(finished_runs(results), 3)
+    (compared,) = compare("qan", "mean", found)
+    assert len(compared.sides[0]) == 6
+    assert rows(grid(compared))["queries for which qan is better"] == "30 of 60"
+    one, other = (
+        next(run for run in found if (run.experiment.method, run.experiment.split) == wanted)
+        for wanted in (("mean", 0), ("qan", 1))
+    )
+    with pytest.raises(UserError, match="no data set on which both were tested, with the same frames"):
+        compare(one.name, other.name, found)

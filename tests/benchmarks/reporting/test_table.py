@@ -57,6 +57,25 @@ def test_mean_and_deviation_over_seeds(record):
     assert row.split()[:3] == ["mean", "3", "60.0±10.0"]  # by hand: the sample deviation of 50, 60, 70
 
 
+def test_splits_of_a_real_data_set_are_one_row(record):
+    def on(split, digest):
+        made = record(dataset="ilidsvid")
+        read = {"split": split, "test_split": split, "data": digest, "test_data": digest}
+        return replace(made, experiment=replace(made.experiment, **read))
+
+    splits = [on(split, f"{split:x}" * 8) for split in range(10)]
+    assert [len(row.runs) for row in tables(splits, None, None)[0].rows] == [10]
+    versions = tables([*splits, on(0, "f" * 8)], None, None)[0].rows
+    assert [len(row.runs) for row in versions] == [1] * 11, "which versions of two splits belong together is not known"
+
+
+def test_runs_with_other_attributes_are_two_rows(record):
+    first, second = record("adfdta"), record("adfdta", seed=1)
+    second = replace(second, experiment=replace(second.experiment, attributes="a" * 8))
+    first = replace(first, experiment=replace(first.experiment, attributes="b" * 8))
+    assert [len(row.runs) for row in tables([first, second, record("mean")], None, None)[0].rows] == [1, 1, 1]
+
+
 def test_precisions_are_two_rows(record):
     (table,) = tables([record(precision=each) for each in ("float32", "bf16")], None, {})
     assert [row.label for row in table.rows] == ["mean (precision=bf16)", "mean (precision=float32)"]

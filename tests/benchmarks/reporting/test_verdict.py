@@ -57,6 +57,18 @@ def test_splits_are_the_repetition(world):
     assert "2 splits cannot show how much splits vary" in two.missing
 
 
+def test_splits_with_digests_of_their_own_are_the_repetition(world):
+    found = world({"a": 0.0, "b": 0.1, "c": 0.0}, seeds=1, dataset="ilidsvid")
+    found = [_with_digest(run, f"{run.experiment.split:x}" * 8) for run in found]
+    assert judge(found)[0].runs == 10
+    again = _with_digest(found[0], "f" * 8)  # its split was read in two versions
+    assert judge([*found, again])[0].runs == 1
+
+
+def _with_digest(run, digest):
+    return replace(run, record=replace(run.record, experiment=replace(run.experiment, data=digest, test_data=digest)))
+
+
 def test_missing_runs_name_their_suite(judged):
     found = judged({"a": 0.0, "b": 0.1, "c": 0.0})
     assert found["AFA helps qan"].missing == "not run: qan+afa, qan (suite table4)"
