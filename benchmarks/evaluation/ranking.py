@@ -230,9 +230,9 @@ def _rank_few(
         hits, excluded: of these queries, which are counted from the first.
         distances: (N,) of the hits.
     """
-    if distances.dtype != np.float32:
-        return None
     count, width = queries.stop - queries.start, block.values.shape[1]
+    if distances.dtype != np.float32 or not width:
+        return None
     farthest = np.full((count, 1), -np.inf, np.float32)
     np.maximum.at(farthest[:, 0], hits[0], distances)
     keys = []

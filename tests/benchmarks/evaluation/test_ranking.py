@@ -117,14 +117,21 @@ def test_no_match_at_all(gallery):
     assert one_query(gallery, unmatched="zero").map == 0
 
 
-def test_empty_gallery_or_queries():
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_empty_gallery_or_queries(kind):
     none, some = np.empty(0, np.int64), np.array([1, 2])
-    assert np.isnan(evaluate(np.empty((2, 0)), some, some, none, none).map)
-    assert np.isnan(evaluate(np.empty((0, 2)), none, none, some, some).map)
+    assert np.isnan(evaluate(np.empty((2, 0), kind), some, some, none, none).map)
+    assert np.isnan(evaluate(np.empty((0, 2), kind), none, none, some, some).map)
     for query, gallery in ((2, 0), (0, 2)):
         labels = some[:query], some[:query], some[:gallery], some[:gallery]
         results = evaluate_features(np.ones((query, 3)), np.ones((gallery, 3)), *labels, PROTOCOLS)
         assert all(np.isnan(result.map) for result in results.values())
+
+
+def test_gallery_of_junk_alone():
+    labels, junk = np.array([1, 2]), np.array([-1, -1])
+    found = evaluate_features(np.eye(2), np.eye(2), labels, labels, junk, labels, ["standard"])["standard"]
+    assert np.isnan(found.first_hit_rank).all()
 
 
 def test_rank_of_cmc():
