@@ -69,13 +69,22 @@ def refuse_dependent_clips(baseline: Baseline, clips: Clips, size: int, precisio
             baseline(Clips(clips.frames[:count], None if clips.flow is None else clips.flow[:count]))
             for count in (1, 2)
         )
-    alone, beside = one.frames[0], two.frames[0]
-    within = torch.finfo(torch.bfloat16 if precision == "bf16" else alone.dtype).eps ** 0.5 * float(alone.abs().max())
-    if not torch.allclose(alone, beside, rtol=0, atol=within):
-        raise UserError(
-            f"micro_batch={size}: the features that {type(baseline).__name__} gives a clip depend on the other clips of the "
-            f"batch, so micro-batches would change the training; {INSTEAD}"
+    for alone, beside in zip(_of_first_clip(one), _of_first_clip(two), strict=True):
+        within = torch.finfo(torch.bfloat16 if precision == "bf16" else alone.dtype).eps ** 0.5 * float(
+            alone.abs().max()
         )
+        if not torch.allclose(alone, beside, rtol=0, atol=within):
+            raise UserError(
+                f"micro_batch={size}: the features that {type(baseline).__name__} gives a clip depend on the other clips of the "
+                f"batch, so micro-batches would change the training; {INSTEAD}"
+            )
+
+
+def _of_first_clip(features: VideoFeatures) -> list[Tensor]:
+    """All that the losses read of the first clip."""
+    weights = [] if features.weights is None else [features.weights]
+    tensors = [features.frames, features.coherence, *weights, *features.extras.values()]
+    return [tensor[0] for tensor in tensors if tensor.is_floating_point()]
 
 
 def batch_statistics(baseline: nn.Module) -> str:

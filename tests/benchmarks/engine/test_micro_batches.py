@@ -93,8 +93,17 @@ class Compares(Baseline):
         return disentangle(frames - frames.mean(dim=0))
 
 
+class WeighsByBatch(Baseline):
+    def forward(self, clips):
+        frames = self.embed(clips.frames)
+        return disentangle(frames, frames.mean(dim=2).exp() + frames.mean(dim=(0, 2)).exp())
+
+
+DEPENDS = "depend on the other clips of the batch"
+
+
 @pytest.mark.parametrize(
-    ("kind", "message"), [(Drops, "draws random numbers"), (Compares, "depend on the other clips of the batch")]
+    ("kind", "message"), [(Drops, "draws random numbers"), (Compares, DEPENDS), (WeighsByBatch, DEPENDS)]
 )
 def test_other_dependence_between_clips_is_refused(kind, message):
     with pytest.raises(UserError, match=f"micro_batch=2: .*{message}"):
