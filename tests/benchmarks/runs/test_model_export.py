@@ -116,6 +116,7 @@ def test_card_does_not_guess_what_an_unknown_recipe_says(make_record):
         ("mean", "matcher=nearest-frames", "it compares tracklets by a matcher"),
         ("mean", "metric=xqda", "metric=xqda is fitted on training tracklets, and the file does not hold it"),
         ("mean", "shuffle=both", "shuffle=both makes it a control"),
+        ("mean", "test_clips=filled", "test_clips=filled makes clips of one length"),
     ],
 )
 def test_models_that_one_file_cannot_hold_are_refused(tmp_path, method, change, reason):
