@@ -58,7 +58,7 @@ def _check_complete(file: Path, found: Iterable[str], names: Sequence[str]) -> N
     held = sorted(found)
     if lacking := [name for name in names if name not in held]:
         others = ", ".join(name for name in held if name not in names)
-        has = f"; it has {others:.200} instead" if others else ""
+        has = f"; it has {one_line(others)} instead" if others else ""
         raise UserError(f"{file}: lacks {', '.join(lacking)}{has}; a file holds {', '.join(names)}")
 
 

@@ -3,7 +3,9 @@
 import json
 import multiprocessing
 import os
+import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -120,6 +122,22 @@ def test_record_that_has_just_changed_is_not_indexed(records, results, monkeypat
     (results / FILE).unlink()
     assert load_records(results) == records
     assert not (results / FILE).exists()
+
+
+def test_record_that_had_just_changed_when_it_was_read_is_not_indexed(records, results, monkeypatch):
+    """However long it then takes to read all others: what was read may be older than a second change in the same tick."""
+    (results / FILE).unlink()
+    read, clock = store.read_record, SimpleNamespace(now=time.time())
+
+    def slowly(folder):
+        clock.now += 60
+        return read(folder)
+
+    monkeypatch.setattr(record_index, "SETTLED", 30.0)
+    monkeypatch.setattr(record_index, "time", SimpleNamespace(time=lambda: clock.now))
+    monkeypatch.setattr(store, "read_record", slowly)
+    assert load_records(results) == records
+    assert sorted(record_index.read_index(results)) == [record.name for record in records[1:]]
 
 
 def rewrite(results, times):
