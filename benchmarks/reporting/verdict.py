@@ -29,6 +29,7 @@ from benchmarks.suites.claims import (
 )
 
 from . import paper_numbers
+from .grid import signed
 from .provenance import data_notes
 from .query_results import fraction_matrix, repetition, seed_blocks
 from .statistics import (
@@ -393,5 +394,7 @@ def _too_few(judged: JudgedClaim, size: int) -> JudgedClaim:
         reason = f"{MOST_SEEDS} seeds would not tell the effect from 0, nor from the margin of ±{100 * judged.margin:g}"
     else:
         more = max(needed - judged.runs // judged.splits, 1)
-        reason = f"about {more} more seeds decide it in 4 of 5 repetitions, if the true effect is {100 * effect:+.1f}"
+        reason = (
+            f"about {more} more seeds decide it in 4 of 5 repetitions, if the true effect is {signed(100 * effect)}"
+        )
     return replace(judged, needed=needed, reasons=(reason,))
