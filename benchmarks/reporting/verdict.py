@@ -142,12 +142,12 @@ def margin() -> float:
     A claim is called NEGLIGIBLE only if an effect of the margin or more can be refuted. So a replication of even the smallest
     effect that the paper prints is called that in at most 5 of 100 repetitions.
     """
-    effects = [_paper_effect(claim, DatasetPair(*pair)) for claim in CLAIMS for pair in _paper_pairs(claim)]
+    effects = [paper_effect(claim, DatasetPair(*pair)) for claim in CLAIMS for pair in _paper_pairs(claim)]
     return min(effect for effect in effects if effect)
 
 
 def _undecided(claim: Claim, pair: DatasetPair, reason: str) -> JudgedClaim:
-    return JudgedClaim(claim, pair, None, Verdict.UNDECIDED, (reason,), 0, _paper_effect(claim, pair), margin=margin())
+    return JudgedClaim(claim, pair, None, Verdict.UNDECIDED, (reason,), 0, paper_effect(claim, pair), margin=margin())
 
 
 def _judge(
@@ -192,7 +192,7 @@ def measure(
         Verdict.UNDECIDED,
         reasons,
         len(arms[0]),
-        _paper_effect(claim, pair),
+        paper_effect(claim, pair),
         protocol=shown,
         notes=tuple(data_notes(run.record for run in arms[0])),
         margin=margin(),
@@ -348,7 +348,7 @@ def _paper_pairs(claim: Claim) -> set[tuple[str, str]]:
     return set(zip(rows.train, rows.test, strict=True))
 
 
-def _paper_effect(claim: Claim, pair: DatasetPair) -> float | None:
+def paper_effect(claim: Claim, pair: DatasetPair) -> float | None:
     """The effect that the paper prints on these data sets, a fraction; None if it prints none."""
     if not claim.paper or tuple(pair) not in _paper_pairs(claim):
         return None
