@@ -134,10 +134,10 @@ class Registry:
         """The entry of that name. Imports nothing.
 
         Raises:
-            UserError: no such name; the message gives the closest known one.
+            UserError: no such name; the message gives the closest known one, and how to add one.
         """
         if name not in self.entries:
-            raise UserError(f"no {self.kind} {name!r}; {nearest(name, self.names())}")
+            raise UserError(f"no {self.kind} {name!r}; {nearest(name, self.names())} (add one with --plugin FILE.py)")
         return self.entries[name]
 
     def get(self, name: str) -> Any:

@@ -12,7 +12,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -91,15 +91,27 @@ def main() -> None:
     sys.exit(status)
 
 
+def _usage_message(error: Any) -> str:
+    """typer's message for a wrong option or verb, with the closest option or the command that explains them."""
+    message = error.format_message()
+    help_command = f"`{error.ctx.command_path} --help`" if error.ctx else "`--help`"
+    if type(error).__name__ == "NoSuchOption":  # typer would name up to three others
+        close = next(iter(error.possibilities or ()), None)
+        meant = f"did you mean {close!r}?" if close else f"{help_command} lists the options"
+        return f"no option {error.option_name!r}; {meant}"
+    if "Did you mean" in message or type(error).__name__ == "NoArgsIsHelpError":
+        return str(message)
+    return f"{message.rstrip('.')}; see {help_command}"
+
+
 def _status_and_message(error: BaseException) -> tuple[int, str]:
     """The exit status for an error, and its message in one line."""
     if type(error).__name__ == "Abort" and isinstance(error.__context__, EOFError):
         error = error.__context__  # typer takes the end of any file for that of the keyboard's input
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ in ("Abort", "Stopped"):
         return STOPPED, f"{str(error) or 'stopped'}; the same command resumes from there"
-    usage = getattr(error, "format_message", None)  # a wrong option or verb; `bench` alone has its help as the message
-    if usage is not None:
-        return USER_ERROR, usage()
+    if hasattr(error, "format_message"):  # a wrong option or verb; `bench` alone has its help as the message
+        return USER_ERROR, _usage_message(error)
     if isinstance(error, UserError | JobError):
         # An error from a worker process starts with the worker's traceback.
         return USER_ERROR, str(error).strip().splitlines()[-1].removeprefix(f"{UserError.__module__}.UserError: ")

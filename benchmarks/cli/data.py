@@ -25,7 +25,7 @@ def statistics(dataset: DatasetArgument, split: Split = 0, root: Root = None, pl
     with show_progress() as report:
         progress = partial(report, "read", note=dataset)
         loaded = load(dataset, split, root, progress, features_only=True)
-    print(counts(loaded.table))
+    print(counts(loaded.table, loaded.dataset, split))
     for note in loaded.dataset.notes(loaded.table):
         print(note)
     print(f"digest {loaded.digest}")
@@ -46,7 +46,7 @@ def verify(dataset: DatasetArgument, split: Split = 0, root: Root = None, plugin
     with show_progress() as report:
         loaded, found = read_again(dataset, split, root, lambda done, total: report("read", done, total, dataset))
         found += check(loaded, lambda done, total: report("verify", done, total, dataset))
-    print(counts(loaded.table))
+    print(counts(loaded.table, loaded.dataset, split))
     for note in loaded.dataset.notes(loaded.table):
         print(note)
     for finding in found:
@@ -195,8 +195,8 @@ def import_dataset(
             note=note,
             progress=lambda done, total: report("import", done, total, name),
         )
-    print(counts(made))
     made_from = ImportedDataset(name)
+    print(counts(made, made_from))
     for remark in made_from.notes(made):
         print(remark)
     command = "features RUN" if made_from.features_only else "run --method mean+afa"

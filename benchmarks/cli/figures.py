@@ -1,5 +1,6 @@
 """Verbs that draw finished runs: figure, gallery, report."""
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -60,7 +61,11 @@ def figure(
         raise UserError(f"no figure {name!r}; choose {', '.join(known)}")
     if to.suffix and to.suffix[1:] not in SUFFIXES and not to.is_dir():
         raise UserError(f"--to {to}: use the suffix .{', .'.join(SUFFIXES)}, or name a folder")
-    for written in save(known[name](find_runs(runs, [dataset] if dataset else [], file)), to):
+    drawn = known[name](find_runs(runs, [dataset] if dataset else [], file))
+    for panel in drawn.panels:
+        if panel.empty:
+            print(f"bench: {panel.title or name} is empty: {panel.empty}", file=sys.stderr)
+    for written in save(drawn, to):
         print(written)
 
 

@@ -132,8 +132,8 @@ def verdict(
         )
     if style in ("terminal", "github"):
         print("\n\n".join(answer(judged)))
-    if style == "terminal":
-        print(f"\n{picture(judged)}")
+    if style == "terminal" and (drawn := picture(judged)):
+        print(f"\n{drawn}")
     if style in ("terminal", "github"):
         print()
     print(page(brief(tables), style))

@@ -30,7 +30,14 @@ def run(
         int | None, typer.Option(help="Short for --set epochs=NUMBER. 0 evaluates the model without training it.")
     ] = None,
     precision: Annotated[str | None, typer.Option(help="float32, or bf16 if the machine supports it.")] = None,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST, help="The seed for weights, batches and augmentation.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=LARGEST,
+            help="The seed for weights, batches and augmentation; `bench submit --method METHOD --seeds N` runs several.",
+        ),
+    ] = 0,
     split: Split = 0,
     test: Annotated[
         str | None,

@@ -97,6 +97,7 @@ def plan(
 
     from tabulate import tabulate
 
+    from benchmarks.reporting.grid import signed
     from benchmarks.reporting.power import fewest_queries, plan_claims
     from benchmarks.scheduling.estimate import estimate_in_turn, format_duration, gpu_name
     from benchmarks.scheduling.selection import title
@@ -137,11 +138,15 @@ def plan(
     claims = list(plan_claims(name, suite_plan.planned, done, effect / 100, seconds_of))
     if not claims:
         return
-    print(f"\nTo find a true effect of {effect:g} points of mAP in 4 of 5 repetitions, after Holm's correction:")
+    points = f"{effect:g} point{'' if effect == 1 else 's'} of mAP"
+    print(
+        f"\nTo find a true effect of {points} in 4 of 5 repetitions, after Holm's correction (paper: its effect on these data):"
+    )
     lines = [
         [
             each.datasets.title,
             each.claim.text,
+            "" if each.paper is None else signed(100 * each.paper),
             "" if each.seeds is None else str(each.seeds),
             str(each.runs or ""),
             "" if each.seconds is None else format_duration(each.seconds),
@@ -150,5 +155,5 @@ def plan(
         ]
         for each in claims
     ]
-    head = ["data set", "claim", "seeds", "runs", "time", "deviation", "known from"]
+    head = ["data set", "claim", "paper", "seeds", "runs", "time", "deviation", "known from"]
     print(tabulate(lines, head, tablefmt="simple", disable_numparse=True))

@@ -158,7 +158,7 @@ def make_table_or_raise(rows: list[tuple[str, int, int, str, list[str]]], faults
 
 def missing_parts(root: Path, parts: Sequence[str], dataset: Dataset) -> list[Fault]:
     """A fault for each of `parts` that does not exist in `root`. It says what the root must contain."""
-    problem = f"not found; the root must hold {dataset.layout} ({dataset.source})"
+    problem = f"not found; the root must hold {dataset.layout} (source: {dataset.source})"
     return [(root / part, problem) for part in parts if not (root / part).exists()]
 
 

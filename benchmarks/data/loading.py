@@ -110,11 +110,13 @@ def find_root(name: str, root: Path | None = None) -> Path:
         if base is None:
             raise UserError(
                 f"data set {name}: give --root DIR, or set BENCH_DATA to the folder that holds {dataset.folder}/; "
-                f"DIR must hold {dataset.layout} ({dataset.source})"
+                f"DIR must hold {dataset.layout} (source: {dataset.source})"
             )
         root = base / dataset.folder
     if not root.is_dir():
-        raise UserError(f"data set {name}: {root} is not a folder; it must hold {dataset.layout} ({dataset.source})")
+        raise UserError(
+            f"data set {name}: {root} is not a folder; it must hold {dataset.layout} (source: {dataset.source})"
+        )
     return root
 
 

@@ -22,9 +22,8 @@ from benchmarks.runs.finished import FinishedRun
 from benchmarks.suites.claims import METRIC, MIN_RUNS, Arm, Claim
 
 from .data_versions import Versions, data_versions
-from .grid import Grid
+from .grid import Grid, signed, span
 from .provenance import pair_title
-from .statistics import Interval
 from .verdict import JudgedClaim, measure
 
 QUERIES = 5  # that differ most, in each direction
@@ -185,9 +184,9 @@ def sentence(found: Comparison) -> str:
     points = 100 * interval.estimate
     runs = len(found.sides[0])
     above = f"{abs(points):.1f} points of {METRIC} {'above' if points >= 0 else 'below'}"
-    span = f"95% interval {_span(interval)}"
     many = f"{runs} paired runs" if runs > 1 else "one run"
-    start = f"On {pair_title(found.datasets, effect.notes)}, {one} is {above} {other} ({span}, p = {_p(effect.p)}, {many} of each"
+    within = f"95% interval {span(interval.low, interval.high)}, p = {_p(effect.p)}, {many} of each"
+    start = f"On {pair_title(found.datasets, effect.notes)}, {one} is {above} {other} ({within}"
     if runs < MIN_RUNS:
         return f"{start}; the interval is over other test people with these trained models, not over other trainings)."
     return f"{start}; over other seeds on these people)."
@@ -214,8 +213,8 @@ def grid(found: Comparison) -> Grid:
     rows = [
         [f"mAP of {one}", f"{means[0]:.1f}"],
         [f"mAP of {other}", f"{means[1]:.1f}"],
-        ["difference", f"{100 * effect.interval.estimate:+.1f}"],
-        ["95% interval", _span(effect.interval)],
+        ["difference", signed(100 * effect.interval.estimate)],
+        ["95% interval", span(effect.interval.low, effect.interval.high)],
         ["p", _p(effect.p)],
         *rows,
     ]
@@ -224,17 +223,13 @@ def grid(found: Comparison) -> Grid:
 
 def queries_grid(found: Comparison) -> Grid:
     """The queries that differ most, in each direction."""
-    rows = [[query, f"{100 * found.queries[split, query]:+.1f}"] for split, query in found.most_different()]
+    rows = [[query, signed(100 * found.queries[split, query])] for split, query in found.most_different()]
     return Grid("queries that differ most", ("query", "difference of average precision"), rows)
 
 
 def _mean_ap(side: Sequence[FinishedRun], effect: JudgedClaim) -> float:
     protocol = effect.protocol.partition(",")[0]
     return float(100 * np.mean([run.queries(protocol)["average_precision"].mean() for run in side]))
-
-
-def _span(interval: Interval) -> str:
-    return f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"
 
 
 def _p(p: float) -> str:

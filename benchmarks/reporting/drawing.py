@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.atomic import atomic_file
 
 from .figures.figure import Figure, Line, Panel
+from .grid import signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -162,7 +163,7 @@ def _draw_steps(axes: "Axes", line: Line, number: int) -> None:
     axes.bar(line.x, steps, 0.6, before, color=colours, label=line.label, zorder=2)
     axes.errorbar(line.x, line.y, _bars(line), fmt="none", ecolor="#000000", capsize=2, elinewidth=0.9)
     for x, y, start, high, step in zip(line.x, line.y, before, line.high, steps, strict=True):
-        text = f"{step:.1f}" if x == line.x[0] else f"{step:+.1f}"
+        text = f"{step:.1f}" if x == line.x[0] else signed(step)
         top = max(part for part in (y, start, high) if math.isfinite(part))
         axes.annotate(text, (x, top), (0, 3), textcoords="offset points", ha="center", fontsize=7)
     axes.margins(y=0.12)

@@ -48,6 +48,17 @@ def page(grids: Sequence[Grid], style: str) -> str:
     return out.getvalue().rstrip()
 
 
+def signed(points: float) -> str:
+    """A difference in points: `+1.2`, `-0.4`, or `0.0` where it rounds to that."""
+    text = f"{points:+.1f}"
+    return text.lstrip("+-") if float(text) == 0 else text
+
+
+def span(low: float, high: float) -> str:
+    """`-0.4 to +1.2`: an interval of a difference, given as fractions, in points."""
+    return f"{signed(100 * low)} to {signed(100 * high)}"
+
+
 NUMBER = r"[-+]?\d+(,\d{3})*(\.\d+)?"
 FIGURES = re.compile(rf"[-+]?|{NUMBER}( (±|to) {NUMBER})?( \({NUMBER} to {NUMBER}\))?%?")
 

@@ -35,4 +35,4 @@ def _differences(found: dict[str, Any], reference: dict[str, Any]) -> list[str]:
     losses = [abs(found["losses"][step] / reference["losses"][step] - 1) for step in (0, -1)]
     points = [100 * (found["metrics"][view][metric] - reference["metrics"][view][metric]) for metric in ("mAP", "R1")]
     weights = "same bits" if found["weights"] == reference["weights"] else "other bits"
-    return [weights, *(f"{loss:.0e}" if loss else "0" for loss in losses), *(f"{each:+.2f}" for each in points)]
+    return [weights, *(f"{loss:.0e}" if loss else "0" for loss in losses), *(f"{each:+z.2f}" for each in points)]

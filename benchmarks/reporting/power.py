@@ -18,7 +18,7 @@ from benchmarks.suites.claims import ALPHA, METRIC, POWER, Claim, claims_about, 
 from benchmarks.suites.suite import Choice, Planned, Suite, dataset_pairs
 
 from .statistics import fewest_units, seeds_needed
-from .verdict import fits
+from .verdict import fits, paper_effect
 
 MEASURED = Path(__file__).parents[2] / "results" / "measured"
 # How much seeds vary depends on these most: records that share them are preferred.
@@ -45,6 +45,7 @@ class PlannedClaim:
     """What a claim takes to be decided with a power of POWER.
 
     Attributes:
+        paper: the effect that the paper prints on these data, a fraction; None if it prints none.
         seeds: None if the noise is unknown, or no number of seeds would do.
         runs: of all arms together, with what is done already.
         seconds: None if nothing like its runs is recorded.
@@ -54,6 +55,7 @@ class PlannedClaim:
 
     claim: Claim
     datasets: DatasetPair
+    paper: float | None
     seeds: int | None
     runs: int
     seconds: float | None
@@ -93,10 +95,10 @@ def _plan(
 ) -> PlannedClaim:
     first = [next((each for each in planned if fits(arm, claim, each)), None) for arm in claim.arms]
     arms = [each for each in first if each is not None]
-    found = _variances(claim, pair, arms, pilot)
+    found, paper = _variances(claim, pair, arms, pilot), paper_effect(claim, pair)
     splits = find_dataset(pair.trained_on).splits
     if isinstance(found, str):
-        return PlannedClaim(claim, pair, None, 0, None, math.nan, found)
+        return PlannedClaim(claim, pair, paper, None, 0, None, math.nan, found)
     variances, source = found
     seeds = seeds_needed(effect, variances, ALPHA / family_size(claim.family, *pair), power=POWER, splits=splits)
     times = seconds_of(arms)
@@ -105,6 +107,7 @@ def _plan(
     return PlannedClaim(
         claim,
         pair,
+        paper,
         seeds,
         count * len(arms),
         count * sum(known) if seeds and len(known) == len(times) else None,

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.data.dataset import NOT_PUBLISHED
-from benchmarks.experiments.code_digest import same_numbers
+from benchmarks.experiments.code_digest import HALF, same_numbers
 from benchmarks.experiments.experiment import DatasetPair, Experiment
-from benchmarks.experiments.settings import SEARCHED, changed_from_recipe, ordered_settings
+from benchmarks.experiments.settings import DEFAULTS_OF_NEW_SETTINGS, SEARCHED, changed_from_recipe, ordered_settings
 from benchmarks.runs.record import Record
 
 COSTS = {"M params": "{:.2f}", "G MAC": "{:.3g}", "frames/s": "{:.0f}"}  # columns, and how their figures are written
@@ -132,10 +132,24 @@ def flag_mixed(values: Iterable[str]) -> str:
 
 
 def code_note(records: Sequence[Record]) -> str:
-    """The digests of the shared code. A model's own files are the other half, so one digest is expected for each baseline."""
-    pairs = {(each.experiment.method.partition("+")[0], same_numbers(each.code)) for each in records}
-    mixed = len(pairs) > len({baseline for baseline, _ in pairs})
-    return f"code {', '.join(sorted({code[:8] for _, code in pairs}))}{' (MIXED)' * mixed}"
+    """The digests of the shared code, and in words what is mixed: that code, or the files of a model.
+
+    Models have files of their own, so those are mixed only where one baseline, backbone and matcher has several versions.
+    External features are decided by the evaluation alone, so their code is compared among themselves.
+    """
+    shared: dict[bool, set[str]] = {}
+    own: dict[tuple[str, ...], set[str]] = {}
+    for record in records:
+        code, experiment = same_numbers(record.code), record.experiment
+        settings = DEFAULTS_OF_NEW_SETTINGS | experiment.settings
+        parts = [str(settings.get(part, "")).partition(":")[0] for part in ("backbone", "matcher")]
+        shared.setdefault(experiment.external, set()).add(code[:HALF])
+        own.setdefault((experiment.method.partition("+")[0], *parts), set()).add(code[HALF:])
+    text = f"code {', '.join(sorted({code[:8] for codes in shared.values() for code in codes}))}"
+    if any(len(codes) > 1 for codes in shared.values()):
+        return f"{text} (MIXED: several versions of the shared code)"
+    changed = sorted({baseline for (baseline, *_), codes in own.items() if len(codes) > 1})
+    return f"{text} (MIXED: several versions of the files of {', '.join(changed)})" if changed else text
 
 
 def repetition_note(records: Sequence[Record]) -> str:

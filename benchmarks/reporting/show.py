@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 from tabulate import tabulate
 
+from benchmarks.data.dataset import Dataset
 from benchmarks.data.table import statistics
 from benchmarks.experiments.settings import ordered_settings
 from benchmarks.runs.record import RANKS, Record
@@ -66,12 +67,15 @@ def _results(record: Record) -> str:
     return tabulate(rows, ["protocol", "batch norm", *metrics, "queries", "unmatched"], disable_numparse=True)
 
 
-def counts(table: pd.DataFrame) -> str:
-    """The counts of each subset, as text."""
+def counts(table: pd.DataFrame, dataset: Dataset, split: int = 0) -> str:
+    """The counts of each subset, as text. Where the data set has several splits, it says which one this is."""
     counted = statistics(table)
     keys = list(next(iter(counted.values())))
     rows = [[subset, *(values[key] for key in keys)] for subset, values in counted.items()]
-    return tabulate(rows, ["subset", *keys])
+    text = tabulate(rows, ["subset", *keys])
+    if dataset.splits == 1:
+        return text
+    return f"{text}\nsplit {split} of 0 to {dataset.splits - 1}; `bench data stats NAME --split K` shows another"
 
 
 def _pairs(title: str, values: Mapping[str, object]) -> str:

@@ -14,7 +14,7 @@ from benchmarks.scheduling.states import DONE, FindStates, State
 from benchmarks.suites.suite import Choice, Row, Suite, dataset_pairs, experiments_of_row, rows_for
 
 from . import paper_numbers
-from .grid import Grid
+from .grid import Grid, signed
 from .noise_floor import noise_floor
 from .provenance import (
     COSTS,
@@ -183,8 +183,8 @@ def _cells(suite: Suite, row: MeasuredRow, published: bool, comparable: bool) ->
     for metric, values in row.values.items():
         cells.append(cell(values) if values else reason)
         reason = "" if not values else reason  # once a row
-        cells += [_figure(row.published[metric], "{:.1f}") + "*" * (metric in row.doubts)] * published
-        cells += [_figure(row.differences[metric], "{:+.1f}")] * comparable
+        cells += [_figure(row.published[metric], "{:.1f}".format) + "*" * (metric in row.doubts)] * published
+        cells += [_figure(row.differences[metric], signed)] * comparable
     return cells
 
 
@@ -193,8 +193,8 @@ def _trainer(row: Row | None) -> str:
     return "" if row is None else f"own: {row.recipe}" if row.recipe else "shared"
 
 
-def _figure(value: float, form: str) -> str:
-    return "" if math.isnan(value) else form.format(value)
+def _figure(value: float, form: Callable[[float], str]) -> str:
+    return "" if math.isnan(value) else form(value)
 
 
 def _source(suite: Suite) -> str:

@@ -30,6 +30,7 @@ from benchmarks.suites.claims import (
 
 from . import paper_numbers
 from .data_versions import Versions, data_versions
+from .grid import signed
 from .provenance import data_notes
 from .query_results import fraction_matrix, repetition, seed_blocks
 from .statistics import (
@@ -142,12 +143,12 @@ def margin() -> float:
     A claim is called NEGLIGIBLE only if an effect of the margin or more can be refuted. So a replication of even the smallest
     effect that the paper prints is called that in at most 5 of 100 repetitions.
     """
-    effects = [_paper_effect(claim, DatasetPair(*pair)) for claim in CLAIMS for pair in _paper_pairs(claim)]
+    effects = [paper_effect(claim, DatasetPair(*pair)) for claim in CLAIMS for pair in _paper_pairs(claim)]
     return min(effect for effect in effects if effect)
 
 
 def _undecided(claim: Claim, pair: DatasetPair, reason: str) -> JudgedClaim:
-    return JudgedClaim(claim, pair, None, Verdict.UNDECIDED, (reason,), 0, _paper_effect(claim, pair), margin=margin())
+    return JudgedClaim(claim, pair, None, Verdict.UNDECIDED, (reason,), 0, paper_effect(claim, pair), margin=margin())
 
 
 def _judge(
@@ -192,7 +193,7 @@ def measure(
         Verdict.UNDECIDED,
         reasons,
         len(arms[0]),
-        _paper_effect(claim, pair),
+        paper_effect(claim, pair),
         protocol=shown,
         notes=tuple(data_notes(run.record for run in arms[0])),
         margin=margin(),
@@ -347,7 +348,7 @@ def _paper_pairs(claim: Claim) -> set[tuple[str, str]]:
     return set(zip(rows.train, rows.test, strict=True))
 
 
-def _paper_effect(claim: Claim, pair: DatasetPair) -> float | None:
+def paper_effect(claim: Claim, pair: DatasetPair) -> float | None:
     """The effect that the paper prints on these data sets, a fraction; None if it prints none."""
     if not claim.paper or tuple(pair) not in _paper_pairs(claim):
         return None
@@ -393,5 +394,7 @@ def _too_few(judged: JudgedClaim, size: int) -> JudgedClaim:
         reason = f"{MOST_SEEDS} seeds would not tell the effect from 0, nor from the margin of ±{100 * judged.margin:g}"
     else:
         more = max(needed - judged.runs // judged.splits, 1)
-        reason = f"about {more} more seeds decide it in 4 of 5 repetitions, if the true effect is {100 * effect:+.1f}"
+        reason = (
+            f"about {more} more seeds decide it in 4 of 5 repetitions, if the true effect is {signed(100 * effect)}"
+        )
     return replace(judged, needed=needed, reasons=(reason,))

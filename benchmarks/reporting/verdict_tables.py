@@ -16,10 +16,9 @@ from benchmarks.suites.claims import (
     points,
 )
 
-from .grid import Grid
+from .grid import Grid, signed, span
 from .noise_floor import noise_floor
 from .provenance import pair_title
-from .statistics import Interval
 from .verdict import NOT_RUN, JudgedClaim, margin
 
 HEAD = (
@@ -100,23 +99,20 @@ def _by_reason(pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 def cells(judged: JudgedClaim) -> list[str]:
     """The cells of a row, in the order of HEAD."""
-    effect = span = p = people = inside = ""
+    effect = inner = p = people = inside = ""
     interval = judged.interval
     if interval is not None:
-        effect = f"{100 * interval.estimate:+.1f}"
-        people = _span(judged.people or interval)
+        effect = signed(100 * interval.estimate)
+        others = judged.people or interval
+        people = span(others.low, others.high)
     if interval is not None and interval.question == "training":
-        span, p = _span(interval), f"{judged.p:.4f}" if judged.p >= 0.0001 else "< 0.0001"
+        inner, p = span(interval.low, interval.high), f"{judged.p:.4f}" if judged.p >= 0.0001 else "< 0.0001"
         if judged.paper is not None:
             inside = "yes" if interval.low <= judged.paper <= interval.high else "no"
     return [
         judged.claim.text,
         judged.verdict_text,
-        *(effect, span, p, people),
-        "" if judged.paper is None else f"{100 * judged.paper:+.1f}",
+        *(effect, inner, p, people),
+        "" if judged.paper is None else signed(100 * judged.paper),
         *(inside, str(judged.runs or ""), str(judged.needed or "")),
     ]
-
-
-def _span(interval: Interval) -> str:
-    return f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"

@@ -19,6 +19,8 @@ from .record import Record
 from .staleness import stale_reasons
 from .store import read_finished, read_record
 
+ELSEWHERE = "set BENCH_RESULTS if they are in another folder"
+
 
 def find_run(text: str, results_dir: Path) -> tuple[RunFolder, Record]:
     """The finished run that a text names: the name of a folder, its beginning or end, or a path.
@@ -37,7 +39,7 @@ def find_run(text: str, results_dir: Path) -> tuple[RunFolder, Record]:
         return found[matches[0]]
     if matches:
         raise UserError(f"{text!r} matches {len(matches)} runs in {results_dir}: {', '.join(matches)}; name one")
-    hint = nearest(text, list(found)) if found else "there are no runs yet"
+    hint = nearest(text, list(found)) if found else f"there are no runs yet; {ELSEWHERE}"
     if any(record.experiment.method == text for _, record in found.values()):
         hint = f"it is a method; `bench table --method {text}` shows its runs"
     raise UserError(f"no finished run {text!r} in {results_dir}; {hint}")
@@ -73,7 +75,7 @@ def find_runs(
         called = f" {' or '.join(names)}" if names else ""
         tested = f" on {' or '.join(datasets)}" if datasets else ""
         called += f" of {' or '.join(methods)}" if methods else ""
-        raise UserError(f"no finished runs{called} in {source}{tested}")
+        raise UserError(f"no finished runs{called} in {source}{tested}{'' if files else f'; {ELSEWHERE}'}")
     return runs
 
 

@@ -99,11 +99,11 @@ def measured_seconds(experiment: Experiment) -> float | None:
 
 
 def measured_note(experiments: Iterable[Experiment]) -> str:
-    """The GPU hours of those experiments that are like the measured ones, as a remark in brackets; empty if none is."""
+    """The GPU hours of those experiments that are like the measured ones, as the end of a sentence; empty if none is."""
     seconds = [each for each in map(measured_seconds, experiments) if each is not None]
     if not seconds:
         return ""
-    return f" ({len(seconds)} of them about {sum(seconds) / 3600:.1f} GPU hours, as measured on one {gpu_name()})"
+    return f"; {len(seconds)} of them take about {sum(seconds) / 3600:.1f} GPU hours, as measured on one {gpu_name()}"
 
 
 def gpu_name() -> str:

@@ -113,5 +113,5 @@ def _missing_of_backbone(settings: Settings) -> Iterator[str]:
     if file is not None and not file.exists():
         yield (
             f"weights: {file} is missing; the first run with a network downloads it, or put {file.name} there, "
-            "or use --weights FILE, or --weights none"
+            "or use --set weights=FILE, or --set weights=none"
         )

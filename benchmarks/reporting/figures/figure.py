@@ -1,10 +1,11 @@
 """What a figure is: panels of lines with their intervals, and notes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from benchmarks.reporting.grid import signed
 from benchmarks.reporting.statistics import Interval
 
 MOST_LINES = 7  # per panel; more cannot be told apart
@@ -64,9 +65,9 @@ def line(label: str, x: Sequence[float], points: Sequence[Interval | None]) -> L
     return Line(label, [position for position, _ in known], y, low, high)
 
 
-def in_words(interval: Interval, sign: str = "+") -> str:
-    """`+1.2 (+0.4 to +2.0)`, in points; without its interval where that is unknown. `sign` is "+" for differences, else ""."""
-    estimate, low, high = (f"{100 * part:{sign}.1f}" for part in (interval.estimate, interval.low, interval.high))
+def in_words(interval: Interval, form: Callable[[float], str] = signed) -> str:
+    """`+1.2 (+0.4 to +2.0)`, in points; without its interval where that is unknown. `form` is that of differences by default."""
+    estimate, low, high = (form(100 * part) for part in (interval.estimate, interval.low, interval.high))
     known = math.isfinite(interval.low) and math.isfinite(interval.high)
     return f"{estimate} ({low} to {high})" if known else estimate
 

@@ -54,7 +54,7 @@ def sources(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: s
 
 def sentence(frame: Interval, more: Interval, orders: dict[str, Interval]) -> str:
     """`From one frame 31.0 (...), from more of them +12.0 (...), from their order +0.4 (...; cnn3d).`"""
-    parts = [f"From one frame {in_words(frame, '')}", f"from more of them {in_words(more)}"]
+    parts = [f"From one frame {in_words(frame, '{:.1f}'.format)}", f"from more of them {in_words(more)}"]
     if orders:
         parts.append("from their order " + ", ".join(f"{in_words(order)} by {name}" for name, order in orders.items()))
     return f"{', '.join(parts)}."

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.reporting import statistics
+from benchmarks.reporting.grid import signed, span
 from benchmarks.reporting.meta_analysis import MetaAnalysis, random_effects
 from benchmarks.reporting.query_results import fraction_matrix, repetition, seed_blocks
 from benchmarks.reporting.statistics import Interval
@@ -106,11 +107,11 @@ def summary(effects: Sequence[Interval], repeats: int) -> list[str]:
     count = f"With AFA {helped} of {len(effects)} systems have a higher {METRIC}"
     if together is None:
         return [f"{count}. No effect over all: that takes two systems whose effects differ."]
-    inner = f"{100 * together.low:+.1f} to {100 * together.high:+.1f}"
+    inner = span(together.low, together.high)
     further = ""
     if math.isfinite(together.next_low):
-        further = f"; a further system: {100 * together.next_low:+.1f} to {100 * together.next_high:+.1f}"
-    over = f"{100 * together.effect:+.1f} points ({inner}), p = {together.p:.2g}"
+        further = f"; a further system: {span(together.next_low, together.next_high)}"
+    over = f"{signed(100 * together.effect)} points ({inner}), p = {together.p:.2g}"
     if math.isnan(together.q):
         return [
             f"{count}. Over the {together.systems} systems: {over}; a deviation of {100 * together.tau:.1f} between systems and "

@@ -184,9 +184,9 @@ def _figure(figure: Figure) -> Markup:
             "panel": panel.title,
             "line": line.label,
             panel.x: dict(panel.ticks).get(x, f"{x:g}"),
-            "value": f"{y:.2f}",
-            "low": "" if low != low else f"{low:.2f}",
-            "high": "" if high != high else f"{high:.2f}",
+            "value": f"{y:z.2f}",
+            "low": "" if low != low else f"{low:z.2f}",
+            "high": "" if high != high else f"{high:z.2f}",
         }
         for panel in figure.panels
         for line in panel.lines

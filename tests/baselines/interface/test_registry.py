@@ -153,7 +153,7 @@ def test_class_outside_the_base_is_refused(folder):
 
 
 def test_unknown_name_suggests_the_closest():
-    with pytest.raises(UserError, match="no baseline 'quan'; did you mean 'qan'"):
+    with pytest.raises(UserError, match=r"no baseline 'quan'; did you mean 'qan'\? \(add one with --plugin FILE\.py\)"):
         BASELINES.get("quan")
 
 

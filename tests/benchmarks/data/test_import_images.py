@@ -359,11 +359,15 @@ def test_import_run_and_verify_by_the_command(draw, bench, results, tmp_path, mo
         *("--train-share", 0.5, "--note", "noise, no people"),
     )
     assert answer.status == 0
+    assert "\nsplit 0 of 0 to 1; " in answer.out
+    assert "\nsplit 1 of 0 to 1; " in bench("data", "stats", "mine", "--split", 1).out
     assert (
         "mine                 48 images, 24 tracklets, 6 persons, 2 cameras, 2 splits; noise, no people"
         in bench("list").out
     )
-    assert bench("data", "verify", "mine", "--split", 1).status == 0
+    verified = bench("data", "verify", "mine", "--split", 1)
+    assert verified.status == 0
+    assert "\nsplit 1 of 0 to 1; " in verified.out
     run = ("run", "--method", "mean", "--dataset", "mine", "--epochs", 1, "--set", "height=16", "--set", "width=8")
     assert bench(*run, "--split", 1).status == 0
     (record,) = load_records(results)

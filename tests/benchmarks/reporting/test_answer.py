@@ -78,3 +78,12 @@ def test_claims_not_run_are_left_to_the_answer():
     notes = ["protocol official", "not run, suite table4: A helps; B helps"]
     made = brief([Grid("mars", ("claim",), [["A"]], notes), Grid("dukev", ("claim",), [], notes)])
     assert [(grid.title, list(grid.notes)) for grid in made] == [("mars", ["protocol official"])]
+
+
+def test_verdict_without_measured_claims_leaves_no_gap_for_the_picture(bench, finish, tmp_path):
+    finish("qan", seed=0)
+    finish("qan+afa", seed=1)
+    assert bench("records", "export", tmp_path / "runs.parquet").status == 0
+    printed = bench("verdict", "--from", tmp_path / "runs.parquet").out
+    assert "measured: 0" in printed
+    assert "\n\n\n" not in printed

@@ -35,6 +35,17 @@ def test_figures_equal_a_case_worked_by_hand(found):
     assert ["q019", "-12.5"] in differing
 
 
+def test_zero_has_no_sign(results, finish):
+    for seed in range(3):
+        finish("mean", seed, ranks=[2000.0, *[1.0] * 19])
+        finish("qan", seed, ranks=[2001.0, *[1.0] * 19])
+    (compared,) = compare("qan", "mean", finished_runs(results))
+    assert compared.effect.interval.estimate < 0
+    assert rows(grid(compared))["difference"] == "0.0"
+    assert rows(grid(compared))["95% interval"] == "0.0 to 0.0"
+    assert ["q000", "0.0"] in queries_grid(compared).rows
+
+
 def test_sentence_names_both_sides_and_the_question(found):
     (compared,) = compare("mean", "qan", found)
     text = sentence(compared)

@@ -187,5 +187,9 @@ def test_figure_verb(bench, finish, tmp_path):
     assert (
         bench("figure", "fig9", "--to", tmp_path).err.splitlines()[-1].startswith("bench: no figure 'fig9'; choose cmc")
     )
+    assert (
+        "bench: sources is empty: no finished runs of all that it compares: `bench suite run sources`"
+        in bench("figure", "sources", "--to", tmp_path).err
+    )
     assert "no finished runs" in bench("figure", "cmc", "--dataset", "prid2011", "--to", tmp_path).err
     assert "--to" in bench("figure", "cmc", "--to", tmp_path / "one.jpg").err

@@ -120,6 +120,35 @@ def test_stale_records_are_separate_rows(record):
     assert not table.rows[0].stale
 
 
+OLD, NEW = "0" * 32, "1" * 32  # halves of a code digest: the shared code, and the files of the model
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [
+        ([("mean", NEW + OLD, {}), ("qan", NEW + NEW, {})], ""),
+        ([("mean", NEW + OLD, {"backbone": "resnet50"}), ("mean", NEW + NEW, {"backbone": "vit:16"})], ""),
+        ([("mean", NEW + OLD, {"matcher": "none"}), ("mean", NEW + NEW, {"matcher": "cssa"})], ""),
+        (
+            [("mean", NEW + OLD, {"backbone": "vit:16"}), ("mean+afa", NEW + NEW, {"backbone": "vit:32"})],
+            "several versions of the files of mean",
+        ),
+        ([("mean", OLD + OLD, {}), ("qan", NEW + NEW, {})], "several versions of the shared code"),
+    ],
+)
+def test_code_is_mixed_where_a_row_is_not_made_like_the_others(record, runs, said):
+    (table,) = tables([record(method, code=code, **settings) for method, code, settings in runs], None, None)
+    (note,) = [note for note in table.notes if note.startswith("recipe")]
+    code = note.partition("; code ")[2]
+    assert ("MIXED" in code) == bool(said)
+    assert said in code
+
+
+def test_code_of_external_features_is_their_own(record, external):
+    (table,) = tables([record(code=NEW + NEW), external(code=OLD + OLD)], None, None)
+    assert any(note.endswith("code 00000000, 11111111") for note in table.notes)
+
+
 def test_github_and_csv_agree(record):
     (table,) = tables([record()], None, {})
     cells = [cell.strip() for cell in line(page([table], "github"), "| mean").strip("|").split("|")]

@@ -29,7 +29,7 @@ def test_submit_names_each_lack_once_with_its_remedy(bench, local):
     assert answer.status == 2
     data, weights = missing(answer)
     assert data.startswith(ABSENT_DATA)
-    assert re.search(r"weights: \S+resnet50\S+\.pth is missing; .* --weights none", weights)
+    assert re.search(r"weights: \S+resnet50\S+\.pth is missing; .* --set weights=none", weights)
 
 
 def test_nothing_is_missing(bench, tmp_path):
