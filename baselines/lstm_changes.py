@@ -1,4 +1,4 @@
-"""`lstm-changes`: how frame embeddings change, read by an LSTM, beside the embeddings themselves. A form of our own."""
+"""`lstm-changes`: an LSTM over the changes of frame embeddings, concatenated with a projection of them. Our own variant."""
 
 import torch
 from torch import Tensor, nn

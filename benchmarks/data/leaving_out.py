@@ -1,6 +1,7 @@
 """What is left out of a data set: people who must not be used, and frames that cannot be read. Both change its digest.
 
-A file of people has one `DATASET PID` a line, with the name and the number that records and features have. `#` begins a comment.
+The file of people has one `DATASET PID` per line, with the name and the number as in records and features. `#` begins a
+comment.
 """
 
 import hashlib

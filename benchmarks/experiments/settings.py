@@ -290,7 +290,7 @@ def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
         choices = get_args(hint)
         value = of_type(key, value, None if choices else hint, source)
         if choices and value not in choices:
-            raise UserError(f"{source}: {key} is one of {', '.join(choices)}, not {value!r:.100}")
+            raise UserError(f"{source}: {key} must be one of {', '.join(choices)}, not {value!r:.100}")
         if key == "matcher" and value not in (matchers := [*NO_MATCHER, *MATCHERS.names()]):
             raise UserError(f"{source}: no matcher {value!r}; {nearest(value, matchers)}")
         if key == "milestones" and not MILESTONES.fullmatch(value):
