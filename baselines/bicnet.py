@@ -43,7 +43,7 @@ DIVERGENCE_WEIGHT = 0.01
 
 @register("bicnet")
 class TwoResolutions(Baseline):
-    """One frame of four in detail, the others at half its size and forced to look elsewhere; kernels over time; a weighted mean.
+    """One frame of four in detail, the others at half its size and made to see other regions; kernels over time; a weighted mean.
 
     Family: complementary frames
     Source: BiCnet-TKS: Hou et al., CVPR 2021, released code

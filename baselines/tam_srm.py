@@ -43,7 +43,7 @@ SHARE_OF_TAM = 0.5  # of the distance
 
 @register("tam-srm")
 class TemporalAttentionAndMaps(TemporalAttention):
-    """`tam` beside its mean map; a spatial recurrent model compares the maps of two tracklets.
+    """`tam` with the mean map; a spatial recurrent model compares the maps of two tracklets.
 
     Family: recurrence
     Source: after TAM+SRM: Zhou et al., CVPR 2017, notes on the paper
