@@ -282,7 +282,7 @@ def _remark_gaps(tracklets: pd.DataFrame) -> list[str]:
         numbers = [int(found[-1]) for found in digits if found]
         gaps += [f"{row.tracklet} ({b} after {a})" for a, b in pairwise(numbers) if b != a + 1][:1]
     count = f"the frames of {len(gaps):,} of {len(tracklets):,} tracklets are not consecutive"
-    return [f"{count}, such as {gap}: what passes between them is unseen" for gap in gaps[:1]]
+    return [f"{count}, such as {gap}: no motion is seen across gaps" for gap in gaps[:1]]
 
 
 def _packed_name(position: int, path: str) -> str:

@@ -61,7 +61,7 @@ def without_people(name: str, table: pd.DataFrame, splits: Iterable[pd.DataFrame
     if missing:
         pid = min(missing, key=excluded.__getitem__)
         raise UserError(
-            f"{exclusion_file()}, line {excluded[pid]}: {name} has no person {pid}; write the number as records have it"
+            f"{exclusion_file()}, line {excluded[pid]}: {name} has no person {pid}; write the number as in records"
         )
     return table[~table.pid.isin(list(excluded))].reset_index(drop=True) if excluded else table
 

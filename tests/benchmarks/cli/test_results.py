@@ -171,7 +171,7 @@ def test_data_stats_and_verify(bench, tmp_path):
     assert "query" in stats.out
     verified = bench("data", "verify", "walkers:tiny")
     assert verified.status == 0
-    assert "every frame reads" in verified.out
+    assert "every frame readable" in verified.out
 
 
 def test_table_formats(bench, finished):

@@ -225,7 +225,7 @@ def test_what_is_left_out_or_not_consecutive_is_remarked(draw, bring):
     assert ImportedDataset("mine").notes(table) == [
         "drawn in lines",
         "1 of 28 images do not match the pattern and are left out, such as 1/1C1T1F12.png.small.png",
-        "the frames of 1 of 13 tracklets are not consecutive, such as 0001C1T1 (12 after 10): what passes between them is unseen",
+        "the frames of 1 of 13 tracklets are not consecutive, such as 0001C1T1 (12 after 10): no motion is seen across gaps",
     ]
 
 
