@@ -68,7 +68,7 @@ def test_doctor_unwritable_folder(bench, tmp_path, monkeypatch, place):
         (("run", "--method", "mean", "--dataset", "walkers:tiny", "--test", "wakers"), "did you mean 'walkers'"),
         (("run", "--method", "mean", "--dataset", "walkers:tiny", "--set", "height=100000"), "height"),
         (("list", "--plugin", "gone.py"), "gone.py"),
-        ((*IMPORT, "mars"), "--name mars: taken"),
+        ((*IMPORT, "mars"), "--name mars: already taken"),
         ((*IMPORT, "walkers@2"), "--name walkers@2: already taken, or has other characters"),
         ((*IMPORT, "mars2"), "gone.txt"),
         (("data", "import", "--name", "mine"), "give either --video FILE or --images DIR"),

@@ -333,7 +333,7 @@ def test_wrong_header_is_refused(draw, bring, header):
             {"pattern": r".*/(?P<pid>\d)C(?P<camid>\d)T.F(?P<frame>\d).*"},
             "1/1C1T2F10.png: frame 1 of .*, and so is 1/1C1T1F10.png; .* or name the tracklets by the field tracklet",
         ),
-        ({"pattern": None}, "needs --pattern or --csv"),
+        ({"pattern": None}, "needs either --pattern or --csv"),
         ({"csv": Path("list.csv")}, "needs either --pattern or --csv"),
         ({"queries": "first"}, "--queries first"),
         ({"splits": 0}, "use at least 1 split"),
@@ -341,7 +341,7 @@ def test_wrong_header_is_refused(draw, bring, header):
         ({"train_share": 1.0}, "--train-share 1.0"),
         ({"pattern": r".*/(?P<pid>\d)C1.*"}, "0 persons in two or more cameras; at least 3 are needed"),
         ({"note": "two\nlines"}, "--note"),
-        ({"name": "mars"}, "--name mars: taken"),
+        ({"name": "mars"}, "--name mars: already taken"),
         ({"pattern": r"(?P<subset>\d)/(?P<pid>\d).*", "seed": 1}, "--seed: does not apply where the subset"),
     ],
 )
