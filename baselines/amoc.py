@@ -1,19 +1,20 @@
-"""`amoc`: accumulative motion context after Liu, Jie, Jayashree, Qi, Jiang, Yan and Feng (TCSVT 2017), with ready optical flow.
+"""`amoc`: accumulative motion context after Liu, Jie, Jayashree, Qi, Jiang, Yan and Feng (TCSVT 2017), with precomputed flow.
 
     M_t = two convolutions 5x5 of the flow at frame t, to 16 and 32 channels, each with tanh and a maximum over 2x2
-    A_t <- V [A_t, M_t]                       A_t the map behind layer1 of ResNet-50, V a 1x1 convolution back to its channels
+    A_t <- V [A_t, M_t]                       A_t the map after layer1 of ResNet-50, V a 1x1 convolution back to its channels
     X^t = o_t, X_C = mean_t o_t               the recurrence of `cnn-rnn` on the embedding of what follows; D = 128
 
-The system's motion network, which estimates flow from two frames and is trained for it first and then with the rest, is replaced
-by optical flow that is computed before. What remains is how motion joins appearance and is accumulated. No weights.
+The system has a motion network that estimates flow from two frames, and that is trained first alone and then with the rest.
+Here precomputed optical flow replaces it. What remains is how motion is fused with appearance and accumulated. Frames have no
+weights.
 
 The sources are the abstract, a note on the paper and a re-implementation by others; there is no official code. As there are T
 flows, there are T steps, not T - 1.
 
-Choices: the convolutions are the first two of `cnn-rnn`'s code, without bias: where nothing moves, M_t is zero. The sources fuse
-behind the second max-pooling, which has layer1's resolution; another backbone fuses behind the fourth stage from its end, or its
-first. V starts as the identity on A_t. Flow is in hundredths of the image's height per frame. The test is that of `cnn-rnn`;
-losses are the trainer's.
+Choices: the convolutions are the first two of `cnn-rnn`'s code, without bias: where nothing moves, M_t is zero. The sources
+fuse after the second max-pooling, which has layer1's resolution; another backbone fuses after the fourth stage from its end,
+or its first. V starts as the identity on A_t. Flow is in hundredths of the image's height per frame. The test is that of
+`cnn-rnn`; losses are the trainer's.
 """
 
 import torch

@@ -4,12 +4,12 @@
     s_t = r_t + V dropout(tanh(s_t-1)),  s_0 = 0                             X^t, D = 128
     A = tanh(P U G^T),  a = softmax_t max_j A(t, j),  X_C = sum_t a_t s_t    P = G = the s_t of the clip
 
-The paper attends from each sequence of a pair to the other. In training this one attends from a clip to itself, as the released
-code does at test, so that a tracklet has one vector: attention stays, "jointly" goes. As A is between -1 and 1, no weight exceeds
-another e^2 times.
+The paper attends from each sequence of a pair to the other. In training this one attends from a clip to itself, as the
+released code does at test, so that a tracklet has one vector: the attention remains, but it is not joint over two sequences.
+As A is between -1 and 1, the largest ratio of two weights is e^2.
 
-Choices: the pyramid stands on the backbone's last map in the place of three convolutions on images of 56 x 40 pixels, reduced to
-their 32 maps first. Optical flow, two of their five input channels, is left out. Losses are the trainer's, where theirs are a
+Choices: the pyramid reads the backbone's last map, first reduced to 32 channels, instead of three convolutions with 32 maps on
+images of 56 x 40 pixels. Optical flow, two of their five input channels, is left out. Losses are the trainer's; theirs are a
 hinge on the distance of a pair and two softmaxes. The chunks of a long tracklet attend to themselves alone, and the recurrence
 begins anew in each; the code takes 128 frames (`test_chunk=128`).
 """

@@ -9,8 +9,9 @@ With m^t the last map of frame t, h x w positions, and ReLU after both layers:
 X^t is the average of m^t, X_C the mean by w, which is the softmax over the clip; D is the backbone's. All layers start as torch
 initialises them. `attention` is the simpler form: a linear layer on X^t, a score without ReLU, and equal weights at the start.
 
-Choices: the backbone. The code's entry for this model builds mean pooling instead, so its published figures say nothing of it. At
-test the code normalises the weights within each clip of 4 frames (`test_clips=filled`). Images have the size of the training.
+Choices: the backbone. The code's entry for this model builds mean pooling instead, so its published results say nothing about
+it. At test the code normalises the weights within each clip of 4 frames (`test_clips=filled`). Images at test must have the
+size of those in training.
 """
 
 import torch

@@ -1,23 +1,23 @@
 """`bicnet`: BiCnet-TKS of Hou, Chang, Ma, Huang and Shan (CVPR 2021), after its released code.
 
-Of every four frames the first is seen in detail ("h"), and the other three ("l") at half its size, for context: behind the
-stem their maps are halved by max-pooling. All go through the same layers, with the same batch normalisations, in two passes.
+Of every four frames the first is seen in detail ("h"), and the other three ("l") at half its size, for context: after the
+stem, max-pooling halves their maps. All go through the same layers, with the same batch normalisations, in two passes.
 
-- Behind each of layer1 to layer3, a 1x1 convolution of the halved maps of h, to 3 C channels, gives C to each of its three l.
-- Behind layer2, the temporal kernels of `tks` see all frames in order, each averaged to 4 x 2 cells.
-- Behind layer3, each frame attends to one of 8 horizontal stripes ("DAO"): p = softmax of a score of each stripe, and the
-  stripes' mean by p is added to the whole map behind a batch normalisation that starts at zero. The score is the mean over the
+- After each of layer1 to layer3, a 1x1 convolution of the halved maps of h, to 3 C channels, gives C to each of its three l.
+- After layer2, the temporal kernels of `tks` see all frames in order, each averaged to 4 x 2 cells.
+- After layer3, each frame attends to one of 8 horizontal stripes ("DAO"): p = softmax of a score of each stripe, and the
+  stripes' mean by p is added to the whole map after a batch normalisation that starts at zero. The score is the mean over the
   channels for h and the first l, and for the other two a 1x1 convolution to one channel and an 8 x 8 matrix over the stripes.
 
     X_C = mean_h X^t / 2 + mean_l X^t / 2                 weights 3 for h and 1 for l
     divergence = mean over pairs of (p_1, p_2, p_3) of |R R^T - I|_F / 4,  R = [sqrt p_i; sqrt p_j]
 
-X^t is the pooled last map; D is the backbone's. The loss `divergence`, of weight 0.01, forces the maps of the three l apart;
-p_1 is taken as given.
+X^t is the pooled last map; D is the backbone's. The loss `divergence`, of weight 0.01, makes the maps of the three l differ;
+p_1 passes no gradient.
 
-Choices: T that 4 does not divide is extended by the last frame, which then counts for nothing. The second and the third l have
+Choices: T that 4 does not divide is extended by the last frame, whose copies have no weight. The second and the third l have
 scores of their own, and one batch normalisation serves all frames. Another backbone has its first stage for the stem, the
-kernels behind the second stage before its last, and DAO before its last stage. The code takes the maximum over the image, a
+kernels after the second stage before its last, and DAO before its last stage. The code takes the maximum over the image, a
 cosine triplet after the neck, and clips of 8 frames, 4 apart: `pooling=max`, `triplet_feature=after`,
 `triplet_distance=cosine`, `margin=0.5`, `clip_frames=8`, `sampling=consecutive`, `spacing=4`, as the recipe `tks` has them.
 """
@@ -43,7 +43,7 @@ DIVERGENCE_WEIGHT = 0.01
 
 @register("bicnet")
 class TwoResolutions(Baseline):
-    """One frame of four in detail, the others at half its size and forced to look elsewhere; kernels over time; a weighted mean.
+    """One frame of four in detail, the others at half its size and made to see other regions; kernels over time; a weighted mean.
 
     Family: complementary frames
     Source: BiCnet-TKS: Hou et al., CVPR 2021, released code

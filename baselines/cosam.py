@@ -8,14 +8,14 @@ to 256 channels, batch normalisation, ReLU), minus its mean over the channels an
     B_t = m_t A_t,   g = mean_t sigmoid(L2 tanh(L1 mean_i B_t(i)))   a gate that all frames share
     A_t <- B_t + g B_t
 
-Such modules stand before and behind the backbone's last stage. X^t is the average of the last map, X_C their mean ("TP" in the
+Such modules are before and after the backbone's last stage. X^t is the average of the last map, X_C their mean ("TP" in the
 paper); D is the backbone's, no weights.
 
 The sources contradict each other: the supplement's pseudo-code gives g B_t alone; the code adds B_t. This follows the code.
 
-W1 fixes T and the size of the map: the model takes clips of `clip_frames` frames of the run's image size, and a tracklet is cut
-into such clips at test. Its inputs are sorted by s, so that the order of the frames has an effect, though nothing in the model
-means to read it. `reads_order` says that it has one: recipes then give consecutive frames, as the code takes them.
+W1 fixes T and the size of the map: the model takes clips of `clip_frames` frames of the run's image size, and a tracklet is
+cut into such clips at test. Its inputs are sorted by s, so the order of the frames has an effect, although the model is not
+designed to read it. `reads_order` is therefore set: recipes then give consecutive frames, as in the code.
 
 Choices: the backbone, SE-ResNet-50 in the best row of the paper. As in the code, descriptors have 64 channels where the map has
 256 or fewer.

@@ -5,10 +5,10 @@ convolution to K, batch normalisation, softmax over the cells). A part is x_k^t 
 channels and shared by the parts. X^t is their concatenation, D = 768. Over time part k has weights of its own,
 exp(u_k . x_k^t) / sum_t exp(u_k . x_k^t).
 
-The loss `diversity` keeps the maps apart: |R R^T - I|_F, R = sqrt(S), whose entries beside the diagonal are the overlaps of two
+The loss `diversity` keeps the maps apart: |R R^T - I|_F, R = sqrt(S), whose entries off the diagonal are the overlaps of two
 maps (Bhattacharyya coefficients). The sources contradict each other: the paper squares the norm of each image, the code takes
-one root over the sum of the whole batch. This is the norm of each image, averaged over the images, with the code's weight of 1:
-it does not depend on the size of the batch.
+one root over the sum of the whole batch. This is the norm of each image, averaged over the images, with the code's weight of
+1: it does not depend on the size of the batch.
 
 Choices: the module of the temporal attention was not released; the linear scores u_k are ours, after notes on the paper, and
 start at zero. The released code has K = 3 by default; the paper's best is said to be 6. The code's map has stride 32; set

@@ -1,4 +1,4 @@
-"""`flow` and `flow-only`: a second network of the same kind sees the optical flow around each frame.
+"""`flow` and `flow-only`: a second network of the same kind reads the optical flow around each frame.
 
 Two streams after Simonyan and Zisserman (2014), fused at every time step, as the paper's iLIDS-VID row needs. What the paper
 leaves open about the fusion is in docs/paper-notes.md.

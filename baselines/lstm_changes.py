@@ -1,4 +1,4 @@
-"""`lstm-changes`: how frame embeddings change, read by an LSTM, beside the embeddings themselves. A form of our own."""
+"""`lstm-changes`: an LSTM over the changes of frame embeddings, concatenated with a projection of them. Our own variant."""
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ DROPOUT = 0.2  # on the input of the layer; 0.6, as for embeddings, leaves too l
 
 @register("lstm-changes")
 class LstmChanges(Baseline):
-    """An LSTM over the normalised changes of frame embeddings, beside a projection of the embeddings; averaged over time.
+    """An LSTM over the normalised changes of frame embeddings, concatenated with a projection of them; averaged over time.
 
     Over a clip the constant part of an embedding is much larger than the rest: an LSTM on embeddings alone learned nothing where
     only motion tells people apart. So the layer sees each embedding's `change`, and the constant part takes a path of its own.

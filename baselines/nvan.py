@@ -1,7 +1,7 @@
 """`nvan`: the Non-local Video Attention Network of Liu, Wu, Wang and Chien (BMVC 2019), after its released code.
 
-Non-local blocks inside the backbone let every position of every frame of a clip look at all others. With x (C, N) the map of a
-clip, N = T h w positions:
+Non-local blocks inside the backbone let every position of every frame of a clip attend to all others. With x (C, N) the map of
+a clip, N = T h w positions:
 
     A = softmax_j theta(x)_i . phi(x)_j        theta, phi, g: linear, to C / 2 channels; A is not scaled
     x <- x + BN(W (g(x) A^T))                  BN starts at zero, so that training begins as `mean`

@@ -1,7 +1,7 @@
 """`psta`: Pyramid Spatial-Temporal Aggregation of Wang, Zhang, Gao, Geng, Lu and Wang (ICCV 2021), after notes on its code.
 
 Frames are merged two by two, three times. With a, b two neighbouring maps (a 1x1 convolution to 1,024 channels, batch
-normalisation and ReLU behind the backbone), i and j positions, q and k convolutions to an eighth of the channels:
+normalisation and ReLU after the backbone), i and j positions, q and k convolutions to an eighth of the channels:
 
     n_ab(i) = [q(a)_i . k(b)_j for all j, q(b)_j . k(a)_i for all j]     affinities in both directions, 2 h w numbers
     alpha_a(i) = sigmoid(w . [E(a, b)_i, ReLU(BN(W n_ab(i)))])           where the two agree, W to half as many channels
@@ -22,7 +22,7 @@ frame, and a tracklet is cut into clips of `clip_frames` at test.
 
 The notes give the affinities, the three levels, the two forms of alpha, the square, the sum and the three vectors. Choices: E,
 a 1x1 convolution with batch normalisation and ReLU on [a, b]; a gate of its own in SRA; the widths of E and of the bottleneck,
-an eighth and a quarter; batch normalisation and ReLU behind each convolution of the bottleneck, and no shortcut. A backbone of
+an eighth and a quarter; batch normalisation and ReLU after each convolution of the bottleneck, and no shortcut. A backbone of
 fewer than 1,024 channels keeps its own number. The code takes clips of 8 frames, 8 apart where the tracklet is long enough,
 and a cosine triplet after the neck: `clip_frames=8`, `sampling=consecutive`, `spacing=8`, `triplet_feature=after`,
 `triplet_distance=cosine`, `margin=0.3`, `label_smoothing=0.1`.

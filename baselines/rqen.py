@@ -1,8 +1,8 @@
 """`rqen`: the Region-based Quality Estimation Network of Song et al. (AAAI 2018), after its released code.
 
 X^t is the concatenation of three horizontal regions of a frame, each with a quality of its own that is normalised over the
-frames: mu_r^t = sigmoid(w_r . m^t + b_r), X_C,r = sum_t mu_r^t X_r^t / sum_t mu_r^t. Occluded legs are so replaced by those of
-other frames. D is three times the backbone's.
+frames: mu_r^t = sigmoid(w_r . m^t + b_r), X_C,r = sum_t mu_r^t X_r^t / sum_t mu_r^t. So the legs in other frames replace
+occluded legs. D is three times the backbone's.
 
 The sources contradict each other about the regions: notes on the paper say that body landmarks give them; the code (P-QAN of the
 repository Quality-Aware-Network) cuts its map of 7 rows after rows 3 and 5. This follows the code: no pose is needed.

@@ -5,8 +5,8 @@ u = BN(reduce(x)), to C / 16 channels, and L1, L2 linear over the positions, to 
 
     x <- ReLU(x + expand(u + L2 BN(L1 u)))     expand starts at zero
 
-Salient-to-broad (SBM), after blocks 1, 3, 5 of layer3 with p = 0, 1, 2: frames 0 to p, the front, say what is salient, and there
-the later frames are suppressed, so that their attention broadens.
+Salient-to-broad (SBM), after blocks 1, 3, 5 of layer3 with p = 0, 1, 2: frames 0 to p (the front) decide what is salient. The
+later frames are suppressed at those places, which broadens their attention.
 
     g = SE(x) [mean over the inner map > mean over the whole map]       a gate of channels, its second factor 0 or 1
     K = 3x3 kernel of C channels: 9 weighted means of ReLU(g front)     weights by a 1x1 convolution, BN and ReLU, of sum 1
@@ -14,15 +14,15 @@ the later frames are suppressed, so that their attention broadens.
     later <- s later + 0.1 mean(front),   front <- front + 0.1 sum (1 - s) later / sum (1 - s)
 
 X^t is the pooled last map, X_C their mean; D is the backbone's, no weights. Front and later frames differ by design, and AFA
-takes the difference for motion.
+treats the difference as motion.
 
 L1 fixes T and the size of the map: the model takes clips of `clip_frames` frames, and a tracklet is cut into such clips at test.
 As in the code, T that 4 divides is taken in groups of 4 by SBM.
 
-Choices: any other T is one group, with p at most T - 2. A stage of one block has its module behind it. Convolutions before a
+Choices: any other T is one group, with p at most T - 2. A stage of one block has its module after it. Convolutions before a
 batch normalisation have no bias. On a map of 2 columns or rows the inner map is not cut there; where nothing is suppressed the
-front gains nothing. The contrastive loss of weight 0.001 is left out. The code's clips at test are spread over the tracklet. It
-takes the maximum over the image and a cosine triplet after the neck: `pooling=max`, `triplet_feature=after`,
+front gains nothing. The contrastive loss of weight 0.001 is left out. The code's clips at test are spread over the tracklet.
+It takes the maximum over the image and a cosine triplet after the neck: `pooling=max`, `triplet_feature=after`,
 `triplet_distance=cosine`, `margin=0.3`, with `clip_frames=4`, `sampling=restricted`.
 """
 

@@ -2,16 +2,17 @@
 
 `nvan` with two savings:
 
-- in space, a block looks at 16 horizontal stripes of a map, each the average of its positions; what the block adds to a stripe is
-  added to all its positions;
-- in time, a block sees two neighbouring steps alone, and neighbouring steps are merged by their maximum behind layer2 and again
-  behind layer3: 8 frames become 4 steps, then 2.
+- in space, a block attends to 16 horizontal stripes of a map, each the average of its positions; what the block adds to a
+  stripe is added to all its positions;
+- in time, a block sees only two neighbouring steps, and neighbouring steps are merged by their maximum after layer2 and again
+  after layer3: 8 frames become 4 steps, then 2.
 
 X^t is the average of the last map of the step to which frame t belongs, so that four neighbouring frames share one embedding and
 the motion is that of T / 4 steps. X_C is their mean; D is the backbone's, no weights.
 
-The order of frames has an effect, as it decides who is whose neighbour, and `reads_order` says so: recipes then give consecutive
-frames. The code takes one clip of 8 frames from all over the tracklet (`test_frames=8`, `clip_frames=8`, `sampling=padded`).
+The order of frames has an effect, because it decides which frames are neighbours. `reads_order` is therefore set: recipes then
+give consecutive frames. The code takes one clip of 8 frames from all over the tracklet (`test_frames=8`, `clip_frames=8`,
+`sampling=padded`).
 
 Choices: as `nvan`. A tracklet is cut into clips of `clip_frames` frames at test. A last step without a neighbour is paired with
 itself; a map of fewer than 16 rows has a stripe for each. A backbone with one stage before the last, such as `mobilenet_v2`,

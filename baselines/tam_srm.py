@@ -10,9 +10,9 @@ map of tracklet a over time, and f_k one of six sweeps, each with weights of its
 The loss `srm` is the binary cross-entropy over the pairs of a batch. At test the distance is the mean of half the Euclidean
 distance of the unit vectors of TAM, which is from 0 to 1, and of P. `matcher=none` compares the embeddings instead.
 
-Matchers and losses are handed embeddings alone, so M stands in them: X^t = [h_t, M], D = 512 + 1,024, h_t and the mean over
-time as in `tam`. M is the same in each step. It has no motion, and AFA leaves it as it is, but the trainer's triplet and
-identity loss see it beside TAM, which the paper's do not.
+Matchers and losses receive only embeddings, so M is a part of them: X^t = [h_t, M], D = 512 + 1,024, h_t and the mean over
+time as in `tam`. M is the same in each step. It has no motion, and AFA leaves it as it is, but unlike the paper's, the
+trainer's triplet and identity losses see M as well as TAM's vector.
 
 The notes give the difference of the two maps, the six sweeps (their steps from memory), a convolution, a fully connected
 layer, the two losses and the weighted sum of both distances. Choices: the map has 32 channels and 8 x 4 cells, and norm 1 in
@@ -43,7 +43,7 @@ SHARE_OF_TAM = 0.5  # of the distance
 
 @register("tam-srm")
 class TemporalAttentionAndMaps(TemporalAttention):
-    """`tam` beside its mean map; a spatial recurrent model compares the maps of two tracklets.
+    """`tam` with the mean map; a spatial recurrent model compares the maps of two tracklets.
 
     Family: recurrence
     Source: after TAM+SRM: Zhou et al., CVPR 2017, notes on the paper

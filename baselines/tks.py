@@ -1,6 +1,6 @@
 """`tks`: Temporal Kernel Selection, a part of BiCnet-TKS of Hou, Chang, Ma, Huang and Shan (CVPR 2021), after its released code.
 
-Behind layer2 of ResNet-50 each map is averaged to P_t, 4 x 2 cells. Two convolutions over time, kernel 3 with dilation 1 and 2,
+After layer2 of ResNet-50 each map is averaged to P_t, 4 x 2 cells. Two convolutions over time, kernel 3 with dilation 1 and 2,
 see a short and a long stretch of the clip, and each channel of a clip chooses between them:
 
     Y_n = convolution_n(P),  z = mean of Y_1 + Y_2 over time and cells
@@ -9,13 +9,13 @@ see a short and a long stretch of the clip, and each channel of a clip chooses b
 
 X^t is the pooled last map, X_C their mean; D is the backbone's, no weights.
 
-Left out is the rest of the system, BiCnet: one frame of four at full resolution and the others at half, maps that are forced
-apart by a loss, and a weighted mean. So this is not the published system but its model of time.
+Left out is the rest of the system, BiCnet: one frame of four at full resolution and the others at half, a loss that makes
+their maps differ, and a weighted mean. So this is not the published system, only its model of time.
 
-Choices: beyond the ends of a clip the convolutions read zeros. Another backbone has it behind the second stage before its last,
-or behind its first. The code takes the maximum over the image and a cosine triplet after the neck, and clips of 8 frames,
-4 apart: `pooling=max`, `triplet_feature=after`, `triplet_distance=cosine`, `margin=0.5`, `clip_frames=8`, `sampling=consecutive`,
-`spacing=4`, `test_chunk=8`.
+Choices: beyond the ends of a clip the convolutions read zeros. Another backbone has it after the second stage before its last,
+or after its first. The code takes the maximum over the image and a cosine triplet after the neck, and clips of 8 frames, 4
+apart: `pooling=max`, `triplet_feature=after`, `triplet_distance=cosine`, `margin=0.5`, `clip_frames=8`,
+`sampling=consecutive`, `spacing=4`, `test_chunk=8`.
 """
 
 import torch

@@ -1,17 +1,17 @@
 """`trl`: temporal residual learning after Dai, Zhang, Wang, Lu and Wang (TIP 2019), from its abstract and recollections alone.
 
     theta_t = L [z_t, mean_s z_s]                  ST2N: an affine transform from the frame's own embedding z_t and its clip's
-    x_t = the embedding behind the last stage, which reads the map before it, sampled by theta_t
+    x_t = the embedding after the last stage, which reads the map before it, sampled by theta_t
     r_t = x_t - mean_s x_s                         what a frame has beyond the others
     X^t = BiLSTM_1(x)_t + BiLSTM_2(r)_t            generic and specific, each 2 x 256; D = 512
     X_C = mean_t X^t
 
 The abstract says that two bidirectional LSTMs extract what frames share and what each has for itself, and that the transform
-leans on high-level features of the frame and context from the others. All else is ours. Choices: L is two layers with a hidden
+uses high-level features of the frame and context from the others. Everything else is our choice: L is two layers with a hidden
 width of 64, and starts at the identity. The transform is of the map before the last stage, not of an early one; the last stage
 runs twice, once for z_t, which in training moves its running statistics twice. The residual is to the mean of the x_s: a
-recollection has the mean of the BiLSTM's outputs, projected, in its place, of which equal frames would leave a residual. The two
-parts are added; the paper may concatenate them. No weights. The backbone is not GoogLeNet; the losses are the trainer's.
+recollection has the mean of the BiLSTM's outputs, projected, in its place, of which equal frames would leave a residual. The
+two parts are added; the paper may concatenate them. No weights. The backbone is not GoogLeNet; the losses are the trainer's.
 """
 
 import torch

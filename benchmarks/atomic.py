@@ -1,8 +1,8 @@
 """Files and folders that are written completely or not at all.
 
-What is being written lies in a folder `.NAME.RANDOM.half` beside its place, with a lock that its process holds. The kernel
-releases the lock when the process dies, also one in another container. So no two processes can take each other's files,
-whatever their ids, and it is known which of them are abandoned.
+While a file or folder is written, it is in a folder `.NAME.RANDOM.half` next to its final place, with a lock that the writing
+process holds. The kernel releases the lock when the process dies, even if it ran in another container. So two processes never
+use each other's files, even if their process ids are equal, and abandoned files can be recognised.
 """
 
 import errno

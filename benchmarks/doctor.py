@@ -108,7 +108,7 @@ def _data_sets() -> Iterator[Check]:
             continue
         root = base / dataset.folder if base is not None else None
         if root is not None and root.is_dir() and not os.access(root, os.R_OK | os.X_OK):
-            yield Check(False, name, str(root), f"{root} cannot be read; give yourself the permission", needed=True)
+            yield Check(False, name, str(root), f"{root} cannot be read; change its permissions", needed=True)
         elif root is not None and root.is_dir() and any(root.iterdir()):
             yield Check(True, name, f"{root}; `bench data verify {name}` checks it")
         else:
@@ -133,7 +133,7 @@ def _torch() -> Iterator[Check]:
             False,
             "GPU",
             "none",
-            "optional: small backbones train on a CPU in minutes; ResNet-50 at 256x128 wants a GPU",
+            "optional: small backbones train on a CPU in minutes; ResNet-50 at 256x128 needs a GPU",
         )
     for name in BACKBONES.names():
         file = BACKBONES.get(name).pretrained_file(name, download=False)

@@ -1,4 +1,4 @@
-"""Read JSON and TOML that a user or a stranger wrote: whatever is wrong with a text, one line says so."""
+"""Read JSON and TOML that a user or a stranger wrote. Any error in a text is reported in one line."""
 
 import json
 import tomllib

@@ -1,9 +1,9 @@
 """`vit-b16`, `vit-s16`: vision transformers of Dosovitskiy et al. (ICLR 2021) on patches of 16 pixels, by torchvision.
 
-Between its blocks a transformer has tokens and not maps. Here each block takes and gives a map (N, 2 D, h, w): the token of each
-patch and, the same in every cell, the class token. So modules of baselines can be inserted between blocks, and the class token
-survives what they do to maps. The last map is (N, D, h, w): the tokens of the patches, moved so that their mean over the image is
-the class token, which therefore is the embedding of a frame.
+Between its blocks a transformer has tokens and not maps. Here each block takes and gives a map (N, 2 D, h, w): the token of
+each patch and, the same in every cell, the class token. So modules of baselines can be inserted between blocks without losing
+the class token. The last map is (N, D, h, w): the tokens of the patches, moved so that their mean over the image is the class
+token, which therefore is the embedding of a frame.
 
 Positions are resized (bicubic) from the grid of the weights to that of the image: 16 x 8 patches for 256x128.
 """

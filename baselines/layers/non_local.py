@@ -1,4 +1,4 @@
-"""The non-local block of Wang, Girshick, Gupta and He (CVPR 2018), embedded Gaussian: positions that look at each other."""
+"""The non-local block of Wang, Girshick, Gupta and He (CVPR 2018), embedded Gaussian: positions attend to each other."""
 
 import torch
 from torch import Tensor, nn

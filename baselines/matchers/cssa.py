@@ -5,7 +5,7 @@ two tracklets is the mean of the smallest 20% of all window-to-window distances:
 are. In the paper a window is embedded by attention and two are compared by a learned head, as the baseline `case` has it.
 
 Choices: here a window is the mean of its frames by the baseline's weights, and the distance is Euclidean. All windows count,
-where the released code drops the last one. As there, frames behind the last whole window are left out, and a tracklet of fewer
+where the released code drops the last one. As there, frames after the last whole window are left out, and a tracklet of fewer
 than L frames is extended by its last one. The smallest are those at or below numpy's 20th percentile, as in the code.
 """
 

@@ -177,7 +177,7 @@ def import_dataset(
 
     of_video, of_images = _given(video), _given(images)
     if ("video" in of_video) == ("images" in of_images):
-        raise UserError("data import: give --video FILE or --images DIR, one of both")
+        raise UserError("data import: give either --video FILE or --images DIR")
     if of_video and of_images:
         wrong, kind = (min(of_images), "--images") if "video" in of_video else (min(of_video), "--video")
         raise UserError(f"--{wrong.replace('_', '-')}: applies to {kind} only; omit it")

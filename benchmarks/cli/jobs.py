@@ -104,14 +104,16 @@ def status(
 ) -> None:
     """Show the state of each experiment of a suite, or of everything that was submitted.
 
-    It follows from the files of the runs, and then from the queue.
+    The state comes from the files of the runs first, and then from the queue.
     """
     from benchmarks.scheduling.submitted import titles_and_states
 
     while True:
         experiments = titles_and_states(options.select(name) if name is not None else None)
         if not experiments:
-            print("nothing was submitted; `bench submit SUITE` submits, `bench status SUITE` shows the results here")
+            print(
+                "nothing was submitted; use `bench submit SUITE` to submit, or `bench status SUITE` to see the results here"
+            )
             return
         print(("\033[2J\033[H" if watch else "") + _status_text(experiments))
         if not watch:

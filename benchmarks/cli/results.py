@@ -48,7 +48,7 @@ def table(
     ] = "before",
     files: From = [],
 ) -> None:
-    """Show the table of a suite beside the paper's; without a SUITE, all finished runs. Unfinished runs are listed below it.
+    """Show the table of a suite next to the paper's; without a SUITE, all finished runs. Unfinished runs are listed below it.
 
     --seeds, --quick, --recipe, --set and --root select experiments of a SUITE, as for `bench suite run`. Without a SUITE,
     --dataset and --method show the runs of those only.
@@ -155,7 +155,7 @@ def compare(
     files: From = [],
     plugin: Plugin = [],
 ) -> None:
-    """Compare two methods or runs: the paired difference with its interval, whom it helps, and what differs most."""
+    """Compare two methods or runs: the paired difference with its interval, the people it helps, and what differs most."""
     check_choices(style)
     from benchmarks.reporting.comparison import compare, grid, queries_grid, sentence
     from benchmarks.reporting.grid import page
@@ -201,4 +201,4 @@ def merge(
 
     for file in files:
         added, kept = merge_file(file, results_dir())
-        print(f"{file}: {added} runs added to {results_dir()}, {kept} were there")
+        print(f"{file}: {added} runs added to {results_dir()}, {kept} were already there")

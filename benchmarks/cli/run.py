@@ -181,7 +181,7 @@ def features(
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(help="With --backbone: its weights: imagenet, or a file (safetensors or a state dict)."),
+        typer.Option(help="With --backbone: the weights, imagenet or a file (safetensors or a state dict)."),
     ] = None,
     change: Annotated[
         list[str],

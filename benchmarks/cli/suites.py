@@ -124,7 +124,7 @@ def plan(
     print(tabulate(rows, head, tablefmt="simple", disable_numparse=True))
     if any(suite_plan.measured):
         print(
-            f"\nin brackets: hours on one {gpu_name()}, by results/measured/gpu.json; nothing like these runs has run here"
+            f"\nin brackets: hours on one {gpu_name()}, from results/measured/gpu.json; no similar run has finished here"
         )
     for text in dict.fromkeys(text for text in texts if len(text) >= WIDE):
         print(f"\n{texts.count(text)} of them: {text}")

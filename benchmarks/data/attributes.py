@@ -38,7 +38,7 @@ def read_attributes(file: Path) -> pd.DataFrame:
         raise UserError(f"{file}: cannot be read ({error})") from error
     names = head[1:]
     if not names or len(set(head)) < len(head) or head[0].isdecimal():
-        raise UserError(f"{file}: its first line must name the columns, each by another name: {LAYOUT}")
+        raise UserError(f"{file}: its first line must name the columns, each with a different name: {LAYOUT}")
     people: dict[int, list[Counter[str]]] = {}
     for number, row in enumerate(rows, 2):
         if len(row) != len(head) or not re.fullmatch("[0-9]{1,18}", row[0]):

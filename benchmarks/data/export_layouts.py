@@ -1,8 +1,9 @@
 """Export a data set in the layout of MARS, DukeMTMC-VideoReID, iLIDS-VID or PRID-2011, for any code that reads those.
 
 A layout is a function of the table of tracklets and a folder. It writes the original's index files into the folder and returns
-the path of each frame. Names are the original's, including `.png` or `.jpg`. Images are copied byte for byte, because decoders go
-by the bytes. Tracklets of a person are numbered from 1 in the order of cameras, frames of a tracklet in the order of time.
+the path of each frame. File names are the original's, including `.png` or `.jpg`. Images are copied byte for byte, because
+decoders ignore the suffix. Tracklets of a person are numbered from 1 in the order of cameras, frames of a tracklet in the
+order of time.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The size that an encoded image claims to have, read from its header before a decoder asks for memory."""
+"""The size that the header of an encoded image states, read before a decoder asks for memory."""
 
 import io
 import struct

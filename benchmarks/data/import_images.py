@@ -90,7 +90,9 @@ def import_images(
     if queries not in QUERIES:
         raise UserError(f"--queries {queries}: {nearest(queries, list(QUERIES))}")
     if division.splits < 1 or division.seed < 0:
-        raise UserError(f"--splits {division.splits} --seed {division.seed}: the least are 1 split and seed 0")
+        raise UserError(
+            f"--splits {division.splits} --seed {division.seed}: use at least 1 split, and a seed of at least 0"
+        )
     if not images.is_dir():
         raise UserError(f"--images {images}: not a folder")
     remarks: list[str] = []
@@ -99,7 +101,7 @@ def import_images(
     elif pattern is not None and csv is None:
         described, remarks = match_paths(images, pattern)
     else:
-        raise UserError("--images: needs --pattern or --csv, one of both, to say what each image shows")
+        raise UserError("--images: needs either --pattern or --csv, to say what each image shows")
     labelled = "pid" in described
     if not labelled:
         described = without_identities(described)
@@ -280,7 +282,7 @@ def _remark_gaps(tracklets: pd.DataFrame) -> list[str]:
         numbers = [int(found[-1]) for found in digits if found]
         gaps += [f"{row.tracklet} ({b} after {a})" for a, b in pairwise(numbers) if b != a + 1][:1]
     count = f"the frames of {len(gaps):,} of {len(tracklets):,} tracklets are not consecutive"
-    return [f"{count}, such as {gap}: what passes between them is unseen" for gap in gaps[:1]]
+    return [f"{count}, such as {gap}: no motion is seen across gaps" for gap in gaps[:1]]
 
 
 def _packed_name(position: int, path: str) -> str:

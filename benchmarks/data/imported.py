@@ -75,7 +75,9 @@ def check_import(name: str, to: Path, train_share: float, note: str, add: bool =
         UserError: a name that is taken or not allowed, a folder that exists, a share outside 0 to 1, a note too long to print.
     """
     if not re.fullmatch(r"\w[\w.-]*", name) or name in DATASETS.entries:
-        raise UserError(f"--name {name}: taken, or not made of letters, digits, '.', '_' and '-'; choose another")
+        raise UserError(
+            f"--name {name}: already taken, or has other characters than letters, digits, '.', '_' and '-'; choose another"
+        )
     if not 0 < train_share < 1:
         raise UserError(f"--train-share {train_share}: must lie between 0 and 1; both subsets need persons")
     if add and not to.exists():

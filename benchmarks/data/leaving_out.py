@@ -1,6 +1,7 @@
 """What is left out of a data set: people who must not be used, and frames that cannot be read. Both change its digest.
 
-A file of people has one `DATASET PID` a line, with the name and the number that records and features have. `#` begins a comment.
+The file of people has one `DATASET PID` per line, with the name and the number as in records and features. `#` begins a
+comment.
 """
 
 import hashlib
@@ -60,7 +61,7 @@ def without_people(name: str, table: pd.DataFrame, splits: Iterable[pd.DataFrame
     if missing:
         pid = min(missing, key=excluded.__getitem__)
         raise UserError(
-            f"{exclusion_file()}, line {excluded[pid]}: {name} has no person {pid}; write the number as records have it"
+            f"{exclusion_file()}, line {excluded[pid]}: {name} has no person {pid}; write the number as in records"
         )
     return table[~table.pid.isin(list(excluded))].reset_index(drop=True) if excluded else table
 

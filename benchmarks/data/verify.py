@@ -104,7 +104,7 @@ def conclusion(loaded: LoadedDataset, findings: list[Finding]) -> str:
     """The last line of a verification."""
     if findings:
         return f"{len(findings):,} {'finding' if len(findings) == 1 else 'findings'}"
-    return "as published, every frame reads" if loaded.dataset.published else "every frame reads"
+    return "counts as published, every frame readable" if loaded.dataset.published else "every frame readable"
 
 
 def _gaps(loaded: LoadedDataset) -> list[Finding]:

@@ -2,7 +2,7 @@
 
 Each process decodes and embeds its share of a batch's clips. The embeddings are gathered, and every process computes the loss
 of the whole batch from them. Layers inside a baseline that mix clips (batch normalisation, dropout) are replaced by versions
-that work on the whole batch. With one process none of this takes part.
+that work on the whole batch. With one process, none of this is used.
 
 Gradients: `gather` returns to each process its rows of the gradient of the whole loss, times the number of processes. The mean
 over the processes is then the gradient that one process would compute, however uneven the shares: for parameters that each

@@ -1,4 +1,4 @@
-"""The names that other trainers give to settings, for the hint behind an unknown one."""
+"""The names that other trainers give to settings, for the hint after an unknown one."""
 
 from collections.abc import Sequence
 

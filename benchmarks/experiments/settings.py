@@ -30,7 +30,7 @@ RECIPES = Path(__file__).parent / "recipes"
 class Settings:
     """The settings that decide a run's numbers, besides method, data set, seed and split. Recipes give the values.
 
-    `bench list` shows the comment behind each setting.
+    `bench list` shows the comment after each setting.
     """
 
     # model
@@ -40,7 +40,7 @@ class Settings:
     dropout: float  # dropout probability, for baselines that use dropout; -1: the baseline's default
     pooling: Literal["mean", "max"]  # of the map over the image, for one embedding per frame
     neck: Literal["bn", "none"]  # batch normalisation between feature and classifier, or none
-    classifier: Literal["small", "default"]  # small: no bias, weights of deviation 0.001; default: torch's, with bias
+    classifier: Literal["small", "default"]  # small: no bias, weights of std 0.001; default: torch's, with bias
     # input
     height: int  # height of the frames, in pixels
     width: int  # width of the frames, in pixels
@@ -53,20 +53,20 @@ class Settings:
     clip_frames: int  # T, frames per clip
     sampling: Literal["restricted", "padded", "consecutive", "even"]  # the first two: a random frame of each of T parts
     spacing: int  # step between consecutive frames
-    shuffle: Literal["none", "train", "test", "both"]  # a control: where frames come in random order
+    shuffle: Literal["none", "train", "test", "both"]  # a control: where the order of frames is random
     test_chunk: int  # maximum frames per chunk at test; all frames count
     test_frames: int  # frames per tracklet at test: the first of each of this many equal segments; 0: all frames
-    test_clips: Literal["own", "filled"]  # as the baseline cuts a tracklet; filled: clips of T that count alike
+    test_clips: Literal["own", "filled"]  # own: as the baseline cuts a tracklet; filled: clips of T with equal weights
     # batches
     identities: int  # P, identities per batch of P x K clips
     clips: int  # K, clips per identity in a batch
-    tracklets: Literal["distinct", "independent"]  # of K clips: distinct if there are enough, or any
+    tracklets: Literal["distinct", "independent"]  # of K clips: all distinct if possible, or drawn independently
     micro_batch: int  # clips per forward pass, with the gradient of the whole batch; 0: the whole batch at once
     # optimisation
     epochs: int  # number of epochs; an epoch takes every identity once
     optimizer: Literal["adam", "adamw", "sgd"]  # sgd has a momentum of 0.9
     lr: float  # learning rate
-    backbone_lr: float  # learning rate of the backbone, in units of lr; 0: the backbone's weights stay
+    backbone_lr: float  # learning rate of the backbone, in units of lr; 0: the backbone is frozen
     weight_decay: float  # L2, on all parameters; of adamw: decoupled
     schedule: Literal["step", "milestones", "cosine"]  # of the learning rate; cosine: to 0 in the last epoch
     lr_step: int  # schedule step: epochs between steps of the learning rate
@@ -290,7 +290,7 @@ def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
         choices = get_args(hint)
         value = of_type(key, value, None if choices else hint, source)
         if choices and value not in choices:
-            raise UserError(f"{source}: {key} is one of {', '.join(choices)}, not {value!r:.100}")
+            raise UserError(f"{source}: {key} must be one of {', '.join(choices)}, not {value!r:.100}")
         if key == "matcher" and value not in (matchers := [*NO_MATCHER, *MATCHERS.names()]):
             raise UserError(f"{source}: no matcher {value!r}; {nearest(value, matchers)}")
         if key == "milestones" and not MILESTONES.fullmatch(value):

@@ -1,11 +1,11 @@
-"""Golden runs: short trainings on drawn people whose every number is known.
+"""Golden runs: short trainings on drawn people with known results, bit for bit.
 
-`python -m benchmarks.maintenance.golden_runs` runs them again and writes results/measured/golden.json. The tests compare: on the
-machine that the file names every bit must agree; on another one the losses and metrics must be close.
+`python -m benchmarks.maintenance.golden_runs` runs them again and writes results/measured/golden.json. The tests compare with
+this file: on the machine that it names, every bit must agree; on another machine, the losses and metrics must be close.
 
-After a change of the shared code that keeps every bit, the same command adds the code's digest to the file, so that records from
-before the change stay current. After a change of bits, only today's code remains there. On another processor, run it before the
-change too: for code that the file names already it only replaces the bits.
+After a change of the shared code that keeps every bit, the same command adds the digest of the new code to the file, so that
+records from before the change stay current. If bits change, the file keeps only the digest of the new code. On another
+processor, also run it before the change: if the file has the digest of the code already, the command only replaces the bits.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
-"""How far the figures of a run move between machines: short trainings with the kernels of other processors.
+"""How much the results of a run differ between machines: short trainings with the kernels of other processors.
 
-`python -m benchmarks.maintenance.machine_differences` runs them and writes results/measured/machines.json. torch, oneDNN and the
-BLAS choose their kernels by the processor. Variables of the environment make each choose those of an older one, so that one
-machine shows what several would compute.
+`python -m benchmarks.maintenance.machine_differences` runs them and writes results/measured/machines.json. torch, oneDNN and
+the BLAS choose their kernels by the processor. Environment variables make each library choose the kernels for an older
+processor, so that one machine can imitate several.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Render the figures in the documents from records. A document marks each place by a comment:
+"""Render the results in the documents from records. A document marks each place by a comment:
 
     <!-- bench table --from results/measured/demo.parquet --format github -->
     what the command prints

@@ -1,4 +1,4 @@
-"""Coverage and power of the intervals that could judge a claim, on simulated runs whose truth is known.
+"""Coverage and power of the intervals that could judge a claim, on simulated runs with a known true difference.
 
 `python -m benchmarks.maintenance.simulate_statistics` simulates every world 4,000 times (about ten minutes) and writes
 results/measured/statistics.json, which docs/statistics.md shows. The spreads of the worlds are rounded from the records in

@@ -1,1 +1,1 @@
-"""Faults on purpose (`make hurt`): runs are killed, disks fill up, many write at once, files are damaged. Nothing may be lost."""
+"""Fault injection (`make hurt`): kill runs, fill disks, write from many processes, damage files. Nothing may be lost."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.reliability`: attack the project, and write what was lost to results/measured/reliability.json.
+"""`python -m benchmarks.reliability`: inject faults, and write what was lost to results/measured/reliability.json.
 
 The exit status is 1 if anything was lost, wrong, or ended as a fault of the program.
 """

@@ -1,4 +1,4 @@
-"""What surrounds a run breaks: the disk is full, a folder turns read-only, a worker is killed, the clock is set back."""
+"""Failures around a run: the disk is full, a folder becomes read-only, a worker is killed, the clock is set back."""
 
 import ctypes
 import os

@@ -1,6 +1,6 @@
-"""`bench` in a forked process that tells its phase, so that it can be killed in a certain one.
+"""`bench` in a forked process that reports its phase, so that it can be killed in a chosen phase.
 
-All modules are imported before the fork: a run that is killed costs no start-up.
+All modules are imported before the fork, so that a killed run costs no import time.
 """
 
 import os

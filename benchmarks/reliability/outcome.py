@@ -1,4 +1,4 @@
-"""What an attack found, and what a run must be after it."""
+"""What an injected fault caused, and what must be true of a run afterwards."""
 
 import hashlib
 import io

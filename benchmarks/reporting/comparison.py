@@ -1,4 +1,4 @@
-"""Two methods or runs of any kind side by side: the difference, whom it helps, and the queries that differ most.
+"""Compare two methods or runs of any kind: the difference, the people that it helps, and the queries that differ most.
 
 A comparison is paired, by seed and split and by query. It was not fixed beforehand, so that it confirms nothing by itself.
 """

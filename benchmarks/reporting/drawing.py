@@ -1,4 +1,4 @@
-"""Draws a `figures.Figure` as PNG, PDF and SVG, with the same bytes every time.
+"""Draw a `figures.Figure` as PNG, PDF and SVG, with the same bytes every time.
 
 The colours are Okabe and Ito's, which colour-blind readers can tell apart. Each line also has its own marker and dashes, for
 black-and-white print.

@@ -1,4 +1,4 @@
-"""How far the figures of a run move between machines, as a table of docs/processes-and-gpus.md."""
+"""How much the results of a run differ between machines, as a table of docs/processes-and-gpus.md."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How far apart chance alone sets two methods that are one: rows whose settings differ, but not in exact arithmetic."""
+"""The noise floor: how far apart rows are by chance whose settings differ, but whose results are equal in exact arithmetic."""
 
 import json
 from collections.abc import Sequence

@@ -9,8 +9,8 @@ Each interval answers one of three questions:
 
 - `training`: other seeds on these test people. It decides verdicts: a paper says that a method is better on a benchmark, whose
   people, splits and protocol are given, so what chance decides is the training.
-- `methods`: other seeds AND other test people. It stands beside the verdict: 50 persons cannot decide a small effect about all
-  people, however many seeds there are.
+- `methods`: other seeds AND other test people. It is shown next to the verdict: 50 persons cannot decide a small effect about
+  all people, however many seeds there are.
 - `checkpoints`: these trained weights on other people.
 
 `training` (`over_seeds`): runs of one baseline that share a seed share initial weights and batches. Their figures rise and fall

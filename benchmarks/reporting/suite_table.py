@@ -1,4 +1,4 @@
-"""A suite's table: the paper's layout row by row, our figures beside the published ones, and why a cell is empty."""
+"""A suite's table: the paper's layout row by row, our results next to the published ones, and why a cell is empty."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Runs the controls that take minutes on two cores, for `bench doctor --controls`."""
+"""Run the controls that take minutes on two cores, for `bench doctor --controls`."""
 
 from pathlib import Path
 

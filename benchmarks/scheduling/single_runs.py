@@ -168,7 +168,7 @@ def export_features(
             written to.
     """
     if dataset is not None and images is not None:
-        raise UserError("bench features: give --dataset NAME or --images DIR, one of both")
+        raise UserError("bench features: give either --dataset NAME or --images DIR")
     if run is None and (backbone is None or weights is None or (dataset is None and images is None)):
         raise UserError("bench features: name a RUN, or give --backbone, --weights, and --images DIR or --dataset NAME")
     if run is not None and (backbone is not None or weights is not None or changes):

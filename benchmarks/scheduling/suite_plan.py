@@ -57,7 +57,7 @@ class SuitePlan:
         ]
         if not unknown:
             return text
-        return f"{text}; {len(unknown)} of unknown time: nothing like them has run here{measured_note(unknown)}"
+        return f"{text}; {len(unknown)} of unknown time: no similar run has finished here{measured_note(unknown)}"
 
 
 def plan_suite(selection: Selection) -> SuitePlan:

@@ -2,7 +2,7 @@
 
 python -m benchmarks.speed.growth results/measured/growth.json results/figures/growth.svg
 
-Each size is measured in a process of its own. Where a size would take too long here, the line goes on, dashed, with the slope of
+Each size is measured in a process of its own. Where a size would take too long here, a dashed line continues with the slope of
 the last two sizes.
 """
 

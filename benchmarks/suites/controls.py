@@ -1,8 +1,9 @@
 """Controls: data sets with a known result, and the thresholds that each method must reach on them.
 
-On walkers-gait only the order of frames tells people apart, on walkers-appearance only their clothes. All thresholds are in this
-file. A control speaks for the settings by which it ran, and for no others: a claim about motion needs controls by the recipe of
-its own runs. `bench doctor --controls` runs the quick controls, by the recipe `control`, and judges all that ran by it.
+On walkers-gait only the order of frames tells people apart, on walkers-appearance only their clothes. All thresholds are in
+this file. A control is valid only for the settings with which it ran: a claim about motion needs controls with the recipe of
+its own runs. `bench doctor --controls` runs the quick controls, with the recipe `control`, and judges all controls that ran
+with it.
 """
 
 import json

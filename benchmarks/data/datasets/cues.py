@@ -1,7 +1,7 @@
 """`cues`: drawn people of whom a known share can be told apart by gait alone, and the others by clothes alone.
 
-What the dials turn is all that differs between two of these worlds: the cameras, the tracklets, their lengths and the random
-numbers behind every frame are the same.
+Two of these worlds differ only in the share and in the conditions of the frames: the cameras, the tracklets, their lengths and
+the random numbers of every frame are the same.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Curves of all runs, by the rows of the tables: the match by rank, and the training."""
+"""Curves of all runs, grouped by the rows of the tables: CMC curves and training curves."""
 
 from collections.abc import Sequence
 

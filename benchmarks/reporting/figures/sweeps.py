@@ -1,7 +1,7 @@
-"""Figures against a setting of AFA, as paired differences to its absence: fig3a, fig3b and distill.
+"""The effect of a setting of AFA, as paired differences from runs without it: fig3a, fig3b and distill.
 
-Absolute figures would have bars that hide every effect, because people and seeds vary more than methods do. A difference on the
-same seeds and queries has neither.
+Error bars of absolute results would hide every effect, because people and seeds vary more than methods do. A difference on the
+same seeds and queries is free of both.
 """
 
 import math

@@ -72,7 +72,7 @@ def test_generator_is_one_file(bench, rectangles):
     assert "rectangles-mean-seed0-" in answer.out  # under its shortest name
     assert "stale" not in bench("table", "--plugin", rectangles).out
     verified = bench("data", "verify", "rectangles", "--plugin", rectangles)
-    assert verified.out.splitlines()[-1] == "rectangles: every frame reads"
+    assert verified.out.splitlines()[-1] == "rectangles: every frame readable"
 
 
 def test_generator_is_paired_with_its_other_world(bench, rectangles):

@@ -79,7 +79,7 @@ def test_features_of_a_backbone_are_means_of_frames(bench, tmp_path):
         ((), "name a RUN, or give --backbone, --weights, and --images DIR or --dataset NAME"),
         (("--backbone", "resnet18", "--images", "."), "name a RUN, or give --backbone, --weights, and"),
         (("a-run", "--backbone", "resnet18"), "RUN a-run has its own settings; omit --backbone"),
-        (("a-run", "--images", ".", "--dataset", "mars"), "give --dataset NAME or --images DIR, one of both"),
+        (("a-run", "--images", ".", "--dataset", "mars"), "give either --dataset NAME or --images DIR"),
     ],
 )
 def test_options_of_features_must_fit(bench, words, message):

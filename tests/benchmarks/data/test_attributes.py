@@ -45,7 +45,7 @@ def test_numbers_of_values(tmp_path):
         ("", "must name the columns"),
         ("pid\n1\n", "must name the columns"),
         ("1,0\n2,1\n", "its first line must name the columns"),
-        ("pid,hat,hat\n1,0,1\n", "must name the columns, each by another name"),
+        ("pid,hat,hat\n1,0,1\n", "must name the columns, each with a different name"),
         ("pid,hat\n1,0\n\nx,1\n", "row 3: not a pid and 1 values"),
         (f"pid,hat\n{'9' * 5000},1\n", "row 2: not a pid and 1 values"),
         ("pid,hat\n1,0,3\n", "row 2: not a pid and 1 values"),

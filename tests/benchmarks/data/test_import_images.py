@@ -225,7 +225,7 @@ def test_what_is_left_out_or_not_consecutive_is_remarked(draw, bring):
     assert ImportedDataset("mine").notes(table) == [
         "drawn in lines",
         "1 of 28 images do not match the pattern and are left out, such as 1/1C1T1F12.png.small.png",
-        "the frames of 1 of 13 tracklets are not consecutive, such as 0001C1T1 (12 after 10): what passes between them is unseen",
+        "the frames of 1 of 13 tracklets are not consecutive, such as 0001C1T1 (12 after 10): no motion is seen across gaps",
     ]
 
 
@@ -333,15 +333,15 @@ def test_wrong_header_is_refused(draw, bring, header):
             {"pattern": r".*/(?P<pid>\d)C(?P<camid>\d)T.F(?P<frame>\d).*"},
             "1/1C1T2F10.png: frame 1 of .*, and so is 1/1C1T1F10.png; .* or name the tracklets by the field tracklet",
         ),
-        ({"pattern": None}, "needs --pattern or --csv"),
-        ({"csv": Path("list.csv")}, "needs --pattern or --csv, one of both"),
+        ({"pattern": None}, "needs either --pattern or --csv"),
+        ({"csv": Path("list.csv")}, "needs either --pattern or --csv"),
         ({"queries": "first"}, "--queries first"),
-        ({"splits": 0}, "the least are 1 split"),
+        ({"splits": 0}, "use at least 1 split"),
         ({"splits": 7}, "there are not as many ways to choose 2 of 4 persons"),
         ({"train_share": 1.0}, "--train-share 1.0"),
         ({"pattern": r".*/(?P<pid>\d)C1.*"}, "0 persons in two or more cameras; at least 3 are needed"),
         ({"note": "two\nlines"}, "--note"),
-        ({"name": "mars"}, "--name mars: taken"),
+        ({"name": "mars"}, "--name mars: already taken"),
         ({"pattern": r"(?P<subset>\d)/(?P<pid>\d).*", "seed": 1}, "--seed: does not apply where the subset"),
     ],
 )

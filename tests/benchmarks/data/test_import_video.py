@@ -235,7 +235,7 @@ def test_option_out_of_range_is_refused(bring, option):
 
 @pytest.mark.parametrize("name", ["mars", "walkers", "walk@2", "walk:tiny", "-walk", "", "a b"])
 def test_taken_or_bad_name_is_refused(bring, name):
-    with pytest.raises(UserError, match=f"--name {name}: taken, or not made of"):
+    with pytest.raises(UserError, match=f"--name {name}: already taken, or has other characters"):
         bring(name=name)
 
 

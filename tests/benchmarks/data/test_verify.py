@@ -205,11 +205,11 @@ def test_names_without_numbers_have_no_gaps(root):
 def test_conclusion(bench, prid, monkeypatch):
     drawn = bench("data", "verify", "walkers:tiny")
     assert drawn.status == 0
-    assert drawn.out.splitlines()[-1] == "walkers:tiny: every frame reads"
+    assert drawn.out.splitlines()[-1] == "walkers:tiny: every frame readable"
     assert bench("data", "verify", "prid2011", "--root", prid).out.splitlines()[-1] == "prid2011: 6 findings"
     monkeypatch.setattr(
         "benchmarks.data.datasets.prid2011.Prid2011.published", {"train": {"identities": 2}, "query": {"tracklets": 2}}
     )
     whole = bench("data", "verify", "prid2011", "--root", prid)
     assert whole.status == 0
-    assert whole.out.splitlines()[-1] == "prid2011: as published, every frame reads"
+    assert whole.out.splitlines()[-1] == "prid2011: counts as published, every frame readable"

@@ -157,7 +157,7 @@ def test_recipe_file_extends_a_recipe(tmp_path):
         ("epochs=many", "epochs takes a whole number, not 'many'"),
         ("epochs=1.5", "epochs takes a whole number"),
         ("epochs=true", "epochs takes a whole number"),
-        ("sampling=random", "sampling is one of restricted, padded, consecutive, even"),
+        ("sampling=random", "sampling must be one of restricted, padded, consecutive, even"),
         ("flip=2", "flip must be from 0 to 1"),
         ("sigma=-1", "sigma must be from 0"),
         ("clips=1", "clips must be from 2"),

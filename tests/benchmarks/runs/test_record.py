@@ -173,7 +173,7 @@ def test_name_that_no_file_system_holds_is_refused(make_record):
 
 
 def test_known_setting_is_checked(valid):
-    with pytest.raises(UserError, match="sampling is one of"):
+    with pytest.raises(UserError, match="sampling must be one of"):
         parse_record(changed(valid, ("experiment", "settings", "sampling"), "odd"), "a file")
 
 

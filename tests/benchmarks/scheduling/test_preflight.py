@@ -54,7 +54,7 @@ def test_plan_gives_measured_hours_in_brackets(bench):
     answer = bench("plan", "table4", "--dataset", "mars", "--seeds", 1)
     assert answer.status == 0
     assert f"({hours:.1f} h)" in answer.out
-    assert "in brackets: hours on one NVIDIA H200, by results/measured/gpu.json" in answer.out
+    assert "in brackets: hours on one NVIDIA H200, from results/measured/gpu.json" in answer.out
     assert re.search(r"weights: \S+resnet50\S+ is missing", answer.out)
     small = bench("plan", "table4", "--dataset", "walkers:tiny", "--seeds", 1).out
     assert "H200" not in small  # nothing like it was measured there
