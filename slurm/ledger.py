@@ -86,7 +86,7 @@ class Ledger:
 def _parse(line: str, place: str) -> LedgerEntry | None:
     try:
         entry = LedgerEntry(**json.loads(line))
-        if all(isinstance(value, str) for value in asdict(entry).values()):
+        if all(isinstance(value, str) for value in vars(entry).values()):
             return entry
         reason = "a value that is not text"
     except (ValueError, TypeError, RecursionError) as error:

@@ -113,16 +113,15 @@ def _python_files(place: Path) -> list[Path]:
 @cache
 def _syntax(file: Path) -> bytes:
     """The code of a file, as text that comments, docstrings and layout do not change."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            del node.body[0]
-    return repr(_plain(tree)).encode()
+    return repr(_plain(ast.parse(file.read_text(encoding="utf-8")))).encode()
 
 
 def _plain(node: Any) -> Any:
-    """A syntax tree as plain lists, without empty fields: Python versions differ in which of those they have."""
+    """A syntax tree as plain lists, without docstrings and empty fields: Python versions differ in which of those they have."""
     if isinstance(node, ast.AST):
-        fields = [(key, value) for key, value in ast.iter_fields(node) if value is not None and value != []]
-        return [type(node).__name__, *([key, _plain(value)] for key, value in fields)]
+        fields = {key: getattr(node, key, None) for key in node._fields}
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, False) is not None:
+            fields["body"] = node.body[1:]
+        kept = ([key, _plain(value)] for key, value in fields.items() if value is not None and value != [])
+        return [type(node).__name__, *kept]
     return [_plain(each) for each in node] if isinstance(node, list) else repr(node)

@@ -311,6 +311,9 @@ def _parse(text: str, kind: Any) -> Any:
     return text if kind is str and not isinstance(value, str) else value
 
 
+_parse_once = cache(parse_toml)  # by the text itself, so that a changed file is parsed again
+
+
 class Recipe(NamedTuple):
     """The settings of a recipe, and those that differ for baselines that read order; not yet checked."""
 
@@ -341,7 +344,7 @@ def read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> Recipe:
         raise UserError(f"--recipe {file}: {error.strerror}") from error
     except ValueError as error:  # not even text
         raise UserError(f"recipe {file}: not TOML: {error}") from error
-    values = parse_toml(text, f"recipe {file}")
+    values = dict(_parse_once(text, f"recipe {file}"))
     base, ordered = values.pop("extends", None), values.pop("ordered", {})
     if not isinstance(ordered, dict):
         raise UserError(

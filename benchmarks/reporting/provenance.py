@@ -48,13 +48,18 @@ def common_settings(experiments: Sequence[Experiment]) -> dict[str, Any]:
     """The settings that all experiments share, with their values."""
     if not experiments:
         return {}
-    first, *others = (each.settings for each in experiments)
+    first, *others = (each.settings for each in _distinct(experiments))
     return {key: value for key, value in first.items() if all(each.get(key) == value for each in others)}
+
+
+def _distinct(experiments: Sequence[Experiment]) -> list[Experiment]:
+    """One experiment for each recipe, method and object of settings: thousands of runs of an index share them."""
+    return list({(each.recipe, each.method, id(each.settings)): each for each in experiments}.values())
 
 
 def common_changes(experiments: Sequence[Experiment]) -> dict[str, Any]:
     """The settings that all experiments change from their recipe and method, to the same value."""
-    changes = [changed_from_recipe(each.recipe, each.method, each.settings) or {} for each in experiments]
+    changes = [changed_from_recipe(each.recipe, each.method, each.settings) or {} for each in _distinct(experiments)]
     common = common_settings(experiments)
     return {key: value for key, value in common.items() if all(key in each for each in changes)}
 
