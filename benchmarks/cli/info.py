@@ -5,10 +5,7 @@ from typing import Annotated
 
 import typer
 
-from baselines import BASELINES, MATCHERS, facts_of
-from baselines.backbones import BACKBONES
 from baselines.interface.errors import UserError
-from benchmarks.data import DATASETS, import_summary, imported_datasets
 
 from .options import Plugin, Style, first_line
 from .printing import check_choices, print_tables
@@ -25,6 +22,9 @@ METHODS = {
 @verbs.command("list")
 def list_names(plugin: Plugin = []) -> None:
     """List the baselines, backbones, matchers, methods, data sets, recipes, settings and protocols, one per line."""
+    from baselines import BASELINES, MATCHERS
+    from baselines.backbones import BACKBONES
+    from benchmarks.data import DATASETS, import_summary, imported_datasets
     from benchmarks.evaluation.protocols import PROTOCOLS
     from benchmarks.experiments.own_settings import own_defaults
     from benchmarks.experiments.settings import meanings, recipe_summaries
@@ -53,6 +53,8 @@ def list_names(plugin: Plugin = []) -> None:
 
 def _about(name: str) -> str:
     """A baseline's summary, whether it reads order, its family, its source and what it needs."""
+    from baselines import BASELINES, facts_of
+
     entry, facts = BASELINES.entry(name), facts_of(name)
     order = " (reads order)" if entry.reads_order else ""
     parts = {"family": facts.family, "source": facts.source, "needs": ", ".join(facts.needs)}
