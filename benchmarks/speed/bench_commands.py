@@ -36,7 +36,9 @@ def test_start(benchmark: Any, words: str) -> None:
     bench_times, empty_times = time_alternately(benchmark, bench, empty, rounds=10)
     difference = float(np.median(bench_times - empty_times))
     measured = f"{np.median(bench_times):.2f} s against {np.median(empty_times):.2f} s"
-    note_row(benchmark, f"`bench {words}`: more than", "`python -c pass`", difference, 0.3, measured=measured, unit="s")
+    note_row(
+        benchmark, f"`bench {words}`: more than", "`python -c pass`", difference, 0.25, measured=measured, unit="s"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -73,5 +75,5 @@ def test_many_records(benchmark: Any, runs: Path, verb: str) -> None:
     benchmark.pedantic(call, rounds=3, warmup_rounds=1)
     seconds = benchmark.stats.stats.median
     note_row(
-        benchmark, f"`bench {verb}` over {len(list(runs.glob('*/record.json'))):,} records", "", seconds, 2, unit="s"
+        benchmark, f"`bench {verb}` over {len(list(runs.glob('*/record.json'))):,} records", "", seconds, 1.5, unit="s"
     )

@@ -20,7 +20,7 @@ from benchmarks.scheduling.states import find_in_results
 
 from .comparison import note_row
 
-RUNS, LIMIT = 1000, 60.0  # seconds
+RUNS, LIMIT = 1000, 20.0  # seconds
 MEASURED = Path(__file__).parents[2] / "results" / "measured"
 
 
