@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from benchmarks.reporting import statistics
 from benchmarks.reporting.grid import signed, span
@@ -102,9 +103,11 @@ def effect_over_seeds(
 def summary(effects: Sequence[Interval], repeats: int) -> list[str]:
     """What AFA does over all systems, in words; or why that cannot be said."""
     together = combined(effects, repeats)
-    helped = sum(each.estimate > 0 for each in effects)
+    helped, hurt = (sum(sign * each.estimate > 0 for each in effects) for sign in (1, -1))
     above = sum(each.low > 0 for each in effects)
     count = f"With AFA {helped} of {len(effects)} systems have a higher {METRIC}"
+    if helped + hurt > 1:  # a test that no single system decides, however large its effect
+        count += f" (sign test: p = {stats.binomtest(helped, helped + hurt).pvalue:.2g})"
     if together is None:
         return [f"{count}. No effect over all: that takes two systems whose effects differ."]
     inner = span(together.low, together.high)
