@@ -121,6 +121,7 @@ def test_hostile_value_of_a_setting(bench, value, message):
     ("text", "message"),
     [
         ("x = " + "[" * 10**5, "not TOML that can be read: nested too deeply"),
+        ("a." * 50_000 + "b = 1", "not TOML that can be read: a line with more than 1,000 dots"),
         ("epochs = " + "9" * 5000, "not TOML: Exceeds the limit"),
         ('extends = "small"\nlr = ' + "9" * 4000, "lr has too many digits"),
         ('extends = "small"\nlr = 0x' + "f" * 5000, "lr has too many digits"),
