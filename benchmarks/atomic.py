@@ -88,6 +88,13 @@ def naming(file: Path) -> Iterator[None]:
         raise _with_remedy(error, file, file) from error
 
 
+def reason(error: OSError) -> str:
+    """What went wrong and, where a disk is full or read-only, what to do."""
+    text = error.strerror or str(error)
+    remedy = REMEDIES.get(error.errno or 0) if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS) else None
+    return text if remedy is None or remedy in text else f"{text}; {remedy}"
+
+
 @contextmanager
 def reading_derived_file(file: Path) -> Iterator[None]:
     """While a file is read that was computed from others and can be computed again.
@@ -156,7 +163,8 @@ def _half_written(path: Path) -> Iterator[Path]:
 def _with_remedy(error: OSError, path: Path, half: Path) -> OSError:
     """The error, if it is one of writing `path`, with the name of the file and what to do."""
     remedy = REMEDIES.get(error.errno or 0)
-    named = error.filename and Path(os.fsdecode(error.filename))
+    name = error.filename2 or error.filename  # of a copy, the second is what is written
+    named = name and Path(os.fsdecode(name))
     if remedy is None or (named and named != half and half not in named.parents and named not in path.parents):
         return error
     file = named if named in path.parents else path

@@ -8,6 +8,8 @@ from typing import Any
 
 from baselines.interface.errors import UserError
 
+MOST_DOTS = 1000  # in a line of TOML. tomllib needs minutes for a key of 50,000 parts
+
 
 def one_line(error: object) -> str:
     """The message of an error of another library, for a part of one line: at most 200 characters."""
@@ -35,6 +37,8 @@ def parse_toml(text: str, source: Path | str) -> dict[str, Any]:
     Raises:
         UserError: as `parse_json`.
     """
+    if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
+        raise UserError(f"{source}: not TOML that can be read: a line with more than {MOST_DOTS:,} dots")
     table: dict[str, Any] = _parse(tomllib.loads, text, "TOML", source)
     return table
 

@@ -64,11 +64,18 @@ class Ledger:
             yield
 
     def add(self, entries: Iterable[LedgerEntry]) -> None:
-        """Append entries, in one write. They begin on a new line, also if the last one is incomplete."""
-        with open(self.file, "ab+") as file:
-            if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
-                file.write(b"\n")
-            file.write("".join(json.dumps(asdict(entry)) + "\n" for entry in entries).encode())
+        """Append entries, in one write. They begin on a new line, also if the last one is incomplete.
+
+        Raises:
+            OSError: the disk is full. It names the ledger.
+        """
+        try:
+            with open(self.file, "ab+") as file:
+                if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
+                    file.write(b"\n")
+                file.write("".join(json.dumps(asdict(entry)) + "\n" for entry in entries).encode())
+        except OSError as error:  # that of a write names no file
+            raise OSError(error.errno, error.strerror, str(self.file)) from error
 
     def entries(self) -> dict[str, LedgerEntry]:
         """The last entry of each task, by the task's key.

@@ -27,14 +27,16 @@ def snapshot(packages: Sequence[Path], texts: Mapping[str, str], to: Path) -> Pa
     to.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=to, prefix=".half-"))
     temporary.chmod(to.stat().st_mode)
-    for name, file in files.items():
-        (temporary / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, temporary / name)  # with this process's umask, not the file's mode
-    for name, text in texts.items():
-        (temporary / name).parent.mkdir(parents=True, exist_ok=True)
-        (temporary / name).write_text(text, encoding="utf-8")
     try:
+        for name, file in files.items():
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, temporary / name)  # with this process's umask, not the file's mode
+        for name, text in texts.items():
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+            (temporary / name).write_text(text, encoding="utf-8")
         temporary.rename(folder)
-    except OSError:  # another submission made the same copy first
+    except OSError:
         shutil.rmtree(temporary)
+        if not folder.exists():  # otherwise another submission made the same copy first
+            raise
     return folder

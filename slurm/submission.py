@@ -43,6 +43,7 @@ def submit(
 
     Raises:
         JobError: sbatch refused an array; nothing of that array remains, and arrays that were accepted before it stay.
+        OSError: the ledger cannot be written to. The jobs that it lacks are cancelled.
     """
     slots = local_slots(ledger.folder, resources) if local else None
     commands = [JobCommand(task.command, environment, slots) for task in tasks]
@@ -59,7 +60,11 @@ def submit(
             LedgerEntry(task.key, task.title, job, cluster, str(folder.relative_to(ledger.folder)), now(), host)
             for (task, _), job in zip(array, jobs, strict=True)
         ]
-        ledger.add(submitted)  # before the next array, which may be refused
+        try:
+            ledger.add(submitted)  # before the next array, which may be refused
+        except OSError:
+            queue.cancel(submitted)  # nobody would know of them
+            raise
         entries += submitted
     return entries
 

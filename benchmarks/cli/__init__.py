@@ -19,6 +19,7 @@ import typer
 from baselines.interface.errors import UserError
 from baselines.interface.plugins import plugin_at_fault
 from benchmarks import launch, paths
+from benchmarks.atomic import reason
 from slurm import JobError
 
 from . import data, figures, info, jobs, results, run, suites, tune
@@ -115,11 +116,12 @@ def _status_and_message(error: BaseException) -> tuple[int, str]:
     if isinstance(error, UserError | JobError):
         # An error from a worker process starts with the worker's traceback.
         return USER_ERROR, str(error).strip().splitlines()[-1].removeprefix(f"{UserError.__module__}.UserError: ")
-    reason = f"{type(error).__name__}: {str(error).partition(os.linesep)[0]}"
+    line = f"{type(error).__name__}: {str(error).partition(os.linesep)[0]}"
     plugin = plugin_at_fault(error)
     if plugin is not None:
-        return USER_ERROR, f"{plugin}: {reason} (an error in the plug-in; --debug shows the traceback)"
+        return USER_ERROR, f"{plugin}: {line} (an error in the plug-in; --debug shows the traceback)"
     if isinstance(error, OSError) and error.filename:
-        variables = (f" (in the folder that {name} names)" for name in paths.variables_above(Path(error.filename)))
-        return USER_ERROR, f"{error.filename}: {error.strerror}" + "".join(variables)
-    return 1, f"{reason} (an error in the program; --debug shows the traceback)"
+        file = error.filename2 or error.filename  # of a copy, the second is what is written
+        variables = (f" (in the folder that {name} names)" for name in paths.variables_above(Path(file)))
+        return USER_ERROR, f"{file}: {reason(error)}" + "".join(variables)
+    return 1, f"{line} (an error in the program; --debug shows the traceback)"

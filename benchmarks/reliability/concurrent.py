@@ -35,11 +35,15 @@ def finish_at_once(processes: int, folder: Path) -> Outcome:
 
 
 def start_same_run(expected: Undisturbed, processes: int, folder: Path) -> Outcome:
-    """Processes that start the same run: one runs it, the others wait for it or say that it is running."""
+    """Processes that start the same run: one runs it, the others wait for it or say that it is running.
+
+    Of root's, every other one is in a pid namespace of its own, as in containers.
+    """
     outcome = Outcome("starts of one run", tried=processes)
     here = Folders(folder / "same" / "runs", folder / "same-cache")
     start(UNTRAINED, Folders(folder / "first" / "runs", here.cache)).finish()
-    children = [start(RUN, here) for _ in range(processes)]
+    prepare = (int, int if os.geteuid() else enter_pid_namespace)
+    children = [start(RUN, here, prepare[number % 2]) for number in range(processes)]
     statuses = [child.finish() for child in children]
     outcome.require(0 in statuses, "no process finishes the run")
     for child, status in zip(children, statuses, strict=True):

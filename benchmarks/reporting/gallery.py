@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from baselines.interface.errors import UserError
-from benchmarks.atomic import atomic_file, write_atomically
+from benchmarks.atomic import atomic_file, naming, write_atomically
 from benchmarks.reporting.report.html import ASSETS, Markup, el, page
 from benchmarks.runs.record import Amount, Count, Fraction, Name, Record, parse, to_json
 from benchmarks.runs.store import leave_out
@@ -127,7 +127,8 @@ def save(record: Record, protocol: str, ranked: Sequence["RankedQuery"], folder:
         lists.append(RankedList(query, strips, each.average_precision, each.first_hit_rank, first_right))
     described = Lists(record.name, protocol, lists)
     write_atomically(folder / LISTS, to_json(asdict(described)))
-    shutil.copy(ASSETS / "report.css", folder)
+    with naming(folder / "report.css"):
+        shutil.copyfile(ASSETS / "report.css", folder / "report.css")
     title = f"Ranked strips of {record.name}"
     body = [el("h1", title), section(described, "")]
     write_atomically(folder / "index.html", page(title, body, navigation=False))
@@ -180,7 +181,8 @@ def copy(folder: Path, to: Path, images: bool) -> Lists | None:
         return None
     to.mkdir(parents=True, exist_ok=True)
     for source in sources:
-        shutil.copy(source, to)
+        with naming(to / source.name):
+            shutil.copyfile(source, to / source.name)
     return described
 
 

@@ -77,12 +77,18 @@ def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
             columns["feature"] = np.stack(columns["feature"])
         else:
             columns = _read_arrays(file, COLUMNS)
-    raw = np.asarray(columns.pop("feature"))
+        return _checked_feature(columns.pop("feature"), columns, file), _labels(columns, file)
+
+
+def _checked_feature(raw: Any, labels: Mapping[str, np.ndarray], file: Path) -> np.ndarray:
+    """The features (N, D) as float32, which has no larger numbers than 3.4e38."""
+    raw = np.asarray(raw)
     if raw.dtype.kind not in "fiu":
         raise UserError(f"{file}: feature must be numeric, not {raw.dtype}")
-    feature = raw.astype(np.float32)
-    if feature.ndim != 2 or any(np.shape(column) != (len(feature),) for column in columns.values()):
-        sizes = ", ".join(f"{name} {np.shape(column)}" for name, column in columns.items())
+    with np.errstate(over="ignore"):
+        feature = raw.astype(np.float32)
+    if feature.ndim != 2 or any(np.shape(column) != (len(feature),) for column in labels.values()):
+        sizes = ", ".join(f"{name} {np.shape(column)}" for name, column in labels.items())
         raise UserError(f"{file}: feature {feature.shape} must be (N, D) and the rest (N,): {sizes}")
     if not feature.size:
         raise UserError(
@@ -90,9 +96,9 @@ def read_features(file: Path) -> tuple[np.ndarray, pd.DataFrame]:
         )
     if not np.isfinite(feature).all():
         raise UserError(
-            f"{file}: feature row {int(np.flatnonzero(~np.isfinite(feature).all(axis=1))[0])} is not finite"
+            f"{file}: feature row {int(np.flatnonzero(~np.isfinite(feature).all(axis=1))[0])} is not finite in float32"
         )
-    return feature, _labels(columns, file)
+    return feature
 
 
 def _labels(columns: Mapping[str, np.ndarray], file: Path, side: str = "") -> pd.DataFrame:
@@ -111,14 +117,21 @@ def _whole_numbers(values: np.ndarray, source: str) -> np.ndarray:
     truths = values.dtype.kind == "O" and any(isinstance(value, bool) for value in values)
     if values.dtype.kind in "bcmM" or truths:  # numpy would take true for 1, and a date for its nanoseconds
         raise UserError(f"{source} must be whole numbers, not {'bool' if truths else values.dtype}")
+    limit = 2.0 ** (np.finfo(values.dtype).nmant + 1) if values.dtype.kind == "f" else 2.0**63
     try:
         numbers = values.astype(np.float64)
+        # Of a NaN or an infinity, the rest is NaN.
+        wrong = np.flatnonzero((numbers % 1 != 0) | (np.abs(numbers) >= limit))
+        if not len(wrong):
+            return values.astype(np.int64)  # of a text such as "1.0", this is a ValueError
     except (TypeError, ValueError):
         raise UserError(f"{source} must be whole numbers, not {values[0]!r}") from None
-    wrong = np.flatnonzero((numbers % 1 != 0) | (np.abs(numbers) >= 2**63))  # of a NaN or an infinity the rest is NaN
-    if len(wrong):
-        raise UserError(f"{source} must be whole numbers, but row {wrong[0]} has {values[wrong[0]]}")
-    return values.astype(np.int64)
+    value = values[wrong[0]]
+    if numbers[wrong[0]] % 1 == 0 and values.dtype.kind == "f":
+        raise UserError(
+            f"{source} must be integers, because {values.dtype} cannot hold every whole number as large as {value:.0f}"
+        )
+    raise UserError(f"{source} must be whole numbers, but row {wrong[0]} has {value}")
 
 
 class Result(NamedTuple):
@@ -178,15 +191,15 @@ def read_distances(file: Path) -> Result:
     names = ["distances", *(f"{side}_{column}" for side in ("query", "gallery") for column in LABELS)]
     with _reading(file, "npz"):
         found = _read_arrays(file, names)
-    matrix = found["distances"]
-    for axis, side in enumerate(("query", "gallery")):
-        for column in LABELS:
-            shape = found[f"{side}_{column}"].shape
-            if matrix.ndim != 2 or not matrix.size or shape != matrix.shape[axis : axis + 1]:
-                raise UserError(f"{file}: distances {matrix.shape} must be (Q, G), and {side}_{column} not {shape}")
-    if matrix.dtype.kind not in "fiu" or np.isnan(matrix).any():
-        raise UserError(f"{file}: distances must be numbers, without NaN")
-    queries, others = (_labels(found, file, f"{side}_") for side in ("query", "gallery"))
+        matrix = found["distances"]
+        for axis, side in enumerate(("query", "gallery")):
+            for column in LABELS:
+                shape = found[f"{side}_{column}"].shape
+                if matrix.ndim != 2 or not matrix.size or shape != matrix.shape[axis : axis + 1]:
+                    raise UserError(f"{file}: distances {matrix.shape} must be (Q, G), and {side}_{column} not {shape}")
+        if matrix.dtype.kind not in "fiu" or np.isnan(matrix).any():
+            raise UserError(f"{file}: distances must be numbers, without NaN")
+        queries, others = (_labels(found, file, f"{side}_") for side in ("query", "gallery"))
     return Result(MatrixDistances(matrix), queries, others, (file,), file_digest(file))
 
 

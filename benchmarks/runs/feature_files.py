@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from baselines.interface.errors import UserError
+from benchmarks.atomic import atomic_file
 from benchmarks.clips.subsets import test_tracklets
 from benchmarks.data.loading import LoadedDataset
 from benchmarks.engine.extraction import extract
@@ -81,9 +82,9 @@ def write_features(extractor: Extractor, data: LoadedDataset, name: str, to: Pat
             flow,
         )
         file = to / f"{'-'.join(filter(None, (stem, subset)))}.npz"
-        to.mkdir(parents=True, exist_ok=True)
         names = np.array(list(tracklets.tracklet), dtype=np.str_)
-        np.savez(file, feature=features.before, pid=tracklets.pid, camid=tracklets.camid, tracklet=names)
+        with atomic_file(file) as half:
+            np.savez(half, feature=features.before, pid=tracklets.pid, camid=tracklets.camid, tracklet=names)
         written.append(file)
     return written
 

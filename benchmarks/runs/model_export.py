@@ -4,6 +4,7 @@ The file takes frames of the size of the run and normalises them itself. It give
 feature of a tracklet is the mean of those of its chunks by weight. Models of which that is not true are refused.
 """
 
+import io
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -123,6 +124,8 @@ def export_checked(
         try:
             call = _WRITERS[to.suffix](module, example, half)
             call(example)
+        except OSError:  # such as that of a full disk: no fault of the model
+            raise
         except Exception as error:  # the exporters raise many kinds
             raise _refused(model, f"{FORMATS[to.suffix]} cannot hold it: {_first_line(error)}") from error
         found = _features(_any_length(call, model, settings), some, store, settings, seed)
@@ -213,7 +216,9 @@ def _sizes_round() -> Iterator[None]:
 
 def _write_torchscript(module: nn.Module, example: Tensor, file: Path) -> Call:
     with torch.no_grad(), warnings.catch_warnings(action="ignore"), _sizes_round():
-        torch.jit.save(torch.jit.trace(module, (example,), check_trace=False), str(file))
+        content = io.BytesIO()  # given a file on a full disk, torch ends the process
+        torch.jit.save(torch.jit.trace(module, (example,), check_trace=False), content)
+        file.write_bytes(content.getvalue())
         loaded = torch.jit.load(str(file))
 
     def call(frames: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from optuna.trial import BaseTrial, TrialState
 
 from baselines import BASELINES
 from baselines.interface.errors import UserError
-from benchmarks.atomic import write_atomically
+from benchmarks.atomic import naming, write_atomically
 from benchmarks.clips.subsets import hold_out
 from benchmarks.data.loading import LoadedDataset
 from benchmarks.engine.run import Machine, plan, run
@@ -26,6 +26,7 @@ from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import ATTACHED, split_method
 from benchmarks.experiments.settings import SEARCHED, Settings, as_toml, change, read_recipe
+from benchmarks.parsing import one_line
 from benchmarks.paths import results_dir
 from benchmarks.progress import show_progress
 from benchmarks.runs.checksums import remove_checked
@@ -147,9 +148,9 @@ def tune(
     base = replace(experiment, settings=settings.recorded())
     folder = RunFolder(results / "tuning" / f"{base.name}-{(code_digest(base) or '')[:8]}")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with folder.lock():
-        storage = JournalStorage(JournalFileBackend(str(folder.path / "trials.journal")))
-        study = optuna.create_study(storage=storage, study_name=base.name, direction="maximize", load_if_exists=True)
+    journal = folder.path / "trials.journal"
+    with folder.lock(), naming(journal):
+        study = _open_study(journal, base.name)
         for interrupted in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             study.tell(interrupted.number, state=TrialState.FAIL)
         while len(done := _finished_trials(study)) < trials:
@@ -163,6 +164,21 @@ def tune(
             study.tell(trial, _validate(base, change(settings, values, "tune"), data, folder.path, machine))
         machine.report("tune", trials, trials, _note(done[:trials]))
     return done[:trials], folder.path
+
+
+def _open_study(journal: Path, name: str) -> optuna.Study:
+    """The search that the journal tells of; a new one if there is no journal.
+
+    Raises:
+        UserError: the journal is damaged.
+    """
+    try:
+        storage = JournalStorage(JournalFileBackend(str(journal)))
+        return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+    except OSError:
+        raise
+    except Exception as error:  # optuna trusts its journal, and fails in many ways
+        raise UserError(f"{journal}: damaged ({one_line(error)}); delete it to search anew") from error
 
 
 def _note(done: Sequence[Trial]) -> str:

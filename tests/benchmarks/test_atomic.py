@@ -108,6 +108,13 @@ def test_error_of_another_file_keeps_its_name(tmp_path):
     assert (refused.value.filename, refused.value.strerror) == ("/data/mars/1.jpg", "Permission denied")
 
 
+def test_full_disk_of_a_copy_names_the_copy(tmp_path):
+    """As `shutil.copyfile` reports it."""
+    with pytest.raises(OSError, match="free some space") as full, atomic_file(tmp_path / "copy") as half:
+        raise OSError(errno.ENOSPC, "No space left on device", "/data/pack", None, str(half))
+    assert full.value.filename == str(tmp_path / "copy")
+
+
 def test_read_only_folder_says_what_to_do(tmp_path, monkeypatch):
     def refuse(path, *_, **__):
         raise OSError(errno.EROFS, "Read-only file system", str(path))

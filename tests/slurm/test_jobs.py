@@ -1,5 +1,6 @@
 """Ledger, queue, resources and submissions, without a cluster: the tests write their own squeue, sbatch and scancel."""
 
+import errno
 import fcntl
 import json
 import multiprocessing
@@ -7,6 +8,7 @@ import os
 import random
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,9 +22,9 @@ import pytest
 from benchmarks.runs.exchange import exported_records
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.store import write_record
-from slurm import JobError, queue, resources
+from slurm import JobError, queue, resources, submission
 from slurm.job_command import JobCommand
-from slurm.ledger import Ledger, LedgerEntry
+from slurm.ledger import Ledger, LedgerEntry, Task
 from slurm.snapshot import snapshot
 from slurm.submission import available_gpus, local_slots, sbatch_scripts
 
@@ -160,6 +162,29 @@ def test_refused_submission_cancels_packing(bench, programs, results, tmp_path, 
     assert (tmp_path / "cancelled").read_text() == "7\n"
     assert [entry.job for entry in Ledger(results).entries().values()] == [""]
     assert not list((results / ".jobs" / "code").iterdir())
+
+
+def test_full_disk_cancels_the_jobs_that_the_ledger_lacks(tmp_path, monkeypatch):
+    cancelled: list[LedgerEntry] = []
+    monkeypatch.setattr(submission, "_submit_array", lambda *_: ["7"])
+    monkeypatch.setattr(queue, "max_array_size", lambda: 10)
+    monkeypatch.setattr(queue, "cancel", cancelled.extend)
+    ledger = Ledger(tmp_path)
+    ledger.file = Path("/dev/full")
+    with pytest.raises(OSError, match="No space left on device") as error:
+        submission.submit([Task("a", "title", ("bench",))], ledger, resources.Resources(), {}, "name", local=False)
+    assert error.value.filename == "/dev/full"
+    assert [each.job for each in cancelled] == ["7"]
+
+
+def test_full_disk_leaves_no_half_of_a_copy(tmp_path, monkeypatch):
+    def full(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device", source, None, target)
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        snapshot([Path(resources.__file__).parent], {}, tmp_path / "code")
+    assert not list((tmp_path / "code").iterdir())
 
 
 def test_jobs_of_another_host():

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from benchmarks.atomic import write_atomically
+from benchmarks.atomic import naming, write_atomically
 from benchmarks.reporting import drawing, gallery
 from benchmarks.reporting.figures.forest import forest
 from benchmarks.runs.finished import FinishedRun
@@ -44,7 +44,8 @@ def write(
         page.unlink()
     to.mkdir(parents=True, exist_ok=True)
     for asset in ASSETS.iterdir():
-        shutil.copy(asset, to)
+        with naming(to / asset.name):
+            shutil.copyfile(asset, to / asset.name)
     drawn = contents.drawn_figures(runs)
     # Another process draws the figures meanwhile. It is not forked from this one, because threads do not survive a fork.
     with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver")) as executor:
@@ -72,4 +73,5 @@ def write(
 def _write(file: Path, text: str) -> None:
     """Not atomically, for speed: only the page that is opened first is written atomically, and last."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")
+    with naming(file):
+        file.write_text(text, encoding="utf-8")

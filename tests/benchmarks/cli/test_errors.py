@@ -1,6 +1,10 @@
 """Each error that a user can make is reported in one line."""
 
+import errno
+
 import pytest
+
+from benchmarks.cli import _status_and_message
 
 IMPORT = ("data", "import", "--video", "gone.avi", "--tracks", "gone.txt", "--identities", "gone.csv", "--name")
 
@@ -121,6 +125,7 @@ def test_hostile_value_of_a_setting(bench, value, message):
     ("text", "message"),
     [
         ("x = " + "[" * 10**5, "not TOML that can be read: nested too deeply"),
+        ("a." * 50_000 + "b = 1", "not TOML that can be read: a line with more than 1,000 dots"),
         ("epochs = " + "9" * 5000, "not TOML: Exceeds the limit"),
         ('extends = "small"\nlr = ' + "9" * 4000, "lr has too many digits"),
         ('extends = "small"\nlr = 0x' + "f" * 5000, "lr has too many digits"),
@@ -142,6 +147,13 @@ def test_seed_that_no_record_holds(bench):
     answer = bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--seed", 2**63)
     assert answer.status == 2
     assert "--seed" in answer.err.splitlines()[-1]
+
+
+def test_full_disk_of_a_copy():
+    """As `shutil.copyfile` reports it."""
+    error = OSError(errno.ENOSPC, "No space left on device", "/code/afa/losses.py", None, "/full/losses.py")
+    advice = "No space left on device; free some space, or use a folder on another disk"
+    assert _status_and_message(error) == (2, f"/full/losses.py: {advice}")
 
 
 def test_debug_shows_traceback(bench):

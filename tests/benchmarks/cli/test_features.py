@@ -1,6 +1,9 @@
 """bench features: features of a run or a backbone, of data sets and of folders of images."""
 
+import errno
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 import torch
 import torchvision
 
+from benchmarks.runs import feature_files
 from benchmarks.runs.store import load_records
 
 
@@ -26,6 +30,23 @@ def test_exported_features_score_like_the_run(bench, finished, results, tmp_path
     table = bench("table").out
     assert "theirs (external) " in table  # not marked as stale: it did not read the data set here
     assert "mean" in table
+
+
+def test_full_disk_leaves_no_half_of_a_file(bench, finished, tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(
+        feature_files, "extract", lambda _, tracklets, *__: SimpleNamespace(before=np.ones((len(tracklets), 2)))
+    )
+    monkeypatch.setattr(os, "fsync", full)
+    _, record = finished
+    answer = bench("features", record.name, "--to", tmp_path / "out")
+    assert answer.status == 2
+    file = tmp_path / "out" / f"{record.name}-query.npz"
+    advice = "No space left on device; free some space, or use a folder on another disk"
+    assert answer.err.splitlines()[-1] == f"bench: {file}: {advice}"
+    assert not list(file.parent.iterdir())
 
 
 def test_features_of_images_in_folders(bench, finished, tmp_path):

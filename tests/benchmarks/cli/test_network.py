@@ -4,7 +4,9 @@ import socket
 
 import numpy as np
 import pytest
+import typer
 
+from benchmarks.cli import app
 from benchmarks.reporting.report import contents
 from benchmarks.runs.store import load_records
 
@@ -38,12 +40,14 @@ VERBS = """
 run --method mean --dataset walkers:tiny --epochs 0 --set test_frames=1 --workers 0
 eval RUN --dataset walkers@2:tiny --workers 0
 features RUN --to features --workers 0
+export RUN --to model.pt --workers 0
 gallery RUN --queries 1 --workers 0
 score --query query.npz --gallery gallery.npz
 show RUN
 table
 table table4 --dataset walkers:tiny --seeds 1
 verdict
+compare mean qan
 records export runs.parquet
 records merge runs.parquet
 figure cmc --to cmc.svg
@@ -51,6 +55,7 @@ report --to site --from runs.parquet
 list
 suite list
 suite show table4 --dataset walkers:tiny --seeds 1
+suite run table4 --dataset mars --seeds 1
 suite export table4 exported.parquet --dataset walkers:tiny --seeds 1
 plan table4 --dataset walkers:tiny --seeds 1
 submit table4 --dataset walkers:tiny --seeds 1 --dry-run --local
@@ -86,6 +91,14 @@ def test_no_verb_connects(bench, attempts, results, tmp_path, monkeypatch):
         assert "(an error in the program" not in answer.err, (line, answer.err)
         assert attempts == [], line
         run = run or load_records(results)[0].name
+
+
+def test_list_has_every_verb():
+    commands = typer.main.get_command(app).commands
+    below = {(name, verb) for name in ("data", "records", "suite") for verb in commands[name].commands}
+    verbs = below | {(name,) for name in commands.keys() - {"data", "records", "suite"}}
+    lines = [line.split() for line in VERBS.strip().splitlines()]
+    assert {tuple(words[: 1 if (words[0],) in verbs else 2]) for words in lines} == verbs
 
 
 def test_the_network_is_cut_off(attempts):

@@ -37,10 +37,19 @@ def test_external_features_are_checked(bench, tmp_path):
             {"camid": np.array(["2026-01-01", "2026-01-02"], "M8[s]")},
             "g.npz: camid must be whole numbers, not datetime64",
         ),
+        ({"pid": ["1", "2.0"]}, "g.npz: pid must be whole numbers, not "),
+        (
+            {"pid": np.array([2**24, 2**24 + 1], np.float32)},  # two people, one number
+            "g.npz: pid must be integers, because float32 cannot hold every whole number as large as 16777216",
+        ),
+        ({"pid": [2.0**53, 1.0]}, "g.npz: pid must be integers, because float64"),
+        ({"tracklet": [b"a", b"\xff"]}, "g.npz: cannot be read as npz or parquet ('ascii' codec"),
+        ({"feature": np.eye(2) * 1e300}, "g.npz: feature row 0 is not finite in float32"),
         ({"tracklet": ["a", "a"]}, "g.npz: tracklet 'a' appears twice"),
         ({"pid": [7, 8]}, "no query has a match in"),
         ({"camid": [0, 0]}, "no query has a match in"),
         ({}, "--method"),
+        ({}, "--dataset"),
     ],
 )
 def test_invalid_external_features(bench, results, tmp_path, change, message):
@@ -48,8 +57,9 @@ def test_invalid_external_features(bench, results, tmp_path, change, message):
     np.savez(tmp_path / "q.npz", **columns)
     np.savez(tmp_path / "g.npz", **{**columns, "camid": [1, 1], **change})
     words = ("score", "--query", tmp_path / "q.npz", "--gallery", tmp_path / "g.npz")
-    answer = bench(*words, *(() if change else ("--method", "x" * 300)))
+    answer = bench(*words, *(() if change else (message, "x" * 300 if message == "--method" else "/data/mars")))
     assert answer.status == 2
+    assert "Warning" not in answer.err
     assert message in answer.err.splitlines()[-1]
     assert load_records(results) == []
     assert not list(results.glob("*"))
@@ -127,6 +137,7 @@ def test_distances_score_like_the_features(bench, results, tmp_path):
         ({"distances": np.array([[0, np.nan], [1, 0]])}, "distances must be numbers, without NaN"),
         ({"gallery_camid": [0, 0]}, "d.npz: no query has a match"),
         ({"query_pid": ["a", "b"]}, "d.npz: query_pid must be whole numbers"),
+        ({"query_tracklet": [b"a", b"\xff"]}, "d.npz: cannot be read as npz ('ascii' codec"),
         ({"query_tracklet": None}, "d.npz: lacks query_tracklet"),
     ],
 )

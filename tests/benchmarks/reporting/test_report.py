@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.experiments.experiment import DatasetPair
+from benchmarks.reporting import report
 from benchmarks.reporting.report import contents, pages
 from benchmarks.reporting.report.html import Markup, el, join
 from benchmarks.reporting.report.run_page import run_page
@@ -185,6 +186,18 @@ def test_other_folder_is_refused(bench, finish, tmp_path):
     (tmp_path / "mine" / "thesis.tex").touch()
     assert "contains something other" in bench("report", "--to", tmp_path / "mine").err
     assert [file.name for file in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+def test_full_disk_names_the_file(tmp_path):
+    for name in ("page.html", "report.css", "report.js"):
+        (tmp_path / name).symlink_to("/dev/full")
+    for written, write in (
+        (["page.html"], lambda: report._write(tmp_path / "page.html", "text")),
+        (["report.css", "report.js"], lambda: report.write([], tmp_path, None, dict, lambda *_: None)),
+    ):
+        with pytest.raises(OSError, match="No space left on device; free some space") as error:
+            write()
+        assert error.value.filename in [str(tmp_path / name) for name in written]
 
 
 # In the browser.

@@ -2,14 +2,17 @@
 
 import re
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from baselines.interface import UserError
+from benchmarks.atomic import naming
 from benchmarks.clips.decode import decode_frames
 from benchmarks.data.loading import load
 from benchmarks.engine.model import build_model
@@ -170,6 +173,22 @@ def test_errors_of_the_file_are_told_apart(tmp_path, monkeypatch):
     assert error_of_export({3}) == f"{refused}as a file it is fixed to 3 frames a clip (The sizes must match)"
     assert error_of_export(()) == f"{refused}TorchScript cannot hold it: The sizes must match"
     assert error_of_export(range(9), Vanishing(data.store)).endswith(".jpg: gone")  # no fault of the file
+
+
+@pytest.mark.parametrize("suffix", LOADERS)
+def test_full_disk_is_no_fault_of_the_model(tmp_path, monkeypatch, suffix):
+    settings, data = resolve("small", "mean", ["clip_frames=3", "test_chunk=8"]), load("walkers:tiny")
+    model = build_model("mean", 2, settings, 0)[0]
+
+    @contextmanager
+    def full(file):
+        with naming(file):
+            yield Path("/dev/full")
+
+    monkeypatch.setattr(model_export, "atomic_file", full)
+    with pytest.raises(OSError, match="No space left on device; free some space") as error:
+        export_checked(model, settings, data.table[:8], data.store, 0, tmp_path / f"model{suffix}")
+    assert error.value.filename == str(tmp_path / f"model{suffix}")
 
 
 def test_other_files_are_not_replaced(tmp_path):

@@ -1,5 +1,7 @@
 """Tuning uses only training identities, starts with the unchanged recipe, resumes, and writes down what it did."""
 
+import errno
+import os
 import re
 import tomllib
 from dataclasses import replace
@@ -117,6 +119,25 @@ def test_interrupted_search_resumes(results, quick):
     quick.seen = []
     assert tuning.tune(*asked(), 5, results / "whole", HOW)[0] == whole[:5]  # the same as a search of five trials
     assert quick.seen == []
+
+
+def test_full_disk_names_the_journal(results, quick, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    planned = asked()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="; free some space") as error:
+        tuning.tune(*planned, 1, results, HOW)
+    assert Path(error.value.filename).name == "trials.journal"
+
+
+def test_damaged_journal_is_named(results, quick):
+    tuning.tune(*asked(), 1, results, HOW)
+    (journal,) = results.rglob("trials.journal")
+    journal.write_bytes(b"?" + journal.read_bytes())
+    with pytest.raises(UserError, match=r"trials\.journal: damaged \(.*\); delete it to search anew"):
+        tuning.tune(*asked(), 1, results, HOW)
 
 
 def test_tune_rejects_impossible_settings(results):
