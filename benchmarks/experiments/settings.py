@@ -304,10 +304,11 @@ def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
 
 def _parse(text: str, kind: Any) -> Any:
     """The value of `key=text`: parsed as TOML if possible, else the text itself, as where a setting takes a text."""
-    try:
-        value = parse_toml(f"value = {text}", text)["value"]
+    try:  # within braces, where neither a comment nor a second value can follow
+        values = parse_toml(f"braces = {{ value = {text} }}", text)["braces"]
     except UserError:
         return text
+    value = values["value"] if len(values) == 1 else text
     return text if kind is str and not isinstance(value, str) else value
 
 
@@ -333,9 +334,9 @@ def read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> Recipe:
     file = Path(recipe)
     if file.suffix != ".toml":
         file = RECIPES / f"{recipe}.toml"
-        if not file.exists():
+        if recipe not in recipe_names():
             where = f"recipe {extended_by[-1]}: extends {recipe!r}: " if extended_by else ""
-            raise UserError(f"{where}no recipe {recipe!r}; {nearest(recipe, recipe_names())}, or name a .toml file")
+            raise UserError(f"{where}no recipe {recipe!r:.100}; {nearest(recipe, recipe_names())}, or name a .toml file")
     if str(file) in extended_by:
         raise UserError(f"recipe {file}: extends itself, through {' and '.join(extended_by)}")
     try:

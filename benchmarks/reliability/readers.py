@@ -28,7 +28,7 @@ from benchmarks.data.matlab import read_matlab
 from benchmarks.data.packed_folder import pack_digest, write_packed
 from benchmarks.data.table import make_table, read_table
 from benchmarks.experiments.experiment import Experiment
-from benchmarks.experiments.settings import RECIPES, read_recipe, resolve
+from benchmarks.experiments.settings import RECIPES, resolve
 from benchmarks.runs.checksums import check_file, checked_file
 from benchmarks.runs.exchange import export_runs, exported_runs
 from benchmarks.runs.external_features import read_features
@@ -360,7 +360,7 @@ def _make_recipe(folder: Path) -> Path:
 
 
 def _read_recipe(file: Path) -> str:
-    return json.dumps(read_recipe(str(file)).settings, default=str)
+    return json.dumps(resolve(str(file), "mean").recorded())
 
 
 def _same_recipe(file: Path, result: str) -> bool:
@@ -376,11 +376,11 @@ def _make_option(folder: Path) -> Path:
 def _read_option(file: Path) -> str:
     text = file.read_text(errors="replace")
     settings = resolve("small", "mean", [text]).recorded()
-    return json.dumps(settings[text.partition("=")[0]])
+    return json.dumps(settings[text.partition("=")[0].strip()])
 
 
 def _same_option(file: Path, result: str) -> bool:
-    written = file.read_text().partition("=")[2]
+    written = file.read_text(errors="replace").partition("=")[2]
     value = json.loads(result)
     return written == value or tomllib.loads(f"value = {written}")["value"] == value
 

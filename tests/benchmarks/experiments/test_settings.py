@@ -166,6 +166,9 @@ def test_recipe_file_extends_a_recipe(tmp_path):
         ("milestones=soon", "milestones are epochs, such as 30,50, or none, not 'soon'"),
         ("milestones=30.5", "milestones are epochs"),
         ("warmup_start=0", "warmup_start must be from 1e-06"),
+        ("lr=0.1 # or 0.2", "lr"),
+        ("lr=0.1, value=0.2", "lr"),
+        ("lr=nan", "lr must be from 0 to 1e"),
         ("matcher=nearest-frame", "no matcher 'nearest-frame'; did you mean 'nearest-frames'"),
     ],
 )
@@ -178,6 +181,8 @@ def test_wrong_change_is_named(change, message):
     ("text", "message"),
     [
         ("extends='smal'", "extends 'smal': no recipe 'smal'; did you mean 'small'"),
+        (f"extends='{'a' * 300}'", "no recipe 'aaa"),
+        ("extends='small'\nlr = nan", "lr must be from 0 to 1e"),
         ("epoch = 3\nextends='small'", "did you mean 'epochs'"),
         ("epochs = 3", "lacks backbone"),
         ("epochs = ", "not TOML"),
