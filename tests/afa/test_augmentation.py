@@ -1,5 +1,7 @@
 """AdversarialFeatureAugmentation: Eq. 4-5, section 4.3's opposite, and the properties that must hold."""
 
+import re
+
 import pytest
 import torch
 
@@ -77,9 +79,16 @@ def test_gradients(features):
     assert torch.autograd.gradcheck(run, (frames,))
 
 
-@pytest.mark.parametrize("wrong", [{"sigma": -1.0}, {"target": "both"}, {"granularity": "epoch"}])
-def test_wrong_settings_are_refused(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"sigma": -1.0}, "sigma must be at least 0, not -1.0"),
+        ({"target": "both"}, "target must be one of coherence, motion, not 'both'"),
+        ({"granularity": "epoch"}, "granularity must be one of batch, clip, frame, not 'epoch'"),
+    ],
+)
+def test_wrong_settings_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
         AdversarialFeatureAugmentation(**wrong)
 
 
@@ -97,3 +106,27 @@ def test_delta_is_drawn_in_float32_and_added(features):
 def test_augmented_frames_keep_their_type(features):
     half = disentangle(features.frames.bfloat16())
     assert AdversarialFeatureAugmentation()(half).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("frames", "coherence", "message"),
+    [
+        ((2, 6), (2, 6), "features.frames must be (B, T, D), not (2, 6)"),
+        ((2, 5, 6), (1, 6), "features.coherence must be (B, D) with B = 2 and D = 6, not (1, 6)"),
+        ((2, 5, 6), (2, 1), "features.coherence must be (B, D) with B = 2 and D = 6, not (2, 1)"),
+    ],
+)
+def test_wrong_shapes_are_refused(frames, coherence, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        AdversarialFeatureAugmentation()(VideoFeatures(torch.zeros(frames), torch.zeros(coherence)))
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_delta_is_drawn_on_the_device_of_the_generator_or_else_of_the_frames(own):
+    """A tensor on the device "meta" has no values, and nothing is drawn for it."""
+    features = disentangle(torch.zeros(2, 3, 4, device="meta"))
+    generator = torch.Generator() if own else torch.default_generator
+    before = generator.get_state()
+    augmented = AdversarialFeatureAugmentation()(features, generator if own else None)
+    assert augmented.is_meta
+    assert torch.equal(generator.get_state(), before) is not own

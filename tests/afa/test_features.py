@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from afa import disentangle
+from afa.features import weighted_mean
 
 
 def test_coherence_and_motion_by_hand():
@@ -93,3 +94,8 @@ def test_extras_are_kept(weights):
     extras = {"map": torch.arange(2)}
     assert disentangle(torch.ones(2, 3, 4), weights, extras).extras is extras
     assert disentangle(torch.ones(2, 3, 4), weights).extras == {}
+
+
+def test_weighted_mean_names_a_wrong_shape():
+    with pytest.raises(ValueError, match=re.escape("frames must be (B, T, D), not (2, 6)")):
+        weighted_mean(torch.zeros(2, 6), torch.ones(2, 6))
