@@ -10,7 +10,6 @@ from typing import Any
 from tabulate import tabulate
 
 FILE = Path("results/measured/reliability.json")
-MUTANTS = Path("results/measured/mutants.txt")  # as `mutmut results` prints them
 SURVIVORS = Path("results/measured/mutants-survived.csv")  # why no test notices these
 GROUPS = ("killed", "broken", "power cut", "at once")
 
@@ -51,40 +50,6 @@ def made() -> str:
     """When, by which code and on what machine."""
     made = _measured()["made"]
     return f"Measured on {made['date']} at commit {made['commit']}, {made['cpu']}, {made['seconds'] / 60:.0f} minutes."
-
-
-def mutants() -> str:
-    """The table of changed places in the code, one row for each file: how many changes the tests notice."""
-    by_file: dict[str, Counter[str]] = defaultdict(Counter)
-    for name, state in states_of_mutants().items():
-        by_file[re.split(r"\.x[_ǁ]", name)[0].replace(".", "/") + ".py"][state] += 1
-    rows = []
-    for file, states in sorted(by_file.items()):
-        tried = states.total() - states["not checked"]
-        caught = states["killed"] + states["timeout"]
-        share = f"{100 * caught / tried:.0f}%" if tried else ""
-        rows.append([file, f"{states.total():,}", f"{tried:,}", f"{caught:,}", share])
-    return tabulate(rows, ("file", "changes", "tried", "noticed", ""), "github")
-
-
-def states_of_mutants() -> dict[str, str]:
-    """By the name of a changed place: "killed", "timeout", "survived", "no tests" or "not checked"."""
-    return dict(line.strip().split(": ") for line in MUTANTS.read_text().splitlines())
-
-
-def unnoticed() -> list[dict[str, str]]:
-    """Each change that no test notices: the `mutant`, what the `change` is, the `reason` and, if need be, a `remark`."""
-    with SURVIVORS.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def survivors() -> str:
-    """The table of the changes that no test notices, one row for each reason."""
-    by_reason: dict[str, list[str]] = defaultdict(list)
-    for each in unnoticed():
-        by_reason[each["reason"]].append(each["change"])
-    rows = [[reason, len(changes), f"`{changes[0]}`"] for reason, changes in sorted(by_reason.items())]
-    return tabulate(rows, ("reason", "changes", "for example"), "github")
 
 
 def _measured() -> dict[str, Any]:

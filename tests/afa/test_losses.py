@@ -159,6 +159,10 @@ def test_unknown_norm_is_refused():
         (lambda: batch_hard_triplet(random(3, 6), LABELS, 0.3), "labels must be (B,) with B = 3, not (5,)"),
         (lambda: coherence_constraint(random(5, 6)), "motion must be (B, T, D), not (5, 6)"),
         (
+            lambda: afa_loss(random(5, 4, 3), LABELS, VideoFeatures(random(5, 6), random(5, 6))),
+            "features.frames must be (B, T, D), not (5, 6)",
+        ),
+        (
             lambda: afa_loss(random(5, 3, 3), LABELS, disentangle(random(5, 4, 6))),
             "logits must be (B, T, K) with B = 5 and T = 4, not (5, 3, 3)",
         ),

@@ -20,7 +20,7 @@ from benchmarks.evaluation import (
     ranking,
 )
 from benchmarks.evaluation import distances as distances_module
-from benchmarks.evaluation.distances import rows_of
+from benchmarks.evaluation.distances import MatrixDistances, rows_of
 
 
 @pytest.fixture
@@ -188,6 +188,7 @@ def test_float32_under_autocast():
     assert result["standard"].map == 1
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("query", "gallery", "options", "words"),
     [
@@ -195,10 +196,15 @@ def test_float32_under_autocast():
         (np.ones(2), np.ones((2, 4)), {}, "features"),
         (np.array([[1.0, 2], [np.nan, 1]]), np.ones((2, 2)), {}, "query features, row 1.*NaN"),
         (np.ones((2, 2)), np.full((2, 2), 3e38), {}, "gallery features, row 0.*too large"),
-        (np.ones((2, 2)), np.ones((2, 2)), {"metric": "euclid"}, "'euclidean'"),
-        (np.ones((2, 2)), np.ones((2, 2)), {"metric": "xqda"}, "fitted on training tracklets"),
+        (np.ones((2, 2)), np.ones((2, 2)), {"metric": "euclid"}, "^no metric 'euclid'.*'euclidean'"),
+        (
+            np.ones((2, 2)),
+            np.ones((2, 2)),
+            {"metric": "xqda"},
+            "fitted on training tracklets.*use euclidean or cosine$",
+        ),
         (np.ones((2, 2)), np.ones((2, 2)), {"block": 0}, "block=0"),
-        (np.ones((2, 2)), np.ones((2, 2)), {"protocols": ["offical"]}, "'official'"),
+        (np.ones((2, 2)), np.ones((2, 2)), {"protocols": ["offical"]}, "^no protocol 'offical'.*'official'"),
     ],
 )
 def test_evaluate_features_errors(query, gallery, options, words):
@@ -247,6 +253,26 @@ def test_matcher(assert_same, random_case, monkeypatch, queries, stacked):
     assert_same(rankings["standard"], evaluate(expected[:, : len(gallery)], *labels))
     pids, camids = np.concatenate([gallery_pids, query_pids]), np.concatenate([gallery_camids, query_camids])
     assert_same(rankings["full"], evaluate(expected, query_pids, query_camids, pids, camids))
+
+
+def test_each_query_is_in_one_block(monkeypatch):
+    monkeypatch.setattr(distances_module, "MATCHED_QUERIES", 3)
+    monkeypatch.setattr(distances_module, "PIECE", 15)
+    query, gallery = np.arange(7.0), np.arange(5.0)
+    for distances in (
+        PairwiseDistances(SumMatcher(), list(query), list(gallery)),
+        MatrixDistances(np.ones((7, 5))),
+        FeatureDistances(query[:, None], gallery[:, None], block=3),
+    ):
+        blocks = [(block.first, len(block.values)) for block in distances.blocks(np.arange(5))]
+        assert blocks == [(0, 3), (3, 3), (6, 1)]
+
+
+def test_row_longer_than_the_buffer(monkeypatch):
+    monkeypatch.setattr(distances_module, "PIECE", 3)
+    query, gallery = np.array([[0.0], [10.0]]), np.arange(5.0)[:, None]
+    rows = [row.copy() for row in rows_of(FeatureDistances(query, gallery), np.arange(5))]
+    np.testing.assert_allclose(rows, [[0, 1, 2, 3, 4], [10, 9, 8, 7, 6]])
 
 
 def test_matcher_of_wrong_shape():

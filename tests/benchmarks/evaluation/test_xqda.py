@@ -131,13 +131,14 @@ def test_nuisance_direction():
 
 def test_too_few_people():
     features, pids, _ = draw_people(0, people=3, tracklets=2, dims=4)
-    with pytest.raises(UserError, match="metric=xqda: needs two training identities"):
+    with pytest.raises(UserError, match=r"^metric=xqda: needs two training identities"):
         fit_metric("xqda", features, pids, np.zeros(6, int), seed=0)
 
 
 def test_two_people_suffice():
     metric = fit_metric("xqda", *draw_people(0, people=2, tracklets=4, dims=4), seed=0)
     assert metric.projection.shape[0] == 4
+    assert metric.projection.dtype == metric.signs.dtype == np.float32
 
 
 def test_settings_offer_every_metric():
