@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from scipy.special import ndtri
+from scipy.special import expit, ndtri
 
 from benchmarks.reporting.statistics import (
     Interval,
@@ -14,6 +14,7 @@ from benchmarks.reporting.statistics import (
     fewest_units,
     holm,
     mean,
+    of_one_more,
     over_seeds,
     over_splits,
     permutation_test,
@@ -395,3 +396,71 @@ def test_a_difference_without_any_spread_has_no_p_to_speak_of(seeds):
     assert over_seeds([figures, figures - 0.75]).p == 0
     people_alone = Interval(0.1, 0.0, 0.2, "methods", ((0.0, seeds - 1), (0.02, 99)))
     assert people_alone.p == pytest.approx(2 * stats.t.sf(5, 99))
+
+
+def test_other_levels_are_students_t(rng):
+    """At a level of 0.5 each interval reaches to the quartiles of its own distribution."""
+    pids, quartile = np.arange(9), stats.t.ppf(0.75, 8)
+    values, zeros = rng.random((1, 9)), np.zeros((1, 9))
+    half = quartile * values.std(ddof=1) / 3
+    found = difference(values, zeros, pids, "checkpoints", 0.5)
+    assert bounds(found) == pytest.approx((values.mean() - half, values.mean() + half))
+    seeds = over_seeds([values[0]], 0.5)
+    assert bounds(seeds) == pytest.approx((values.mean() - half, values.mean() + half))
+    half *= 3 * math.sqrt(1 / 9 + 0.25)
+    assert bounds(over_splits(values[0], 0.25, 0.5)) == pytest.approx((values.mean() - half, values.mean() + half))
+    one, two = (over_seeds([np.array([[figure]])], level) for figure, level in ((3.0, 0.5), (3.0, 0.95)))
+    assert bounds(one) == bounds(two) == (-math.inf, math.inf)
+    table = rng.normal(0, 1, (4, 9))
+    whole = difference(table, np.zeros((4, 9)), pids, "methods", 0.5)
+    found = difference_over_splits(table, np.zeros((4, 9)), pids, np.arange(4), 0.5)
+    assert (bounds(found), found.question) == (pytest.approx(bounds(whole)), "methods")
+
+
+def test_mean_at_another_level():
+    """75 of 100 people, one query each: the standard error of the mean, on the log-odds."""
+    values, pids = np.repeat([[1.0, 0.0]], [75, 25], axis=1), np.arange(100)
+    half = stats.t.ppf(0.75, 99) * math.sqrt(0.75 * 0.25 / 99) / (0.75 * 0.25)
+    found = mean(values, pids, "checkpoints", 0.5)
+    assert bounds(found) == pytest.approx((expit(math.log(3) - half), expit(math.log(3) + half)))
+    exact = stats.binomtest(100, 100).proportion_ci(0.5, method="exact")
+    assert bounds(mean(np.ones((1, 100)), pids, "checkpoints", 0.5)) == pytest.approx((exact.low, 1))
+
+
+def test_one_more_run_by_hand():
+    half = 12.706205 * math.sqrt(2) * math.sqrt(3 / 2)  # t(1), s² = 2, two runs
+    assert of_one_more([0.0, 2.0]) == pytest.approx(half)
+    assert of_one_more([0.0, 2.0], 0.5) == pytest.approx(math.sqrt(3))  # t(1) has its quartile at 1
+    assert of_one_more([1.0]) == of_one_more([]) == math.inf
+
+
+def test_runs_count_alike_in_a_permutation(rng):
+    """Of ten queries of five people the second run has three: a query of it counts more, so that both runs count alike."""
+    values, pids = np.full((2, 10), np.nan), np.arange(5).repeat(2)
+    values[0], values[1, [0, 3, 8]] = rng.normal(0.2, 1, 10), [-1.0, -1.0, 2.0]
+    parts = np.bincount(pids, np.nan_to_num(values[0]) / 10 + np.nan_to_num(values[1]) / 3)
+    theirs = stats.permutation_test((parts,), np.sum, permutation_type="samples").pvalue
+    ours = permutation_test(values, np.where(np.isnan(values), np.nan, 0.0), pids, rng, flips=10_000)
+    assert ours == pytest.approx(theirs, abs=4 * math.sqrt(theirs / 10_000))
+
+
+def test_effect_without_noise():
+    assert over_seeds([np.full(3, 0.5)]).p_negligible(0.5) == 1
+    assert [power_of(effect, (0.0,), 3, 0.05) for effect in (-0.1, 0.0, 0.1)] == [1, 0, 1]
+    assert [power_of(effect, (0.0,), 3, 0.05, margin=0.2) for effect in (-0.2, -0.1, 0.1, 0.2)] == [0, 1, 1, 0]
+
+
+def test_power_against_simulated_tests(rng):
+    """Two baselines on four splits, at a level of 0.2: against 0, and against a margin."""
+    runs = [rng.normal(effect, deviation, (2000, 4, 3)) for effect, deviation in ((0.5, 1), (0, 0.5))]
+    found = [over_seeds(blocks) for blocks in zip(*runs, strict=True)]
+    shown = np.mean([each.p < 0.2 for each in found])
+    assert power_of(0.5, (1.0, 0.25), 3, 0.2, splits=4) == pytest.approx(shown, abs=0.04)
+    small = np.mean([each.p_negligible(1.2) < 0.2 for each in found])
+    assert power_of(0.5, (1.0, 0.25), 3, 0.2, margin=1.2, splits=4) == pytest.approx(small, abs=0.04)
+
+
+def test_tables_that_say_nothing_are_refused():
+    for values, words in (([[1.0, 0, 1]], "one identity"), ([[1.0, 0, 1], [np.nan] * 3], "no query with a match")):
+        with pytest.raises(ValueError, match=words):
+            mean(np.array(values), np.zeros(3, int), "checkpoints")
