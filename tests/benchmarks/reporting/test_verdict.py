@@ -1,5 +1,6 @@
 """A verdict claims no more than the data support, on runs whose effects are known."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.reporting import verdict
+from benchmarks.reporting.statistics import permutation_test
 from benchmarks.reporting.verdict import judge
 from benchmarks.reporting.verdict_tables import HEAD, cells, grids
 from benchmarks.runs.record import Metrics
@@ -45,6 +47,16 @@ def test_too_few_seeds_decide_nothing(judged, seeds):
     assert (row["95% interval"], row["inside"]) == ("", "")  # the paper's effect is one of methods
     assert row["other people too"]
     assert helps.p == 1 / 10_000  # no flip of whole people comes near: (0 + 1) / (9,999 + 1)
+
+
+def test_flips_of_people_are_drawn_by_the_name_of_the_claim(world):
+    found = world({"a": 0.0, "b": 0.003, "c": 0.0}, seeds=1)
+    helps = next(each for each in judge(found) if each.claim.text == "AFA helps mean")
+    below, above = (run.rows.average_precision.to_numpy()[None] for run in found[:2])
+    digest = hashlib.sha256("\x1f".join(("permutation", "AFA helps mean", "mars", "mars")).encode()).hexdigest()
+    draw = np.random.Generator(np.random.PCG64(int(digest[:16], 16) // 2))
+    assert 0.001 < helps.p < 1
+    assert helps.p == permutation_test(above, below, found[0].rows.pid.to_numpy(), draw)
 
 
 def test_splits_are_the_repetition(world):
