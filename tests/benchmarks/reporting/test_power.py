@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.reporting import power
-from benchmarks.reporting.power import noise, plan_claims
+from benchmarks.reporting.power import fewest_queries, noise, plan_claims
 from benchmarks.reporting.statistics import over_seeds
 from benchmarks.runs.record import Metrics
 from benchmarks.suites import SUITES
@@ -102,3 +102,83 @@ def test_plan_says_seeds_runs_and_time(bench):
     assert "To find a true effect of 2 points of mAP in 4 of 5 repetitions" in answer.out
     (line,) = [line for line in answer.out.splitlines() if "AFA helps mean " in line]
     assert "results/measured" in line
+
+
+def recorded(make_record, method, figures, **changes):
+    """A record for each seed from 0, with this mAP; R1 is 1 less the mAP. None: no query had a match."""
+    return [
+        make_record(
+            method,
+            seed=seed,
+            metrics=[Metrics("official", "before", figure, None if figure is None else 1 - figure, 1, 1, 1, 9, 0)],
+            **changes,
+        )
+        for seed, figure in enumerate(figures)
+    ]
+
+
+def test_noise_by_hand(make_record):
+    """Deviations by row: -0.1 0 0.1 and -0.2 -0.1 0.3; less what both share: twice ±0.05, and ±0.1."""
+    rows = [
+        *recorded(make_record, "mean", [0.1, 0.2, 0.3]),
+        *recorded(make_record, "mean+afa", [0.2, 0.3, 0.7], sigma=0.5),
+    ]
+    expected = ((pytest.approx(0.16 / 4), 4), (pytest.approx(0.03 / 2), 2))
+    for name, metric in ((None, "mAP"), ("mean", "mAP"), ("mean", "R1")):
+        found = noise(rows, name, metric)
+        assert (found.own, found.paired) == expected
+    assert noise(rows, "qan").own == noise([]).paired == (0, 0)
+    # Another baseline, other settings, other seeds, and runs without a figure share nothing with these rows.
+    for method, figures, changes in (
+        ("qan", [0.1, 0.5], {}),
+        ("mean", [0.1, 0.5], {"epochs": 9}),
+        ("mean+afa", [0.1, 0.5], {"sigma": 0.1}),
+        ("mean", [None, 0.1, 0.5], {"sigma": 0.1}),
+    ):
+        found = noise([*rows, *recorded(make_record, method, figures, **changes)])
+        assert (found.own, found.paired) == ((pytest.approx((0.16 + 0.08) / 5), 5), expected[1])
+
+
+def test_time_is_known_only_if_that_of_all_arms_is(pilot):
+    records = pilot("table4", 60)
+    plan, unknown = (
+        planned("table4", records, seconds_of=lambda runs, times=times: times)["AFA helps mean"]
+        for times in ([60.0, 30.0], [60.0, None])
+    )
+    assert (plan.runs, plan.seconds) == (2 * plan.seeds, 90 * plan.seeds)
+    assert (unknown.runs, unknown.seconds) == (plan.runs, None)
+
+
+def test_source_of_the_noise_is_named(pilot, make_record):
+    records = pilot("table4", 60)
+    assert planned("table4", records)["AFA helps mean"].source == "pilot, 177 df"
+    longer = [
+        make_record(
+            experiment=replace(each.experiment, settings={**each.experiment.settings, "epochs": 7}),
+            metrics=each.metrics,
+        )
+        for each in records[:200]
+    ]
+    assert planned("table4", longer)["AFA helps mean"].source.startswith("pilot, other settings, ")
+    lone = [each for each in records if each.experiment.method == "qan"]
+    assert planned("table4", lone)["AFA helps mean"].source.startswith("unknown: no two seeds of a method")
+
+
+def test_only_claims_of_the_suite_are_planned(pilot):
+    texts = {claim.text for claim in claims_about("mars", "mars") if claim.suite == "table4"}
+    assert set(planned("table4", pilot("table4", 3))) == texts
+
+
+def test_fewest_queries_by_hand(make_record):
+    suite = SUITES.get("table4")()
+    (line,) = fewest_queries(suite, Choice(("mars",)), [])
+    assert line == (
+        "mars: 1,980 queries; two checkpoints differ in R1 (p < 0.05) when one wins at least 6 queries of 6 people and loses "
+        "none: 0.30 points of R1"
+    )
+    assert list(fewest_queries(suite, Choice(("walkers",)), [])) == []
+    rows = [Metrics("official", "before", 0.5, 0.5, 1.0, 1.0, 1.0, count, 0) for count in (700, 1200)]
+    records = [make_record("mean", name, metrics=[row]) for name, row in zip(("walkers", "mars"), rows, strict=True)]
+    lines = list(fewest_queries(suite, Choice(("mars", "walkers")), records))
+    assert [line.split(" queries")[0] for line in lines] == ["mars: 1,200", "walkers: 700"]
+    assert lines[0].endswith(": 0.50 points of R1")
