@@ -65,3 +65,20 @@ def test_coverage():
 def test_too_little(effects, errors):
     with pytest.raises(ValueError, match="two effects or more"):
         random_effects(effects, errors)
+
+
+def test_equal_errors_by_hand():
+    """Effects of variance 4 with errors of 1, so that tau² = 4 - 1; the error of the mean of four is 2 / sqrt(4)."""
+    effects = [1.5 + side * math.sqrt(3) for side in (1, 1, -1, -1)]
+    found = random_effects(effects, [1.0] * 4, level=0.8)
+    assert (found.effect, found.tau, found.error, found.q) == pytest.approx((1.5, math.sqrt(3), 1.0, 12.0))
+    half, reach = stats.t.ppf(0.9, 3), stats.t.ppf(0.9, 2) * 2  # sqrt(3 + 1)
+    assert (found.low, found.high) == pytest.approx((1.5 - half, 1.5 + half))
+    assert (found.next_low, found.next_high) == pytest.approx((1.5 - reach, 1.5 + reach))
+    assert found.systems == 4
+
+
+def test_effects_without_a_difference():
+    one, none = random_effects([1, 1, 1], [0.5, 1, 2]), random_effects([0, 0], [1, 2])
+    assert (one.effect, one.low, one.high, one.p, one.next_high) == (1, 1, 1, 0, 1)
+    assert (none.p, none.tau, none.next_low) == (1, 0, -math.inf)
