@@ -46,6 +46,11 @@ def test_precision_before_rank_one(rule, expected):
 
 
 @pytest.mark.parametrize("rule", BOTH)
+def test_all_hits_come_first(rule):
+    assert one_query([(1, 1, 2), (2, 1, 3), (3, 1, 2), (4, 2, 2)], average_precision=rule).map == 1
+
+
+@pytest.mark.parametrize("rule", BOTH)
 def test_junk_and_distractors(rule):
     excluded = [(0.1, -1, 2), (0.2, 1, 1), (0.3, -1, 1)]
     distractor, hit = [(0.4, 0, 2)], [(0.5, 1, 2)]
@@ -72,11 +77,12 @@ def test_tiny_distances_are_no_ties():
     np.testing.assert_array_equal(result.first_hit_rank, [2])
 
 
-def test_row_of_nan_is_named():
-    distances = np.zeros((5, 4))
-    distances[3, 1] = np.nan
-    labels = np.ones(5, int), np.ones(5, int), np.ones(4, int), np.full(4, 2)
-    with pytest.raises(UserError, match="query row 3: a distance is NaN"):
+@pytest.mark.parametrize("row", [3, 45])
+def test_row_of_nan_is_named(row):
+    distances = np.zeros((50, 4))
+    distances[row, 1] = np.nan
+    labels = np.ones(50, int), np.ones(50, int), np.ones(4, int), np.full(4, 2)
+    with pytest.raises(UserError, match=f"query row {row}: a distance is NaN"):
         evaluate(distances, *labels)
 
 

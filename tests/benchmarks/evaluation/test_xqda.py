@@ -141,5 +141,19 @@ def test_two_people_suffice():
     assert metric.projection.dtype == metric.signs.dtype == np.float32
 
 
+def test_people_who_are_alike_keep_one_direction():
+    """Each has the same two tracklets, so that no direction tells them apart."""
+    features = np.tile(np.eye(3, dtype=np.float32)[:2], (6, 1))
+    metric = fit_metric("xqda", features, np.arange(6).repeat(2), np.tile([0, 1], 6), seed=0)
+    assert metric.projection.shape == (3, 1)
+
+
+def test_features_that_are_not_finite():
+    features, pids, camids = draw_people(0, people=6, tracklets=4, dims=4)
+    features[3] = np.nan
+    with pytest.raises(UserError, match=r"^metric=xqda: cannot be fitted .*use metric=euclidean or cosine$"):
+        fit_metric("xqda", features, pids, camids, seed=0)
+
+
 def test_settings_offer_every_metric():
     assert get_args(get_type_hints(Settings)["metric"]) == (*METRICS, *FITTED_METRICS)
