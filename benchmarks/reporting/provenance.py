@@ -139,21 +139,19 @@ def flag_mixed(values: Iterable[str]) -> str:
 def code_note(records: Sequence[Record]) -> str:
     """The digests of the shared code, and in words what is mixed: that code, or the files of a model.
 
-    Models have files of their own, so those are mixed only where one baseline, backbone and matcher has several versions.
-    External features are decided by the evaluation alone, so their code is compared among themselves.
+    A baseline, a backbone and a matcher each have files of their own, so only runs that share all three are compared. (The
+    first records have a baseline's files in the shared half, too.)
     """
-    shared: dict[bool, set[str]] = {}
-    own: dict[tuple[str, ...], set[str]] = {}
+    models: dict[tuple[str, ...], set[str]] = {}
     for record in records:
-        code, experiment = same_numbers(record.code), record.experiment
-        settings = DEFAULTS_OF_NEW_SETTINGS | experiment.settings
-        parts = [str(settings.get(part, "")).partition(":")[0] for part in ("backbone", "matcher")]
-        shared.setdefault(experiment.external, set()).add(code[:HALF])
-        own.setdefault((experiment.method.partition("+")[0], *parts), set()).add(code[HALF:])
-    text = f"code {', '.join(sorted({code[:8] for codes in shared.values() for code in codes}))}"
-    if any(len(codes) > 1 for codes in shared.values()):
+        settings = DEFAULTS_OF_NEW_SETTINGS | record.experiment.settings
+        parts = (str(settings.get(part, "")).partition(":")[0] for part in ("backbone", "matcher"))
+        model = (record.experiment.method.partition("+")[0], *parts)
+        models.setdefault(model, set()).add(same_numbers(record.code))
+    text = f"code {', '.join(sorted({code[:8] for codes in models.values() for code in codes}))}"
+    if any(len({code[:HALF] for code in codes}) > 1 for codes in models.values()):
         return f"{text} (MIXED: several versions of the shared code)"
-    changed = sorted({baseline for (baseline, *_), codes in own.items() if len(codes) > 1})
+    changed = sorted({baseline for (baseline, *_), codes in models.items() if len(codes) > 1})
     return f"{text} (MIXED: several versions of the files of {', '.join(changed)})" if changed else text
 
 
