@@ -360,7 +360,7 @@ def _make_recipe(folder: Path) -> Path:
 
 
 def _read_recipe(file: Path) -> str:
-    return json.dumps(resolve(str(file), "mean").recorded())
+    return json.dumps(resolve(str(file), "mean").as_dict())
 
 
 def _same_recipe(file: Path, result: str) -> bool:
