@@ -1,16 +1,12 @@
 """The measured reliability, as tables of docs/reliability.md."""
 
-import csv
 import json
-import re
-from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
 FILE = Path("results/measured/reliability.json")
-SURVIVORS = Path("results/measured/mutants-survived.csv")  # why no test notices these
 GROUPS = ("killed", "broken", "power cut", "at once")
 
 
