@@ -79,3 +79,15 @@ def without_figure(record):
 
 def test_rows_without_noise_read_nothing(row):
     assert noise_floor([*row([0.5], classification="none"), *row([0.6], classification="none", sigma=0.5)]) is not None
+
+
+def test_small_differences_and_figures_of_0(row):
+    assert "0.4 points of mAP and 0.2 points of R1 apart; single runs of one seed 0.4" in noise_floor(
+        [*row([0.5]), *row([0.504], sigma=0.5)]
+    )
+    assert "up to 2.0 points of mAP" in noise_floor([*row([0.0]), *row([0.02], sigma=0.5)])
+
+
+def test_two_pairs_with_settings_in_any_order(row):
+    rows = [*row([0.5], lr=1, epochs=9), *row([0.6], sigma=0.5, epochs=9, lr=1), *row([0.5]), *row([0.6], sigma=0.5)]
+    assert noise_floor(rows).startswith("noise floor: 2 pairs of rows")

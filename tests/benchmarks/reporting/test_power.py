@@ -8,10 +8,10 @@ import pytest
 
 from benchmarks.reporting import power
 from benchmarks.reporting.power import fewest_queries, noise, plan_claims
-from benchmarks.reporting.statistics import over_seeds
+from benchmarks.reporting.statistics import over_seeds, seeds_needed
 from benchmarks.runs.record import Metrics
 from benchmarks.suites import SUITES
-from benchmarks.suites.claims import claims_about
+from benchmarks.suites.claims import PAPER, claims_about, family_size
 from benchmarks.suites.suite import Choice, experiments
 
 
@@ -182,3 +182,17 @@ def test_fewest_queries_by_hand(make_record):
     lines = list(fewest_queries(suite, Choice(("mars", "walkers")), records))
     assert [line.split(" queries")[0] for line in lines] == ["mars: 1,200", "walkers: 700"]
     assert lines[0].endswith(": 0.50 points of R1")
+
+
+def test_noise_of_two_runs_with_settings_in_any_order(make_record):
+    rows = recorded(make_record, "mean", [0.1, 0.3], lr=1, decay=2)
+    assert noise(rows).own == (pytest.approx(0.02), 1)
+    rows += recorded(make_record, "mean+afa", [0.1, 0.3], sigma=0.5, decay=2, lr=1)
+    assert noise(rows).paired == (0, 1)
+
+
+def test_splits_need_fewer_seeds(pilot):
+    plan = planned("table4", pilot("table4", 3, "ilidsvid"), 0.002, "ilidsvid")["AFA helps mean"]
+    alpha = 0.05 / family_size(PAPER, "ilidsvid", "ilidsvid")
+    assert plan.seeds == seeds_needed(0.002, (plan.deviation**2,), alpha, splits=10)
+    assert plan.seeds < seeds_needed(0.002, (plan.deviation**2,), alpha)

@@ -464,3 +464,21 @@ def test_tables_that_say_nothing_are_refused():
     for values, words in (([[1.0, 0, 1]], "one identity"), ([[1.0, 0, 1], [np.nan] * 3], "no query with a match")):
         with pytest.raises(ValueError, match=words):
             mean(np.array(values), np.zeros(3, int), "checkpoints")
+
+
+@pytest.mark.parametrize(
+    ("effect", "margin"), [(0.5, None), (0.8, None), (1.1, None), (2.0, None), (0.1, 1.0), (0.2, 0.9)]
+)
+def test_no_fewer_seeds_suffice(effect, margin):
+    seeds = seeds_needed(effect, (1.0,), 0.02, margin)
+    assert isinstance(seeds, int)
+    assert power_of(effect, (1.0,), seeds - 1, 0.02, margin) < 0.8 <= power_of(effect, (1.0,), seeds, 0.02, margin)
+
+
+def test_what_people_add_is_a_component_of_variance(rng):
+    """One query each: the mean square between people, less that of the rest, from sums of squares that add up."""
+    values = rng.normal(0, 0.1, (3, 6)) + rng.normal(0, 1, 6)
+    total, runs, people = (((each - values.mean()) ** 2).sum() for each in (values, values.mean(1), values.mean(0)))
+    rest = (total - 6 * runs - 3 * people) / (2 * 5)
+    of_people = difference(values, np.zeros((3, 6)), np.arange(6), "methods").errors[1]
+    assert of_people == (pytest.approx(math.sqrt((3 * people / 5 - rest) / 18)), 5)
