@@ -336,7 +336,9 @@ def read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> Recipe:
         file = RECIPES / f"{recipe}.toml"
         if recipe not in recipe_names():
             where = f"recipe {extended_by[-1]}: extends {recipe!r}: " if extended_by else ""
-            raise UserError(f"{where}no recipe {recipe!r:.100}; {nearest(recipe, recipe_names())}, or name a .toml file")
+            raise UserError(
+                f"{where}no recipe {recipe!r:.100}; {nearest(recipe, recipe_names())}, or name a .toml file"
+            )
     if str(file) in extended_by:
         raise UserError(f"recipe {file}: extends itself, through {' and '.join(extended_by)}")
     try:
