@@ -1,6 +1,6 @@
 """Render the results in the documents from records. A document marks each place by a comment:
 
-    <!-- bench table --from results/measured/demo.parquet --format github -->
+    <!-- bench table --from results/measured/table4.parquet --format github -->
     what the command prints
     <!-- end -->
 
