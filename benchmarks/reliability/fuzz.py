@@ -16,7 +16,7 @@ from baselines.interface.errors import UserError
 
 from .mutations import mutate
 from .outcome import Outcome
-from .readers import SECONDS, Reader
+from .reader import SECONDS, Reader
 
 MEMORY = 2 * 2**30  # bytes that a reader may take beyond what its process has at its start
 REFUSED, SAME, ACCEPTED = "refused", "equal", "accepted"

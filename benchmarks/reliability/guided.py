@@ -8,7 +8,8 @@ from pathlib import Path
 
 from .fuzz import WAYS
 from .outcome import Outcome
-from .readers import READERS, Reader
+from .reader import Reader
+from .readers import READERS
 
 
 def texts(folder: Path) -> list[Reader]:

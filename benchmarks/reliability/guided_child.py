@@ -9,7 +9,8 @@ import atheris
 
 with atheris.instrument_imports(include=["benchmarks", "baselines", "csv", "tomllib"]):
     from .fuzz import WAYS, judge
-    from .readers import READERS, SECONDS
+    from .reader import SECONDS
+    from .readers import READERS
 
 MEMORY = 4096  # MiB that the process may take
 

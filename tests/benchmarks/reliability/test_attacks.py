@@ -11,7 +11,8 @@ from baselines.interface.errors import UserError
 from benchmarks.reliability import __main__, power_cut
 from benchmarks.reliability.fuzz import fuzz
 from benchmarks.reliability.mutations import mutate
-from benchmarks.reliability.readers import READERS, Reader
+from benchmarks.reliability.reader import Reader
+from benchmarks.reliability.readers import READERS
 
 GROUPS = ("killed", "at once")
 
