@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import optuna
-from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import BaseTrial, TrialState
 
 from baselines import BASELINES
@@ -26,7 +25,6 @@ from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import ATTACHED, split_method
 from benchmarks.experiments.settings import SEARCHED, Settings, as_toml, change, read_recipe
-from benchmarks.parsing import one_line
 from benchmarks.paths import results_dir
 from benchmarks.progress import show_progress
 from benchmarks.runs.checksums import remove_checked
@@ -34,6 +32,7 @@ from benchmarks.runs.folder import RunFolder
 from benchmarks.seeds import derive
 
 from .single_runs import check_frames, make_machine
+from .trial_journal import open_study
 
 HOLDOUT = 0.25  # if the recipe holds out nothing
 
@@ -150,7 +149,7 @@ def tune(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     journal = folder.path / "trials.journal"
     with folder.lock(), naming(journal):
-        study = _open_study(journal, base.name)
+        study = open_study(journal, base.name)
         for interrupted in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             study.tell(interrupted.number, state=TrialState.FAIL)
         while len(done := _finished_trials(study)) < trials:
@@ -164,21 +163,6 @@ def tune(
             study.tell(trial, _validate(base, change(settings, values, "tune"), data, folder.path, machine))
         machine.report("tune", trials, trials, _note(done[:trials]))
     return done[:trials], folder.path
-
-
-def _open_study(journal: Path, name: str) -> optuna.Study:
-    """The search that the journal tells of; a new one if there is no journal.
-
-    Raises:
-        UserError: the journal is damaged.
-    """
-    try:
-        storage = JournalStorage(JournalFileBackend(str(journal)))
-        return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
-    except OSError:
-        raise
-    except Exception as error:  # optuna trusts its journal, and fails in many ways
-        raise UserError(f"{journal}: damaged ({one_line(error)}); delete it to search anew") from error
 
 
 def _note(done: Sequence[Trial]) -> str:

@@ -140,6 +140,38 @@ def test_damaged_journal_is_named(results, quick):
         tuning.tune(*asked(), 1, results, HOW)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: re.sub(r'"values":\[0\.\d', '"values":[0.1', text, count=1), "checksum does not fit"),
+        (lambda text: "".join(text.splitlines(keepends=True)[:4] + text.splitlines(keepends=True)[5:]), "line 5"),
+        (lambda text: re.sub("(?m)^[0-9a-f]{64} ", "", text), "an earlier version wrote it"),
+    ],
+    ids=("a flipped value", "a lost line", "no checksums"),
+)
+def test_changed_journal_is_refused_and_searched_anew_without_training(results, quick, change, said):
+    before = tuning.tune(*asked(), 3, results, HOW)[0]
+    (journal,) = results.rglob("trials.journal")
+    text = journal.read_text()
+    journal.write_text(change(text))
+    assert journal.read_text() != text
+    with pytest.raises(UserError, match=rf"trials\.journal: damaged \(.*{said}.*\); delete it to search anew"):
+        tuning.tune(*asked(), 3, results, HOW)
+    journal.unlink()
+    ran = list(quick.seen)
+    assert tuning.tune(*asked(), 3, results, HOW)[0] == before
+    assert quick.seen == ran * 2  # the same runs, whose records are there
+
+
+def test_incomplete_last_line_of_the_journal_is_replaced(results, quick):
+    whole = tuning.tune(*asked(), 3, results / "whole", HOW)[0]
+    tuning.tune(*asked(), 2, results / "killed", HOW)
+    (journal,) = (results / "killed").rglob("trials.journal")
+    journal.write_bytes(journal.read_bytes()[:-20])
+    assert tuning.tune(*asked(), 3, results / "killed", HOW)[0] == whole
+    assert tuning.tune(*asked(), 3, results / "killed", HOW)[0] == whole
+
+
 def test_tune_rejects_impossible_settings(results):
     for change, message in (("holdout=0.1", "fewer than 2 identities"), ("epochs=0", "must be greater than 0")):
         with pytest.raises(UserError, match=message):
