@@ -32,8 +32,10 @@ def read_attributes(file: Path) -> pd.DataFrame:
         UserError: the file cannot be read, or is not such a table; the message names the row, without empty ones.
     """
     try:
-        with file.open(encoding="utf-8", newline="") as stream:
-            head, *rows = [[cell.strip() for cell in row] for row in csv.reader(stream) if row] or [[]]
+        lines = file.read_text(encoding="utf-8").splitlines()
+        # Each line by itself: a quotation mark must not take in further rows.
+        cells = [row for line in lines for row in csv.reader([line], strict=True) if row]
+        head, *rows = [[cell.strip() for cell in row] for row in cells] or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file}: cannot be read ({error})") from error
     names = head[1:]

@@ -123,11 +123,15 @@ def read_csv(file: Path) -> tuple[Sequence[str], list[tuple[int, dict[str, str]]
     Raises:
         UserError: it cannot be read, or is not CSV.
     """
-    reader = csv.DictReader(io.StringIO(read_text(file)))
+    reader = csv.DictReader(io.StringIO(read_text(file)), strict=True)  # an open quote would take in all further rows
     try:
-        return reader.fieldnames or (), [(reader.line_num, row) for row in reader]
+        rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise UserError(f"{file}, line {reader.line_num + 1}: not CSV ({error})") from error
+    for line, row in rows:
+        if any("\n" in str(value) for value in row.values()):
+            raise UserError(f"{file}, line {line}: a value with a line break; remove the quotation marks around it")
+    return reader.fieldnames or (), rows
 
 
 def read_text(file: Path) -> str:

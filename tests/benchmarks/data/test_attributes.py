@@ -49,6 +49,8 @@ def test_numbers_of_values(tmp_path):
         ("pid,hat\n1,0\n\nx,1\n", "row 3: not a pid and 1 values"),
         (f"pid,hat\n{'9' * 5000},1\n", "row 2: not a pid and 1 values"),
         ("pid,hat\n1,0,3\n", "row 2: not a pid and 1 values"),
+        ('pid,hat\n1,"0\n2,1\n', r"cannot be read \(unexpected end of data\)"),  # the value would hold all further rows
+        ('pid,hat\n1,"0\n2,1\n3,"\n', r"cannot be read \(unexpected end of data\)"),
     ],
 )
 def test_other_tables_are_refused(tmp_path, text, message):

@@ -9,6 +9,7 @@ from baselines.interface.errors import UserError
 from benchmarks.data import imported_folder
 from benchmarks.data.export_layouts import export
 from benchmarks.data.frame_stores import PackedStore
+from benchmarks.data.image_lists import read_listing
 from benchmarks.data.import_images import import_images
 from benchmarks.data.imported import ImportedDataset
 from benchmarks.data.loading import load
@@ -303,6 +304,17 @@ def test_numbers_of_any_length_are_compared_by_value(draw, bring):
     rows = [f"train,1,1,{tracklet},{n}.png" for n, tracklet in enumerate(tracklets)]
     table = bring([*rows, "query,2,1,q,3.png", "gallery,2,2,g,4.png", "train,3,1,t,5.png"])
     assert [name for name in table.tracklet if name.startswith("a")] == tracklets[::-1]
+
+
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [("c", r"line 3: not CSV \(unexpected end of data\)"), ('"', "line 4: a value with a line break")],
+)
+def test_quotation_mark_takes_in_no_further_rows(tmp_path, last, message):
+    file = tmp_path / "list.csv"
+    file.write_text(f'frame,pid,camid,tracklet\n1.png,1,1,a\n2.png,1,1,"b\n3.png,2,1,{last}\n')
+    with pytest.raises(UserError, match=rf"list\.csv, {message}"):
+        read_listing(tmp_path, file)
 
 
 def test_cell_that_is_too_long_is_refused(draw, bring):
