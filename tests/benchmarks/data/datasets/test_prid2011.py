@@ -50,6 +50,22 @@ def test_damaged_split_file_is_refused(root, text):
         Prid2011().read(root, 0)
 
 
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        (["person_0001", "\n"], r"lists '\\n', not a person"),
+        (["person_0001", None], "lists None, not a person"),
+        (["person_0001", "person_0001"], "lists person_0001 twice"),
+        (["person_0001", "person_0003"], "lists person_0003 twice"),  # for training and for test
+        ("person_0001", "lists 'p', not a person"),
+    ],
+)
+def test_split_of_other_names_is_refused(root, train, message):
+    (root / "splits_prid2011.json").write_text(json.dumps([{"train": train, "test": ["person_0003"]}]))
+    with pytest.raises(UserError, match=rf"splits_prid2011\.json: split 0 {message}"):
+        Prid2011().read(root, 0)
+
+
 def test_official_splits(tmp_path, shared):
     splits = json.loads((shared("prid2011") / "splits_prid2011.json").read_text())
     assert len(splits) == Prid2011.splits
