@@ -51,8 +51,8 @@ class Strip:
     width: Count
     height: Count
     quality: list[Amount] | None
-    right: bool | None = None
-    distance: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    right: bool | None
+    distance: Annotated[float, Field(allow_inf_nan=False)]
 
     __pydantic_config__ = STRICT
 
@@ -266,4 +266,6 @@ def _draw(shown: "ShownTracklet", file: Path | None) -> Strip:
         strip.shape[1],
         strip.shape[0],
         None if shown.weights is None else [round(float(value), 4) for value in shown.weights],
+        right=None,
+        distance=0.0,
     )

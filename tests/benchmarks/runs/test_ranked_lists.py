@@ -158,6 +158,16 @@ def test_strips_that_lead_out_are_left_out(strips, tmp_path, capsys, changes):
     assert line.startswith(f"bench: left out: {folder / 'gallery.json'}: ")
 
 
+@pytest.mark.parametrize("lost", ["right", "distance"])
+def test_strips_without_their_rating_are_left_out(strips, tmp_path, capsys, lost):
+    folder = strips()
+    described = json.loads((folder / "gallery.json").read_text())
+    del described["lists"][0]["query"][lost]
+    (folder / "gallery.json").write_text(json.dumps(described))
+    assert gallery.copy(folder, tmp_path / "site", images=True) is None  # otherwise a right one may be shown as wrong
+    assert f"{lost}: Field required" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "[" * 10**5])
 def test_damaged_lists_are_left_out(strips, tmp_path, text):
     folder = strips()
