@@ -109,8 +109,9 @@ def judge(reader: Reader, file: Path, damaged: bytes, expected: object) -> str:
     try:
         with redirect_stderr(io.StringIO()) as said:
             result = reader.read(file)
-        if reader.place in said.getvalue():
-            raise UserError(said.getvalue())  # left out with a line on stderr
+        lines = said.getvalue().splitlines()
+        if lines and all(reader.place in line for line in lines):
+            return REFUSED  # each part that is left out has a line on stderr
     except UserError as error:
         if len(str(error).splitlines()) > 1:
             return f"a message of several lines, from {_place(error)}"

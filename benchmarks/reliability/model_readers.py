@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from baselines.backbones.weights import load_state
+from benchmarks.evaluation.distances import rows_of
 from benchmarks.runs.checksums import check_file, checked_file
-from benchmarks.runs.external_features import read_features
+from benchmarks.runs.external_features import read_distances, read_features
 
 from .reader import Reader, draw
 
@@ -106,6 +107,19 @@ def _same_columns(file: Path, result: str) -> bool:
     return result == f"{feature.tolist()} {pd.DataFrame(columns).to_json()}"
 
 
+def _make_distances(folder: Path) -> Path:
+    labels = {key: value for key, value in _features().items() if key != "feature"}
+    sides = {f"{side}_{key}": value for side in ("query", "gallery") for key, value in labels.items()}
+    np.savez(folder / "distances.npz", distances=draw().random((6, 6)), **sides)
+    return folder / "distances.npz"
+
+
+def _read_distances(file: Path) -> str:
+    result = read_distances(file)
+    rows = [row.tolist() for row in rows_of(result.distances, np.arange(result.distances.shape[1]))]
+    return f"{rows} {result.queries.to_json()} {result.gallery.to_json()}"
+
+
 MODEL_READERS = (
     Reader("checkpoint", _make_checkpoint, _read_checkpoint, "checkpoint.pth"),
     Reader("final weights", _make_weights, _read_weights, "model.safetensors"),
@@ -113,4 +127,5 @@ MODEL_READERS = (
     Reader("initial weights (safetensors)", _make_safetensors, _read_state, "initial.safetensors", _always),
     Reader("features (npz)", _make_npz, _read_features, "features.npz", _checksums_hold),
     Reader("features (parquet)", _make_parquet, _read_features, "features.parquet", _same_columns),
+    Reader("distances (npz)", _make_distances, _read_distances, "distances.npz", _checksums_hold),
 )

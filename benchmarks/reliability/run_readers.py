@@ -1,6 +1,7 @@
 """The readers of what a run is made of and leaves: recipe, record, curves."""
 
 import json
+import tempfile
 import tomllib
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -8,16 +9,31 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from optuna.trial import TrialState
 
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.settings import RECIPES, resolve
+from benchmarks.reporting import gallery
 from benchmarks.runs.exchange import export_runs, exported_runs
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.metrics import QUERY_COLUMNS
-from benchmarks.runs.record import FORMAT, Cost, Environment, Metrics, Phase, Record, parse_record, record_to_json
+from benchmarks.runs.record import (
+    FORMAT,
+    Cost,
+    Environment,
+    Metrics,
+    Phase,
+    Record,
+    parse_record,
+    record_to_json,
+    to_json,
+)
 from benchmarks.runs.store import write_record
 from benchmarks.runs.unfinished import start_run, started_experiments, starting_code
+from benchmarks.scheduling.trial_journal import open_study
+from slurm.ledger import Ledger, LedgerEntry
+from slurm.ledger import _parse as ledger_lines
 
 from .reader import Reader, write_text
 
@@ -86,6 +102,8 @@ def _holds(found: Any, written: Any) -> bool:
     """Whether a result has all that was written. It may have defaults besides."""
     if isinstance(found, dict) and isinstance(written, dict):
         return all(key in found and _holds(found[key], value) for key, value in written.items())
+    if isinstance(found, list) and isinstance(written, list):
+        return len(found) == len(written) and all(map(_holds, found, written))
     if isinstance(found, float) and isinstance(written, int):
         return found == float(written)  # 10^24 has no float64 of its own
     return bool(found == written)
@@ -156,6 +174,60 @@ def _same_option(file: Path, result: str) -> bool:
     return written == value or tomllib.loads(f"value = {written}")["value"] == value
 
 
+def _make_gallery(folder: Path) -> Path:
+    for name in ("001-query.png", "001-rank01.png"):
+        (folder / name).touch()
+    query = gallery.Strip("t1", 1, 0, "001-query.png", 8, 400, 100, [0.5, 0.25], None, 0.0)
+    ranked = gallery.Strip("t2", 1, 1, "001-rank01.png", 8, 400, 100, None, True, 0.5)
+    lists = gallery.Lists(EXPERIMENT.name, "official", [gallery.RankedList(query, [ranked], 1.0, 1)])
+    return write_text(folder / gallery.LISTS, to_json(asdict(lists)))
+
+
+def _read_gallery(file: Path) -> str:
+    lists = gallery.copy(file.parent, file.parent / "report", True)
+    return to_json(lists and asdict(lists))
+
+
+def _make_ledger(folder: Path) -> Path:
+    ledger = Ledger(folder)
+    with ledger.lock():
+        ledger.add(LedgerEntry(f"key{i}", f"mean {i}", f"12_{i}", "slurm", "2026", "2026-01-01") for i in range(6))
+    return ledger.file
+
+
+def _read_ledger(file: Path) -> str:
+    ledger_lines.cache_clear()  # a line that is left out is reported once in a process
+    return json.dumps({key: asdict(entry) for key, entry in Ledger(file.parents[1]).entries().items()})
+
+
+def _same_ledger(file: Path, result: str) -> bool:
+    """Each whole line, the last of each key; a line without its end was not written completely."""
+    lines = [json.loads(line) for line in file.read_text(errors="replace").split("\n")[:-1]]
+    found = json.loads(result)
+    return _holds(found, {line["key"]: line for line in lines}) and len(found) <= len(lines)
+
+
+def _make_journal(folder: Path) -> Path:
+    study = open_study(folder / "trials.journal", "fuzzed")
+    for score in (0.25, 0.75, 0.5):
+        trial = study.ask()
+        trial.set_user_attr("values", {"lr": trial.suggest_float("lr", score, score)})
+        study.tell(trial, score)
+    return folder / "trials.journal"
+
+
+def _read_journal(file: Path) -> str:
+    trials = open_study(file, "fuzzed").get_trials(states=(TrialState.COMPLETE,))
+    return json.dumps([[trial.user_attrs["values"], trial.values] for trial in trials])
+
+
+def _first_trials(_: Path, result: str) -> bool:
+    """A journal may lack its last lines, as if the search had been stopped before."""
+    with tempfile.TemporaryDirectory() as folder:
+        whole = json.loads(_read_journal(_make_journal(Path(folder))))
+    return json.loads(result) in [whole[:count] for count in range(3)]
+
+
 RUN_READERS = (
     Reader("record", _make_record, _read_record, "record.json", _same_json),
     Reader("exported runs", _make_export, _read_export, "runs.parquet"),
@@ -164,4 +236,7 @@ RUN_READERS = (
     Reader("results of queries", _make_queries, _read_queries, "queries.parquet"),
     Reader("recipe (TOML)", _make_recipe, _read_recipe, "mine.toml", _same_recipe),
     Reader("option --set", _make_option, _read_option, "--set", _same_option),
+    Reader("ranked strips", _make_gallery, _read_gallery, gallery.LISTS, _same_json),
+    Reader("ledger of jobs", _make_ledger, _read_ledger, "ledger.jsonl", _same_ledger),
+    Reader("journal of a search", _make_journal, _read_journal, "trials.journal", _first_trials),
 )
