@@ -15,7 +15,6 @@ import optuna
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import BaseTrial, TrialState
 
-from baselines import BASELINES
 from baselines.interface.errors import UserError
 from benchmarks.atomic import naming, write_atomically
 from benchmarks.clips.subsets import hold_out
@@ -24,7 +23,7 @@ from benchmarks.engine.run import Machine, plan, run
 from benchmarks.engine.training import DivergedError
 from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
-from benchmarks.experiments.methods import ATTACHED, split_method
+from benchmarks.experiments.methods import ATTACHED, check_method
 from benchmarks.experiments.settings import SEARCHED, Settings, as_toml, change, read_recipe
 from benchmarks.parsing import one_line
 from benchmarks.paths import results_dir
@@ -80,7 +79,7 @@ def tune_methods(
         UserError: an unknown method, or as `tune` says.
     """
     for method in methods:
-        BASELINES.get(split_method(method)[0])  # an unknown method is refused before the first search
+        check_method(method)
     if to is not None and (to.suffix == ".toml" or to.is_file()):
         raise UserError(f"--to {to}: name a folder; each method's recipe becomes METHOD.toml in it")
     for method in dict.fromkeys(methods):
