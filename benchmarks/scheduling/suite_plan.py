@@ -11,6 +11,7 @@ from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.record import Record
 from benchmarks.runs.store import load_records
 from benchmarks.suites.suite import Planned
+from benchmarks.wording import number_of
 
 from .estimate import estimate_in_turn, format_duration, measured_note, measured_seconds, on_device_of_last_training
 from .preflight import missing_attributes, missing_weights
@@ -46,7 +47,7 @@ class SuitePlan:
         """How many experiments are missing, and how long they will take."""
         missing = [each for each, state in zip(self.seconds, self.states, strict=True) if state.name != DONE]
         known = [seconds for seconds in missing if seconds is not None]
-        text = f"{len(self.states)} experiments, {len(self.states) - len(missing)} done, {len(missing)} to run"
+        text = f"{number_of(len(self.states), 'experiment')}, {len(self.states) - len(missing)} done, {len(missing)} to run"
         if known:
             gpu_hours = f" on a GPU, {sum(known) / 3600:.1f} GPU hours" if self.gpu else ""
             text += f": about {format_duration(sum(known))} one after the other{gpu_hours}, by recorded frames/s"
