@@ -10,6 +10,7 @@ import typer
 
 from baselines.interface.errors import UserError
 from benchmarks.paths import results_dir
+from benchmarks.wording import number_of
 
 from .options import OptionalSuite, SuiteOptions, flatten_options
 from .printing import exit_if_missing
@@ -130,7 +131,7 @@ def _status_text(experiments: "list[tuple[str, State]]") -> str:
     rows = [(title, state.name, state.detail) for title, state in experiments]
     text = tabulate(rows, ("experiment", "state", ""), disable_numparse=True)
     counts = Counter(state.name for _, state in experiments).most_common()
-    return f"{text}\n\n{len(rows)} experiments: " + ", ".join(f"{count} {name}" for name, count in counts)
+    return f"{text}\n\n{number_of(len(rows), 'experiment')}: " + ", ".join(f"{count} {name}" for name, count in counts)
 
 
 @verbs.command()
@@ -162,7 +163,7 @@ def cancel(
     if (what is None) != everything:
         raise UserError("name an experiment, or use --all; `bench status` lists the submitted ones")
     cancelled = cancel_jobs(what)
-    print(f"{len(cancelled)} jobs cancelled")
+    print(f"{number_of(len(cancelled), 'job')} cancelled")
     for entry in cancelled:
         print(f"  {entry.title}")
 

@@ -28,13 +28,16 @@ def check_choices(style: str, feature: str = "before") -> None:
 
 
 def exit_if_missing(selection: "Selection", also: Sequence[str] = ()) -> None:
-    """After a dry run: print what the experiments would miss here, each with its remedy, and exit with status 2 if anything.
+    """After a dry run: print which data sets have not the published counts, and what the experiments would miss here, each with
+    its remedy. Exit with status 2 if anything is missing.
 
     Args:
         also: other data sets that they read.
     """
-    from benchmarks.scheduling.preflight import missing_here
+    from benchmarks.scheduling.preflight import counts_notes, missing_here
 
+    for line in counts_notes(selection, also):
+        print(f"bench: {line}", file=sys.stderr)
     missing = missing_here(selection, also)
     for line in missing:
         print(f"bench: missing: {line}", file=sys.stderr)

@@ -9,6 +9,7 @@ import typer
 
 from baselines.interface.errors import UserError
 from benchmarks.paths import results_dir
+from benchmarks.wording import number_of
 
 from .options import From, OptionalSuite, Plugin, Protocol, Run, Style, SuiteOptions, flatten_options
 from .printing import check_choices, print_suite_table, print_tables
@@ -123,7 +124,7 @@ def verdict(
     found = find_runs(files=files)
     runs = found if files else current_runs(found)
     if len(runs) < len(found):
-        print(f"bench: {len(found) - len(runs)} stale runs left out (bench table)", file=sys.stderr)
+        print(f"bench: {number_of(len(found) - len(runs), 'stale run')} left out (bench table)", file=sys.stderr)
     judged = judge(runs, protocol, dataset)
     tables = list(grids(judged, [run.record for run in runs]))
     if not tables:
@@ -189,7 +190,7 @@ def export(
     from benchmarks.runs.find import find_runs
 
     runs = [(run.folder, run.record) for run in find_runs(datasets=[dataset] if dataset else []) if run.folder]
-    print(f"{to}: {export_runs(runs, to)} runs")
+    print(f"{to}: {number_of(export_runs(runs, to), 'run')}")
 
 
 @records_verbs.command()
@@ -201,4 +202,4 @@ def merge(
 
     for file in files:
         added, kept = merge_file(file, results_dir())
-        print(f"{file}: {added} runs added to {results_dir()}, {kept} were already there")
+        print(f"{file}: {number_of(added, 'run')} added to {results_dir()}; already there: {kept}")

@@ -10,6 +10,7 @@ import typer
 
 from benchmarks.paths import results_dir
 from benchmarks.suites import SUITES
+from benchmarks.wording import number_of
 
 from .options import Plugin, SuiteArgument, SuiteOptions, first_line, flatten_options
 
@@ -76,7 +77,7 @@ def export(
     from benchmarks.scheduling.suite_plan import export_finished
 
     count, total = export_finished(options.select(name), to)
-    print(f"{to}: {count} of {total} runs")
+    print(f"{to}: {count} of {number_of(total, 'run')}")
 
 
 @verbs.command()

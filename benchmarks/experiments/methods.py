@@ -1,7 +1,9 @@
 """The spelling of a method, `BASELINE[+afa|+afa-motion]`, and the settings that its name decides."""
 
+import re
 from typing import Any
 
+from baselines import BASELINES
 from baselines.interface.errors import UserError
 
 # What a method's name says about the parts (section 3.2 and 4.3): BASELINE alone, +afa, +afa-motion.
@@ -11,6 +13,7 @@ ATTACHMENTS: dict[str, dict[str, Any]] = {
     "afa-motion": {"classification": "consensus", "target": "motion"},
 }
 ATTACHED = tuple(ATTACHMENTS[""])
+OTHER_SPELLING = re.compile(r"(.+?)[+_ -](afa(?:[_-]motion)?)", re.IGNORECASE)  # such as mean-afa or mean+AFA
 
 
 def split_method(method: str) -> tuple[str, str]:
@@ -21,10 +24,26 @@ def split_method(method: str) -> tuple[str, str]:
     """
     baseline, _, attachment = method.partition("+")
     if attachment not in ATTACHMENTS or method.endswith("+"):
-        lower = attachment.lower().replace("_", "-")
-        meant = f"; did you mean '{baseline}+{lower}'?" if lower in ATTACHMENTS and lower else ""
-        raise UserError(f"method {method!r}: a method is BASELINE, BASELINE+afa or BASELINE+afa-motion{meant}")
+        raise _wrong_form(method)
     return baseline, attachment
+
+
+def check_method(method: str) -> None:
+    """Refuse an unknown method, before anything is loaded or queued.
+
+    Raises:
+        UserError: an unknown attachment or baseline; the message suggests `mean+afa` for `mean-afa`.
+    """
+    name, other = split_method(method)[0], OTHER_SPELLING.fullmatch(method)
+    if name not in BASELINES.entries and other and other[1] in BASELINES.entries:
+        raise _wrong_form(method)
+    BASELINES.entry(name)
+
+
+def _wrong_form(method: str) -> UserError:
+    other = OTHER_SPELLING.fullmatch(method)
+    meant = f"; did you mean '{other[1]}+{other[2].lower().replace('_', '-')}'?" if other else ""
+    return UserError(f"method {method!r}: a method is BASELINE, BASELINE+afa or BASELINE+afa-motion{meant}")
 
 
 def baseline(method: str) -> str:

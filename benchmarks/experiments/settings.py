@@ -213,10 +213,10 @@ def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
     for text in changes:
         key, equals, value = text.partition("=")
         if not equals or not text.isprintable():  # a second line would be TOML of its own
-            raise UserError(f"--set {text[:100]!r}: write key=value on one line")
+            raise UserError(f"setting {text[:100]!r}: write key=value on one line")
         key = key.strip()
         kind = type(settings.own[key]) if key in settings.own else TYPES.get(key)
-        settings = change(settings, {key: _parse(value.strip(), kind)}, f"--set {text[:100]}")
+        settings = change(settings, {key: _parse(value.strip(), kind)}, f"setting {text[:100]}")
     if settings.validate_every and not settings.holdout:
         raise UserError(
             "validate_every needs identities that the training leaves out: set holdout, such as holdout=0.2"
@@ -292,7 +292,9 @@ def check_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
         if choices and value not in choices:
             raise UserError(f"{source}: {key} must be one of {', '.join(choices)}, not {value!r:.100}")
         if key == "matcher" and value not in (matchers := [*NO_MATCHER, *MATCHERS.names()]):
-            raise UserError(f"{source}: no matcher {value!r}; {nearest(value, matchers)}")
+            raise UserError(
+                f"{source}: no matcher {value!r}; {nearest(value, matchers)} (add one with --plugin FILE.py)"
+            )
         if key == "milestones" and not MILESTONES.fullmatch(value):
             raise UserError(f"{source}: milestones are epochs, such as 30,50, or none, not {value!r}")
         low, high = RANGES.get(key, (-float("inf"), float("inf")))

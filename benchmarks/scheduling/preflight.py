@@ -10,7 +10,7 @@ from baselines.interface.errors import UserError
 from benchmarks.data import attributes
 from benchmarks.data.dataset import PackedDataset
 from benchmarks.data.find import find_dataset, is_drawn
-from benchmarks.data.loading import find_root, why_unavailable
+from benchmarks.data.loading import counts_note, find_root, why_unavailable
 from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import Settings
 from benchmarks.paths import results_dir
@@ -28,12 +28,21 @@ def missing_here(selection: Selection, also: Iterable[str] = ()) -> list[str]:
         also: other data sets that they read.
     """
     planned = selection.experiments()
-    datasets = dict.fromkeys([*(name for each in planned for name in each.experiment.datasets), *also])
     return [
-        *missing_data(datasets, selection.root),
+        *missing_data(_datasets(planned, also), selection.root),
         *missing_attributes(planned, selection.root),
         *missing_weights(selection.settings_of(planned)),
     ]
+
+
+def counts_notes(selection: Selection, also: Iterable[str] = ()) -> list[str]:
+    """The data sets of a selection, and others, whose counts are not the published ones, as far as they were read here."""
+    names = _datasets(selection.experiments(), also)
+    return [f"{name}: {note}" for name in names if (note := counts_note(name, selection.root))]
+
+
+def _datasets(planned: Iterable[Planned], also: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys([*(name for each in planned for name in each.experiment.datasets), *also]))
 
 
 def describe(selection: Selection) -> Iterator[str]:

@@ -25,6 +25,7 @@ from benchmarks.engine.run import (
     trained_model,
     without_bad_frames,
 )
+from benchmarks.experiments.methods import check_method
 from benchmarks.experiments.settings import resolve
 from benchmarks.paths import results_dir
 from benchmarks.progress import ReportProgress, show_progress
@@ -87,6 +88,7 @@ def run_experiment(
         UserError: an unknown name or setting, a missing data set, or data that cannot be evaluated.
         Stopped: a signal ended the training, and its state is saved.
     """
+    check_method(method)
     with launch.process_group(), show_progress() as report:
         experiment, settings, data = plan(
             method,

@@ -12,6 +12,7 @@ from benchmarks.paths import results_dir
 from benchmarks.runs.folder import RunFolder, temporarily_removed
 from benchmarks.runs.store import load_records
 from benchmarks.suites.suite import Planned
+from benchmarks.wording import number_of
 from slurm import JobError
 from slurm.ledger import Ledger, LedgerEntry, Task
 from slurm.queue import ActiveJob
@@ -75,7 +76,7 @@ def submit(
         if missing.planned:
             with temporarily_removed(stale):  # now: a job that is queued again must not delete what it has done since
                 _submit(missing.planned, selection, resources, local, jobs, ledger)
-    yield f"{len(missing.planned)} jobs submitted; {missing.not_submitted}"
+    yield f"{number_of(len(missing.planned), 'job')} submitted; {missing.not_submitted}"
 
 
 def _find_missing(
@@ -94,7 +95,7 @@ def _describe(missing: Missing, name: str, resources: Resources, local: bool) ->
     packed_first = unpacked(missing.planned) if resources.scratch and not local else []
     for data in packed_first:
         yield f"{PACK}{data}, for which the others wait"
-    yield f"\n{len(missing.planned)} jobs{_cost(missing.planned, resources)}; {missing.not_submitted}"
+    yield f"\n{number_of(len(missing.planned), 'job')}{_cost(missing.planned, resources)}; {missing.not_submitted}"
     if missing.planned and not local:
         after = [f"JOB_OF_{PACK}{data}".replace(" ", "_") for data in packed_first]
         scripts = sbatch_scripts(len(packed_first), _for_packing(resources), "bench-pack")

@@ -4,16 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from baselines.interface.errors import UserError
-from benchmarks.data.loading import counts_note
 from benchmarks.paths import results_dir
 from benchmarks.runs.exchange import export_runs
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.record import Record
 from benchmarks.runs.store import load_records
 from benchmarks.suites.suite import Planned
+from benchmarks.wording import number_of
 
 from .estimate import estimate_in_turn, format_duration, measured_note, measured_seconds, on_device_of_last_training
-from .preflight import missing_attributes, missing_weights
+from .preflight import counts_notes, missing_attributes, missing_weights
 from .queue import find_in_results_and_queue
 from .selection import Selection
 from .states import DONE, State, find_in_results
@@ -46,7 +46,7 @@ class SuitePlan:
         """How many experiments are missing, and how long they will take."""
         missing = [each for each, state in zip(self.seconds, self.states, strict=True) if state.name != DONE]
         known = [seconds for seconds in missing if seconds is not None]
-        text = f"{len(self.states)} experiments, {len(self.states) - len(missing)} done, {len(missing)} to run"
+        text = f"{number_of(len(self.states), 'experiment')}, {len(self.states) - len(missing)} done, {len(missing)} to run"
         if known:
             gpu_hours = f" on a GPU, {sum(known) / 3600:.1f} GPU hours" if self.gpu else ""
             text += f": about {format_duration(sum(known))} one after the other{gpu_hours}, by recorded frames/s"
@@ -73,8 +73,7 @@ def plan_suite(selection: Selection) -> SuitePlan:
         measured_seconds(each.experiment) if state.name != DONE and known is None else None
         for each, state, known in zip(planned, states, seconds, strict=True)
     ]
-    names = dict.fromkeys(name for each in planned for name in each.experiment.datasets)
-    notes = [f"{name}: {note}" for name in names if (note := counts_note(name, selection.root))]
+    notes = counts_notes(selection)
     waiting = [each for each, state in zip(planned, states, strict=True) if state.name != DONE]
     notes += missing_attributes(waiting, selection.root)
     notes += missing_weights(selection.settings_of(waiting))

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import optuna
 from optuna.trial import BaseTrial, TrialState
 
-from baselines import BASELINES
 from baselines.interface.errors import UserError
 from benchmarks.atomic import naming, write_atomically
 from benchmarks.clips.subsets import hold_out
@@ -23,7 +22,7 @@ from benchmarks.engine.run import Machine, plan, run
 from benchmarks.engine.training import DivergedError
 from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
-from benchmarks.experiments.methods import ATTACHED, split_method
+from benchmarks.experiments.methods import ATTACHED, check_method
 from benchmarks.experiments.settings import SEARCHED, Settings, as_toml, change, read_recipe
 from benchmarks.paths import results_dir
 from benchmarks.progress import show_progress
@@ -79,7 +78,7 @@ def tune_methods(
         UserError: an unknown method, or as `tune` says.
     """
     for method in methods:
-        BASELINES.get(split_method(method)[0])  # an unknown method is refused before the first search
+        check_method(method)
     if to is not None and (to.suffix == ".toml" or to.is_file()):
         raise UserError(f"--to {to}: name a folder; each method's recipe becomes METHOD.toml in it")
     for method in dict.fromkeys(methods):

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from math import log2
 from typing import ClassVar
 
-from baselines import BASELINES, order_readers
+from baselines import order_readers
 from baselines.interface.errors import UserError
-from benchmarks.experiments.methods import split_method
+from benchmarks.experiments.methods import check_method
 from benchmarks.experiments.settings import resolve
 
 from . import COMPARISONS
@@ -247,7 +247,7 @@ def _side(text: str, where: str) -> tuple[str, list[str]]:
     if not method:
         raise UserError(f"{where}: name a method, such as 'mean' or 'mean test_frames=1'")
     try:
-        BASELINES.entry(split_method(method)[0])
+        check_method(method)
         resolve("paper", method, changes)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error

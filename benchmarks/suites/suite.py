@@ -8,11 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
-from baselines import BASELINES
 from baselines.interface.errors import UserError
 from benchmarks.data.find import find_dataset, full_name
 from benchmarks.experiments.experiment import DatasetPair, Experiment
-from benchmarks.experiments.methods import split_method
+from benchmarks.experiments.methods import check_method
 from benchmarks.experiments.settings import Settings, recipe_for, recipe_label, resolve
 
 from . import SEEDS
@@ -202,7 +201,7 @@ def settings_for(row: Row, dataset: str, choice: Choice) -> tuple[str, tuple[str
 
 def _plan(row: Row, pair: DatasetPair, seed: int, split: int, choice: Choice) -> Planned:
     train, test = pair
-    BASELINES.entry(split_method(row.method)[0])  # an unknown baseline is refused before anything is queued
+    check_method(row.method)
     recipe, changes, settings = settings_for(row, train, choice)
     label = recipe_label(recipe, settings)
     test_split = split if test == train else 0

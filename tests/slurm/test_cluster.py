@@ -389,7 +389,7 @@ def test_two_nodes_train_like_one_process(submit, done, results, ask, weights, u
 def test_cancelled_run_resumes(submit, bench, status, done, until, results, ask, weights, undisturbed):
     submit(*ask("slow", 8))
     until(lambda: epochs_ended(results) >= 1 or _queue("%i %T"))
-    assert "1 jobs cancelled" in bench("cancel", "slow").stdout
+    assert "1 job cancelled" in bench("cancel", "slow").stdout
     until(idle)
     assert "1 stopped" in status()
     submit(*ask("slow", 8))

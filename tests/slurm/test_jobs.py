@@ -130,7 +130,7 @@ def test_refused_submission_keeps_results(bench, programs, results, monkeypatch)
     assert {each.name: each.read_bytes() for each in file.parent.iterdir()} == before
     assert not list((results / ".jobs" / "code").iterdir())
     programs("sbatch", "echo Submitted batch job 7")
-    assert bench("submit", *one, "--seeds", 1).stdout.startswith("1 jobs submitted")
+    assert bench("submit", *one, "--seeds", 1).stdout.startswith("1 job submitted")
     assert [each.name for each in results.iterdir()] == [".jobs"]
     assert "(epochs=0)" in bench("status").stdout
     # A later refusal keeps the code of the waiting job, also if BENCH_RESULTS is relative.

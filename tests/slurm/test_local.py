@@ -54,11 +54,11 @@ class Shy(Mean, Baseline):
 ''')
     ask = (*TINY, "--plugin", plugin, "--seeds", 1)
     dry = words(bench("submit", "--method", "mean", *ask, "--dry-run"))
-    assert "walkers:tiny: mean, seed 0\n\n1 jobs" in dry
+    assert "walkers:tiny: mean, seed 0\n\n1 job" in dry
     assert not (results / ".jobs" / "ledger.jsonl").exists()
-    assert "1 jobs submitted" in words(bench("submit", "--method", "mean", *ask, "--local"))
+    assert "1 job submitted" in words(bench("submit", "--method", "mean", *ask, "--local"))
     assert "0 jobs submitted; left alone: 1" in words(bench("submit", "--method", "mean", *ask, "--local"))
-    assert "1 jobs submitted" in words(bench("submit", "--method", "shy", *ask, "--local"))
+    assert "1 job submitted" in words(bench("submit", "--method", "shy", *ask, "--local"))
 
     def status() -> str:
         return words(bench("status", "--plugin", plugin))
@@ -69,7 +69,7 @@ class Shy(Mean, Baseline):
     left = words(bench("submit", "--method", "shy", *ask, "--local"))
     assert left.startswith("0 jobs submitted; left alone: 1 failed; `bench retry`")
     (tmp_path / "allowed").touch()
-    assert "1 jobs submitted" in words(bench("retry", "--method", "shy", *ask, "--local"))
+    assert "1 job submitted" in words(bench("retry", "--method", "shy", *ask, "--local"))
     text = plugin.read_text()
     plugin.write_text("an edit that is half done")  # the job runs the submitted code
     until(lambda: "2 done" in (said := words(bench("status"))) or said, 120)
@@ -81,10 +81,10 @@ class Shy(Mean, Baseline):
 
     # Finished runs tell how long the next ones will take.
     two = ("submit", "--method", "mean", *TINY, "--seeds", 2, "--dry-run")
-    told = r"\n1 jobs, about \d+ s one after the other, by recorded frames/s; left alone: 1 done\n"
+    told = r"\n1 job, about \d+ s one after the other, by recorded frames/s; left alone: 1 done\n"
     assert re.search(told, words(bench(*two)))
     dry = words(bench(*two, "--gpus", 2))
-    assert "1 jobs, of unknown time: no similar run has finished here on a GPU; left" in dry
+    assert "1 job, of unknown time: no similar run has finished here on a GPU; left" in dry
     (record,) = results.glob("*-mean-*/record.json")
     record.write_text(record.read_text().replace('"gpu": null', '"gpu": "a GPU"'))
     assert re.search(r", about \d+ s one after the other, \d+\.\d GPU hours, by", words(bench(*two, "--gpus", 2)))
@@ -141,7 +141,7 @@ def test_simultaneous_local_submissions(bench, until, results):
     said = sorted(each.communicate()[0].partition(";")[0] for each in both)
     assert said == ["0 jobs submitted", "2 jobs submitted"]
     assert len((results / ".jobs" / "ledger.jsonl").read_text().splitlines()) == 2
-    assert "jobs cancelled" in words(bench("cancel", "--all"))
+    assert "2 jobs cancelled" in words(bench("cancel", "--all"))
     until(lambda: ("queued" not in (said := words(bench("status"))) and "running" not in said) or said, 60)
 
 

@@ -15,6 +15,7 @@ from benchmarks.reporting.table import cell
 from benchmarks.reporting.verdict import EXPLORED, ON_DRAWN_DATA, JudgedClaim
 from benchmarks.reporting.verdict_tables import grids
 from benchmarks.runs.finished import FinishedRun
+from benchmarks.wording import number_of
 
 from .contents import Section, baseline
 from .html import Markup, el, page
@@ -157,7 +158,7 @@ def all_runs(runs: Sequence[FinishedRun]) -> dict[str, str]:
             class_="pager",
         )
         body = [
-            el("h1", f"{len(frame):,} runs"),
+            el("h1", number_of(len(frame), "run")),
             pager if len(parts) > 1 else None,
             filters([part]),
             table(part, "Runs"),

@@ -32,6 +32,10 @@ def test_doctor_unwritable_folder(bench, tmp_path, monkeypatch, place):
             "did you mean 'walkers'? (add one with `bench data import` or",
         ),
         (("run", "--method", "mean+AFA", "--dataset", "walkers:tiny"), "did you mean 'mean+afa'"),
+        (("run", "--method", "mean-afa", "--dataset", "walkers:tiny"), "did you mean 'mean+afa'"),
+        (("run", "--method", "mean_AFA_motion", "--dataset", "walkers:tiny"), "did you mean 'mean+afa-motion'"),
+        (("submit", "--method", "mean-afa", "--dataset", "walkers:tiny", "--local"), "did you mean 'mean+afa'"),
+        (("tune", "--method", "mean-afa", "--dataset", "walkers:tiny", "--trials", "1"), "did you mean 'mean+afa'"),
         (("run", "--method", "mean", "--dataset", "walkers:tiny", "--set", "learning_rate=1"), "here it is lr"),
         (
             ("run", "--method", "mean", "--dataset", "walkers:tiny", "--set", "batch-size=8"),
@@ -64,6 +68,14 @@ def test_doctor_unwritable_folder(bench, tmp_path, monkeypatch, place):
             "resnet50",
         ),
         (("run", "--method", "mean", "--dataset", "walkers:tiny", "--workers", "-1"), "--workers"),
+        (
+            ("run", "--method", "mean", "--dataset", "walkers:tiny", "--precision", "fp16"),
+            "bench: setting precision=fp16: precision must be one of float32, bf16",
+        ),
+        (
+            ("run", "--method", "mean", "--dataset", "walkers:tiny", "--set", "matcher=hausdorff"),
+            "known: own, none, cssa, nearest-frames (add one with --plugin FILE.py)",
+        ),
         (
             ("run", "--method", "mean", "--dataset", "walkers:tiny", "--root", "/tmp"),
             "--root /tmp: walkers:tiny is drawn",
@@ -101,7 +113,7 @@ def test_user_errors_are_one_line(bench, words, message):
 def test_setting_of_two_lines(bench, text):
     answer = bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--set", text)
     assert answer.status == 2
-    assert answer.err.splitlines()[-1] == f"bench: --set {text!r}: write key=value on one line"
+    assert answer.err.splitlines()[-1] == f"bench: setting {text!r}: write key=value on one line"
 
 
 @pytest.mark.parametrize(

@@ -50,8 +50,8 @@ def test_merge_adds_runs_once(bench, finished, tmp_path, monkeypatch):
     assert bench("records", "export", file).status == 0
     tables = bench("table", "--format", "csv").out
     monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / "mine"))
-    assert "1 runs added" in bench("records", "merge", file).out
-    assert f"0 runs added to {tmp_path / 'mine'}, 1 were already there" in bench("records", "merge", file).out
+    assert "1 run added" in bench("records", "merge", file).out
+    assert f"0 runs added to {tmp_path / 'mine'}; already there: 1" in bench("records", "merge", file).out
     assert bench("table", "--format", "csv").out == tables
     assert bench("records", "export", tmp_path / "again.parquet").status == 0
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "again.parquet"), pd.read_parquet(file))

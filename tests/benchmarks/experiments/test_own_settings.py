@@ -67,7 +67,7 @@ def test_values_are_checked_and_typed():
 )
 @pytest.mark.usefixtures("plugin")
 def test_wrong_values(method, change, message):
-    with pytest.raises(UserError, match=r"^--set ") as error:
+    with pytest.raises(UserError, match=r"^setting ") as error:
         resolve("small", method, [change])
     assert message in str(error.value)
 

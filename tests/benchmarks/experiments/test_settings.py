@@ -173,7 +173,7 @@ def test_recipe_file_extends_a_recipe(tmp_path):
     ],
 )
 def test_wrong_change_is_named(change, message):
-    with pytest.raises(UserError, match=rf"--set {change}.*{message}|{message}"):
+    with pytest.raises(UserError, match=rf"setting {change}.*{message}|{message}"):
         resolve("small", "mean", [change])
 
 

@@ -49,7 +49,7 @@ def test_claims_of_a_plugin_are_exploratory(bench, world, tmp_path):
     [
         ('better = "mean"', "worse: name a method"),
         ('better, worse = "mean", "meen"', "worse: no baseline 'meen'; did you mean 'mean'?"),
-        ('better, worse = "mean lr=fast", "mean"', "better: --set lr=fast"),
+        ('better, worse = "mean lr=fast", "mean"', "better: setting lr=fast"),
         ('better, worse, metric = "mean", "max", "R5"', "metric is mAP or R1, not 'R5'"),
     ],
 )

@@ -38,6 +38,18 @@ def test_nothing_is_missing(bench, tmp_path):
     assert bench("submit", *MARS, "--set", "weights=none", "--root", tmp_path, "--dry-run", "--local").status == 0
 
 
+def test_counts_that_are_not_published(bench, tmp_path):
+    """As soon as the folder was read, the plan and each dry run say so."""
+    assert bench("data", "export", "walkers:tiny", "--layout", "mars", "--to", tmp_path / "people").status == 0
+    here = ("--dataset", "mars", "--root", tmp_path / "people")
+    assert bench("data", "stats", "mars", "--root", tmp_path / "people").status == 0
+    note = "mars: not the published counts (train identities: 8 found, 625 published"
+    dry = ("--method", "mean", *here, "--recipe", "small", "--dry-run")
+    assert f"bench: {note}" in bench("run", *dry).err
+    assert f"bench: {note}" in bench("submit", *dry, "--local").err
+    assert note in bench("plan", "table4", *here, "--seeds", 1).out
+
+
 def test_files_that_settings_name(bench):
     flow = ("--method", "flow", "--dataset", "walkers:tiny", "--set", "flow=raft", "--set", "flow_weights=raft.pth")
     answer = bench("submit", *flow, "--set", "weights=here/backbone.pth", "--dry-run", "--local")
