@@ -202,7 +202,7 @@ def _read_attributes(file: Path) -> str:
 
 def _same_attributes(file: Path, result: str) -> bool:
     """The most frequent value of each person, with one line for each row."""
-    head, *lines = [line for line in re.split(r"\r\n|\r|\n", file.read_text(encoding="utf-8")) if line]
+    head, *lines = filter(None, file.read_text(encoding="utf-8").splitlines())
     names = next(csv.reader([head]))
     rows = [[cell.strip() for cell in next(csv.reader([line]))] for line in lines]
     values: dict[str, list[list[str]]] = {}
