@@ -235,7 +235,7 @@ RUN_READERS = (
     Reader("curves", _make_curves, _read_curves, "curves.jsonl", _same_curves),
     Reader("results of queries", _make_queries, _read_queries, "queries.parquet"),
     Reader("recipe (TOML)", _make_recipe, _read_recipe, "mine.toml", _same_recipe),
-    Reader("option --set", _make_option, _read_option, "--set", _same_option),
+    Reader("option --set", _make_option, _read_option, "setting", _same_option),
     Reader("ranked strips", _make_gallery, _read_gallery, gallery.LISTS, _same_json),
     Reader("ledger of jobs", _make_ledger, _read_ledger, "ledger.jsonl", _same_ledger),
     Reader("journal of a search", _make_journal, _read_journal, "trials.journal", _first_trials),
