@@ -17,6 +17,7 @@ import pandas as pd
 import simplejpeg
 
 from baselines.interface.errors import UserError
+from benchmarks.parsing import one_line
 from benchmarks.seeds import derive
 
 from . import JUNK, Progress, import_note, no_progress
@@ -182,7 +183,10 @@ def _read_boxes(videos: Sequence[Video], margin: float) -> tuple[pd.DataFrame, l
                     f"{video.identities}: lists none of the {boxes.track.nunique()} tracks in {video.tracks}"
                 )
             named = named.assign(pid=named.track.map(people))
-        visible = _clip(named, *_size(video.video), margin)
+        width, height = _size(video.video)
+        visible = _clip(named, width, height, margin)
+        if visible.empty:
+            raise UserError(f"{video.tracks}: has no box within the {width} x {height} pixels of {video.video}")
         parts.append(visible.assign(video=number, camid=visible.track if video.camera is None else video.camera))
         files = {kind: file for kind, file in video._asdict().items() if isinstance(file, Path)}
         described.append(
@@ -351,13 +355,17 @@ def _crops(videos: Sequence[Video], plan: pd.DataFrame, progress: Progress) -> I
         wanted = dict(list(boxes.groupby("frame")))
         last = max(wanted)
         for number in range(1, last + 1):
-            if not capture.grab():
+            try:
+                there = capture.grab()
+                picture = capture.retrieve()[1] if there and number in wanted else None
+            except cv2.error as error:
+                raise UserError(f"{video.video}: frame {number} cannot be decoded ({one_line(error)})") from error
+            if not there:
                 raise UserError(
                     f"{video.tracks}: has boxes up to frame {last}, but {video.video} ends after frame {number - 1}"
                 )
             if number in wanted:
-                decoded, picture = capture.retrieve()
-                if not decoded:
+                if picture is None:
                     raise UserError(f"{video.video}: frame {number} cannot be decoded")
                 for box in wanted[number].itertuples():
                     crop = _shrink(np.ascontiguousarray(picture[box.y0 : box.y1, box.x0 : box.x1]))

@@ -1,10 +1,13 @@
 """Import of one video: crops, tracklets, identities, and what is refused."""
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
 
 from baselines.interface.errors import UserError
+from benchmarks.data import import_video
 from benchmarks.data.frame_stores import PackedStore
 from benchmarks.data.import_video import Video, import_videos
 from benchmarks.data.table import statistics
@@ -145,6 +148,32 @@ def test_progress_counts_frames(bring):
     seen = []
     bring([row(track, frame) for track in (1, 2, 3) for frame in (3, 12)], progress=lambda *step: seen.append(step))
     assert seen == [(done, 12) for done in range(1, 13)]
+
+
+def test_boxes_outside_the_picture_alone_are_refused(bring):
+    with pytest.raises(UserError, match=r"tracks\.txt: has no box within the 320 x 240 pixels of .*walk\.avi"):
+        bring(["1,1,-50,0,30,30,1", "2,1,0,240,30,30,1"], people={1: 1})
+
+
+def _not_there() -> tuple[bool, None]:
+    return True, None  # as OpenCV answers for some damaged pictures
+
+
+def _too_large() -> tuple[bool, None]:
+    raise cv2.error("chunk.m_size <= 67108864")
+
+
+@pytest.mark.parametrize("retrieve", [_not_there, _too_large])
+def test_picture_that_cannot_be_decoded_is_named(bring, monkeypatch, retrieve):
+    real = import_video._open
+
+    def damaged(video):
+        capture = real(video)
+        return SimpleNamespace(get=capture.get, grab=capture.grab, retrieve=retrieve)
+
+    monkeypatch.setattr(import_video, "_open", damaged)
+    with pytest.raises(UserError, match=r"walk\.avi: frame 1 cannot be decoded"):
+        bring()
 
 
 def test_boxes_after_the_video_are_refused(bring, tmp_path):
