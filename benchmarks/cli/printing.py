@@ -28,8 +28,8 @@ def check_choices(style: str, feature: str = "before") -> None:
 
 
 def exit_if_missing(selection: "Selection", also: Sequence[str] = ()) -> None:
-    """After a dry run: print which data sets have not the published counts, and what the experiments would miss here, each with
-    its remedy. Exit with status 2 if anything is missing.
+    """After a dry run: print which data sets do not have the published counts, and what the experiments would miss here, each
+    with its remedy. Exit with status 2 if anything is missing.
 
     Args:
         also: other data sets that they read.

@@ -185,7 +185,7 @@ def _read_split(file: Path) -> str:
 
 
 def _same_split(file: Path, result: str) -> bool:
-    """The same people; whoever is listed twice is refused later, by the checks of the whole table."""
+    """The same people. Checks of the whole table later refuse a person who is listed twice."""
     split = json.loads(file.read_bytes())[0]
     return [
         sorted({int(name.removeprefix("person_")) for name in split[part]}) for part in ("train", "test")

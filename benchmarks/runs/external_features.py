@@ -120,7 +120,7 @@ def _whole_numbers(values: np.ndarray, source: str) -> np.ndarray:
     limit = 2.0 ** (np.finfo(values.dtype).nmant + 1) if values.dtype.kind == "f" else 2.0**63
     try:
         numbers = values.astype(np.float64)
-        # Of a NaN or an infinity, the rest is NaN.
+        # The remainder of NaN or infinity is NaN, which differs from 0.
         wrong = np.flatnonzero((numbers % 1 != 0) | (np.abs(numbers) >= limit))
         if not len(wrong):
             return values.astype(np.int64)  # of a text such as "1.0", this is a ValueError

@@ -1,8 +1,8 @@
 """The journal of a search: what optuna needs to continue it, as lines of JSON that each have a checksum.
 
-The checksum of a line is the sha256 of the file up to its end: a changed, lost or moved line is reported, and not computed with.
-Only lines that are missing at the end are not noticed: the search continues from there, and takes the records of its finished
-runs.
+The checksum of a line is the sha256 of the file up to the end of that line, so a changed, lost or moved line is an error. Only
+lines that are lost at the end go unnoticed. The search then continues from the last line that is left, and reuses the records of
+runs that had finished.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from benchmarks.parsing import one_line
 
 
 def open_study(file: Path, name: str) -> optuna.Study:
-    """The search that a journal tells of; a new one if there is no journal. Only one process may use it at a time.
+    """The search that a journal records; a new one if there is no journal. Only one process may use it at a time.
 
     Raises:
         UserError: the journal is damaged, or an earlier version wrote it, without checksums.
@@ -68,6 +68,6 @@ class _CheckedJournal(BaseJournalBackend):
         self._logs += map(json.loads, texts)
 
     def _checksum(self, text: bytes) -> str:
-        """That of the next line, with those before it."""
+        """The checksum of the next line, which also covers the lines before it."""
         self._digest.update(text + b"\n")
         return self._digest.hexdigest()

@@ -131,7 +131,7 @@ def summary(effects: Sequence[Interval], repeats: int) -> list[str]:
 
 
 def combined(effects: Iterable[Interval], repeats: int) -> MetaAnalysis | None:
-    """The meta-analysis of the effects whose error is known, or of all where too few runs of each tell it; None without two."""
+    """The meta-analysis of the effects with known errors, or of all if each has too few runs; None for fewer than two."""
     if repeats < MIN_RUNS:
         estimates = [each.estimate for each in effects]
         return random_effects(estimates) if len(set(estimates)) > 1 else None
