@@ -7,6 +7,7 @@ from scipy import stats
 
 from benchmarks.reporting.provenance import data_notes
 from benchmarks.reporting.query_results import query_matrix, repetition
+from benchmarks.reporting.statistics import Interval
 from benchmarks.reporting.table import tables
 from benchmarks.runs.finished import FinishedRun
 
@@ -37,16 +38,20 @@ def _cmc_line(label: str, runs: Sequence[FinishedRun], protocol: str | None) -> 
     first, pids = query_matrix(runs, "first_hit_rank", protocol)
     if not first.size:
         return None
-    ranks = range(1, RANKS + 1)
-    points = [mean(np.where(np.isnan(first), np.nan, first <= k), pids, runs) for k in ranks]
-    return line(label, list(ranks), points)
+    points: list[Interval | None] = []
+    for k in range(1, RANKS + 1):
+        new = not points or (first == k).any()  # otherwise nothing changes from the rank before
+        points.append(mean(np.where(np.isnan(first), np.nan, first <= k), pids, runs) if new else points[-1])
+    return line(label, list(range(1, RANKS + 1)), points)
 
 
 def training(runs: Sequence[FinishedRun]) -> Figure:
     """The loss terms and validations by epoch, a panel for each: the mean over seeds with its interval."""
-    grouped = [(f"{label} on {title}", found) for title, groups in _groups(runs, None) for label, found in groups]
-    if len({title for title, _ in _groups(runs, None)}) == 1:
-        grouped = [(label.rpartition(" on ")[0], found) for label, found in grouped]
+    tabled = _groups(runs, None)
+    several = len({title for title, _ in tabled}) != 1
+    grouped = [
+        (f"{label} on {title}" if several else label, found) for title, groups in tabled for label, found in groups
+    ]
     lines: dict[str, list[Line]] = {}
     for label, found in grouped:
         curves = [curve.set_index("epoch") for run in found if not (curve := run.curves()).empty]

@@ -5,11 +5,17 @@ elements; assets: one CSS and one JS file.
 """
 
 import multiprocessing
+import os
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 
+from baselines.interface.plugins import MODULE_PREFIX
+from benchmarks.api import add_plugin
 from benchmarks.atomic import naming, write_atomically
 from benchmarks.reporting import drawing, gallery
 from benchmarks.reporting.figures.forest import forest
@@ -47,16 +53,18 @@ def write(
         with naming(to / asset.name):
             shutil.copyfile(asset, to / asset.name)
     drawn = contents.drawn_figures(runs)
-    # Another process draws the figures meanwhile. It is not forked from this one, because threads do not survive a fork.
-    with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver")) as executor:
-        saved = [executor.submit(drawing.save, figure, to / "figures") for figure in drawn]
-        current = []
-        for done, run in enumerate(runs, 1):
+    # Other processes draw the figures and write the pages of the runs. They are not forked from this one, because threads do not
+    # survive a fork; so they import the plug-ins again.
+    imported = [str(module.__file__) for name, module in sys.modules.items() if name.startswith(MODULE_PREFIX)]
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), context, _import_plugins, (imported,)) as executor:
+        saved = [executor.submit(drawing.save, each, to / "figures") for each in drawn]
+        written, current = [], []
+        for run in runs:
             strips = gallery.copy(run.folder.gallery, to / "runs" / run.name, images) if run.folder else None
             reasons = [] if digests is None else stale_reasons(run.record, digests)
             current += [] if reasons else [run]
-            _write(to / "runs" / f"{run.name}.html", run_page(run, strips, reasons))
-            progress(done, len(runs))
+            written.append(executor.submit(_write_run, to / "runs" / f"{run.name}.html", run, strips, reasons))
         sections = [*contents.suite_tables(runs, find_states), *contents.result_tables(runs, digests)]
         claims = contents.verdict(current)
         drawn = [forest(claims), *drawn]
@@ -64,10 +72,24 @@ def write(
         _write(to / "figures.html", pages.all_figures(drawn))
         for name, text in (pages.all_tables(sections, drawn) | pages.all_runs(runs)).items():
             _write(to / name, text)
-        for each in saved:
+        for done, each in enumerate(written, 1):
             each.result()
+            progress(done, len(runs))
+        for figure in saved:
+            figure.result()
     write_atomically(to / "index.html", pages.overview(runs, claims, sections, drawn))
     return to / "index.html"
+
+
+def _import_plugins(files: Sequence[str]) -> None:
+    for file in files:
+        add_plugin(file)
+
+
+def _write_run(file: Path, run: FinishedRun, strips: gallery.Lists | None, reasons: list[str]) -> None:
+    with redirect_stderr(StringIO()):  # the figures were drawn from the same files: what is damaged has been reported
+        text = run_page(run, strips, reasons)
+    _write(file, text)
 
 
 def _write(file: Path, text: str) -> None:

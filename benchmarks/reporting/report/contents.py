@@ -60,7 +60,9 @@ def suite_tables(runs: Sequence[FinishedRun], find_states: FindStates) -> list[S
     experiments = [run.experiment for run in runs]
     pairs = sorted({each.datasets for each in experiments if not each.external})
     pairs = [pair for pair in pairs if all(map(_is_known, pair))]
-    finished = {each.request_hash for each in experiments}
+    finished: dict[str, set[int]] = {}
+    for each in experiments:
+        finished.setdefault(_of_any_seed(each), set()).add(each.seed)
     choices = {pair: _choices(pair, experiments) for pair in pairs}
     made = []
     suites = {name: SUITES.get(name)() for name in SUITES.names()}
@@ -70,17 +72,23 @@ def suite_tables(runs: Sequence[FinishedRun], find_states: FindStates) -> list[S
             for choice in choices[pair]:
                 rows = _requests(suite, pair, choice)
                 single = len(rows) == 1 and pair not in suite.pairs(suite.datasets)
-                finished_rows = sum(not row.isdisjoint(finished) for row in rows)
-                if rows and not single and 2 * finished_rows >= len(rows) and shown.isdisjoint(rows[0]):
-                    shown |= rows[0]
+                finished_rows = sum(any(seed < choice.seeds for seed in finished.get(row, ())) for row in rows)
+                if rows and not single and 2 * finished_rows >= len(rows) and rows[0] not in shown:
+                    shown.add(rows[0])
                     made += _suite_sections(name, pair, choice, find_states)
     return [*made, *_dataset_sections(pairs)]
 
 
-def _requests(suite: Suite, pair: DatasetPair, choice: Choice) -> list[set[str]]:
-    """The request hashes of each row of a suite on a pair of data sets; empty where the suite is not measured."""
+def _requests(suite: Suite, pair: DatasetPair, choice: Choice) -> list[str]:
+    """Each row of a suite on a pair of data sets, as `_of_any_seed` has it; empty where the suite is not measured."""
     rows = rows_for(suite, pair, choice) if pair in dataset_pairs(suite, choice) else []
-    return [{each.experiment.request_hash for each in experiments_of_row(row, pair, choice)} for row in rows]
+    first = replace(choice, seeds=1)
+    return [_of_any_seed(experiments_of_row(row, pair, first)[0].experiment) for row in rows]
+
+
+def _of_any_seed(experiment: Experiment) -> str:
+    """What the requests of all seeds and splits of an experiment have in common."""
+    return replace(experiment, seed=0, split=0, test_split=0).request_hash
 
 
 def _choices(pair: DatasetPair, experiments: Sequence[Experiment]) -> list[Choice]:

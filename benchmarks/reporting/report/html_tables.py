@@ -35,8 +35,7 @@ def table(frame: pd.DataFrame, label: str, most: int = MOST_ROWS) -> Markup:
     cut = frame.head(most)
     kept = [name for name in FILTERS if name in frame]
     shown = [name for name in frame if name not in kept or (name != "baseline" and frame[name].nunique() > 1)]
-    numeric = {name: [bool(NUMBER.match(_text(value))) for value in cut[name]] for name in shown}
-    right = {name for number, name in enumerate(shown) if (any if number else all)(numeric[name])}
+    right = {name for place, name in enumerate(shown) if (any if place else all)(map(_is_number, cut[name]))}
     head = el("tr", [el("th", name, scope="col", class_="number" if name in right else None) for name in shown])
     columns = [cut.columns.get_loc(name) for name in shown]
     known = [(_key(name), cut.columns.get_loc(name)) for name in kept]
@@ -55,6 +54,7 @@ def _key(name: str) -> str:
     return name.replace(" ", "-")
 
 
-def _text(value: Any) -> str:
-    """The visible text of a cell."""
-    return re.sub(r"<[^>]*>", "", value.html) if isinstance(value, Markup) else str(value)
+def _is_number(value: Any) -> bool:
+    """Whether the visible text of a cell begins with a number."""
+    text = re.sub(r"<[^>]*>", "", value.html) if isinstance(value, Markup) else str(value)
+    return NUMBER.match(text) is not None

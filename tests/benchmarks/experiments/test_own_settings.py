@@ -94,6 +94,10 @@ def test_runs_record_them_and_differ_by_them(bench, plugin, results, tmp_path):
     table = bench("table", "--plugin", plugin).out
     assert "deep.depth=1" in table
     assert "deep.depth=4" in table
+    assert bench("report", "--plugin", plugin, "--to", tmp_path / "site").status == 0
+    pages = [file.read_text() for file in (tmp_path / "site" / "runs").glob("*.html")]
+    changed = [depth for depth in (1, 4) if any(f"<b>{depth} (changed from the recipe)</b>" in page for page in pages)]
+    assert changed == [1, 4]  # the processes that write these pages know the plug-in
     features = bench("features", records[4].name, "--plugin", plugin, "--to", tmp_path / "features")
     assert features.status == 0, features.err  # builds the model with 4 layers
 
