@@ -10,7 +10,7 @@ import typer
 
 from baselines.interface.errors import UserError
 
-from .options import From, Plugin, Protocol, Root, Run, Workers, first_line
+from .options import From, Plugin, Protocol, Root, Run, Workers, add_plugins, first_line
 from .printing import state_finder
 
 verbs = typer.Typer()
@@ -115,4 +115,4 @@ def report(
     digests = None if file else available_digests([run.record for run in runs])
     with show_progress() as progress:
         count = partial(progress, "report", note="runs")
-        print(write(runs, to, digests, state_finder(file), count, images=not no_images))
+        print(write(runs, to, digests, state_finder(file), count, not no_images, partial(add_plugins, plugin)))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LARGEST = 2**63 - 1  # what a record holds
 
 
-def _add_plugins(files: list[Path]) -> list[Path]:
+def add_plugins(files: list[Path]) -> list[Path]:
     for file in files:
         add_plugin(file)
     return files
@@ -71,7 +71,7 @@ Workers = Annotated[
 Plugin = Annotated[
     list[Path],
     typer.Option(
-        callback=_add_plugins,
+        callback=add_plugins,
         help="A Python file with more baselines, matchers, backbones, data sets, suites or claims.",
     ),
 ]

@@ -7,15 +7,12 @@ elements; assets: one CSS and one JS file.
 import multiprocessing
 import os
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
 
-from baselines.interface.plugins import MODULE_PREFIX
-from benchmarks.api import add_plugin
 from benchmarks.atomic import naming, write_atomically
 from benchmarks.reporting import drawing, gallery
 from benchmarks.reporting.figures.forest import forest
@@ -35,6 +32,7 @@ def write(
     find_states: FindStates,
     progress: Callable[[int, int], None],
     images: bool = True,
+    start: Callable[[], object] | None = None,
 ) -> Path:
     """Write the site to the folder `to`, over an earlier report; returns the page to open.
 
@@ -43,6 +41,7 @@ def write(
         find_states: gives the states of planned experiments, for the tables of suites.
         progress: called with (done, total) pages of runs.
         images: whether the site shows frames of the data sets, in the strips that `bench gallery` drew.
+        start: called first in each process that writes pages: they know no plug-ins.
     """
     for part in ("runs", "figures"):
         shutil.rmtree(to / part, ignore_errors=True)
@@ -54,10 +53,9 @@ def write(
             shutil.copyfile(asset, to / asset.name)
     drawn = contents.drawn_figures(runs)
     # Other processes draw the figures and write the pages of the runs. They are not forked from this one, because threads do not
-    # survive a fork; so they import the plug-ins again.
-    imported = [str(module.__file__) for name, module in sys.modules.items() if name.startswith(MODULE_PREFIX)]
+    # survive a fork.
     context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), context, _import_plugins, (imported,)) as executor:
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), context, start) as executor:
         saved = [executor.submit(drawing.save, each, to / "figures") for each in drawn]
         written, current = [], []
         for run in runs:
@@ -81,12 +79,7 @@ def write(
     return to / "index.html"
 
 
-def _import_plugins(files: Sequence[str]) -> None:
-    for file in files:
-        add_plugin(file)
-
-
-def _write_run(file: Path, run: FinishedRun, strips: gallery.Lists | None, reasons: list[str]) -> None:
+def _write_run(file: Path, run: FinishedRun, strips: "gallery.Lists | None", reasons: list[str]) -> None:
     with redirect_stderr(StringIO()):  # the figures were drawn from the same files: what is damaged has been reported
         text = run_page(run, strips, reasons)
     _write(file, text)
