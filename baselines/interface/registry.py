@@ -18,6 +18,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -90,9 +91,15 @@ class Registry:
 
     def __init__(self, kind: str, folder: Path, package: str, base: str) -> None:
         self.kind, self.base = kind, base
-        self.entries: dict[str, Entry] = {}
-        for file in sorted(folder.glob("*.py")):
-            self.add(entries_in_source(file, f"{package}.{file.stem}"))
+        self._folder, self._package = folder, package
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """By name. The project's files are read when they are first asked for: `bench --help` needs none of them."""
+        found: dict[str, Entry] = {}
+        for file in sorted(self._folder.glob("*.py")):
+            self._add(entries_in_source(file, f"{self._package}.{file.stem}"), found)
+        return found
 
     @property
     def base_name(self) -> str:
@@ -111,6 +118,9 @@ class Registry:
         Raises:
             UserError: a name is taken, or cannot be part of a method or of a data set's name.
         """
+        self._add(entries, self.entries)
+
+    def _add(self, entries: Iterable[Entry], to: dict[str, Entry]) -> None:
         added: dict[str, Entry] = {}
         for entry in entries:
             if not NAME.fullmatch(entry.name):
@@ -118,13 +128,13 @@ class Registry:
                     f"{entry.file}: {self.kind} {entry.name!r}: a name begins with a letter or digit and consists of "
                     "letters, digits, '.', '_' and '-'"
                 )
-            taken = (self.entries | added).get(entry.name, entry)
+            taken = (to | added).get(entry.name, entry)
             if (taken.file.resolve(), taken.attribute) != (entry.file.resolve(), entry.attribute):
                 raise UserError(
                     f"{entry.file}: {self.kind} {entry.name!r} is taken by {taken.file}; register another name"
                 )
             added[entry.name] = entry
-        self.entries.update(added)
+        to.update(added)
 
     def names(self) -> list[str]:
         """All names, sorted."""

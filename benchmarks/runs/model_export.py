@@ -25,7 +25,7 @@ from benchmarks.clips.tracklet_chunks import TrackletChunks
 from benchmarks.data.frame_stores import Store
 from benchmarks.engine.extraction import extract
 from benchmarks.engine.model import ReidModel
-from benchmarks.evaluation import FITTED_METRICS
+from benchmarks.evaluation.metrics import FITTED_METRICS
 from benchmarks.experiments.settings import NO_MATCHER, Settings
 
 FORMATS = {".pt": "TorchScript", ".onnx": "ONNX"}

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.evaluation import PROTOCOLS, evaluate_features
+from benchmarks.evaluation.protocols import PROTOCOLS
+from benchmarks.evaluation.ranking import evaluate_features
 
 from .comparison import compare, note_row
 from .reference import BLOCK, NOISE, features, product

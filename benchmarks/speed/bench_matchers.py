@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from baselines import MATCHERS
-from benchmarks.evaluation import PairwiseDistances
+from benchmarks.evaluation.distances import PairwiseDistances
 
 from .comparison import compare
 

@@ -32,7 +32,8 @@ from benchmarks.clips.training_batches import TrainingBatches
 from benchmarks.data.frame_stores import PACK, PackedStore, write_pack
 from benchmarks.data.table import make_table
 from benchmarks.engine.model import build_model
-from benchmarks.evaluation import PROTOCOLS, evaluate_features
+from benchmarks.evaluation.protocols import PROTOCOLS
+from benchmarks.evaluation.ranking import evaluate_features
 from benchmarks.experiments.settings import resolve
 from benchmarks.parsing import parse_json
 from benchmarks.runs import environment

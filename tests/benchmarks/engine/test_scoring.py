@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmarks.evaluation import evaluate
+from benchmarks.evaluation.ranking import evaluate
 from benchmarks.reporting.figures.curves import training
 from benchmarks.runs.external_features import read_features
 from benchmarks.runs.finished import finished_runs

@@ -9,18 +9,12 @@ import torch
 
 from baselines.interface.errors import UserError
 from baselines.interface.matcher import Matcher
-from benchmarks.evaluation import (
-    METRICS,
-    PROTOCOLS,
-    FeatureDistances,
-    PairwiseDistances,
-    evaluate,
-    evaluate_distances,
-    evaluate_features,
-    ranking,
-)
 from benchmarks.evaluation import distances as distances_module
-from benchmarks.evaluation.distances import MatrixDistances, rows_of
+from benchmarks.evaluation import ranking
+from benchmarks.evaluation.distances import FeatureDistances, MatrixDistances, PairwiseDistances, rows_of
+from benchmarks.evaluation.metrics import METRICS
+from benchmarks.evaluation.protocols import PROTOCOLS
+from benchmarks.evaluation.ranking import evaluate, evaluate_distances, evaluate_features
 
 
 @pytest.fixture

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from baselines.interface.errors import UserError
-from benchmarks.evaluation import FITTED_METRICS, METRICS, FeatureDistances, evaluate_distances
-from benchmarks.evaluation.distances import rows_of
-from benchmarks.evaluation.metrics import fit_metric, fitted_metric
-from benchmarks.evaluation.ranking import named_protocols
+from benchmarks.evaluation.distances import FeatureDistances, rows_of
+from benchmarks.evaluation.metrics import FITTED_METRICS, METRICS, fit_metric, fitted_metric
+from benchmarks.evaluation.ranking import evaluate_distances, named_protocols
 from benchmarks.evaluation.xqda import RIDGE, draw_pairs, pair_covariances
 from benchmarks.experiments.settings import Settings
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.evaluation import evaluate
+from benchmarks.evaluation.ranking import evaluate
 from benchmarks.runs.learning import chance_of_rank1, learned_nothing
 
 
