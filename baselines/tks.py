@@ -64,7 +64,7 @@ class KernelSelection(TemporalLayer):
             nn.Conv1d(channels, channels, 3, padding=each, dilation=each, bias=False) for each in DILATIONS
         )
         self.reduce = nn.Sequential(nn.Linear(channels, width, bias=False), nn.BatchNorm1d(width), nn.ReLU())
-        self.choose = nn.Linear(width, len(DILATIONS) * channels)
+        self.choose = nn.Linear(width, len(DILATIONS) * channels, bias=False)
         self.norm = nn.BatchNorm2d(channels)
         nn.init.zeros_(self.norm.weight)
 
