@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import Any
 
-from baselines import BASELINES
 from benchmarks.data.find import find_dataset, is_drawn
 from benchmarks.experiments.experiment import DatasetPair
-from benchmarks.experiments.methods import baseline
+from benchmarks.experiments.methods import needs_attributes
 from benchmarks.runs.record import Record
 from benchmarks.scheduling.states import DONE, FindStates, State
 from benchmarks.suites.suite import Choice, Row, Suite, dataset_pairs, experiments_of_row, rows_for
@@ -174,10 +173,8 @@ def _comparable(suite: Suite, pair: DatasetPair) -> bool:
 
 def _needs(row: MeasuredRow, pair: DatasetPair) -> str:
     """What a row needs that the data set may lack, as it stands behind the reason for an empty cell."""
-    entry = BASELINES.entries.get(baseline(row.row.method)) if row.row else None
-    return (
-        " (needs attributes of its people)" if entry and entry.uses_attributes and not is_drawn(pair.trained_on) else ""
-    )
+    lacking = row.row and needs_attributes(row.row.method) and not is_drawn(pair.trained_on)
+    return " (needs attributes of its people)" if lacking else ""
 
 
 def _cells(suite: Suite, row: MeasuredRow, published: bool, comparable: bool, needs: str) -> list[str]:
