@@ -62,7 +62,12 @@ AGGREGATION = (
         ("metric=xqda",),
         "published with a network that was trained on single images, on MARS by the protocol `official`",
     ),
-    System("QAN", "qan-grid", ("classification=frames",), "its code draws one random split of iLIDS-VID"),
+    System(
+        "QAN",
+        "qan-grid",
+        ("classification=frames",),
+        "its code draws one random split of iLIDS-VID; its MARS figures are not from its paper, but probably a re-run of RQEN's",
+    ),
     System(
         "ASTPN",
         "astpn",
