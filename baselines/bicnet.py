@@ -93,9 +93,10 @@ class TwoResolutions(Baseline):
         """Both kinds of maps with what the temporal kernels see of all frames in order."""
         large, small = (F.adaptive_avg_pool2d(each, CELLS) for each in (detail, context))
         cells = torch.cat([large.unsqueeze(1), small.unflatten(0, (-1, GROUP - 1))], dim=1)
-        added = (self.kernels(cells.flatten(0, 1)) - cells.flatten(0, 1)).view_as(cells)
-        detail = detail + F.interpolate(added[:, 0], detail.shape[2:])
-        return detail, context + F.interpolate(added[:, 1:].flatten(0, 1), context.shape[2:])
+        mixed = self.kernels.mixed(cells.flatten(0, 1)).view_as(cells)
+        added = [self.kernels.norm(each) for each in (mixed[:, 0], mixed[:, 1:].flatten(0, 1))]  # in two passes
+        detail = detail + F.interpolate(added[0], detail.shape[2:])
+        return detail, context + F.interpolate(added[1], context.shape[2:])
 
     def losses(self, features: VideoFeatures, labels: Tensor) -> dict[str, Tensor]:  # noqa: ARG002 - needs no labels
         first, *others = features.extras["stripes"].unbind(dim=2)  # (B, G, 8) each, logarithms

@@ -278,6 +278,20 @@ def test_bicnet_stripes():
             torch.testing.assert_close(shares[0, number - 1].exp(), share)
 
 
+def test_bicnet_normalises_both_resolutions_by_themselves():
+    """In training the kernels' answers have mean 0 and deviation 1 over the frames in detail, and over the others."""
+    model = build("bicnet").train()
+    model.kernels.steps = 8
+    torch.nn.init.ones_(model.kernels.norm.weight)
+    channels = model.kernels.norm.num_features
+    maps = draw(4, channels, 8, 4), draw(12, channels, 4, 2, seed=1)  # of two clips, with two frames in detail each
+    model.kernels.over_time[0].weight.data *= 5
+    for before, after in zip(maps, model.over_time(*maps), strict=True):
+        added = after - before
+        torch.testing.assert_close(added.mean(dim=(0, 2, 3)), torch.zeros(channels), rtol=0, atol=1e-4)
+        torch.testing.assert_close(added.std(dim=(0, 2, 3), correction=0), torch.ones(channels), rtol=0, atol=0.01)
+
+
 @torch.no_grad()
 def test_bicnet_padding_counts_for_nothing():
     features = build("bicnet")(Clips(clips(1, 5)))
