@@ -12,9 +12,9 @@ The sources are the abstract, a note on the paper and a re-implementation by oth
 flows, there are T steps, not T - 1.
 
 Choices: the convolutions are the first two of `cnn-rnn`'s code, without bias: where nothing moves, M_t is zero. The sources
-fuse after the second max-pooling, which has layer1's resolution; another backbone fuses after the fourth stage from its end,
-or its first. V starts as the identity on A_t. Flow is in hundredths of the image's height per frame. The test is that of
-`cnn-rnn`; losses are the trainer's.
+fuse after the second max-pooling, which has layer1's resolution, and have a 5x5 convolution in the place of V; another backbone
+fuses after the fourth stage from its end, or its first. V starts as the identity on A_t. Flow is in hundredths of the image's
+height per frame. The test is that of `cnn-rnn`; losses are the trainer's.
 """
 
 import torch

@@ -9,9 +9,10 @@ released code does at test, so that a tracklet has one vector: the attention rem
 As A is between -1 and 1, the largest ratio of two weights is e^2.
 
 Choices: the pyramid reads the backbone's last map, first reduced to 32 channels, instead of three convolutions with 32 maps on
-images of 56 x 40 pixels. Optical flow, two of their five input channels, is left out. Losses are the trainer's; theirs are a
-hinge on the distance of a pair and two softmaxes. The chunks of a long tracklet attend to themselves alone, and the recurrence
-begins anew in each; the code takes 128 frames (`test_chunk=128`).
+images of 56 x 40 pixels. Optical flow, two of their five input channels, is left out. The first step has the bias of V, where
+the code learns one of its own. Losses are the trainer's; theirs are a hinge on the distance of a pair and two softmaxes.
+Distances are not summed over 16 crops and mirror images. The chunks of a long tracklet attend to themselves alone, and the
+recurrence begins anew in each; the code takes 128 frames (`test_chunk=128`).
 """
 
 import torch

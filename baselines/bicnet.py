@@ -6,8 +6,9 @@ stem, max-pooling halves their maps. All go through the same layers, with the sa
 - After each of layer1 to layer3, a 1x1 convolution of the halved maps of h, to 3 C channels, gives C to each of its three l.
 - After layer2, the temporal kernels of `tks` see all frames in order, each averaged to 4 x 2 cells.
 - After layer3, each frame attends to one of 8 horizontal stripes ("DAO"): p = softmax of a score of each stripe, and the
-  stripes' mean by p is added to the whole map after a batch normalisation that starts at zero. The score is the mean over the
-  channels for h and the first l, and for the other two a 1x1 convolution to one channel and an 8 x 8 matrix over the stripes.
+  stripes' mean by p is added to the whole map after a batch normalisation that starts at zero, one for each place in a group.
+  The score is the mean over the channels for h and the first l; for the other two it is a 1x1 convolution to one channel, an
+  8 x 8 matrix over the stripes and a batch normalisation.
 
     X_C = mean_h X^t / 2 + mean_l X^t / 2                 weights 3 for h and 1 for l
     divergence = mean over pairs of (p_1, p_2, p_3) of |R R^T - I|_F / 4,  R = [sqrt p_i; sqrt p_j]
@@ -15,14 +16,14 @@ stem, max-pooling halves their maps. All go through the same layers, with the sa
 X^t is the pooled last map; D is the backbone's. The loss `divergence`, of weight 0.01, makes the maps of the three l differ;
 p_1 passes no gradient.
 
-Choices: T that 4 does not divide is extended by the last frame, whose copies have no weight. The second and the third l have
-scores of their own, and one batch normalisation serves all frames. Another backbone has its first stage for the stem, the
-kernels after the second stage before its last, and DAO before its last stage. The code takes the maximum over the image, a
-cosine triplet after the neck, and clips of 8 frames, 4 apart: `pooling=max`, `triplet_feature=after`,
+Choices: T that 4 does not divide is extended by the last frame, whose copies have no weight. Another backbone has its first
+stage for the stem, the kernels after the second stage before its last, and DAO before its last stage. The code takes the maximum
+over the image, a cosine triplet after the neck, and clips of 8 frames, 4 apart: `pooling=max`, `triplet_feature=after`,
 `triplet_distance=cosine`, `margin=0.5`, `clip_frames=8`, `sampling=consecutive`, `spacing=4`, as the recipe `tks` has them.
 """
 
 from itertools import combinations
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -92,9 +93,10 @@ class TwoResolutions(Baseline):
         """Both kinds of maps with what the temporal kernels see of all frames in order."""
         large, small = (F.adaptive_avg_pool2d(each, CELLS) for each in (detail, context))
         cells = torch.cat([large.unsqueeze(1), small.unflatten(0, (-1, GROUP - 1))], dim=1)
-        added = (self.kernels(cells.flatten(0, 1)) - cells.flatten(0, 1)).view_as(cells)
-        detail = detail + F.interpolate(added[:, 0], detail.shape[2:])
-        return detail, context + F.interpolate(added[:, 1:].flatten(0, 1), context.shape[2:])
+        mixed = self.kernels.mixed(cells.flatten(0, 1)).view_as(cells)
+        added = [self.kernels.norm(each) for each in (mixed[:, 0], mixed[:, 1:].flatten(0, 1))]  # in two passes
+        detail = detail + F.interpolate(added[0], detail.shape[2:])
+        return detail, context + F.interpolate(added[1], context.shape[2:])
 
     def losses(self, features: VideoFeatures, labels: Tensor) -> dict[str, Tensor]:  # noqa: ARG002 - needs no labels
         first, *others = features.extras["stripes"].unbind(dim=2)  # (B, G, 8) each, logarithms
@@ -108,20 +110,23 @@ class Stripes(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.scores = nn.ModuleList(
-            nn.Sequential(nn.Conv1d(channels, 1, 1), nn.Linear(STRIPES, STRIPES)) for _ in range(GROUP - 2)
+            nn.Sequential(nn.Conv1d(channels, 1, 1), nn.Flatten(), nn.Linear(STRIPES, STRIPES), nn.BatchNorm1d(STRIPES))
+            for _ in range(GROUP - 2)
         )
-        self.norm = nn.BatchNorm1d(channels)
-        nn.init.zeros_(self.norm.weight)
+        self.norms = nn.ModuleList(nn.BatchNorm1d(channels) for _ in range(GROUP))
+        for norm in self.norms:
+            nn.init.zeros_(cast(nn.BatchNorm1d, norm).weight)
 
     def forward(self, detail: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The two kinds of maps, and log p of the three l of each group, (B * G, 3, 8)."""
         large, small = (F.adaptive_avg_pool2d(each, (STRIPES, 1)).squeeze(3) for each in (detail, context))
         stripes = torch.cat([large.unsqueeze(1), small.unflatten(0, (-1, GROUP - 1))], dim=1)  # (B * G, 4, C, 8)
         scores = [*stripes[:, :2].mean(dim=2).unbind(1)]
-        scores += [score(stripes[:, number]).squeeze(1) for number, score in enumerate(self.scores, 2)]
+        scores += [score(stripes[:, number]) for number, score in enumerate(self.scores, 2)]
         shares = torch.stack(scores, dim=1).float().log_softmax(dim=2)
         attended = torch.einsum("gnk,gnck->gnc", shares.exp().to(stripes.dtype), stripes)
-        added = self.norm(attended.flatten(0, 1)).view_as(attended)[..., None, None]
+        added = torch.stack([norm(each) for norm, each in zip(self.norms, attended.unbind(1), strict=True)], dim=1)
+        added = added[..., None, None]
         return detail + added[:, 0], context + added[:, 1:].flatten(0, 1), shares[:, 1:]
 
 

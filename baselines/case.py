@@ -42,6 +42,7 @@ class SnippetEmbedding(Baseline):
 
     Family: weights of frames
     Source: CSSA+CASE: Chen et al., CVPR 2018, released code
+    Needs: its own matcher at test
     """
 
     def __init__(self, backbone: Backbone) -> None:

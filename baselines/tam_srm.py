@@ -47,6 +47,7 @@ class TemporalAttentionAndMaps(TemporalAttention):
 
     Family: recurrence
     Source: after TAM+SRM: Zhou et al., CVPR 2017, notes on the paper
+    Needs: its own matcher at test
     """
 
     def __init__(self, backbone: Backbone) -> None:

@@ -64,19 +64,22 @@ class KernelSelection(TemporalLayer):
             nn.Conv1d(channels, channels, 3, padding=each, dilation=each, bias=False) for each in DILATIONS
         )
         self.reduce = nn.Sequential(nn.Linear(channels, width, bias=False), nn.BatchNorm1d(width), nn.ReLU())
-        self.choose = nn.Linear(width, len(DILATIONS) * channels)
+        self.choose = nn.Linear(width, len(DILATIONS) * channels, bias=False)
         self.norm = nn.BatchNorm2d(channels)
         nn.init.zeros_(self.norm.weight)
 
     def forward(self, maps: Tensor) -> Tensor:
-        cells = F.adaptive_avg_pool2d(maps, CELLS).unflatten(0, (-1, self.steps))  # (B, T, C, 4, 2)
+        return maps + F.interpolate(self.norm(self.mixed(F.adaptive_avg_pool2d(maps, CELLS))), maps.shape[2:])
+
+    def mixed(self, averages: Tensor) -> Tensor:
+        """a_1 Y_1,t + a_2 Y_2,t of P_t, both (B * T, C, 4, 2)."""
+        cells = averages.unflatten(0, (-1, self.steps))  # (B, T, C, 4, 2)
         series = cells.permute(0, 3, 4, 2, 1)
         seen = torch.stack(
             [convolution(series.flatten(0, 2)).view(series.shape) for convolution in self.over_time], dim=1
         )  # (B, 2, 4, 2, C, T)
         shares = self.shares(seen)[:, :, None, None, :, None]
-        mixed = self.norm((shares * seen).sum(dim=1).permute(0, 4, 3, 1, 2).flatten(0, 1))
-        return maps + F.interpolate(mixed, maps.shape[2:])
+        return (shares * seen).sum(dim=1).permute(0, 4, 3, 1, 2).flatten(0, 1)
 
     def shares(self, seen: Tensor) -> Tensor:
         """a_n (B, 2, C), of sum 1 over n: of Y_n (B, 2, 4, 2, C, T)."""

@@ -33,7 +33,10 @@ class Windows(NamedTuple):
 
 @register("cssa")
 class SnippetSimilarity(Matcher):
-    """The mean of the smallest 20% of the distances between windows of 8 frames."""
+    """The mean of the smallest 20% of the distances between windows of 8 frames.
+
+    Source: CSSA: Chen et al., CVPR 2018, released code
+    """
 
     length: ClassVar[int] = 8  # L, frames
     stride: ClassVar[int] = 4  # frames from one window to the next

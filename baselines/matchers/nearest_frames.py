@@ -29,7 +29,10 @@ class FrameStack(NamedTuple):
 
 @register("nearest-frames")
 class NearestFrames(Matcher):
-    """The Euclidean distance between the two nearest frames."""
+    """The Euclidean distance between the two nearest frames.
+
+    Source: Farenzena et al., CVPR 2010
+    """
 
     k: ClassVar[int] = 1  # frame pairs whose distances are averaged
 

@@ -37,7 +37,8 @@ def list_names(plugin: Plugin = []) -> None:
     for entry in BACKBONES.entries.values():
         backbones |= entry.longer_names
     show("Backbones (--backbone NAME)", dict(sorted(backbones.items())))
-    show("Matchers (--set matcher=NAME)", {name: entry.summary for name, entry in sorted(MATCHERS.entries.items())})
+    matchers = {name: f"{entry.summary}{_source(entry.docstring)}" for name, entry in sorted(MATCHERS.entries.items())}
+    show("Matchers (--set matcher=NAME)", matchers)
     show("Methods", METHODS)
     datasets = {name: entry.summary for name, entry in DATASETS.entries.items()}
     for entry in DATASETS.entries.values():
@@ -49,6 +50,12 @@ def list_names(plugin: Plugin = []) -> None:
     own = {key: f"default {value}" for name in BASELINES.names() for key, value in own_defaults(name).items()}
     show("Settings (--set NAME=VALUE)", meanings() | own)
     show("Protocols", {name: protocol.note for name, protocol in PROTOCOLS.items()})
+
+
+def _source(docstring: str) -> str:
+    """The source of a matcher, from the line `Source:` of its docstring."""
+    source = docstring.partition("\nSource: ")[2].partition("\n")[0]
+    return f" [source: {source}]" if source else ""
 
 
 def _about(name: str) -> str:

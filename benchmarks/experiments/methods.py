@@ -53,3 +53,13 @@ def baseline(method: str) -> str:
         UserError: as `split_method`.
     """
     return split_method(method)[0]
+
+
+def needs_attributes(method: str) -> bool:
+    """Whether a method learns attributes of the training people. Imports no model; of an unknown baseline nothing is known.
+
+    Raises:
+        UserError: as `split_method`.
+    """
+    entry = BASELINES.entries.get(baseline(method))
+    return entry is not None and entry.uses_attributes

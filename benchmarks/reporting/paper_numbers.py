@@ -22,7 +22,9 @@ systems.csv has figures of published systems from elsewhere, so that a reader se
 | protocol | as in docs/protocols.md, or in words; empty where it is not known |
 | source | where the figure was found |
 | mark   | how sure it is: released `code` or its logs; the system's own `paper`; `secondary`, by others; `recall`, not checked |
-| note   | frames at test, whether an epoch was chosen by test figures, how it differs from other figures |
+| frames | of a tracklet at test; empty where it is not known |
+| chosen | by which figure on the test set the epoch was chosen; `last`: by none; empty where it is not known |
+| note   | how the figure differs from others |
 """
 
 from pathlib import Path

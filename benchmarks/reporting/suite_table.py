@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import Any
 
-from benchmarks.data.find import find_dataset
+from benchmarks.data.find import find_dataset, is_drawn
 from benchmarks.experiments.experiment import DatasetPair
+from benchmarks.experiments.methods import needs_attributes
 from benchmarks.runs.record import Record
 from benchmarks.scheduling.states import DONE, FindStates, State
 from benchmarks.suites.suite import Choice, Row, Suite, dataset_pairs, experiments_of_row, rows_for
@@ -138,7 +139,7 @@ def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
     letters = processor_letters(run for row in rows for run in row.runs)
     body = [
         [
-            *_cells(suite, row, published, comparable),
+            *_cells(suite, row, published, comparable, _needs(row, pair)),
             *([_agreement(row)] * len(bound)),
             *(cost_cells(row.runs, letters) if row.runs else [""] * len(COSTS)),
         ]
@@ -170,7 +171,13 @@ def _comparable(suite: Suite, pair: DatasetPair) -> bool:
     return bool(_published(suite, pair)) and pair in _own_pairs(suite)
 
 
-def _cells(suite: Suite, row: MeasuredRow, published: bool, comparable: bool) -> list[str]:
+def _needs(row: MeasuredRow, pair: DatasetPair) -> str:
+    """What a row needs that the data set may lack, as it stands behind the reason for an empty cell."""
+    lacking = row.row and needs_attributes(row.row.method) and not is_drawn(pair.trained_on)
+    return " (needs attributes of its people)" if lacking else ""
+
+
+def _cells(suite: Suite, row: MeasuredRow, published: bool, comparable: bool, needs: str) -> list[str]:
     """Label, runs, and for each metric what was measured, what was published and the difference."""
     method = row.row.method if row.row else ""
     label = f"after {row.label}" if row.label in suite.after else row.label
@@ -179,7 +186,9 @@ def _cells(suite: Suite, row: MeasuredRow, published: bool, comparable: bool) ->
         *[_trainer(row.row)] * bool(suite.groups),
         f"{len(row.runs)}/{len(row.states)}" if row.states else "",
     ]
-    reason = _why_empty(row.states) if row.row else f"not built: {suite.not_built.get(row.label, 'no reason given')}"
+    reason = (
+        _why_empty(row.states) + needs if row.row else f"not built: {suite.not_built.get(row.label, 'no reason given')}"
+    )
     for metric, values in row.values.items():
         cells.append(cell(values) if values else reason)
         reason = "" if not values else reason  # once a row

@@ -11,7 +11,7 @@ from benchmarks.data import attributes
 from benchmarks.data.dataset import PackedDataset
 from benchmarks.data.find import find_dataset, is_drawn
 from benchmarks.data.loading import counts_note, find_root, why_unavailable
-from benchmarks.experiments.methods import split_method
+from benchmarks.experiments.methods import needs_attributes, split_method
 from benchmarks.experiments.settings import Settings
 from benchmarks.paths import results_dir
 from benchmarks.runs.store import load_records
@@ -79,11 +79,7 @@ def missing_data(datasets: Iterable[str], root: Path | None) -> list[str]:
 
 def missing_attributes(planned: Iterable[Planned], root: Path | None) -> list[str]:
     """The data sets that lack the attributes of people which a planned baseline learns; those that are absent are left out."""
-    named = dict.fromkeys(
-        each.experiment.dataset
-        for each in planned
-        if BASELINES.entry(split_method(each.experiment.method)[0]).uses_attributes
-    )
+    named = dict.fromkeys(each.experiment.dataset for each in planned if needs_attributes(each.experiment.method))
     found = []
     for name in (name for name in named if not (is_drawn(name) or why_unavailable(name, root))):
         dataset = find_dataset(name)

@@ -56,13 +56,23 @@ class System:
 
 # The two groups of Table 2: "aggregation based" and "temporal feature learning" (section 4.2), each in the paper's order.
 AGGREGATION = (
-    System("CNN+XQDA", "max", ("metric=xqda",), "published with a network that was trained on single images"),
-    System("QAN", "qan-grid", ("classification=frames",), "its code draws one random split of iLIDS-VID"),
+    System(
+        "CNN+XQDA",
+        "max",
+        ("metric=xqda",),
+        "published with a network that was trained on single images, on MARS by the protocol `official`",
+    ),
+    System(
+        "QAN",
+        "qan-grid",
+        ("classification=frames",),
+        "its code draws one random split of iLIDS-VID; its MARS figures are not from its paper, but probably a re-run of RQEN's",
+    ),
     System(
         "ASTPN",
         "astpn",
         (),
-        "published on MARS for one random pair of tracklets a person; its code reads optical flow too",
+        "published on MARS for one random pair of tracklets a person, which is not MARS's protocol; its code reads flow too",
     ),
     System(
         "RQEN",
@@ -70,11 +80,25 @@ AGGREGATION = (
         ("classification=frames",),
         "on MARS the paper prints QAN's figures; RQEN's own are 77.8 R1 and 71.1 mAP",
     ),
-    System("DRSTA", "drsta", (), "after: its attention over time was not released"),
-    System("CSSA+CASE", "case", ("classification=frames",), "published with optical flow, which `case` does not read"),
+    System(
+        "DRSTA",
+        "drsta",
+        (),
+        "after: its attention over time was not released; published after a training on images of people",
+    ),
+    System(
+        "CSSA+CASE",
+        "case",
+        ("classification=frames",),
+        "published with optical flow, which `case` does not read; its code may swap the halves of iLIDS-VID",
+    ),
     System("STA", "sta", (), "has no official code; another table gives it 86.2 R1 and 81.2 mAP on MARS"),
     System(
-        "ADFDTA", "adfdta", (), "after: from notes; learns the data set's own attributes, published with those of RAP"
+        "ADFDTA",
+        "adfdta",
+        (),
+        "after: from notes; learns the data set's own attributes, without which it cannot run; published with those of RAP",
+        "adfdta",
     ),
 )
 TEMPORAL = (
@@ -84,20 +108,48 @@ TEMPORAL = (
     System(
         "AMOC+ EpicFlow", "amoc", (), "after: optical flow by DIS replaces the motion network and its target, EpicFlow"
     ),
-    System("TAM+SRM", "tam-srm", (), "after: from notes; the trainer's losses see SRM's map beside the TAM vector"),
-    System("TRL", "trl", (), "after: from the abstract; the preprint gives 79.3 R1 on MARS"),
-    System("COSAM", "cosam", (), "published with SE-ResNet-50, on MARS by the protocol `standard`", "cosam"),
-    System("GLTR", "gltr", (), "published with cross-entropy alone, on MARS by the protocol `official`", "gltr"),
+    System(
+        "TAM+SRM",
+        "tam-srm",
+        (),
+        "after: from notes; the trainer's losses see SRM's map beside the TAM vector; its protocol on MARS is not known",
+    ),
+    System(
+        "TRL",
+        "trl",
+        (),
+        "after: from the abstract; the preprint gives 79.3 R1 on MARS, by a protocol that is not known",
+    ),
+    System(
+        "COSAM",
+        "cosam",
+        (),
+        "published with SE-ResNet-50, on MARS by the protocol `standard`; another variant has 77.8 R1 on iLIDS-VID",
+        "cosam",
+    ),
+    System(
+        "GLTR",
+        "gltr",
+        (),
+        "published with cross-entropy alone and whole tracklets at test, on MARS by the protocol `official`",
+        "gltr",
+    ),
 )
 SYSTEMS = AGGREGATION + TEMPORAL
 # Beside them: the baselines of the paper's Table 4, and later systems.
 BASELINES = (System("ResNet-50", "mean"), System("QAN*", "qan"))
 LATER = (
-    System("NVAN", "nvan", recipe="nvan"),
-    System("STE-NVAN", "ste-nvan", (), "published with frames from all over the tracklet", "nvan"),
+    System("NVAN", "nvan", (), "its code keeps the best epoch on the test set", "nvan"),
+    System(
+        "STE-NVAN",
+        "ste-nvan",
+        (),
+        "published with frames from all over the tracklet; its code keeps the best epoch on the test set",
+        "nvan",
+    ),
     System("AP3D", "ap3d", (), "published with the maximum over the image", "ap3d"),
     System("BiCnet-TKS", "bicnet", (), "its code keeps the best epoch on the test set", "tks"),
-    System("PSTA", "psta", (), "after: one of its three heads; its code keeps the best epoch on the test set"),
+    System("PSTA", "psta", (), "after: one of its three heads; its code keeps the best epoch on the test set", "psta"),
     System("SINet", "sinet", (), "published with a contrastive loss too", "sinet"),
 )
 ALL = BASELINES + SYSTEMS + LATER
@@ -117,7 +169,7 @@ GROUPS = {
     "temporal feature learning": (*(system.label for system in TEMPORAL), "DVR", "DSAN", "VRSTC"),
     "the paper": ("AFA",),
 }
-AFTER = frozenset(row.label for system in ALL if system.is_after for row in system.rows)
+AFTER = frozenset(row.label for system in ALL if system.is_after for row in (*system.rows, *system.own_rows))
 
 
 def rows(systems: Sequence[System], own_trainers: bool) -> list[Row]:
@@ -128,6 +180,14 @@ def rows(systems: Sequence[System], own_trainers: bool) -> list[Row]:
 def notes(systems: Sequence[System]) -> tuple[str, ...]:
     """The systems' notes, as they stand below a table."""
     return tuple(f"{system.label}: {system.note}" for system in systems if system.note)
+
+
+# How the figures of systems that are not built were published; below Table 2.
+NOTES_OF_NOT_BUILT = (
+    "SDM: published for both directions, averaged, on random splits; no mAP",
+    "DVR: figures of the journal version; the conference paper has 28.9 R1 on iLIDS-VID",
+    "DSAN, VRSTC: their protocol on MARS is not known",
+)
 
 
 @register("systems")

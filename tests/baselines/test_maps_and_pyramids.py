@@ -259,17 +259,37 @@ def test_bicnet_loss_pushes_later_masks_away_from_the_first():
 
 @torch.no_grad()
 def test_bicnet_stripes():
-    """By hand: the second frame by the mean over the channels, the third by a score of its own."""
+    """By hand: the first two by the mean over the channels, the others by a score of their own; each normalised by itself."""
     layer, detail, context = build("bicnet").stripes, draw(1, 128, 8, 4), draw(3, 128, 8, 4, seed=1)
-    layer.norm.weight.fill_(1)
-    _, found, shares = layer(detail, context)
-    rows = context.mean(dim=3)
-    convolution, matrix = layer.scores[0]
-    scores = [rows[0].mean(dim=0), matrix(convolution(rows[1:2])[0, 0])]
+    for place, norm in enumerate(layer.norms):
+        norm.weight.fill_(1 + place)
+    large, small, shares = layer(detail, context)
+    rows = [each.mean(dim=2) for each in (detail[0], *context)]
+    scores = [rows[0].mean(dim=0), rows[1].mean(dim=0)]
+    for number, (convolution, _, matrix, norm) in enumerate(layer.scores, 2):
+        weight, bias = convolution.weight[0, :, 0], convolution.bias
+        scores.append(norm((matrix.weight @ (weight @ rows[number] + bias) + matrix.bias)[None])[0])
     for number, score in enumerate(scores):
-        torch.testing.assert_close(shares[0, number].exp(), score.softmax(dim=0))
-        added = layer.norm((rows[number] @ score.softmax(dim=0))[None])[0]
-        torch.testing.assert_close(found[number], context[number] + added[:, None, None])
+        share = score.softmax(dim=0)
+        added = (1 + number) * rows[number] @ share / (1 + layer.norms[0].eps) ** 0.5  # running statistics: 0 and 1
+        before, after = (detail[0], large[0]) if number == 0 else (context[number - 1], small[number - 1])
+        torch.testing.assert_close(after, before + added[:, None, None], rtol=1e-4, atol=1e-5)
+        if number:
+            torch.testing.assert_close(shares[0, number - 1].exp(), share)
+
+
+def test_bicnet_normalises_both_resolutions_by_themselves():
+    """In training the kernels' answers have mean 0 and deviation 1 over the frames in detail, and over the others."""
+    model = build("bicnet").train()
+    model.kernels.steps = 8
+    torch.nn.init.ones_(model.kernels.norm.weight)
+    channels = model.kernels.norm.num_features
+    maps = draw(4, channels, 8, 4), draw(12, channels, 4, 2, seed=1)  # of two clips, with two frames in detail each
+    model.kernels.over_time[0].weight.data *= 5
+    for before, after in zip(maps, model.over_time(*maps), strict=True):
+        added = after - before
+        torch.testing.assert_close(added.mean(dim=(0, 2, 3)), torch.zeros(channels), rtol=0, atol=1e-4)
+        torch.testing.assert_close(added.std(dim=(0, 2, 3), correction=0), torch.ones(channels), rtol=0, atol=0.01)
 
 
 @torch.no_grad()

@@ -31,6 +31,10 @@ def parameters(module: torch.nn.Module) -> int:
         ("resnet50-ibn-a", 25_557_032),  # those of ResNet-50: both normalisations have two numbers a channel
         ("vit-s16", 22_050_664),  # timm's vit_small_patch16_224
         ("vit-b16", 86_567_656),  # torchvision's vit_b_16
+        (
+            "vit-b16-clip",
+            86_192_640 - 768 * 512 + 769_000,
+        ),  # CLIP's image encoder without its projection; a head of 1,000
     ],
 )
 def test_published_size(name, published):
@@ -117,6 +121,38 @@ def test_vit_takes_files_by_timms_names(tmp_path, capsys):
     torch.testing.assert_close(backbone.pool(backbone(pictures)), reference(pictures), rtol=1e-3, atol=1e-4)
     said = capsys.readouterr().err
     assert "150 tensors loaded, named module.base.* in the file; not used: module.bottleneck.weight" in said
+
+
+@pytest.mark.parametrize(
+    "front", ["visual.", "module.image_encoder.", ""]
+)  # CLIP's files, CLIP-ReID's, the encoder alone
+@torch.no_grad()
+def test_clip_takes_files_by_clips_names(front, tmp_path, monkeypatch, capsys):
+    """Two blocks deep, against timm's model of CLIP with the same file."""
+    timm = pytest.importorskip("timm")
+    monkeypatch.setattr("baselines.backbones.vit.DEPTH", 2)
+    reference = timm.create_model("vit_base_patch16_clip_quickgelu_224", num_classes=0, depth=2).eval()
+    shapes = {"class_embedding": (768,), "positional_embedding": (197, 768), "conv1.weight": (768, 3, 16, 16)}
+    shapes |= {f"ln_{each}.{kind}": (768,) for each in ("pre", "post") for kind in ("weight", "bias")}
+    for block in ("transformer.resblocks.0.", "transformer.resblocks.1."):
+        for layer, size in (("attn.out_proj", (768, 768)), ("mlp.c_fc", (3072, 768)), ("mlp.c_proj", (768, 3072))):
+            shapes |= {f"{block}{layer}.weight": size, f"{block}{layer}.bias": size[:1]}
+        shapes |= {f"{block}{each}.{kind}": (768,) for each in ("ln_1", "ln_2") for kind in ("weight", "bias")}
+        shapes |= {f"{block}attn.in_proj_weight": (2304, 768), f"{block}attn.in_proj_bias": (2304,)}
+    random = torch.Generator().manual_seed(0)
+    state = {name: 0.05 * torch.randn(size, generator=random) for name, size in shapes.items()}
+    filtered = sys.modules[type(reference).__module__].checkpoint_filter_fn
+    known = {f"visual.{name}": value.clone() for name, value in state.items()}
+    reference.load_state_dict(filtered({**known, "visual.proj": torch.ones(768, 512)}, reference), strict=False)
+    text = {"positional_embedding": torch.ones(77, 512), "transformer.resblocks.0.ln_1.weight": torch.ones(512)}
+    file = {f"{front}{name}": value for name, value in state.items()} | (text if front else {})
+    torch.save({**file, f"{front}proj": torch.ones(768, 512)}, tmp_path / "w.pth")
+    backbone, pictures = build("vit-b16-clip", tmp_path / "w.pth"), images(2, 224, 224)
+    torch.testing.assert_close(backbone.pool(backbone(pictures)), reference(pictures), rtol=1e-3, atol=1e-4)
+    unused = ["positional_embedding", "transformer.resblocks.0.ln_1.weight"] if front else []
+    said = capsys.readouterr().err
+    assert "31 tensors loaded" in said
+    assert f"not used: {', '.join([*unused, f'{front}proj'])}\n" in said
 
 
 @torch.no_grad()

@@ -60,6 +60,18 @@ def test_all_pairs(matcher):
     np.testing.assert_allclose(matcher.compare(one, matcher.stack(others)), expected, rtol=1e-5)
 
 
+def test_copies_of_a_window_leave_the_minimum(matcher):
+    """Of the smallest distance alone: a tracklet that shows the same windows again is no nearer and no farther."""
+    matcher.percent = 0
+    query, frames = draw_tracklets([20, 16])
+    one, other = described(matcher, [query, frames])
+    twice = torch.cat([other, other])
+    torch.testing.assert_close(
+        matcher.compare(one, [*matcher.stack([twice])]), matcher.compare(one, matcher.stack([other]))
+    )
+    assert matcher.compare(one, matcher.stack([other]))[0] == pytest.approx(cdist(one, other).min(), rel=1e-4)
+
+
 def test_one_window_each(matcher):
     one, other = described(matcher, draw_tracklets([8, 3]))
     torch.testing.assert_close(matcher.compare(one, matcher.stack([other]))[0], (one[0] - other[0]).norm())

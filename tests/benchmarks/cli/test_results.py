@@ -143,9 +143,16 @@ def test_list_says_what_a_baseline_is_and_needs(bench):
     )
     assert lines["flow-only"].endswith("; needs: optical flow]")
     assert "needs" not in lines["mean"]
+    assert lines["tam-srm"].endswith("; needs: its own matcher at test]")
     assert [
         name for name in BASELINES.names() if "[family: " not in lines[name] or "; source: " not in lines[name]
     ] == []
+
+
+def test_list_gives_sources_of_matchers(bench):
+    lines = bench("list").out.partition("Matchers ")[2].partition("\n\n")[0].splitlines()[1:]
+    assert [line.split()[0] for line in lines] == ["cssa", "nearest-frames"]
+    assert lines[0].endswith(" [source: CSSA: Chen et al., CVPR 2018, released code]")
 
 
 def test_list_agrees_with_the_classes():

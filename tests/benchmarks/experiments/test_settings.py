@@ -67,6 +67,31 @@ def test_published_recipes_have_their_authors_schedules(recipe, clips, epochs, s
         assert list(range(settings.lr_step, epochs, settings.lr_step)) == steps
 
 
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        ("psta", (8, 8, 8, 4, 500, "adam", 3.5e-4, "milestones", "70,140,210,310,410", 0.3, 10, 0.01, 0.3, 0.1)),
+        ("clip-reid", (8, 1, 4, 4, 60, "adam", 5e-6, "milestones", "30,50", 0.1, 10, 0.1, 0.3, 0.1)),
+    ],
+)
+def test_published_recipes_with_warm_up(recipe, expected):
+    keys = (
+        *("clip_frames", "spacing", "identities", "clips", "epochs", "optimizer", "lr", "schedule", "milestones"),
+        *("lr_gamma", "warmup_epochs", "warmup_start", "margin", "label_smoothing"),
+    )
+    for method in ("mean", "psta"):
+        settings = resolve(recipe, method).as_dict()
+        assert tuple(settings[key] for key in keys) == expected
+
+
+def test_cosams_trainer_is_gao_and_nevatias_on_larger_images():
+    """Both released codes have the same transforms, classifier and test; COSAM's last stride is 1."""
+    theirs, ours = (resolve(name, "cosam").as_dict() for name in ("gao-nevatia", "cosam"))
+    assert {key: (theirs[key], ours[key]) for key in theirs if theirs[key] != ours[key]} == {
+        "last_stride": (2, 1), "height": (224, 256), "width": (112, 128),
+    }  # fmt: skip
+
+
 def test_new_settings_leave_earlier_runs_their_names():
     """A record from before has none of them; `paper` states their defaults, and the calibrated trainers differ."""
     for method in ("mean", "attention"):

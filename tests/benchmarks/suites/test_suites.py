@@ -68,7 +68,9 @@ def test_table2_has_each_system_plain_and_with_afa(dataset):
     ours = asked.pop("AFA")
     own = {label: asked.pop(label) for label in list(asked) if label.endswith(", own trainer")}
     assert {label: (each.method, each.recipe) for label, each in own.items()} == (
-        {} if dataset == "walkers" else {f"{name.upper()}, own trainer": (name, name) for name in ("cosam", "gltr")}
+        {}
+        if dataset == "walkers"
+        else {f"{name.upper()}, own trainer": (name, name) for name in ("adfdta", "cosam", "gltr")}
     )
     plain = {label: each for label, each in asked.items() if not label.endswith(" + AFA")}
     assert len(plain) == 14
