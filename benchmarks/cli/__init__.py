@@ -99,10 +99,20 @@ def _usage_message(error: Any) -> str:
     if type(error).__name__ == "NoSuchOption":  # typer would name up to three others
         close = next(iter(error.possibilities or ()), None)
         meant = f"did you mean {close!r}?" if close else f"{help_command} lists the options"
-        return f"no option {error.option_name!r}; {meant}"
+        return f"no option {error.option_name!r}; {_setting_meant(error) or meant}"
     if "Did you mean" in message or type(error).__name__ == "NoArgsIsHelpError":
         return str(message)
     return f"{message.rstrip('.')}; see {help_command}"
+
+
+def _setting_meant(error: Any) -> str:
+    """What to type for an option that is a setting, such as --batch-size; empty if it is none, or if the verb takes none."""
+    from benchmarks.experiments.other_names import named_here
+    from benchmarks.experiments.settings import KEYS
+
+    named = named_here(error.option_name.lstrip("-"), KEYS)
+    takes_settings = error.ctx and any("--set" in option.opts for option in error.ctx.command.params)
+    return f"settings have --set NAME=VALUE; here it is {named}" if named and takes_settings else ""
 
 
 def _status_and_message(error: BaseException) -> tuple[int, str]:
