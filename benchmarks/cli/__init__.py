@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from baselines.interface.errors import UserError
 from baselines.interface.plugins import plugin_at_fault
@@ -53,11 +54,25 @@ def _program(
     pass
 
 
+class _Verb(TyperCommand):
+    """A verb that says so if an option that takes one value is given several. typer would drop the others without a word."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        *_, given = self.make_parser(ctx).parse_args(args=list(args))
+        for option in dict.fromkeys(given):
+            if given.count(option) > 1 and not (option.multiple or getattr(option, "is_flag", False)):
+                print(f"bench: {option.opts[0]} takes one value; only the last one counts", file=sys.stderr)
+        return super().parse_args(ctx, args)
+
+
 for verbs in (run, tune, info, results, suites, jobs, figures):
     app.add_typer(verbs.verbs)
 app.add_typer(suites.suite_verbs, name="suite")
 app.add_typer(data.verbs, name="data")
 app.add_typer(results.records_verbs, name="records")
+for group in app.registered_groups:
+    for verb in group.typer_instance.registered_commands if group.typer_instance else ():
+        verb.cls = _Verb
 
 USER_ERROR = 2  # exit statuses; the other two as shells have them after SIGINT and SIGPIPE
 STOPPED = 130

@@ -190,3 +190,14 @@ def test_bad_folder_names_its_variable(bench, tmp_path, monkeypatch, variable):
     last = answer.err.splitlines()[-1]
     assert last.startswith(f"bench: {tmp_path / 'file'}")
     assert variable in last
+
+
+def test_dropped_values_are_named(bench):
+    words = ("submit", "--method", "qan", "--method", "mean", "--dataset", "walkers:tiny", "--local", "--dry-run")
+    answer = bench(*words, "--seeds", 1, "--set", "lr=1", "--set", "epochs=1")
+    assert (answer.status, answer.err.splitlines()) == (
+        0,
+        ["bench: --method takes one value; only the last one counts"],
+    )
+    assert answer.out.startswith("walkers:tiny: mean, seed 0\n")
+    assert "only the last" not in bench("table", "--method", "qan", "--method", "mean").err
