@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from baselines.interface.errors import UserError
 from baselines.interface.plugins import plugin_at_fault
@@ -53,11 +54,25 @@ def _program(
     pass
 
 
+class _Verb(TyperCommand):
+    """A verb that says so if an option that takes one value is given several. typer would drop the others without a word."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        *_, given = self.make_parser(ctx).parse_args(args=list(args))
+        for option in dict.fromkeys(given):
+            if given.count(option) > 1 and not (option.multiple or getattr(option, "is_flag", False)):
+                print(f"bench: {option.opts[0]} takes one value; only the last one counts", file=sys.stderr)
+        return super().parse_args(ctx, args)
+
+
 for verbs in (run, tune, info, results, suites, jobs, figures):
     app.add_typer(verbs.verbs)
 app.add_typer(suites.suite_verbs, name="suite")
 app.add_typer(data.verbs, name="data")
 app.add_typer(results.records_verbs, name="records")
+for group in app.registered_groups:
+    for verb in group.typer_instance.registered_commands if group.typer_instance else ():
+        verb.cls = _Verb
 
 USER_ERROR = 2  # exit statuses; the other two as shells have them after SIGINT and SIGPIPE
 STOPPED = 130
@@ -99,10 +114,20 @@ def _usage_message(error: Any) -> str:
     if type(error).__name__ == "NoSuchOption":  # typer would name up to three others
         close = next(iter(error.possibilities or ()), None)
         meant = f"did you mean {close!r}?" if close else f"{help_command} lists the options"
-        return f"no option {error.option_name!r}; {meant}"
+        return f"no option {error.option_name!r}; {_setting_meant(error) or meant}"
     if "Did you mean" in message or type(error).__name__ == "NoArgsIsHelpError":
         return str(message)
     return f"{message.rstrip('.')}; see {help_command}"
+
+
+def _setting_meant(error: Any) -> str:
+    """What to type for an option that is a setting, such as --batch-size; empty if it is none, or if the verb takes none."""
+    from benchmarks.experiments.other_names import named_here
+    from benchmarks.experiments.settings import KEYS
+
+    named = named_here(error.option_name.lstrip("-"), KEYS)
+    takes_settings = error.ctx and any("--set" in option.opts for option in error.ctx.command.params)
+    return f"settings have --set NAME=VALUE; here it is {named}" if named and takes_settings else ""
 
 
 def _status_and_message(error: BaseException) -> tuple[int, str]:

@@ -211,7 +211,7 @@ def _given(options: VideoOptions | ImageOptions) -> dict[str, Any]:
 @verbs.command("export")
 def export_layout(
     dataset: DatasetArgument,
-    layout: Annotated[str, typer.Option(help="The layout to write: mars, dukev, ilidsvid or prid2011.")],
+    layout: Annotated[str, typer.Option(help="The layout to write: mars, dukev, lsvid, ilidsvid or prid2011.")],
     to: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
     split: Split = 0,
     root: Root = None,

@@ -159,12 +159,12 @@ def compare(
     """Compare two methods or runs: the paired difference with its interval, the people it helps, and what differs most."""
     check_choices(style)
     from benchmarks.reporting.comparison import compare, grid, queries_grid, sentence
-    from benchmarks.reporting.grid import page
+    from benchmarks.reporting.grid import page, paragraph
     from benchmarks.runs.find import find_runs
 
     for found in compare(one, other, find_runs(files=files), dataset, protocol):
-        if style in ("terminal", "github"):
-            print(f"{sentence(found)}\n")
+        if text := paragraph(sentence(found), style):
+            print(f"{text}\n")
         print(page([grid(found), queries_grid(found)], style))
         if to is not None:
             queries = [query for _, query in found.most_different()]

@@ -133,7 +133,7 @@ def plan(
     for note in suite_plan.notes:
         print(note)
     done = [state.record for state in suite_plan.states if state.name == DONE and state.record is not None]
-    for line in fewest_queries(selection.suite, selection.choice, done):
+    for line in fewest_queries(selection.suite, selection.choice, done, selection.root):
         print(line)
     seconds_of = partial(estimate_in_turn, records=suite_plan.recorded)
     claims = list(plan_claims(name, suite_plan.planned, done, effect / 100, seconds_of))

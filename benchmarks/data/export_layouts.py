@@ -1,4 +1,4 @@
-"""Export a data set in the layout of MARS, DukeMTMC-VideoReID, iLIDS-VID or PRID-2011, for any code that reads those.
+"""Export a data set in the layout of MARS, DukeMTMC-VideoReID, LS-VID, iLIDS-VID or PRID-2011, for any code that reads those.
 
 A layout is a function of the table of tracklets and a folder. It writes the original's index files into the folder and returns
 the path of each frame. File names are the original's, including `.png` or `.jpg`. Images are copied byte for byte, because
@@ -33,7 +33,7 @@ def export(loaded: LoadedDataset, layout: str, to: Path, progress: Progress = no
     """Write a data set to the new or empty folder `to`, completely or not at all.
 
     Args:
-        loaded: the data set. `mars` and `dukev` keep its subsets; `ilidsvid` and `prid2011` get ten new random splits.
+        loaded: the data set. `mars`, `dukev` and `lsvid` keep its subsets; `ilidsvid` and `prid2011` get ten new random splits.
         layout: a key of LAYOUTS.
         to: the folder, which is then a root for readers of the layout.
         progress: called after each frame.
@@ -117,6 +117,25 @@ def _dukev(table: pd.DataFrame, folder: Path) -> Copies:  # noqa: ARG001 - it ha
     return copies
 
 
+def _lsvid(table: pd.DataFrame, folder: Path) -> Copies:
+    """LS-VID, without junk, which no protocol scores. The queries are in an .npy file, as in those copies that need no h5py."""
+    copies: Copies = []
+    numbered = _numbered(table[table.pid != JUNK])
+    training = numbered.subset == "train"
+    (folder / "list_sequence").mkdir()
+    for half, rows in (("train", numbered[training]), ("test", numbered[~training])):
+        lines = []
+        for row in rows.itertuples():
+            person, camera = _digits(row.pid, 4, "person"), _digits(row.camid, 2, "camera")
+            tracklet = f"tracklet_{half}/{person}/{person}_{_digits(row.number, 4, 'tracklet')}_{camera}"
+            lines.append(f"{tracklet} {person}\n")
+            copies += [(f"{tracklet}_{_digits(n, 4, 'frame')}.jpg", frame) for n, frame in enumerate(row.frames, 1)]
+        (folder / f"list_sequence/list_seq_{half}.txt").write_text("".join(lines), encoding="utf-8")
+    (folder / "test").mkdir()
+    np.save(folder / "test/query.npy", np.flatnonzero(numbered[~training].subset == "query") + 1)
+    return copies
+
+
 # Two cameras, with ten splits ------------------------------------------------------------------------------------------
 
 
@@ -181,6 +200,7 @@ def _split_orders(persons: int) -> list[np.ndarray]:
 LAYOUTS: dict[str, Callable[[pd.DataFrame, Path], Copies]] = {
     "mars": _mars,
     "dukev": _dukev,
+    "lsvid": _lsvid,
     "ilidsvid": _ilidsvid,
     "prid2011": _prid2011,
 }

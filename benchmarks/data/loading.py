@@ -79,21 +79,27 @@ def data_note(name: str, split: int, digest: str) -> str:
         for file in files
         if (note := _index_note(file)) is not None and digest_without_people(name, note["digest"]) == digest
     )
-    counts = (_counts_note(dataset, file.with_suffix(".parquet")) for file in list(found)[:1])
+    counts = (_counts_note(dataset, tables.read_table(file.with_suffix(".parquet"))) for file in list(found)[:1])
     return "; ".join(filter(None, (people_note(name), *counts, dataset.note)))[:LONGEST_NOTE]
 
 
 def counts_note(name: str, root: Path | None = None) -> str:
     """That the counts of the data set in its folder are not the published ones; empty if they are, or if it was not read yet."""
+    dataset, table = find_known(name), indexed(name, root)
+    return "" if dataset is None or table is None else _counts_note(dataset, table)
+
+
+def indexed(name: str, root: Path | None = None) -> pd.DataFrame | None:
+    """The tracklets in the folder of a data set with published counts, as last read; None if it was not read yet."""
     dataset = find_known(name)
     if dataset is None or not dataset.published or why_unavailable(name, root):
-        return ""
+        return None
     file = _index_file(name, 0, find_root(name, root))
-    return _counts_note(dataset, file) if file.exists() else ""
+    return tables.read_table(file) if file.exists() else None
 
 
-def _counts_note(dataset: Dataset, index: Path) -> str:
-    differences = [f"{what}: {counts}" for what, counts in dataset.count_differences(tables.read_table(index)).items()]
+def _counts_note(dataset: Dataset, table: pd.DataFrame) -> str:
+    differences = [f"{what}: {counts}" for what, counts in dataset.count_differences(table).items()]
     more = f", and {len(differences) - 1} more differences" if len(differences) > 1 else ""
     return f"{NOT_PUBLISHED} ({differences[0]}{more})" if differences else ""
 

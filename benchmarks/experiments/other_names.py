@@ -31,6 +31,15 @@ OTHER_NAMES = {
 
 def setting_meant(key: str, known: Sequence[str]) -> str:
     """The end of an error message for an unknown setting."""
-    plain = key.lower().replace("-", "_")
-    named = OTHER_NAMES.get(plain, plain if plain in known else "")
-    return f"here it is {named}" if named else nearest(plain, list(known))
+    named = named_here(key, known)
+    return f"here it is {named}" if named else nearest(_plain(key), list(known))
+
+
+def named_here(key: str, known: Sequence[str]) -> str:
+    """The settings that a name from elsewhere, or another spelling, stands for; empty if there are none."""
+    plain = _plain(key)
+    return OTHER_NAMES.get(plain, plain if plain in known else "")
+
+
+def _plain(key: str) -> str:
+    return key.lower().replace("-", "_")

@@ -27,6 +27,7 @@ from .provenance import pair_title
 from .verdict import JudgedClaim, measure
 
 QUERIES = 5  # that differ most, in each direction
+SMALLEST_P = 0.0001  # that is printed as a number
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,8 @@ def sentence(found: Comparison) -> str:
     runs = len(found.sides[0])
     above = f"{abs(points):.1f} points of {METRIC} {'above' if points >= 0 else 'below'}"
     many = f"{runs} paired runs" if runs > 1 else "one run"
-    within = f"95% interval {span(interval.low, interval.high)}, p = {_p(effect.p)}, {many} of each"
+    p = _p(effect.p) if effect.p < SMALLEST_P else f"= {_p(effect.p)}"
+    within = f"95% interval {span(interval.low, interval.high)}, p {p}, {many} of each"
     start = f"On {pair_title(found.datasets, effect.notes)}, {one} is {above} {other} ({within}"
     if runs < MIN_RUNS:
         return f"{start}; the interval is over other test people with these trained models, not over other trainings)."
@@ -233,4 +235,4 @@ def _mean_ap(side: Sequence[FinishedRun], effect: JudgedClaim) -> float:
 
 
 def _p(p: float) -> str:
-    return f"{p:.4f}" if p >= 0.0001 else "< 0.0001"
+    return f"{p:.4f}" if p >= SMALLEST_P else f"< {SMALLEST_P}"

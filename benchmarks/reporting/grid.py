@@ -6,7 +6,7 @@ import io
 import re
 import sys
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from textwrap import fill
 
@@ -66,6 +66,11 @@ FIGURES = re.compile(rf"[-+]?|{NUMBER}( (±|to) {NUMBER})?( \({NUMBER} to {NUMBE
 def _plain(cell: str) -> str:
     """A cell of CSV that no spreadsheet takes for a formula: an apostrophe comes first, unless the cell is a figure."""
     return f"'{cell}" if cell.lstrip()[:1] in FORMULA and not FIGURES.fullmatch(cell) else cell
+
+
+def paragraph(text: str, style: str) -> str:
+    """A text beside the tables of a page. CSV, which holds nothing else than tables, has none."""
+    return "" if style == "csv" else PARAGRAPHS[style](text)
 
 
 def _headed(grid: Grid) -> Grid:
@@ -209,9 +214,19 @@ def _html(grid: Grid) -> str:
             *(line("td", row, number) for number, row in enumerate(grid.rows)),
             "</tbody>",
             "</table>",
-            *(f"<p>{html.escape(note)}</p>" for note in grid.notes),
+            *map(_html_paragraph, grid.notes),
         ]
     )
 
 
+def _html_paragraph(text: str) -> str:
+    return f"<p>{html.escape(text)}</p>"
+
+
 DRAW = {"terminal": _terminal, "github": _github, "latex": _latex, "html": _html}
+PARAGRAPHS: dict[str, Callable[[str], str]] = {
+    "terminal": str,
+    "github": _markdown,
+    "latex": _tex,
+    "html": _html_paragraph,
+}

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.data.find import find_dataset
+from benchmarks.data.loading import indexed
 from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.methods import ATTACHED, baseline
 from benchmarks.runs.exchange import exported_records
@@ -182,10 +183,10 @@ def measured_records() -> list[Record]:
     return [record for file in sorted(MEASURED.glob("*.parquet")) for record in exported_records(file)]
 
 
-def fewest_queries(suite: Suite, choice: Choice, records: Sequence[Record]) -> Iterator[str]:
-    """Lines of text: what two checkpoints must differ in on each test set."""
+def fewest_queries(suite: Suite, choice: Choice, records: Sequence[Record], root: Path | None = None) -> Iterator[str]:
+    """Lines of text: what two checkpoints must differ in on each test set. A real one is in `root`, or in BENCH_DATA."""
     for pair in dataset_pairs(suite, choice):
-        queries = _count_queries(pair.tested_on, records)
+        queries = _count_queries(pair.tested_on, records, root)
         if queries:
             needed = fewest_units()
             yield (
@@ -194,11 +195,14 @@ def fewest_queries(suite: Suite, choice: Choice, records: Sequence[Record]) -> I
             )
 
 
-def _count_queries(dataset: str, records: Sequence[Record]) -> int:
-    """The number of queries, from a finished run or the published numbers; 0 if neither is known."""
+def _count_queries(dataset: str, records: Sequence[Record], root: Path | None) -> int:
+    """The number of queries: of a finished run, of the data set's folder, or as published; 0 if none is known."""
     known = find_dataset(dataset)
     for record in records:
         metrics = record.find_metrics(known.protocols[0], "before")
         if record.experiment.test == dataset and metrics:
             return metrics.queries
-    return known.published.get("query", {}).get("tracklets", 0)
+    table = indexed(dataset, root)
+    return (
+        known.published.get("query", {}).get("tracklets", 0) if table is None else int((table.subset == "query").sum())
+    )

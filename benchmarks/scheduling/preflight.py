@@ -114,9 +114,14 @@ def _missing_of_backbone(settings: Settings) -> Iterator[str]:
         if not Path(settings.weights).is_file():
             yield f"weights: {settings.weights}: no such file; name a safetensors or state-dict file, 'imagenet' or 'none'"
         return
-    family: Any = BACKBONES.get(settings.backbone.partition(":")[0])
+    family_name = settings.backbone.partition(":")[0]
+    family: Any = BACKBONES.get(family_name)
     file = family.pretrained_file(settings.backbone, download=False)
-    if file is not None and not file.exists():
+    if (
+        file is None and family_name == settings.backbone
+    ):  # the files of a longer name, such as timm:NAME, are not known here
+        yield f"weights: there are no ImageNet weights for the backbone {settings.backbone!r}; name a file, or 'none'"
+    elif file is not None and not file.exists():
         yield (
             f"weights: {file} is missing; the first run with a network downloads it, or put {file.name} there, "
             "or use --set weights=FILE, or --set weights=none"

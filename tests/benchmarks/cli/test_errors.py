@@ -55,6 +55,12 @@ def test_doctor_unwritable_folder(bench, tmp_path, monkeypatch, place):
         (("run", "--method", "mean", "--dataset", "walkers:tiny", "--backbone", "resnet5"), "resnet50"),
         (("run", "--metod", "mean"), "no option '--metod'; did you mean '--method'?"),
         (("run", "--method", "mean", "--seeds", "0,1"), "no option '--seeds'; did you mean '--seed'?"),
+        (
+            ("run", "--batch-size", "32"),
+            "no option '--batch-size'; settings have --set NAME=VALUE; here it is identities x clips",
+        ),
+        (("run", "--learning_rate", "1"), "no option '--learning_rate'; settings have --set NAME=VALUE; here it is lr"),
+        (("show", "--learning_rate", "1"), "no option '--learning_rate'; `bench show --help` lists the options"),
         (("run", "--zzz"), "no option '--zzz'; `bench run --help` lists the options"),
         (("run", "--method", "mean"), "--dataset'; see `bench run --help`"),
         (("run", "--method"), "--method"),
@@ -184,3 +190,14 @@ def test_bad_folder_names_its_variable(bench, tmp_path, monkeypatch, variable):
     last = answer.err.splitlines()[-1]
     assert last.startswith(f"bench: {tmp_path / 'file'}")
     assert variable in last
+
+
+def test_dropped_values_are_named(bench):
+    words = ("submit", "--method", "qan", "--method", "mean", "--dataset", "walkers:tiny", "--local", "--dry-run")
+    answer = bench(*words, "--seeds", 1, "--set", "lr=1", "--set", "epochs=1")
+    assert (answer.status, answer.err.splitlines()) == (
+        0,
+        ["bench: --method takes one value; only the last one counts"],
+    )
+    assert answer.out.startswith("walkers:tiny: mean, seed 0\n")
+    assert "only the last" not in bench("table", "--method", "qan", "--method", "mean").err

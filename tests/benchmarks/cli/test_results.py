@@ -210,5 +210,9 @@ def test_comparison_of_two_trained_runs(bench, finished, tmp_path):
     answer = bench("compare", "max", record.name, "--gallery", tmp_path / "strips")
     assert answer.status == 0, answer.err
     assert f"mAP of {record.name}" in answer.out
+    sentence = answer.out.splitlines()[0]
+    latex = bench("compare", "max", record.name, "--format", "latex").out.splitlines()[0]
+    assert (latex.count(r"\_"), latex.replace("\\", "")) == (sentence.count("_"), sentence)
+    assert bench("compare", "max", record.name, "--format", "csv").out.startswith("data set,")
     assert [file.parent.name for file in sorted((tmp_path / "strips").glob("*/index.html"))][-1] == record.name
     assert len(list((tmp_path / "strips").glob("*/index.html"))) == 2

@@ -1,9 +1,8 @@
-"""TensorBoard and Weights & Biases: neither is installed for the tests, so stand-ins note what they are given."""
+"""TensorBoard and Weights & Biases themselves: each reads back, without a network, what a training wrote."""
 
-import importlib
 import json
+import struct
 import sys
-from types import ModuleType
 
 import pytest
 
@@ -15,69 +14,78 @@ from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.store import load_records
 
 RUN = ("run", "--method", "mean", "--dataset", "walkers:tiny", "--epochs", 2, "--set", "holdout=0.5")
-WANDB = """
-import os
-CALLS = []
-config = {}
-
-
-def init(**options):
-    CALLS.append(("init", options, os.environ.get("WANDB_MODE")))
-
-
-def log(values, **options):
-    CALLS.append(("log", values))
-
-
-def finish():
-    CALLS.append(("closed",))
-"""
 
 
 @pytest.fixture
-def installed(tmp_path, monkeypatch):
-    """Modules of these names, as if packages were installed: (wandb, the calls to TensorBoard)."""
-    (tmp_path / "wandb.py").write_text(WANDB)
-    (tmp_path / "tensorboard.py").write_text("")
-    monkeypatch.syspath_prepend(tmp_path)
-    importlib.invalidate_caches()
-    calls = []
+def _offline(tmp_path, monkeypatch):
+    """Weights & Biases writes nothing outside the test's folder, and its service process ends with the test."""
+    import wandb
 
-    class SummaryWriter:
-        def __init__(self, folder):
-            calls.append(("folder", folder))
-
-        def add_scalar(self, name, value, step):
-            calls.append((name, value, step))
-
-        def close(self):
-            calls.append(("closed",))
-
-    module = ModuleType("torch.utils.tensorboard")
-    module.SummaryWriter = SummaryWriter
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
-    monkeypatch.delitem(sys.modules, "wandb", raising=False)
-    yield importlib.import_module("wandb"), calls
-    sys.modules.pop("wandb", None)
-
-
-def test_curves_go_to_both_trackers_offline(bench, results, installed, monkeypatch):
-    wandb, board = installed
-    monkeypatch.setenv("BENCH_TRACKERS", "tensorboard, wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+    for folder in ("CACHE", "CONFIG", "DATA"):
+        monkeypatch.setenv(f"WANDB_{folder}_DIR", str(tmp_path / "wandb"))
+    yield
+    wandb.teardown()
+
+
+def read_tensorboard(folder):
+    """{name: [(step, value)]}."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return {name: [(each.step, each.value) for each in events.Scalars(name)] for name in events.Tags()["scalars"]}
+
+
+def read_wandb(file):
+    """The records of a .wandb file: LevelDB's log format, in which a record is divided where a block of 32 KiB ends."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    content, position, record = file.read_bytes(), 7, b""  # after a header of 7 bytes
+    while position < len(content):
+        if (left := 2**15 - position % 2**15) < 7:
+            position += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", content, position)
+        record += content[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            yield Record.FromString(record)
+            record = b""
+
+
+@pytest.mark.usefixtures("_offline")
+def test_curves_go_to_both_trackers_offline(bench, results, monkeypatch):
+    monkeypatch.setenv("BENCH_TRACKERS", "tensorboard, wandb")
     assert as_environment()["BENCH_TRACKERS"] == "tensorboard,wandb"  # jobs have it too
     answer = bench(*RUN, "--set", "validate_every=1")
     assert answer.status == 0, answer.err
     (record,) = load_records(results)
     folder = RunFolder(results / record.name)
     lines = [json.loads(line) for line in folder.curves.read_text().splitlines()]
-    init, *logged, closed = wandb.CALLS
-    assert (init[1]["name"], init[1]["config"]["epochs"], init[2]) == (record.name, 2, "offline")
-    assert [values for _, values in logged] == lines
-    assert closed == ("closed",)
-    assert board[0] == ("folder", str(folder.path / "tensorboard"))
-    assert ("validation_mAP", lines[1]["validation_mAP"], lines[1]["iteration"]) in board
-    assert board[-1] == ("closed",)
+    assert len(lines) == 2
+    assert {"loss", "validation_mAP"} <= set(lines[0])
+
+    board = read_tensorboard(folder.path / "tensorboard")
+    assert set(board) == set(lines[0])
+    for name, points in board.items():
+        assert [step for step, _ in points] == [line["iteration"] for line in lines]
+        assert [value for _, value in points] == pytest.approx([line[name] for line in lines], rel=1e-6)
+
+    (file,) = folder.path.glob("wandb/offline-run-*/*.wandb")
+    records = list(read_wandb(file))
+    (run,) = (each.run for each in records if each.HasField("run"))
+    config = {each.key: json.loads(each.value_json) for each in run.config.update}
+    assert (run.project, run.run_id, run.display_name) == ("afa-bench", record.name, record.name)
+    assert (config["epochs"], config["holdout"]) == (2, 0.5)
+    logged = [
+        {each.key or each.nested_key[0]: json.loads(each.value_json) for each in record.history.item}
+        for record in records
+        if record.HasField("history")
+    ]
+    assert [{name: values[name] for name in lines[0]} for values in logged] == lines
+    assert any(each.HasField("exit") for each in records)  # closed, not cut off
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """`bench compare`: which runs it pairs, and the figures that it prints, against values by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,12 @@ def test_sentence_names_both_sides_and_the_question(found):
     assert text.startswith("On walkers, mean is 1.9 points of mAP below qan")
     assert "3 paired runs" in text
     assert "other seeds" in text
+
+
+@pytest.mark.parametrize(("p", "printed"), [(0.0234, "p = 0.0234, "), (0.00001, "p < 0.0001, ")])
+def test_sentence_gives_p_as_papers_do(found, p, printed):
+    (compared,) = compare("mean", "qan", found)
+    assert printed in sentence(replace(compared, effect=replace(compared.effect, p=p)))
 
 
 def test_single_runs_are_compared_over_people(found, finish, results):

@@ -4,10 +4,10 @@ import re
 import sys
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
@@ -32,14 +32,11 @@ def load_torchscript(file):
 
 
 def load_onnx(file):
-    import onnxruntime
-
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     return lambda frames: session.run(None, {"frames": frames})
 
 
-# ONNX where its packages are: they are an extra that nothing else needs.
-LOADERS = {".pt": load_torchscript} | ({".onnx": load_onnx} if find_spec("onnxruntime") else {})
+LOADERS = {".pt": load_torchscript, ".onnx": load_onnx}
 
 
 def test_the_file_gives_the_features_of_the_run(bench, results, tmp_path):

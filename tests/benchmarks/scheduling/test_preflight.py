@@ -32,6 +32,13 @@ def test_submit_names_each_lack_once_with_its_remedy(bench, local):
     assert re.search(r"weights: \S+resnet50\S+\.pth is missing; .* --set weights=none", weights)
 
 
+def test_backbones_without_imagenet_weights(bench):
+    here = ("--method", "mean", "--dataset", "walkers:tiny", "--backbone", "osnet", "--weights", "imagenet")
+    assert missing(bench("run", *here, "--dry-run")) == [
+        "bench: missing: weights: there are no ImageNet weights for the backbone 'osnet'; name a file, or 'none'"
+    ]
+
+
 def test_nothing_is_missing(bench, tmp_path):
     answer = bench("submit", "--method", "mean", "--dataset", "walkers:tiny", "--dry-run", "--local")
     assert (answer.status, missing(answer)) == (0, [])
@@ -47,7 +54,9 @@ def test_counts_that_are_not_published(bench, tmp_path):
     dry = ("--method", "mean", *here, "--recipe", "small", "--dry-run")
     assert f"bench: {note}" in bench("run", *dry).err
     assert f"bench: {note}" in bench("submit", *dry, "--local").err
-    assert note in bench("plan", "table4", *here, "--seeds", 1).out
+    plan = bench("plan", "table4", *here, "--seeds", 1).out
+    assert note in plan
+    assert "mars: 15 queries; two checkpoints differ" in plan  # not the 1,980 of MARS
 
 
 def test_files_that_settings_name(bench):
