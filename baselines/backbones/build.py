@@ -66,7 +66,7 @@ def strided() -> list[str]:
 def _family(name: str) -> type[Backbone]:
     kind, _, rest = name.partition(":")
     if kind not in BACKBONES.entries:
-        raise UserError(f"backbone: no {name!r}; {nearest(name, BACKBONES.names())}")
+        raise UserError(f"backbone: no {name!r}; {nearest(name, BACKBONES.names())} (add one with --plugin FILE.py)")
     longer = BACKBONES.entry(kind).longer_names
     if bool(rest) != bool(longer):
         raise UserError(f"backbone: no {name!r}; write {' or '.join(longer) or kind}")

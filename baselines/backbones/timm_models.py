@@ -48,13 +48,17 @@ class TimmModel(Backbone):
     @classmethod
     def pretrained_file(cls, name: str, download: bool = True) -> Path | None:
         """The file of timm's weights in the cache of Hugging Face."""
-        if ":" not in name or not download:
+        if ":" not in name:
             return None
         config = _timm(name).get_pretrained_cfg(_model(name))
         if config is None or not config.hf_hub_id:
             return None
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 
+        if not download:
+            found = try_to_load_from_cache(config.hf_hub_id, "model.safetensors")
+            folder = Path(constants.HF_HUB_CACHE, f"models--{config.hf_hub_id.replace('/', '--')}")
+            return Path(found) if isinstance(found, str) else folder / "model.safetensors"
         try:
             return Path(hf_hub_download(config.hf_hub_id, "model.safetensors"))
         except Exception as error:

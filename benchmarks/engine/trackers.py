@@ -38,7 +38,8 @@ def make_visualizer(folder: Path, settings: Settings) -> Visualizer | None:
     """What writes the curves of the run in `folder` to the trackers that BENCH_TRACKERS names; None if it names none.
 
     Raises:
-        UserError: an unknown tracker, or one whose package is not installed.
+        UserError: an unknown tracker, one whose package is not installed, or one that cannot begin, such as Weights & Biases
+            without a login.
     """
     chosen = dict.fromkeys(trackers())
     for name in chosen:
@@ -50,4 +51,14 @@ def make_visualizer(folder: Path, settings: Settings) -> Visualizer | None:
             raise UserError(f"BENCH_TRACKERS: {error}; pip install {name}, or unset BENCH_TRACKERS") from error
     if not chosen:
         return None
-    return Visualizer(folder.name, vis_backends=[TRACKERS[name](folder, settings) for name in chosen])
+    return Visualizer(folder.name, vis_backends=[_begun(name, TRACKERS[name](folder, settings)) for name in chosen])
+
+
+def _begun(name: str, backend: BaseVisBackend) -> BaseVisBackend:
+    """The backend, begun now: by itself it begins with the first curve, after an epoch of training."""
+    try:
+        backend.experiment  # noqa: B018 - a property that begins it
+    except Exception as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise UserError(f"BENCH_TRACKERS: {name}: {reason}; mend it, or unset BENCH_TRACKERS") from error
+    return backend

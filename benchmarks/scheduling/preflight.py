@@ -117,12 +117,12 @@ def _missing_of_backbone(settings: Settings) -> Iterator[str]:
     family_name = settings.backbone.partition(":")[0]
     family: Any = BACKBONES.get(family_name)
     file = family.pretrained_file(settings.backbone, download=False)
-    if (
-        file is None and family_name == settings.backbone
-    ):  # the files of a longer name, such as timm:NAME, are not known here
+    if file is None:
         yield f"weights: there are no ImageNet weights for the backbone {settings.backbone!r}; name a file, or 'none'"
-    elif file is not None and not file.exists():
+    elif not file.exists():
+        # The cache of Hugging Face, where a longer name such as timm:NAME has its file, is not for hands.
+        place = f"put {file.name} there, or " * (family_name == settings.backbone)
         yield (
-            f"weights: {file} is missing; the first run with a network downloads it, or put {file.name} there, "
-            "or use --set weights=FILE, or --set weights=none"
+            f"weights: {file} is missing; the first run with a network downloads it, or {place}use --set weights=FILE, "
+            "or --set weights=none"
         )

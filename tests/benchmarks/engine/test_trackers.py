@@ -102,6 +102,19 @@ def test_absent_trackers(tmp_path, monkeypatch, name, message):
         make_visualizer(tmp_path, resolve("small", "mean"))
 
 
+def test_a_missing_login_is_said_before_the_training(tmp_path, monkeypatch):
+    import wandb
+
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("BENCH_TRACKERS", "wandb")
+    with pytest.raises(UserError, match=r"BENCH_TRACKERS: wandb: .*`wandb login`.*; mend it, or unset BENCH_TRACKERS"):
+        make_visualizer(tmp_path, resolve("small", "mean"))
+    wandb.teardown()
+
+
 def test_without_the_variable_nothing_is_tracked(tmp_path, monkeypatch):
     monkeypatch.delenv("BENCH_TRACKERS", raising=False)
     assert make_visualizer(tmp_path, resolve("small", "mean")) is None

@@ -39,6 +39,13 @@ def test_backbones_without_imagenet_weights(bench):
     ]
 
 
+def test_weights_of_timm_are_missed_before_a_job_misses_them(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    here = ("--method", "mean", "--dataset", "walkers:tiny", "--backbone", "timm:resnet10t", "--weights", "imagenet")
+    (line,) = missing(bench("run", *here, "--dry-run"))
+    assert f"weights: {tmp_path}/models--timm--resnet10t.c3_in1k/model.safetensors is missing; the first run" in line
+
+
 def test_nothing_is_missing(bench, tmp_path):
     answer = bench("submit", "--method", "mean", "--dataset", "walkers:tiny", "--dry-run", "--local")
     assert (answer.status, missing(answer)) == (0, [])
