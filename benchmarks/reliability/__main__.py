@@ -24,7 +24,7 @@ from .fuzz import fuzz
 from .guided import search, texts
 from .killed import kill_runs
 from .outcome import Outcome, Undisturbed, undisturbed, warm_up
-from .power_cut import check_order
+from .power_cut import check_order, cut_power
 from .readers import READERS
 from .report import FILE
 
@@ -93,6 +93,10 @@ def _groups(folder: Path, scale: float, seed: int, guided: int | None) -> dict[s
         yield kill_workers(whole, times(10), folder)
         yield set_clock_back(whole, folder)
 
+    def power_cut() -> Iterator[Outcome]:
+        yield check_order(folder)
+        yield from cut_power(expected("undisturbed-4"), times(4), folder, seed)
+
     def at_once() -> Iterator[Outcome]:
         yield finish_at_once(times(64), folder)
         yield start_same_run(expected("undisturbed-3"), max(2, times(8)), folder)
@@ -110,7 +114,7 @@ def _groups(folder: Path, scale: float, seed: int, guided: int | None) -> dict[s
     return {
         "killed": killed,
         "broken": broken,
-        "power cut": lambda: iter((check_order(folder),)),
+        "power cut": power_cut,
         "at once": at_once,
         "inputs": inputs,
         "guided": searched,
