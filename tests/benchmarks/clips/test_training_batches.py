@@ -1,5 +1,6 @@
 """Which frames make a clip, which clips a batch, which chunks a tracklet; each draw a function of (seed, i)."""
 
+import hashlib
 import random
 
 import cv2
@@ -260,6 +261,21 @@ def test_filled_clips_repeat_their_own_frames(people):
     assert Chunks(*people, settings, clips="filled")[0].frames[:, :, 2, 8, 4].tolist() == [[0, 1, 2], [3, 4, 3]] * 12
 
 
+def test_exact_clips_end_with_their_last_frame(people):
+    settings = resolve("small", "mean", ["height=16", "width=8", "clip_frames=3"])
+    assert Chunks(*people, settings, clips="exact")[0].frames[:, :, 2, 8, 4].tolist() == [[0, 1, 2], [3, 4, 4]] * 12
+
+
+def test_whole_tracklets_are_one_clip_each(people):
+    settings = resolve("small", "mean", ["height=16", "width=8", "test_chunk=2"])
+    assert Chunks(*people, settings, clips="whole")[0].frames[:, :, 2, 8, 4].tolist() == [[0, 1, 2, 3, 4]] * 12
+
+
+def test_a_chunk_longer_than_the_budget_is_alone(people):
+    settings = resolve("small", "mean", ["height=16", "width=8"])
+    assert [len(chunks) for _, chunks in Chunks(*people, settings, budget=4).batches] == [1] * 12
+
+
 def test_chunks_cover_every_frame(people):
     settings = resolve("small", "mean", ["height=16", "width=8", "test_chunk=2"])
     table, store = people
@@ -276,11 +292,17 @@ def test_chunks_cover_every_frame(people):
 
 
 def test_shuffle_at_test_is_reproducible(people):
-    settings = resolve("small", "mean", ["height=16", "width=8", "shuffle=test"])
-
-    def times() -> list:
+    def times(shuffle: str = "test") -> list:
+        settings = resolve("small", "mean", ["height=16", "width=8", f"shuffle={shuffle}"])
         return Chunks(*people, settings)[0].frames[:, :, 2, 8, 4].tolist()
 
     assert times() == times()
     assert all(sorted(row) == [0, 1, 2, 3, 4] for row in times())
     assert any(row != [0, 1, 2, 3, 4] for row in times())
+    assert times("both") == times()
+    # The order of a tracklet depends on its name and the seed alone, by the first eight bytes of a sha256.
+    digest = hashlib.sha256("\x1f".join(("shuffled", "0", people[0].tracklet[3])).encode()).digest()
+    assert (
+        times()[3]
+        == np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8], "big") // 2)).permutation(5).tolist()
+    )
