@@ -21,7 +21,7 @@ from .broken import fill_disk, kill_workers, set_clock_back, turn_read_only
 from .child import Folders
 from .concurrent import draw_at_once, draw_in_pid_namespaces, finish_at_once, start_same_run
 from .fuzz import fuzz
-from .guided import search, texts
+from .guided import search
 from .killed import kill_runs
 from .outcome import Outcome, Undisturbed, undisturbed, warm_up
 from .power_cut import check_order, cut_power
@@ -45,7 +45,7 @@ def main() -> int:
         "--guided",
         type=int,
         metavar="SECONDS",
-        help="also search so long for a file that each reader of texts takes wrongly",
+        help="also search so long for a file that each reader takes wrongly",
     )
     parser.add_argument("--to", type=Path, help=f"the file to write; of all groups: {FILE}")
     options = parser.parse_args()
@@ -108,7 +108,7 @@ def _groups(folder: Path, scale: float, seed: int, guided: int | None) -> dict[s
             yield fuzz(reader, times(10_000), folder / f"reader-{number}", KEEP, seed * 1_000_000)
 
     def searched() -> Iterator[Outcome]:
-        for number, reader in enumerate(texts(folder / "texts") if guided else []):
+        for number, reader in enumerate(READERS if guided else []):
             yield search(reader, guided or 0, folder / f"guided-{number}", KEEP)
 
     return {

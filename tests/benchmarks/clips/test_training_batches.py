@@ -150,6 +150,30 @@ def test_batch_depends_on_seed_and_index(people):
     assert straight[0].seed != straight[1].seed
 
 
+def named_draw(*parts: object) -> int:
+    """The seed of a draw: the first eight bytes of a sha256 of its names."""
+    return int.from_bytes(hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()[:8], "big") // 2
+
+
+def test_draws_are_named_by_seed_and_batch(people):
+    """Later versions draw the same batches."""
+    training = batches(people, "epochs=5", seed=7)
+    assert len(training) == 10  # two batches for each epoch
+    for i in range(10):
+        batch = training[i]
+        assert batch.seed == named_draw("device", 7, i)
+        pids = epoch_batches(np.arange(10, 16), 3, 7, i // 2)[i % 2]
+        assert batch.labels.view(3, 4)[:, 0].tolist() == [pid - 10 for pid in pids]
+        first = np.random.Generator(np.random.PCG64(named_draw("batch", 7, i))).permutation(2)
+        assert batch.frames[:2, 0, 1, 8, 4].tolist() == first.tolist()  # the cameras of its first person
+
+
+@pytest.mark.parametrize("change", ["sampling=even", "spacing=2"])
+def test_clips_are_sampled_as_the_settings_say(people, change):
+    times = batches(people, "sampling=consecutive", change)[0].frames[:, :, 2, 8, 4]
+    assert times.tolist() == [[0, 2, 4]] * 12
+
+
 def test_other_seed_gives_other_batches(people):
     np.random.seed(0)
     torch.manual_seed(0)
@@ -170,8 +194,9 @@ def test_global_random_states_do_not_matter(people):
 
 
 def test_shuffle_in_training(people):
-    times = torch.cat([batches(people, "shuffle=train")[i].frames[:, :, 2, 8, 4].int() for i in range(4)])
-    assert not (times.diff(dim=1) > 0).all()
+    for shuffle in ("train", "both"):
+        times = torch.cat([batches(people, f"shuffle={shuffle}")[i].frames[:, :, 2, 8, 4].int() for i in range(4)])
+        assert not (times.diff(dim=1) > 0).all()
     assert (
         torch.cat([batches(people, "shuffle=test")[i].frames[:, :, 2, 8, 4].int() for i in range(4)]).diff(dim=1) > 0
     ).all()
@@ -183,6 +208,7 @@ def test_erased_regions(people):
     assert 0.4 < (area > 0).double().mean() < 0.6
     assert area.max() <= 0.41
     assert area[area > 0].min() >= 0.015
+    assert (area[area > 0][:-1] != area[area > 0][1:]).double().mean() > 0.9  # each clip has an area of its own
     assert (drawn >= 0).all()
     assert (drawn[:, 2] <= 100).all()
     assert (drawn[:, 3] <= 50).all()
@@ -300,9 +326,6 @@ def test_shuffle_at_test_is_reproducible(people):
     assert all(sorted(row) == [0, 1, 2, 3, 4] for row in times())
     assert any(row != [0, 1, 2, 3, 4] for row in times())
     assert times("both") == times()
-    # The order of a tracklet depends on its name and the seed alone, by the first eight bytes of a sha256.
-    digest = hashlib.sha256("\x1f".join(("shuffled", "0", people[0].tracklet[3])).encode()).digest()
-    assert (
-        times()[3]
-        == np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8], "big") // 2)).permutation(5).tolist()
-    )
+    # The order of a tracklet depends on its name and the seed alone.
+    drawn = np.random.Generator(np.random.PCG64(named_draw("shuffled", 0, people[0].tracklet[3])))
+    assert times()[3] == drawn.permutation(5).tolist()
