@@ -215,6 +215,22 @@ def test_erased_regions(people):
     assert not batches(people, "erase=0")[0].erase.any()
 
 
+def test_each_erased_region_has_a_shape_and_a_place_of_its_own(people):
+    """Aspect ratios are between 0.3 and 3.3, as often tall as wide, and regions are anywhere in the image."""
+    drawn = batches(people, "height=200", "width=100", "erase=1")[0].erase
+    assert drawn.dtype == torch.int64
+    top, left, bottom, right = drawn.double().T
+    aspect = (bottom - top) / (right - left)
+    assert 0.29 < aspect.min() < 1 < aspect.max() < 3.4
+    assert aspect.unique().numel() == 12
+    assert (top / (200 - (bottom - top))).std() > 0.15
+    assert (left / (100 - (right - left))).std() > 0.15
+    small = torch.cat(
+        [batches(people, "erase=1")[i].erase for i in range(20)]
+    )  # of 16 x 8 pixels: they reach each edge
+    assert (small[:, :2].min(dim=0).values.tolist(), small[:, 2:].max(dim=0).values.tolist()) == ([0, 0], [16, 8])
+
+
 def test_crop_positions(people):
     size = ("height=16", "width=8")  # enlarged to 18 x 9
     cropped = [batches(people, "crop=0.5", *size)[i] for i in range(40)]
