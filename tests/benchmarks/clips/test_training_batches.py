@@ -309,7 +309,7 @@ def test_exact_clips_end_with_their_last_frame(people):
 
 
 def test_whole_tracklets_are_one_clip_each(people):
-    settings = resolve("small", "mean", ["height=16", "width=8", "test_chunk=2"])
+    settings = resolve("small", "mean", ["height=16", "width=8", "test_chunk=2", "clip_frames=3"])
     assert Chunks(*people, settings, clips="whole")[0].frames[:, :, 2, 8, 4].tolist() == [[0, 1, 2, 3, 4]] * 12
 
 
