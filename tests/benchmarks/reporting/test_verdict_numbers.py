@@ -139,7 +139,9 @@ def test_seeds_needed_to_call_an_effect_negligible(judged):
 
 def test_what_is_said_of_an_open_claim(judged):
     helps = judged(EFFECTS)["AFA helps mean"]
-    near = replace(helps.interval, estimate=0.0062)
-    assert "if the true effect is +0.6" in undecided(judged, interval=near, variances=(1e-5,)).missing
+    assert helps.margin == pytest.approx(0.003)
+    large = replace(helps.interval, estimate=0.06)
+    assert undecided(judged, interval=large, variances=(1e-2,)).missing.endswith("if the true effect is +6.0")
+    near = replace(helps.interval, estimate=0.006)
     never = undecided(judged, interval=near, variances=(1.0,), margin=0.003).missing
     assert never == f"{MOST_SEEDS} seeds would not tell the effect from 0, nor from the margin of ±0.3"
