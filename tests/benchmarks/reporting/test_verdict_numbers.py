@@ -58,6 +58,11 @@ def test_variance_over_seeds(world):
     assert first_claim(found).variances == pytest.approx([np.var((above - below).mean(axis=1), ddof=1)])
 
 
+def test_judged_claim_tells_how_surely_its_effect_is_negligible(world):
+    helps = first_claim(world({"a": 0.0, "b": 0.0, "c": 0.0}, seeds=4))
+    assert helps.p_negligible == helps.interval.p_negligible(0.003) < 1
+
+
 def test_variance_over_the_seeds_of_each_split(world):
     found = world(EFFECTS, seeds=2)  # splits of other runs, so that they differ
     draw = np.random.default_rng(1)
