@@ -38,11 +38,10 @@ def atomic_file(file: Path) -> Iterator[Path]:
     """
     with _half_written(file) as temporary:
         yield temporary
-        with open(temporary, "rb") as written:
-            # Flushed before it is renamed: after a power cut, `file` is the old one or the new one.
-            os.fsync(written.fileno())
+        _flush(temporary)  # before it is renamed: after a power cut, `file` is the old one or the new one
         temporary.chmod(0o666 & ~_umask())  # some writers create files that only their owner may read
         temporary.replace(file)
+        _flush_names(file.parent)
 
 
 @contextmanager
@@ -62,6 +61,7 @@ def atomic_folder(folder: Path, replace: bool = False) -> Iterator[Path]:
     with _half_written(folder) as temporary:
         temporary.mkdir()
         yield temporary
+        os.sync()  # one call: a data set has up to a million files
         old = temporary.with_name(f"{folder.name}.old")
         if replace:
             folder.rename(old)
@@ -71,6 +71,7 @@ def atomic_folder(folder: Path, replace: bool = False) -> Iterator[Path]:
             if replace:
                 old.rename(folder)
             raise
+        _flush_names(folder.parent)
 
 
 def write_atomically(file: Path, text: str) -> None:
@@ -169,6 +170,21 @@ def _with_remedy(error: OSError, path: Path, half: Path) -> OSError:
         return error
     file = named if named in path.parents else path
     return OSError(error.errno, f"{os.strerror(error.errno or 0)}; {remedy}", str(file))
+
+
+def _flush(path: Path) -> None:
+    """Write what the kernel still holds of a file, or of the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flush_names(folder: Path) -> None:
+    """What is renamed in `folder` keeps its new name after a power cut: no later step is on the disk without this one."""
+    with suppress(OSError):  # some file systems cannot flush a folder
+        _flush(folder)
 
 
 def _umask() -> int:

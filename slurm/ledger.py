@@ -64,7 +64,7 @@ class Ledger:
             yield
 
     def add(self, entries: Iterable[LedgerEntry]) -> None:
-        """Append entries, in one write. They begin on a new line, also if the last one is incomplete.
+        """Append entries, in one write, and flush them to the disk. They begin on a new line, also if the last one is incomplete.
 
         Raises:
             OSError: the disk is full. It names the ledger.
@@ -74,6 +74,8 @@ class Ledger:
                 if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
                     file.write(b"\n")
                 file.write("".join(json.dumps(asdict(entry)) + "\n" for entry in entries).encode())
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:  # that of a write names no file
             raise OSError(error.errno, error.strerror, str(self.file)) from error
 

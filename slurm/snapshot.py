@@ -1,6 +1,7 @@
 """A copy of the submitted code, so that later edits do not change a job."""
 
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,7 @@ def snapshot(packages: Sequence[Path], texts: Mapping[str, str], to: Path) -> Pa
         for name, text in texts.items():
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             (temporary / name).write_text(text, encoding="utf-8")
+        os.sync()  # before the copy gets its name: it is complete after a power cut, too
         temporary.rename(folder)
     except OSError:
         shutil.rmtree(temporary)

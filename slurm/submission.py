@@ -72,7 +72,7 @@ def submit(
 def _submit_array(
     commands: Sequence[JobCommand], folder: Path, resources: Resources, name: str, local: bool, after: Sequence[str]
 ) -> list[str]:
-    """Submit one array; the ids of its jobs. `folder` is deleted if it is refused."""
+    """Submit one array; the ids of its jobs. `folder` is deleted if it is refused, or cannot be written to."""
     import submitit
     from submitit.core.utils import FailedJobError
 
@@ -92,6 +92,9 @@ def _submit_array(
         shutil.rmtree(folder)
         lines = str(error).splitlines()
         raise JobError(next((line for line in lines if "error" in line.lower()), lines[0]).strip()) from error
+    except OSError as error:  # of submitit's files; that of a full disk names none
+        shutil.rmtree(folder, ignore_errors=True)
+        raise OSError(error.errno, error.strerror, error.filename or str(folder)) from error
     finally:
         signal.signal(signal.SIGHUP, on_hangup)
 

@@ -8,6 +8,8 @@ from .dataset import Dataset, PackedDataset
 from .drawn import DrawnDataset
 from .imported import ImportedDataset
 
+LONGEST_NAME = 200  # characters; the name of a run, which begins with it, has no more either
+
 
 def find_dataset(name: str) -> Dataset:
     """The data set of a full name. Nothing is read.
@@ -15,6 +17,8 @@ def find_dataset(name: str) -> Dataset:
     Raises:
         UserError: no such data set; the message gives the closest name, size or world.
     """
+    if len(name) > LONGEST_NAME:
+        raise UserError(f"no data set {name[:40]!r}...: a name has at most {LONGEST_NAME} characters")
     if name in imported_datasets():
         return ImportedDataset(name)
     if registered_name(name) not in DATASETS.entries:

@@ -21,10 +21,10 @@ from .broken import fill_disk, kill_workers, set_clock_back, turn_read_only
 from .child import Folders
 from .concurrent import draw_at_once, draw_in_pid_namespaces, finish_at_once, start_same_run
 from .fuzz import fuzz
-from .guided import search, texts
+from .guided import search
 from .killed import kill_runs
 from .outcome import Outcome, Undisturbed, undisturbed, warm_up
-from .power_cut import check_order
+from .power_cut import check_order, cut_power
 from .readers import READERS
 from .report import FILE
 
@@ -45,7 +45,7 @@ def main() -> int:
         "--guided",
         type=int,
         metavar="SECONDS",
-        help="also search so long for a file that each reader of texts takes wrongly",
+        help="also search so long for a file that each reader takes wrongly",
     )
     parser.add_argument("--to", type=Path, help=f"the file to write; of all groups: {FILE}")
     options = parser.parse_args()
@@ -93,6 +93,10 @@ def _groups(folder: Path, scale: float, seed: int, guided: int | None) -> dict[s
         yield kill_workers(whole, times(10), folder)
         yield set_clock_back(whole, folder)
 
+    def power_cut() -> Iterator[Outcome]:
+        yield check_order(folder)
+        yield from cut_power(expected("undisturbed-4"), times(4), folder, seed)
+
     def at_once() -> Iterator[Outcome]:
         yield finish_at_once(times(64), folder)
         yield start_same_run(expected("undisturbed-3"), max(2, times(8)), folder)
@@ -104,13 +108,13 @@ def _groups(folder: Path, scale: float, seed: int, guided: int | None) -> dict[s
             yield fuzz(reader, times(10_000), folder / f"reader-{number}", KEEP, seed * 1_000_000)
 
     def searched() -> Iterator[Outcome]:
-        for number, reader in enumerate(texts(folder / "texts") if guided else []):
+        for number, reader in enumerate(READERS if guided else []):
             yield search(reader, guided or 0, folder / f"guided-{number}", KEEP)
 
     return {
         "killed": killed,
         "broken": broken,
-        "power cut": lambda: iter((check_order(folder),)),
+        "power cut": power_cut,
         "at once": at_once,
         "inputs": inputs,
         "guided": searched,

@@ -1,4 +1,4 @@
-"""Damaged files for the readers of texts, each chosen by the code that the files before it reached (atheris, libFuzzer)."""
+"""Damaged files, each chosen by the Python code that the files before it reached (atheris, libFuzzer)."""
 
 import json
 import subprocess
@@ -9,21 +9,6 @@ from pathlib import Path
 from .fuzz import WAYS
 from .outcome import Outcome
 from .reader import Reader
-from .readers import READERS
-
-
-def texts(folder: Path) -> list[Reader]:
-    """The readers of texts: Python code parses them, so each file shows which branches it takes."""
-    found = []
-    for number, reader in enumerate(READERS):
-        inside = folder / str(number)
-        inside.mkdir(parents=True)
-        try:
-            reader.make(inside).read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            continue
-        found.append(reader)
-    return found
 
 
 def search(reader: Reader, seconds: int, folder: Path, keep: Path) -> Outcome:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["benchmarks", "baselines", "csv", "tomllib"]):
+with atheris.instrument_imports(include=["benchmarks", "baselines", "csv", "tomllib", "zipfile"]):
     from .fuzz import WAYS, judge
     from .reader import SECONDS
     from .readers import READERS

@@ -2,6 +2,8 @@
 
 import random
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,8 +15,19 @@ from .child import DRAWING, EXTRACTING, PHASES, SAVING, TRAINING, WRITING, Folde
 from .outcome import RUN, Outcome, Undisturbed, complete
 
 
-def kill_runs(expected: Undisturbed, chains: int, folder: Path, seed: int = 0) -> list[Outcome]:
+def kill_runs(
+    expected: Undisturbed,
+    chains: int,
+    folder: Path,
+    seed: int = 0,
+    prepare: Callable[[Folders], object] = lambda _: None,
+    afterwards: Callable[[Folders], object] = lambda _: None,
+) -> list[Outcome]:
     """Kill a run in each phase, start it again after each kill, and check its end; `chains` times.
+
+    Args:
+        prepare: called in the process of each run before it starts.
+        afterwards: called after each kill.
 
     Returns:
         One outcome for each phase. A kill counts for the phase in which it came.
@@ -25,11 +38,12 @@ def kill_runs(expected: Undisturbed, chains: int, folder: Path, seed: int = 0) -
         here = Folders(folder / f"killed-{chain}" / "runs", folder / f"killed-{chain}" / "cache")
         spent = 0.0
         for phase in (DRAWING, TRAINING, SAVING, SAVING, EXTRACTING, WRITING):  # a short one ends before some kills
-            child = start(RUN, here)
+            child = start(RUN, here, partial(prepare, here))
             if child.wait_for(phase):
                 time.sleep(draw.random() * expected.durations.get(phase, 0.0))
                 child.kill()
             child.finish()
+            afterwards(here)
             outcomes.get(child.last_phase, outcomes[phase]).tried += 1
             if child.last_phase == EXTRACTING:
                 spent = _seconds_trained(here.results)

@@ -81,7 +81,7 @@ class _Context(NamedTuple):
     settings: dict[str, Any]  # shared by our runs
     changes: dict[str, Any]  # changes from the recipe that our runs share
     ordered: dict[str, Any]  # settings of our recipe for baselines that read order
-    versions: Callable[[Experiment], Versions]  # of the data
+    versions: Callable[[Experiment], Versions]  # of what was read
 
 
 def tables(
@@ -154,13 +154,11 @@ def _default_protocol(records: Sequence[Record], feature: str) -> str:
 def _row_key(experiment: Experiment, context: _Context, reasons: Sequence[str]) -> tuple[str, ...]:
     """The label, and everything that the runs of one row must share."""
     different = {key: value for key, value in experiment.settings.items() if key not in context.settings}
-    initial = experiment.test == experiment.dataset and not experiment.external
-    weights = experiment.weights if initial else ""
     return (
         _label(experiment, different, context),
         json.dumps(different, sort_keys=True),
         "; ".join(reasons),
-        *(*context.versions(experiment), weights),
+        *context.versions(experiment),
     )
 
 

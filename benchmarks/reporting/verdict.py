@@ -269,9 +269,9 @@ Repetitions = dict[tuple[int, int], FinishedRun]  # the runs of an arm by split 
 def paired_runs(claim: Claim, runs: Sequence[FinishedRun]) -> list[list[FinishedRun]] | str:
     """The runs of each arm, paired by seed and split, in the context with the most pairs; or what is missing.
 
-    A context is everything that both sides must share: data, processor, the settings that are not under test, and, within one
-    baseline, the code (two baselines differ in their own files). Two baselines may have clips and attributes of their own, each
-    the same in all its runs. Every split has the same seeds.
+    A context is everything that both sides must share: data, initial weights, processor, the settings that are not under test,
+    and, within one baseline, the code (two baselines differ in their own files). Two baselines may have clips, attributes and
+    RAFT's weights of their own, each the same in all its runs. Every split has the same seeds.
     """
     free, versions = _free(claim), data_versions(run.experiment for run in runs)
     contexts: dict[str, dict[int, dict[str, Repetitions]]] = {}
@@ -279,7 +279,8 @@ def paired_runs(claim: Claim, runs: Sequence[FinishedRun]) -> list[list[Finished
         experiment, read = run.experiment, versions(run.experiment)
         for number, arm in enumerate(claim.arms):
             if fits(arm, claim, experiment):
-                own = json.dumps([read.attributes, {key: experiment.settings.get(key) for key in sorted(free)}])
+                chosen_for_it = {key: experiment.settings.get(key) for key in sorted(free)}
+                own = json.dumps([read.attributes, read.flow_weights, chosen_for_it])
                 arms = contexts.setdefault(_context(run, claim, free, read), {})
                 arms.setdefault(number, {}).setdefault(own, {})[experiment.split, experiment.seed] = run
     best: list[list[FinishedRun]] = []
@@ -296,7 +297,7 @@ def paired_runs(claim: Claim, runs: Sequence[FinishedRun]) -> list[list[Finished
     missing = [claim.arms[number] for number in numbers if not any(number in arms for arms in contexts.values())]
     if missing:
         return f"{NOT_RUN}: {', '.join(' '.join((arm.method, *arm.changes)) for arm in missing)}"
-    return "no seed has runs on all sides with the same settings, code and processor"
+    return "no seed has runs on all sides with the same settings, weights, code and processor"
 
 
 def _size(runs: Repetitions) -> tuple[int, str]:
@@ -336,8 +337,9 @@ def _context(run: FinishedRun, claim: Claim, free: set[str], read: Versions) -> 
     left_out = {*ATTACHED, *claim.varied, *free}
     settings = {key: value for key, value in run.experiment.settings.items() if key not in left_out}
     one_baseline = len({baseline(arm.method) for arm in claim.arms}) == 1
-    parts: list[Any] = [settings, read.trained_on, read.tested_on, one_baseline and same_numbers(run.record.code)]
-    return json.dumps([*parts, run.record.environment.processor], sort_keys=True)
+    code = one_baseline and same_numbers(run.record.code)
+    parts = [settings, read.trained_on, read.tested_on, read.weights, code, run.record.environment.processor]
+    return json.dumps(parts, sort_keys=True)
 
 
 def _paper_pairs(claim: Claim) -> set[tuple[str, str]]:

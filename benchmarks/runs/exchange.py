@@ -129,7 +129,7 @@ def merge_file(file: Path, results_dir: Path) -> tuple[int, int]:
         How many were added, and how many were there already.
 
     Raises:
-        UserError: as `exported_runs`.
+        UserError: as `exported_runs`, or the file has no run that can be added.
     """
     were_added = []
     for record, queries in exported_runs(file):
@@ -137,6 +137,8 @@ def merge_file(file: Path, results_dir: Path) -> tuple[int, int]:
             were_added.append(_add(RunFolder(results_dir / record.name), record, queries))
         except UserError as error:
             leave_out(error)
+    if not were_added:
+        raise UserError(f"{file}: no run in it can be added")
     return sum(were_added), len(were_added) - sum(were_added)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from submitit.core.utils import DelayedSubmission
 
 from benchmarks.runs.exchange import exported_records
 from benchmarks.runs.folder import RunFolder
@@ -175,6 +176,24 @@ def test_full_disk_cancels_the_jobs_that_the_ledger_lacks(tmp_path, monkeypatch)
         submission.submit([Task("a", "title", ("bench",))], ledger, resources.Resources(), {}, "name", local=False)
     assert error.value.filename == "/dev/full"
     assert [each.job for each in cancelled] == ["7"]
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_full_disk_of_submitits_files_names_their_folder(tmp_path, programs, monkeypatch, local):
+    def full(self, filepath):
+        Path(filepath).touch()
+        raise OSError(errno.ENOSPC, "No space left on device")  # that of a write names no file
+
+    programs("srun", "")
+    programs("scontrol", "echo MaxArraySize = 1001")
+    monkeypatch.setattr(DelayedSubmission, "dump", full)
+    ledger, task = Ledger(tmp_path), Task("a", "title", ("bench",))
+    with pytest.raises(OSError, match="No space left on device") as error:
+        submission.submit([task], ledger, resources.Resources(), {}, "name", local=local)
+    folder = Path(error.value.filename)
+    assert tmp_path in folder.parents
+    assert not folder.exists()
+    assert not ledger.entries()
 
 
 def test_full_disk_leaves_no_half_of_a_copy(tmp_path, monkeypatch):

@@ -54,8 +54,9 @@ def choose(
         asked += 1
         read = versions(experiment)
         where = place(run) if place else (experiment.datasets, read.trained_on, read.tested_on)
-        context = (_shared_settings(run, varied), where, run.record.environment.processor)
-        own = json.dumps([experiment.settings, read.attributes, same_numbers(run.record.code)], sort_keys=True)
+        context = (_shared_settings(run, varied), where, read.weights, run.record.environment.processor)
+        files = read.attributes, read.flow_weights
+        own = json.dumps([experiment.settings, files, same_numbers(run.record.code)], sort_keys=True)
         found = contexts.setdefault(context, {}).setdefault(series, {}).setdefault(own, {})
         found[experiment.seed, experiment.split] = run
     kept = [

@@ -63,6 +63,8 @@ def test_merge_rejects_paths_outside_the_results(bench, finished, tmp_path, monk
     monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / "mine"))
     answer = bench("records", "merge", tmp_path / "bad.parquet")
     assert "bad.parquet, record 1: name: must be a name without '/'" in answer.err
+    assert answer.status == 2
+    assert answer.err.splitlines()[-1] == f"bench: {tmp_path / 'bad.parquet'}: no run in it can be added"
     assert not (tmp_path / "away").exists()
 
 

@@ -165,8 +165,20 @@ def test_flow_of_shuffled_frames(shuffle):
     flow = FlowStacks(flow_store(data, SETTINGS), 3)
     training = data.table[data.table.subset == "train"]
     batch = TrainingBatches(training, data.store, replace(SETTINGS, shuffle=shuffle), 0, flow)[0]
-    between = compute_flow(batch.frames[1].permute(0, 2, 3, 1).numpy(), SETTINGS)  # 4 fields, of shuffled neighbours
-    assert (batch.flow[1].numpy() == between[[[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 3]]]).all()
+    assert (batch.flow[1].numpy() == between_neighbours(batch.frames[1])).all()
+
+
+def between_neighbours(frames):
+    """Three fields around each of four shuffled frames."""
+    return compute_flow(frames.permute(0, 2, 3, 1).numpy(), SETTINGS)[[[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 3]]]
+
+
+def test_flow_of_frames_shuffled_at_test():
+    data = load("walkers-gait:tiny")
+    flow = FlowStacks(flow_store(data, SETTINGS), 3)
+    settings = replace(SETTINGS, shuffle="test", clip_frames=4)
+    chunks = TrackletChunks(data.table[:1], data.store, settings, 0, flow, "exact", budget=4)
+    assert (chunks[0].flow[0].numpy() == between_neighbours(chunks[0].frames[0])).all()
 
 
 def test_mirroring_negates_u():

@@ -1,5 +1,6 @@
 """Which frames make a clip, which clips a batch, which chunks a tracklet; each draw a function of (seed, i)."""
 
+import hashlib
 import random
 
 import cv2
@@ -149,6 +150,30 @@ def test_batch_depends_on_seed_and_index(people):
     assert straight[0].seed != straight[1].seed
 
 
+def named_draw(*parts: object) -> int:
+    """The seed of a draw: the first eight bytes of a sha256 of its names."""
+    return int.from_bytes(hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()[:8], "big") // 2
+
+
+def test_draws_are_named_by_seed_and_batch(people):
+    """Later versions draw the same batches."""
+    training = batches(people, "epochs=5", seed=7)
+    assert len(training) == 10  # two batches for each epoch
+    for i in range(10):
+        batch = training[i]
+        assert batch.seed == named_draw("device", 7, i)
+        pids = epoch_batches(np.arange(10, 16), 3, 7, i // 2)[i % 2]
+        assert batch.labels.view(3, 4)[:, 0].tolist() == [pid - 10 for pid in pids]
+        first = np.random.Generator(np.random.PCG64(named_draw("batch", 7, i))).permutation(2)
+        assert batch.frames[:2, 0, 1, 8, 4].tolist() == first.tolist()  # the cameras of its first person
+
+
+@pytest.mark.parametrize("change", ["sampling=even", "spacing=2"])
+def test_clips_are_sampled_as_the_settings_say(people, change):
+    times = batches(people, "sampling=consecutive", change)[0].frames[:, :, 2, 8, 4]
+    assert times.tolist() == [[0, 2, 4]] * 12
+
+
 def test_other_seed_gives_other_batches(people):
     np.random.seed(0)
     torch.manual_seed(0)
@@ -169,8 +194,9 @@ def test_global_random_states_do_not_matter(people):
 
 
 def test_shuffle_in_training(people):
-    times = torch.cat([batches(people, "shuffle=train")[i].frames[:, :, 2, 8, 4].int() for i in range(4)])
-    assert not (times.diff(dim=1) > 0).all()
+    for shuffle in ("train", "both"):
+        times = torch.cat([batches(people, f"shuffle={shuffle}")[i].frames[:, :, 2, 8, 4].int() for i in range(4)])
+        assert not (times.diff(dim=1) > 0).all()
     assert (
         torch.cat([batches(people, "shuffle=test")[i].frames[:, :, 2, 8, 4].int() for i in range(4)]).diff(dim=1) > 0
     ).all()
@@ -182,10 +208,27 @@ def test_erased_regions(people):
     assert 0.4 < (area > 0).double().mean() < 0.6
     assert area.max() <= 0.41
     assert area[area > 0].min() >= 0.015
+    assert (area[area > 0][:-1] != area[area > 0][1:]).double().mean() > 0.9  # each clip has an area of its own
     assert (drawn >= 0).all()
     assert (drawn[:, 2] <= 100).all()
     assert (drawn[:, 3] <= 50).all()
     assert not batches(people, "erase=0")[0].erase.any()
+
+
+def test_each_erased_region_has_a_shape_and_a_place_of_its_own(people):
+    """Aspect ratios are between 0.3 and 3.3, as often tall as wide, and regions are anywhere in the image."""
+    drawn = batches(people, "height=200", "width=100", "erase=1")[0].erase
+    assert drawn.dtype == torch.int64
+    top, left, bottom, right = drawn.double().T
+    aspect = (bottom - top) / (right - left)
+    assert 0.29 < aspect.min() < 1 < aspect.max() < 3.4
+    assert aspect.unique().numel() == 12
+    assert (top / (200 - (bottom - top))).std() > 0.15
+    assert (left / (100 - (right - left))).std() > 0.15
+    small = torch.cat(
+        [batches(people, "erase=1")[i].erase for i in range(20)]
+    )  # of 16 x 8 pixels: they reach each edge
+    assert (small[:, :2].min(dim=0).values.tolist(), small[:, 2:].max(dim=0).values.tolist()) == ([0, 0], [16, 8])
 
 
 def test_crop_positions(people):
@@ -260,6 +303,21 @@ def test_filled_clips_repeat_their_own_frames(people):
     assert Chunks(*people, settings, clips="filled")[0].frames[:, :, 2, 8, 4].tolist() == [[0, 1, 2], [3, 4, 3]] * 12
 
 
+def test_exact_clips_end_with_their_last_frame(people):
+    settings = resolve("small", "mean", ["height=16", "width=8", "clip_frames=3"])
+    assert Chunks(*people, settings, clips="exact")[0].frames[:, :, 2, 8, 4].tolist() == [[0, 1, 2], [3, 4, 4]] * 12
+
+
+def test_whole_tracklets_are_one_clip_each(people):
+    settings = resolve("small", "mean", ["height=16", "width=8", "test_chunk=2", "clip_frames=3"])
+    assert Chunks(*people, settings, clips="whole")[0].frames[:, :, 2, 8, 4].tolist() == [[0, 1, 2, 3, 4]] * 12
+
+
+def test_a_chunk_longer_than_the_budget_is_alone(people):
+    settings = resolve("small", "mean", ["height=16", "width=8"])
+    assert [len(chunks) for _, chunks in Chunks(*people, settings, budget=4).batches] == [1] * 12
+
+
 def test_chunks_cover_every_frame(people):
     settings = resolve("small", "mean", ["height=16", "width=8", "test_chunk=2"])
     table, store = people
@@ -276,11 +334,14 @@ def test_chunks_cover_every_frame(people):
 
 
 def test_shuffle_at_test_is_reproducible(people):
-    settings = resolve("small", "mean", ["height=16", "width=8", "shuffle=test"])
-
-    def times() -> list:
+    def times(shuffle: str = "test") -> list:
+        settings = resolve("small", "mean", ["height=16", "width=8", f"shuffle={shuffle}"])
         return Chunks(*people, settings)[0].frames[:, :, 2, 8, 4].tolist()
 
     assert times() == times()
     assert all(sorted(row) == [0, 1, 2, 3, 4] for row in times())
     assert any(row != [0, 1, 2, 3, 4] for row in times())
+    assert times("both") == times()
+    # The order of a tracklet depends on its name and the seed alone.
+    drawn = np.random.Generator(np.random.PCG64(named_draw("shuffled", 0, people[0].tracklet[3])))
+    assert times()[3] == drawn.permutation(5).tolist()

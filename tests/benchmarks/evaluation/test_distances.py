@@ -274,3 +274,10 @@ def test_matcher_of_wrong_shape():
     matcher.compare = lambda query, _: torch.ones(1) * query
     with pytest.raises(UserError, match=r"SumMatcher.*\(1, 1\) for 1 queries and 2 gallery"):
         next(PairwiseDistances(matcher, [1.0], [1.0, 2.0]).blocks(np.arange(2)))
+
+
+def test_a_tensor_in_double_precision_is_not_rounded():
+    """The match is nearer by less than float32 can hold; as a tie it would be second."""
+    matrix = torch.tensor([[1 + 1e-12, 1.0]], dtype=torch.float64)
+    labels = (np.array(each) for each in ([1], [1], [2, 1], [2, 2]))
+    assert evaluate(matrix, *labels).cmc[0] == 1

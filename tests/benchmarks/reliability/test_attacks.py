@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from baselines.interface.errors import UserError
-from benchmarks.reliability import __main__, power_cut
+from benchmarks.reliability import __main__
 from benchmarks.reliability.fuzz import fuzz
 from benchmarks.reliability.mutations import mutate
 from benchmarks.reliability.reader import Reader
@@ -75,23 +75,6 @@ def test_every_kind_of_fault_is_noticed(tmp_path):
     assert len(kept) == 20
     number = int(kept[0].stem.rpartition("-")[2])
     assert kept[0].read_bytes() == mutate(b"\x05" + bytes(20), number)
-
-
-def test_rename_before_flush_is_noticed(tmp_path, monkeypatch):
-    for name in ("fsync", "rename", "replace"):
-        monkeypatch.setattr(os, name, getattr(os, name))  # put back after the test
-    power_cut.watch(tmp_path / "report")
-    for name in ("flushed", "unflushed", "written-later"):
-        with open(tmp_path / f"{name}.half", "w") as stream:
-            stream.write("text")
-            stream.flush()
-            if name != "unflushed":
-                os.fsync(stream.fileno())
-            if name == "written-later":
-                stream.write("more")
-        (tmp_path / f"{name}.half").replace(tmp_path / name)
-    lines = (tmp_path / "report").read_text().splitlines()
-    assert [line.split()[0] for line in lines] == ["flushed", "unflushed", "unflushed"]
 
 
 @pytest.mark.parametrize(

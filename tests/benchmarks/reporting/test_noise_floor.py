@@ -89,5 +89,5 @@ def test_small_differences_and_figures_of_0(row):
 
 
 def test_two_pairs_with_settings_in_any_order(row):
-    rows = [*row([0.5], lr=1, epochs=9), *row([0.6], sigma=0.5, epochs=9, lr=1), *row([0.5]), *row([0.6], sigma=0.5)]
+    rows = [*row([0.5], lr=1, decay=9), *row([0.6], sigma=0.5, decay=9, lr=1), *row([0.5]), *row([0.6], sigma=0.5)]
     assert noise_floor(rows).startswith("noise floor: 2 pairs of rows")

@@ -258,6 +258,12 @@ def record_by_recipe(make_record, method: str, *changes: str):
     return replace(made, code=code_digest(made.experiment), metrics=[Metrics("standard", "before", *[0.5] * 5, 10, 0)])
 
 
+def test_test_on_a_few_frames_is_no_repetition_of_the_whole_test(make_record):
+    made = [record_by_recipe(make_record, "mean", *changes) for changes in ((), ("test_frames=4",))]
+    (table,) = tables(made, None, {})
+    assert [row.label for row in table.rows] == ["mean (test_frames=0)", "mean (test_frames=4)"]
+
+
 def test_show_names_the_settings_for_baselines_that_read_order(make_record):
     text = describe(record_by_recipe(make_record, "cnn3d"), [])
     assert "by the recipe's [ordered], as the baseline reads order: clip_frames 8, sampling consecutive" in text

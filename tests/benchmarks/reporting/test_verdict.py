@@ -91,19 +91,48 @@ def test_missing_protocol_decides_nothing(world):
     assert (helps.verdict_text, helps.missing) == ("UNDECIDED", "the runs do not have protocol full")
 
 
-@pytest.mark.parametrize("other", ["gpu", "code"])
-def test_other_processor_or_code_is_not_compared(world, other):
+@pytest.mark.parametrize("other", ["gpu", "code", "weights"])
+def test_other_processor_code_or_initial_weights_are_not_compared(world, other):
     def changed(run):
         if run.experiment.method != "mean":
             return run
-        environment = replace(run.record.environment, gpu="another")
-        more = {"environment": environment} if other == "gpu" else {"code": "0" * 64}
+        more = {
+            "gpu": {"environment": replace(run.record.environment, gpu="another")},
+            "code": {"code": "0" * 64},
+            "weights": {"experiment": replace(run.experiment, weights="f")},  # another file of the same name
+        }[other]
         return replace(run, record=replace(run.record, **more))
 
     found = [changed(run) for run in world({"a": 0.0, "b": 0.06, "c": 0.0})]
     helps = next(each for each in judge(found) if each.claim.text == "AFA helps mean")
     assert helps.verdict_text == "UNDECIDED"
-    assert "same settings, code and processor" in helps.missing
+    assert "same settings, weights, code and processor" in helps.missing
+
+
+def test_transfers_are_compared_although_each_has_final_weights_of_its_own(world):
+    found = [
+        replace(
+            run, record=replace(run.record, experiment=replace(run.experiment, test="dukev", weights=f"{number:x}"))
+        )
+        for number, run in enumerate(world({"a": 0.0, "b": 0.06, "c": 0.0}))
+    ]
+    assert judge(found)[0].runs == 3
+
+
+def test_seeds_of_the_flow_baseline_with_other_raft_weights_are_no_repetitions(world, monkeypatch):
+    monkeypatch.setattr(controls, "problems", lambda *_: "")
+    found = world(dict.fromkeys(("mean", "qan", "lstm-changes", "cnn3d", "flow"), 0.0), suite=SUITES.get("families"))
+
+    def seeds(digests):
+        read = [
+            replace(run, record=replace(run.record, experiment=replace(run.experiment, flow_weights=digest)))
+            for run, digest in zip(found, digests, strict=True)
+        ]
+        return next(each.runs for each in judge(read) if each.claim.text == "mean beats flow")
+
+    flow = [run.experiment.method == "flow" for run in found]
+    assert seeds("e" if each else "none" for each in flow) == 3
+    assert seeds(f"{run.experiment.seed:x}" if each else "none" for run, each in zip(found, flow, strict=True)) == 1
 
 
 def test_seeds_are_paired(world):

@@ -108,6 +108,7 @@ def test_names(name, shortest):
         ("cues:", "shares are 0, 25"),
         ("cues:25-tny", "did you mean 'tiny'"),
         ("cues@0:25", "numbered from 1"),
+        ("cues:" + "9" * 5000, "at most 200 characters"),
     ],
 )
 def test_wrong_names(name, answer):
