@@ -134,11 +134,20 @@ def compare_tracklets(
     Args:
         metrics: of each kind of feature.
         workers, progress, seed, flow: as for `extract`.
+
+    Raises:
+        UserError: NaN or infinite features.
     """
     matcher = find_matcher(model, settings)
     if matcher is not None:
         tracklet_frames = extract_frames(model, tracklets, store, settings, workers, progress, seed, flow)
-        own = {each.row: matcher.describe(each.frames, each.weights, each.coherence) for each in tracklet_frames}
+        own = {}
+        for each in tracklet_frames:
+            if not torch.isfinite(
+                each.frames
+            ).all():  # a matcher that picks the smallest distances would pass over them
+                raise UserError(f"features of tracklet {tracklets.tracklet.iloc[each.row]}: NaN or infinite")
+            own[each.row] = matcher.describe(each.frames, each.weights, each.coherence)
         descriptions = np.empty(len(tracklets), object)
         for row, description in chain.from_iterable(share.items() for share in distributed.from_all(own)):
             descriptions[row] = description

@@ -112,3 +112,23 @@ def test_nearest_frames_in_ranked_lists(bench, run, results):
     for each in described["lists"]:
         matches = [rank for rank, shown in enumerate(each["gallery"], 1) if shown["right"]]
         assert matches[:1] == ([each["first_hit_rank"]] if each["first_hit_rank"] <= 10 else [])
+
+
+def test_nan_features_are_refused_and_not_ranked(bench, plugin):
+    plugin.write_text(
+        PLUGIN
+        + '''
+@register("nan-in-one-frame")
+class NanInOneFrame(Baseline):
+    """A mean whose first frame is NaN."""
+
+    def forward(self, clips):
+        frames = self.embed(clips.frames)
+        frames[:, 0] = torch.nan
+        return disentangle(frames)
+'''
+    )
+    answer = bench(*RUN, "--plugin", plugin, "--method", "nan-in-one-frame", "--set", "matcher=cssa")
+    assert answer.status == 2
+    assert "bench: features of tracklet" in answer.err
+    assert answer.err.splitlines()[-1].endswith(": NaN or infinite")
