@@ -164,23 +164,23 @@ def test_suggestion_lists_all_when_none_is_close():
 
 def test_taken_name_is_refused(folder):
     with pytest.raises(UserError, match=r"two\.py: baseline 'first' is taken by .*one\.py; register another name"):
-        folder(one=SOURCE, two=SOURCE)
+        folder(one=SOURCE, two=SOURCE).names()
 
 
 def test_two_classes_cannot_share_a_name(folder):
     with pytest.raises(UserError, match=r"one\.py: baseline 'first' is taken"):
-        folder(one=SOURCE + SOURCE.replace("Thing", "Other"))
+        folder(one=SOURCE + SOURCE.replace("Thing", "Other")).names()
 
 
 @pytest.mark.parametrize("name", ["b8+afa", "two words", "x@2", "x:tiny", "", "-x", "a/b", "a\\n"])
 def test_bad_name_is_refused(folder, name):
     with pytest.raises(UserError, match=r"named\.py: baseline .*: a name begins with"):
-        folder(named=SOURCE.replace('"first", "second"', f'"{name}"'))
+        folder(named=SOURCE.replace('"first", "second"', f'"{name}"')).names()
 
 
 def test_names_must_be_literals(folder):
     with pytest.raises(UserError, match=r"bad\.py, line 4: write the names in @register as string literals"):
-        folder(bad=SOURCE.replace('"first"', "NAME"))
+        folder(bad=SOURCE.replace('"first"', "NAME")).names()
 
 
 @pytest.mark.parametrize("names", [(), (1,)])
