@@ -11,6 +11,7 @@ from benchmarks.data import attributes
 from benchmarks.data.dataset import PackedDataset
 from benchmarks.data.find import find_dataset, is_drawn
 from benchmarks.data.loading import counts_note, find_root, why_unavailable
+from benchmarks.experiments.experiment import NONE
 from benchmarks.experiments.methods import needs_attributes, split_method
 from benchmarks.experiments.settings import Settings
 from benchmarks.paths import results_dir
@@ -106,10 +107,10 @@ def _missing(method: str, settings: Settings) -> Iterator[str]:
 
 
 def _missing_of_backbone(settings: Settings) -> Iterator[str]:
-    from baselines.backbones.weights import IMAGENET, NONE
-
     if settings.weights == NONE:
         return
+    from baselines.backbones.weights import IMAGENET  # imports torch
+
     if settings.weights != IMAGENET:
         if not Path(settings.weights).is_file():
             yield f"weights: {settings.weights}: no such file; name a safetensors or state-dict file, 'imagenet' or 'none'"

@@ -18,9 +18,9 @@ pytestmark = pytest.mark.skipif(bool(local.why_unavailable()), reason=f"no Slurm
 
 SWEEP = ("table4", "--dataset", "walkers:tiny", "--quick", "--seeds", "167")  # of six methods
 VERBS = {  # in this order: the options, and a text in the output
-    "plan": ((), "1002 experiments, 0 done"),
-    "submit": (("--sbatch", "hold"), "1002 jobs submitted"),
-    "status": ((), "1002 experiments: 1002 queued"),
+    "plan": ((), "1,002 experiments, 0 done"),
+    "submit": (("--sbatch", "hold"), "1,002 jobs submitted"),
+    "status": ((), "1,002 experiments: 1002 queued"),
 }
 
 
@@ -36,7 +36,7 @@ def _cluster() -> Iterator[None]:
         yield
         cancelled = _bench("cancel", "--all")
         local.down(root)
-        assert "1002 jobs cancelled" in cancelled
+        assert "1,002 jobs cancelled" in cancelled
 
 
 def _bench(*words: str) -> str:

@@ -6,6 +6,9 @@ import os
 
 import pytest
 
+from benchmarks.reporting.speed import grid
+from benchmarks.speed.conftest import pytest_benchmark_update_machine_info
+
 MACHINE = {
     "cpu": "a processor",
     "gpu": None,
@@ -101,3 +104,11 @@ def test_missing_measurement_has_a_hint(bench, tmp_path, monkeypatch):
     answer = bench("speed")
     assert (answer.status, answer.err.count("\n")) == (2, 1)
     assert "make speed" in answer.err
+
+
+def test_the_machine_of_a_measurement_is_plain_json():
+    machine = {}
+    pytest_benchmark_update_machine_info(None, machine)
+    read = json.loads(json.dumps(machine))
+    *_, packages = grid({"datetime": "2026-11-24T10:00:00", "machine_info": read, "benchmarks": []}).notes
+    assert "torch 2." in packages
