@@ -39,7 +39,7 @@ def facts_of(name: str) -> Facts:
         UserError: no such baseline.
     """
     entry = BASELINES.entry(name)
-    said = dict(re.findall(r"^(Family|Source|Needs): (.+)$", entry.docstring, re.MULTILINE))
+    said = said_in(entry.docstring)
     body = ast.parse(entry.file.read_text(encoding="utf-8")).body
     given = _attributes(entry.attribute, {node.name: node for node in body if isinstance(node, ast.ClassDef)})
     needs = ["optical flow"] * bool(given.get("flow_fields", 0))
@@ -47,6 +47,11 @@ def facts_of(name: str) -> Facts:
     needs += [TEST_CLIPS[clips]] if (clips := given.get("test_clips")) in TEST_CLIPS else []
     needs += [said["Needs"]] if "Needs" in said else []
     return Facts(said.get("Family", ""), said.get("Source", ""), tuple(needs))
+
+
+def said_in(docstring: str) -> dict[str, str]:
+    """The lines `Family:`, `Source:` and `Needs:` of a docstring, by their first word."""
+    return dict(re.findall(r"^(Family|Source|Needs): (.+)$", docstring, re.MULTILINE))
 
 
 def _attributes(name: str, classes: dict[str, ast.ClassDef]) -> dict[str, Any]:

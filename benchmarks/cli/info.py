@@ -53,8 +53,10 @@ def list_names(plugin: Plugin = []) -> None:
 
 
 def _source(docstring: str) -> str:
-    """The source of a matcher, from the line `Source:` of its docstring."""
-    source = docstring.partition("\nSource: ")[2].partition("\n")[0]
+    """The source of a matcher, from its docstring."""
+    from baselines import said_in
+
+    source = said_in(docstring).get("Source")
     return f" [source: {source}]" if source else ""
 
 

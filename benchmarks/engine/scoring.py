@@ -143,9 +143,8 @@ def compare_tracklets(
         tracklet_frames = extract_frames(model, tracklets, store, settings, workers, progress, seed, flow)
         own = {}
         for each in tracklet_frames:
-            if not torch.isfinite(
-                each.frames
-            ).all():  # a matcher that picks the smallest distances would pass over them
+            # A matcher that picks the smallest distances would pass over NaN.
+            if not torch.isfinite(each.frames).all():
                 raise UserError(f"features of tracklet {tracklets.tracklet.iloc[each.row]}: NaN or infinite")
             own[each.row] = matcher.describe(each.frames, each.weights, each.coherence)
         descriptions = np.empty(len(tracklets), object)

@@ -38,17 +38,18 @@ def _cmc_line(label: str, runs: Sequence[FinishedRun], protocol: str | None) -> 
     first, pids = query_matrix(runs, "first_hit_rank", protocol)
     if not first.size:
         return None
+    ranks = list(range(1, RANKS + 1))
     points: list[Interval | None] = []
-    for k in range(1, RANKS + 1):
+    for k in ranks:
         new = not points or (first == k).any()  # otherwise nothing changes from the rank before
         points.append(mean(np.where(np.isnan(first), np.nan, first <= k), pids, runs) if new else points[-1])
-    return line(label, list(range(1, RANKS + 1)), points)
+    return line(label, ranks, points)
 
 
 def training(runs: Sequence[FinishedRun]) -> Figure:
     """The loss terms and validations by epoch, a panel for each: the mean over seeds with its interval."""
     tabled = _groups(runs, None)
-    several = len({title for title, _ in tabled}) != 1
+    several = len({title for title, _ in tabled}) > 1
     grouped = [
         (f"{label} on {title}" if several else label, found) for title, groups in tabled for label, found in groups
     ]
