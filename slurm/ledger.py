@@ -64,7 +64,7 @@ class Ledger:
             yield
 
     def add(self, entries: Iterable[LedgerEntry]) -> None:
-        """Append entries, in one write, and flush them to the disk. They begin on a new line, also if the last one is incomplete.
+        """Append entries, in one write, and flush them to the disk. They begin on a new line even if the last one is incomplete.
 
         Raises:
             OSError: the disk is full. It names the ledger.

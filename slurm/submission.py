@@ -72,7 +72,7 @@ def submit(
 def _submit_array(
     commands: Sequence[JobCommand], folder: Path, resources: Resources, name: str, local: bool, after: Sequence[str]
 ) -> list[str]:
-    """Submit one array; the ids of its jobs. `folder` is deleted if it is refused, or cannot be written to."""
+    """Submit one array and return the ids of its jobs. `folder` is deleted if it is refused or cannot be written to."""
     import submitit
     from submitit.core.utils import FailedJobError
 

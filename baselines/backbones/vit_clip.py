@@ -20,7 +20,7 @@ from baselines.interface.registry import register
 from .vit import Patches, VisionTransformer
 
 EPSILON = 1e-5
-# The names of CLIP's tensors, behind what the file has in front of all names of the image encoder, and those of torchvision's.
+# CLIP's names of tensors, without the prefix that a file gives the image encoder, and torchvision's names for them.
 CLASS = "class_embedding"
 BLOCK, OWN_BLOCK = r"transformer\.resblocks\.(\d+)\.", r"encoder.layers.encoder_layer_\1."
 NAMES = {

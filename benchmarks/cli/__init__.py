@@ -55,7 +55,7 @@ def _program(
 
 
 class _Verb(TyperCommand):
-    """A verb that says so if an option that takes one value is given several. typer would drop the others without a word."""
+    """A verb that warns if a single-value option is given more than once. typer would silently keep only the last."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         *_, given = self.make_parser(ctx).parse_args(args=list(args))

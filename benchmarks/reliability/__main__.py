@@ -45,7 +45,7 @@ def main() -> int:
         "--guided",
         type=int,
         metavar="SECONDS",
-        help="also search so long for a file that each reader takes wrongly",
+        help="also search this long, for each reader, for a file that it misreads",
     )
     parser.add_argument("--to", type=Path, help=f"the file to write; of all groups: {FILE}")
     options = parser.parse_args()

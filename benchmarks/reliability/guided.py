@@ -1,4 +1,4 @@
-"""Damaged files, each chosen by the Python code that the files before it reached (atheris, libFuzzer)."""
+"""Damaged files for the readers, guided by the coverage of their Python code (atheris, libFuzzer)."""
 
 import json
 import subprocess

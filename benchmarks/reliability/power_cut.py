@@ -1,7 +1,7 @@
 """What a power cut could lose: data that were not flushed to the disk.
 
-A file must be flushed before it takes the name under which it is read, and its new name before the next file takes one. And
-runs are killed, and lose all that they had not flushed: as on a file system that writes only what it must.
+A file must be flushed before it takes the name under which it is read, and its new name before the next file takes one. Runs
+are also killed and lose all unflushed data, as on a file system that writes only what it must.
 """
 
 import os

@@ -121,7 +121,7 @@ def _missing_of_backbone(settings: Settings) -> Iterator[str]:
     if file is None:
         yield f"weights: there are no ImageNet weights for the backbone {settings.backbone!r}; name a file, or 'none'"
     elif not file.exists():
-        # The cache of Hugging Face, where a longer name such as timm:NAME has its file, is not for hands.
+        # Longer names, such as timm:NAME, use the cache of Hugging Face, which is not edited by hand.
         place = f"put {file.name} there, or " * (family_name == settings.backbone)
         yield (
             f"weights: {file} is missing; the first run with a network downloads it, or {place}use --set weights=FILE, "
