@@ -22,7 +22,7 @@ def bench() -> Callable[..., subprocess.CompletedProcess]:
 def until() -> Callable[..., None]:
     """Wait until a function returns True; fail after so many seconds, and show what it returned."""
 
-    def wait(holds: Callable[[], object], seconds: float = 240) -> None:
+    def wait(holds: Callable[[], object], seconds: float = 600) -> None:
         end = time.monotonic() + seconds
         seen: list[object] = []
 

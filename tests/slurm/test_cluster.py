@@ -124,7 +124,7 @@ def status(bench, plugin):
 def done(status, until, results):
     """Wait for so many records, and check that `bench status` counts them, and `packed` data sets, as done."""
 
-    def call(count: int, seconds: float = 240, packed: int = 0) -> None:
+    def call(count: int, seconds: float = 600, packed: int = 0) -> None:
         until(lambda: len(load_records(results)) == count or _queue("%i %T"), seconds)
         assert f"{count + packed} done" in status()
 
@@ -197,23 +197,23 @@ def epochs_ended(results: Path) -> int:
 
 
 def test_array_respects_max_parallel(submit, bench, table, until, results, ask, weights, undisturbed):
-    words = (*ask("slow", 1), "--max-parallel", 4, "--gpus", 1)  # the test's cluster has fake GPUs
-    jobs = submit(*words, seeds=8)
-    assert len(jobs) == 8
+    words = (*ask("slow", 1), "--max-parallel", 2, "--gpus", 1)  # the test's cluster has fake GPUs
+    jobs = submit(*words, seeds=5)
+    assert len(jobs) == 5
     assert "gres/gpu=1" in _run("scontrol", "show", "job", jobs[0])
-    words += ("--seeds", 8)
+    words += ("--seeds", 5)
     assert bench("submit", *words).stdout.startswith("0 jobs submitted; left alone: ")
     at_once = []
 
     def over() -> object:
         at_once.append(len(_queue("%i", "--states=RUNNING")))
-        return len(load_records(results)) == 8 or _queue("%i %T")
+        return len(load_records(results)) == 5 or _queue("%i %T")
 
     until(over)
-    assert 1 < max(at_once) <= 4
-    assert bench("submit", *words).stdout.startswith("0 jobs submitted; left alone: 8 done")
-    assert table() == {"slow": 8}
-    assert weights() == undisturbed(1, seeds=8)
+    assert max(at_once) == 2  # a cluster that is never full would be no test
+    assert bench("submit", *words).stdout.startswith("0 jobs submitted; left alone: 5 done")
+    assert table() == {"slow": 5}
+    assert weights() == undisturbed(1, seeds=5)
 
 
 def _requeue(job: str, cluster: Path, results: Path) -> None:
