@@ -54,13 +54,13 @@ def name_of(method: str, changes: tuple[str, ...]) -> str:
     return " ".join((method, *changes))
 
 
-def golden_run(method: str, changes: tuple[str, ...], results: Path) -> dict[str, Any]:
+def golden_run(method: str, changes: tuple[str, ...], results: Path, dataset: str = DATASET) -> dict[str, Any]:
     """Run it in the folder `results`: the losses of its first five steps, the digest of its final weights, its metrics.
 
     The digest is taken over the tensors' bytes and not over their names, so that modules may be renamed.
     """
     experiment, settings, data = plan(
-        method, DATASET, recipe="small", changes=changes, seed=0, split=0, root=None, report=lambda *_, **__: None
+        method, dataset, recipe="small", changes=changes, seed=0, split=0, root=None, report=lambda *_, **__: None
     )
     folder = RunFolder(results / experiment.name)
     record = run(experiment, settings, data, folder, Machine(0, 10.0, lambda *_, **__: None))

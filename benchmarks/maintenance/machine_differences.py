@@ -1,8 +1,8 @@
-"""How much the results of a run differ between machines: short trainings with the kernels of other processors.
+"""How much the results of a run differ between machines: trainings with the kernels of other processors.
 
-`python -m benchmarks.maintenance.machine_differences` runs them and writes results/measured/machines.json. torch, oneDNN and
-the BLAS choose their kernels by the processor. Environment variables make each library choose the kernels for an older
-processor, so that one machine can imitate several.
+`python -m benchmarks.maintenance.machine_differences` runs short and whole ones and writes results/measured/machines.json.
+torch, oneDNN and the BLAS choose their kernels by the processor. Environment variables make each library choose the kernels
+for an older processor, so that one machine can imitate several.
 """
 
 import json
@@ -20,6 +20,7 @@ from .golden_runs import COMMON, golden_run
 
 FILE = REPOSITORY / "results" / "measured" / "machines.json"
 METHODS = ("mean", "mean+afa", "lstm")
+WHOLE = ("mean", "cnn3d")  # trained to the end on walkers, with the settings of results/measured/sources.parquet
 LIMITS = {"torch": "ATEN_CPU_CAPABILITY", "oneDNN": "ONEDNN_MAX_CPU_ISA", "MKL": "MKL_ENABLE_INSTRUCTIONS"}
 OLDER = "AVX2"
 CASES: dict[str, tuple[str, ...]] = {
@@ -35,24 +36,37 @@ def short_runs() -> dict[str, Any]:
         return {method: golden_run(method, COMMON, Path(folder)) for method in METHODS}
 
 
-def run_with(limited: tuple[str, ...]) -> dict[str, Any]:
-    """The short runs in a process in which some libraries have the older processor's kernels."""
+def whole_runs() -> dict[str, Any]:
+    """The mAP and R1 of each whole training, in this process."""
+    with tempfile.TemporaryDirectory() as folder:
+        return {
+            method: golden_run(method, ("threads=1",), Path(folder), dataset="walkers")["metrics"] for method in WHOLE
+        }
+
+
+def run_with(limited: tuple[str, ...], which: str) -> dict[str, Any]:
+    """The short or whole runs in a process in which some libraries have the older processor's kernels."""
     variables = {name: value for name, value in os.environ.items() if name not in LIMITS.values()}
     variables |= {LIMITS[library]: OLDER.lower() if library == "torch" else OLDER for library in limited}
-    words = [sys.executable, "-m", __spec__.name, "--here"]
+    words = [sys.executable, "-m", __spec__.name, which]
     found: dict[str, Any] = json.loads(subprocess.run(words, env=variables, check=True, stdout=subprocess.PIPE).stdout)
     return found
 
 
+RUNS = {"--short": short_runs, "--whole": whole_runs}
+
+
 def main() -> None:
     """Run all cases and write the file."""
-    if sys.argv[1:] == ["--here"]:
-        print(json.dumps(short_runs()))
+    if sys.argv[1:]:
+        print(json.dumps(RUNS[sys.argv[1]]()))
         return
     described = environment.describe()
     machine = {key: getattr(described, key) for key in ("cpu", "cpu_model", "instructions", "libraries")}
-    runs = {"as it is": run_with(()), **{case: run_with(limited) for case, limited in CASES.items()}}
-    FILE.write_text(json.dumps({"machine": machine, "runs": runs}, indent=1) + "\n")
+    cases = {"as it is": (), **CASES}
+    measured = {which: {case: run_with(limited, which) for case, limited in cases.items()} for which in RUNS}
+    content = {"machine": machine, "runs": measured["--short"], "whole": measured["--whole"]}
+    FILE.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":
