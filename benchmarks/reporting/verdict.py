@@ -31,7 +31,7 @@ from benchmarks.suites.claims import (
 from . import paper_numbers
 from .data_versions import Versions, data_versions
 from .grid import signed
-from .provenance import data_notes
+from .provenance import data_notes, tuning_trials
 from .query_results import fraction_matrix, repetition, seed_blocks
 from .statistics import (
     MOST_SEEDS,
@@ -46,7 +46,6 @@ from .statistics import (
     verdict,
 )
 
-TUNED = "tuning_trials"
 # What two baselines may have of their own: the clips that each needs, and, where each is tuned, what is searched.
 CLIPS = {"sampling", "spacing", "clip_frames", "test_chunk"}
 NOT_RUN = "not run"
@@ -238,7 +237,7 @@ def measure(
 def _missing(claim: Claim, arms: Sequence[Sequence[FinishedRun]], all_runs: Sequence[FinishedRun]) -> tuple[str, ...]:
     """What is needed before a verdict can be given."""
     word, count = repetition(arms[0])
-    trials = {run.experiment.settings.get(TUNED, 0) for runs in arms for run in runs}
+    trials = {tuning_trials(run.experiment.settings) for runs in arms for run in runs}
     reasons = []
     if count < MIN_RUNS:
         reasons.append(
@@ -255,9 +254,9 @@ def _missing(claim: Claim, arms: Sequence[Sequence[FinishedRun]], all_runs: Sequ
 
 def _most_tuned(claim: Claim, runs: Sequence[FinishedRun]) -> list[list[FinishedRun]] | str:
     """The runs of each arm, or what is missing. If tuning matters, those with the highest number of trials that all arms have."""
-    trials = {run.experiment.settings.get(TUNED, 0) for run in runs if "tuning" in claim.needs} - {0}
+    trials = {tuning_trials(run.experiment.settings) for run in runs if "tuning" in claim.needs}
     for count in sorted(trials, reverse=True):
-        arms = paired_runs(claim, [run for run in runs if run.experiment.settings.get(TUNED) == count])
+        arms = paired_runs(claim, [run for run in runs if tuning_trials(run.experiment.settings) == count])
         if not isinstance(arms, str):
             return arms
     return paired_runs(claim, runs)
@@ -330,7 +329,7 @@ def _values(arm: Arm) -> dict[str, Any]:
 def _free(claim: Claim) -> set[str]:
     """Settings that each arm may have of its own."""
     several = len({baseline(arm.method) for arm in claim.arms}) > 1
-    return (CLIPS if several else set()) | ({*SEARCHED, TUNED} if "tuning" in claim.needs else set())
+    return (CLIPS if several else set()) | ({*SEARCHED, "tuning_trials"} if "tuning" in claim.needs else set())
 
 
 def _context(run: FinishedRun, claim: Claim, free: set[str], read: Versions) -> str:
