@@ -343,7 +343,7 @@ def _errors(squares: MeanSquares, shape: tuple[int, ...], question: Question) ->
     return ((of_seeds, max(seeds - 1, 1)), (of_people, identities - 1))
 
 
-def _errors_over_seeds(variances: Sequence[float], seeds: int, splits: int = 1) -> Errors:
+def _errors_over_seeds(variances: Sequence[float], seeds: int, splits: int) -> Errors:
     """The error of a sum of independent parts with these variances over seeds, and Satterthwaite's degrees of freedom."""
     total, df = sum(variances), splits * (seeds - 1)
     squares = sum(variance**2 for variance in variances)

@@ -91,3 +91,14 @@ def test_small_differences_and_figures_of_0(row):
 def test_two_pairs_with_settings_in_any_order(row):
     rows = [*row([0.5], lr=1, decay=9), *row([0.6], sigma=0.5, decay=9, lr=1), *row([0.5]), *row([0.6], sigma=0.5)]
     assert noise_floor(rows).startswith("noise floor: 2 pairs of rows")
+
+
+def test_rows_without_a_common_seed_hide_no_others(row):
+    rows = [*row([0.9], first=7), *row([0.5, 0.5], sigma=0.5), *row([0.51, 0.53], target="motion")]
+    assert "two rows that differ only in noise" in noise_floor(rows)
+    assert "up to 2.0 points of mAP" in noise_floor(rows)
+
+
+def test_rows_whose_loss_reads_the_noise_have_no_floor(row):
+    noisy = [row([0.5, 0.5], classification="consensus", sigma=sigma) for sigma in (0.1, 0.5)]
+    assert noise_floor([*noisy[0], *noisy[1]]) is None
