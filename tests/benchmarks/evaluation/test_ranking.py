@@ -69,6 +69,13 @@ def test_ties():
     assert one_query([(np.inf, 2, 2), (np.inf, 1, 1), (np.inf, 1, 2)]).first_hit_rank == 2
 
 
+def test_large_labels_stay_apart():
+    person = 2**53  # float64 takes it and the next one for the same number
+    pids, camids = np.array([person + 1, person]), np.array([2, 2])
+    result = evaluate(np.array([[0.1, 0.2]]), np.array([person]), np.array([1]), pids, camids)
+    assert result.first_hit_rank.tolist() == [2]
+
+
 def test_tiny_distances_are_no_ties():
     far = [(1, 2, 2)] * 30
     gallery = [(2e-10, 1, 2), (1e-10, 2, 2), *far]

@@ -106,6 +106,17 @@ def test_most_trials_that_both_sides_have_are_compared(world, monkeypatch):
         assert found.interval.estimate == pytest.approx(-0.1, abs=0.02)
 
 
+def test_unequally_tuned_runs_are_shown_and_decide_nothing(world, monkeypatch):
+    monkeypatch.setattr(controls, "problems", lambda *_: "")
+    untuned = world({**NO_EFFECT, "mean": 0.3}, suite=FAMILIES)
+    tuned = world({**NO_EFFECT, "mean": 0.3}, suite=FAMILIES, changes=("tuning_trials=20",))
+    runs = [run for run in tuned if run.experiment.method == "mean"]
+    runs += [run for run in untuned if run.experiment.method == "cnn3d"]
+    found = next(each for each in judge(runs) if each.claim.text == "mean beats cnn3d")
+    assert (found.runs, found.verdict) == (3, "UNDECIDED")
+    assert found.missing == "unequal tuning: `bench tune` each method with the same --trials"
+
+
 def test_every_reason_is_given(world, monkeypatch):
     monkeypatch.setattr(controls, "problems", lambda *_: "cnn3d fails")
     found = judge(world(NO_EFFECT, seeds=1, suite=FAMILIES))

@@ -88,7 +88,44 @@ def test_unknown_noise_plans_nothing(pilot):
     for records in ([], pilot("table4", 1)):
         plan = planned("table4", records)["AFA helps mean"]
         assert (plan.seeds, plan.runs, plan.seconds) == (None, 0, None)
+        assert math.isnan(plan.deviation)
+        assert (plan.datasets, plan.paper) == (("mars", "mars"), pytest.approx(0.028))
         assert "unknown" in plan.source
+
+
+def test_effect_that_no_number_of_seeds_shows_plans_no_runs(pilot):
+    plan = planned("table4", pilot("table4", 60), effect=1e-6)["AFA helps mean"]
+    assert (plan.seeds, plan.runs, plan.seconds) == (None, 0, None)
+
+
+def test_noise_of_other_data_plans_nothing(pilot):
+    plan = planned("table4", pilot("table4", 3, "walkers"), dataset="mars")["AFA helps mean"]
+    assert plan.source.startswith("unknown")
+
+
+def test_rank_1_is_planned_by_the_noise_of_other_baselines_where_its_own_is_unknown(make_record, monkeypatch):
+    monkeypatch.setattr(power, "measured_records", list)
+    (claim,) = [each for each in claims_about("mars", "mars") if each.text == "AFA helps mean"]
+    figures = [(0.5, 0.1), (0.5, 0.3), (0.5, 0.5)]  # mAP is always the same, R1 is not
+    records = [
+        make_record(
+            method,
+            dataset="mars",
+            seed=seed,
+            metrics=[Metrics("official", "before", mean, rank * factor, 1, 1, 1, 9, 0)],
+        )
+        for method, factor in (("qan", 1), ("qan+afa", 2))
+        for seed, (mean, rank) in enumerate(figures)
+    ]
+    monkeypatch.setattr(power, "claims_about", lambda *_: [replace(claim, metric="R1")])
+    # Rows 0.1 0.3 0.5 and 0.2 0.6 1.0: less what they share, -+0.1 0 +-0.1 a row, with 2 degrees of freedom.
+    plan = planned("table4", records)["AFA helps mean"]
+    assert plan.deviation == pytest.approx(math.sqrt(2 * 0.04 / 2))
+
+
+def test_runs_without_the_protocol_have_no_noise(make_record):
+    after = Metrics("official", "after", 0.5, 0.5, 1, 1, 1, 9, 0)
+    assert noise([make_record("mean", seed=seed, metrics=[after]) for seed in (0, 1)]).own == (0, 0)
 
 
 def test_splits_multiply_runs(pilot):
