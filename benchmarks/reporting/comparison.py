@@ -81,8 +81,12 @@ def compare(
         if sides is not None:
             found.append(_compare((one, other), place[0], sides, protocol))
     if not found:
-        where = f" on {dataset}" if dataset else ""
-        raise UserError(f"{one} and {other}: no data set on which both were tested{where}, with the same frames")
+        where = (
+            f"runs of both on the same tracklets of {dataset}" if dataset else "data set whose tracklets both ranked"
+        )
+        external = any(run.experiment.external for side in tested for run in side)
+        why = "; `bench score` takes --dataset, --split and the tracklets of the runs" if external else ""
+        raise UserError(f"{one} and {other}: no {where}{why}")
     return found
 
 

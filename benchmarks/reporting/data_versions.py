@@ -40,8 +40,10 @@ def data_versions(experiments: Iterable[Experiment]) -> Callable[[Experiment], V
     several = {name for (name, _), found in digests.items() if len(found) > 1}
 
     def versions(experiment: Experiment) -> Versions:
-        if experiment.external:  # each was made from files of its own
-            return Versions(experiment.data, experiment.test_data, "", experiment.attributes, experiment.flow_weights)
+        if experiment.external:  # made from files of its own, of the tracklets of the data set or of others
+            ours = digests.get((experiment.test, experiment.test_split), set())
+            shown = "" if {experiment.test_data} == ours else experiment.test_data
+            return Versions(shown, shown, "", experiment.attributes, experiment.flow_weights)
         return Versions(*(digest if name in several else "" for name, _, digest in _read(experiment)))
 
     return versions

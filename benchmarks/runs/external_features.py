@@ -5,6 +5,7 @@ A file of features holds one subset: `feature` (N, D), `pid` (N,), `camid` (N,),
 
 import hashlib
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,10 @@ import pandas as pd
 
 from baselines.backbones.weights import file_digest
 from baselines.interface.errors import UserError
-from benchmarks.data.find import find_dataset
+from baselines.interface.registry import nearest
+from benchmarks.data import DATASETS, JUNK, imported_datasets
+from benchmarks.data.find import find_dataset, find_known
+from benchmarks.data.loading import known_digests, load, why_unavailable
 from benchmarks.engine.scoring import rank_tracklets, tabulate_rankings
 from benchmarks.evaluation.distances import Distances, FeatureDistances, MatrixDistances
 from benchmarks.evaluation.metrics import fixed_metric
@@ -227,6 +231,7 @@ def score_files(
     """
     _check_label("--method", method)
     _check_label("--dataset", dataset)
+    _warn_of_unknown(dataset)
     scored = [
         _score(result, settings, method, dataset, number, split) for number, result in enumerate(results, start=seed)
     ]
@@ -251,7 +256,7 @@ def _score(
     if not any(row.queries for row in metrics):
         gallery = f" in {result.files[1]}" if result.files[1:] else ""
         raise UserError(f"{result.files[0]}: no query has a match{gallery}: a row with the same pid and another camid")
-    labels = _labels_digest(result)
+    data = _data_digest(result, dataset, split)
     experiment = Experiment(
         method,
         dataset,
@@ -259,8 +264,8 @@ def _score(
         settings,
         seed,
         split,
-        labels,
-        labels,
+        data,
+        data,
         result.digest,
         recipe=EXTERNAL,
         test_split=split,
@@ -268,14 +273,41 @@ def _score(
     return new_record(experiment, metrics, clock), per_query
 
 
-def _labels_digest(result: Result) -> str:
-    """sha256 of who is on both sides, in any order: the same for all features of the same tracklets."""
-    lines = [
-        f"{side}|{row.pid}|{row.camid}|{row.tracklet}\n"
-        for side, table in (("query", result.queries), ("gallery", result.gallery))
-        for row in table.itertuples()
-    ]
-    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+def _data_digest(result: Result, dataset: str, split: int) -> str:
+    """The digest of the data set's split if its tracklets are those of the result, so that `bench compare` can pair them with
+    runs; else a sha256 of who is on both sides of the result, in any order.
+
+    Raises:
+        UserError: the data set is on this machine, and other people are in its queries or gallery.
+    """
+    sides = {"query": result.queries, "gallery": result.gallery}
+    lines = [f"{side}|{row}\n" for side, table in sides.items() for row in _names(table)]
+    own = hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+    if not known_digests(dataset, split) or why_unavailable(dataset):
+        return own
+    data, same = load(dataset, split), True
+    for (side, given), file in zip(sides.items(), (result.files[0], result.files[-1]), strict=True):
+        wanted = data.table[data.table.subset == side]
+        here, there = (table[table.pid != JUNK] for table in (given, wanted))
+        if Counter(zip(here.pid, here.camid, strict=True)) != Counter(zip(there.pid, there.camid, strict=True)):
+            raise UserError(
+                f"{file}: not the {side} tracklets of {dataset}, split {split}: {len(here):,} in place of {len(there):,}, or "
+                "of other people or cameras; correct the file, --split or --dataset"
+            )
+        same &= sorted(_names(here)) == sorted(_names(there))
+    return data.digest if same else own
+
+
+def _names(tracklets: pd.DataFrame) -> list[str]:
+    return [f"{row.pid}|{row.camid}|{row.tracklet}" for row in tracklets.itertuples()]
+
+
+def _warn_of_unknown(dataset: str) -> None:
+    """Say on stderr that a name is close to that of a data set, and may be misspelt."""
+    known = [*DATASETS.names(), *imported_datasets()]
+    meant = nearest(dataset, known)
+    if find_known(dataset) is None and meant.startswith("did you mean"):
+        print(f"bench: --dataset {dataset}: no such data set is known here; {meant}", file=sys.stderr)
 
 
 def _warn_of_ties(gallery: np.ndarray, file: Path) -> None:

@@ -30,6 +30,41 @@ def test_exported_features_score_like_the_run(bench, finished, results, tmp_path
     table = bench("table").out
     assert "theirs (external) " in table  # not marked as stale: it did not read the data set here
     assert "mean" in table
+    compared = bench("compare", record.name, "theirs")
+    assert compared.status == 0, compared.err
+    assert "difference" in compared.out
+    assert "+0.0" in compared.out or " 0.0" in compared.out
+
+
+def changed_copy(file, to, **columns):
+    arrays = dict(np.load(file))
+    np.savez(to, **{**arrays, **{name: change(arrays[name]) for name, change in columns.items()}})
+    return to
+
+
+def test_features_of_other_people_are_refused_by_a_known_data_set(bench, finished, results, tmp_path):
+    _, record = finished
+    query, gallery = map(Path, bench("features", record.name, "--to", tmp_path).out.split())
+    words = ("score", "--gallery", gallery, "--dataset", "walkers:tiny")
+    for name, columns in (
+        ("other people", {"pid": lambda pid: pid + 1000}),
+        ("few", dict.fromkeys(("pid", "camid", "tracklet", "feature"), lambda rows: rows[:-1])),
+    ):
+        file = changed_copy(query, tmp_path / f"{name}.npz", **columns)
+        refused = bench(*words, "--query", file)
+        assert refused.status == 2, name
+        assert f"{file}: not the query tracklets of walkers:tiny, split 0" in refused.err
+    other_names = changed_copy(query, tmp_path / "names.npz", tracklet=lambda names: np.char.add(names, "x"))
+    assert bench(*words, "--query", other_names, "--method", "renamed").status == 0
+    assert "`bench score` takes --dataset" in bench("compare", record.name, "renamed").err  # queries cannot be paired
+
+
+def test_misspelt_data_set_of_features_is_pointed_out(bench, finished, tmp_path):
+    _, record = finished
+    query, gallery = bench("features", record.name, "--to", tmp_path).out.split()
+    answer = bench("score", "--query", query, "--gallery", gallery, "--dataset", "walkerz")
+    assert answer.status == 0
+    assert "--dataset walkerz: no such data set is known here; did you mean 'walkers'?" in answer.err
 
 
 def test_full_disk_leaves_no_half_of_a_file(bench, finished, tmp_path, monkeypatch):
