@@ -79,7 +79,13 @@ def read_listing(images: Path, listing: Path) -> pd.DataFrame:
     """
     header, lines_read = read_csv(listing)
     if not {"frame"} <= set(header) <= set(FIELDS):
-        raise UserError(f"{listing}, line 1: the header must name frame and, if known, subset, pid, camid, tracklet")
+        unknown = [name for name in header if name not in FIELDS]
+        wrong = f"no column may be named {unknown[0]!r}" if unknown else "a column must be named frame"
+        meant = nearest(unknown[0], list(FIELDS)) if unknown else ""
+        raise UserError(
+            f"{listing}, line 1: {wrong}{f'; {meant}' if meant.startswith('did') else ''}; the columns are frame and, if known, "
+            "subset, pid, camid and tracklet"
+        )
     rows: list[dict[str, str]] = []
     faults: list[str] = []
     lines: dict[str, int] = {}

@@ -252,7 +252,7 @@ def _random_splits(table: pd.DataFrame, division: Division, others: set[int]) ->
     persons = cameras.index[cameras > 1].to_numpy()  # sorted
     if len(persons) < 3:
         raise UserError(
-            f"--images: {len(persons)} persons in two or more cameras; at least 3 are needed, 2 to train on and 1 to find again"
+            f"{len(persons)} persons are in two or more cameras; at least 3 are needed, 2 to train on and 1 to find again"
         )
     count = min(max(round(division.train_share * len(persons)), 2), len(persons) - 1)
     if division.splits > math.comb(len(persons), count):
@@ -278,9 +278,9 @@ def _remark_gaps(tracklets: pd.DataFrame) -> list[str]:
     """A remark if frames are not consecutive, as far as the last number of each frame tells."""
     gaps = []
     for row in tracklets.itertuples():
-        digits = (re.findall(r"\d+", Path(frame).stem) for frame in row.frame)
-        numbers = [int(found[-1]) for found in digits if found]
-        gaps += [f"{row.tracklet} ({b} after {a})" for a, b in pairwise(numbers) if b != a + 1][:1]
+        digits = ((path, re.findall(r"\d+", Path(frame).stem)) for path, frame in zip(row.path, row.frame, strict=True))
+        numbers = [(path, int(found[-1])) for path, found in digits if found]
+        gaps += [f"{path} after {before}" for (before, a), (path, b) in pairwise(numbers) if b != a + 1][:1]
     count = f"the frames of {len(gaps):,} of {len(tracklets):,} tracklets are not consecutive"
     return [f"{count}, such as {gap}: no motion is seen across gaps" for gap in gaps[:1]]
 

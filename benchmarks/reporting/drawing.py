@@ -70,7 +70,8 @@ def draw(figure: Figure) -> "Drawn":
     labels = list(dict.fromkeys(line.label for panel in figure.panels for line in panel.lines))
     wide = columns > 1 or in_rows
     words = _wrapped(figure.notes, 60 * COLUMNS if wide else 80)
-    below = 0.17 * len(labels) + 0.15 * len(words) + 0.1
+    legend = ["\n".join(_wrapped([label], 50 * COLUMNS if wide else 60)) for label in labels]
+    below = 0.17 * sum(1 + label.count("\n") for label in legend) + 0.15 * len(words) + 0.1
     heights = [HEIGHT] * rows
     if in_rows:
         heights = [
@@ -83,6 +84,7 @@ def draw(figure: Figure) -> "Drawn":
         _draw_panel(axes, panel, labels)
     for axes in grid.flat[len(figure.panels) :]:
         axes.set_visible(False)
+    _share_scales(figure.panels, list(grid.flat))
     drawn.suptitle(figure.title, x=0.02, y=1 - 0.05 / height, ha="left", va="top", fontsize=10, fontweight="bold")
     drawn.tight_layout(rect=(0, below / height, 1, 1 - 0.18 / height), pad=0.5, w_pad=1.5, h_pad=1.0)
     handles = {
@@ -95,7 +97,7 @@ def draw(figure: Figure) -> "Drawn":
         corner = (0.01, (0.15 * len(words) + 0.04) / height)
         order = [handles[label] for label in labels]
         drawn.legend(
-            order, labels, loc="lower left", bbox_to_anchor=corner, frameon=False, handlelength=4, labelspacing=0.3
+            order, legend, loc="lower left", bbox_to_anchor=corner, frameon=False, handlelength=4, labelspacing=0.3
         )
     drawn.text(0.02, 0.05 / height, "\n".join(words), fontsize=7, color="#444444", va="bottom")
     return drawn
@@ -118,6 +120,7 @@ def _draw_panel(axes: "Axes", panel: Panel, labels: list[str]) -> None:
     for line in panel.lines:
         number = labels.index(line.label)
         shift = _shift(panel, number, len(labels)) if panel.form in ("points", "rows") else 0.0
+        line = _with_gaps(line, panel) if panel.form == "points" else line
         DRAW[panel.form](axes, replace(line, x=[x + shift for x in line.x]), number)
     if across:
         axes.set_yticks([y for y, _ in panel.ticks], [text for _, text in panel.ticks])
@@ -135,6 +138,24 @@ def _draw_panel(axes: "Axes", panel: Panel, labels: list[str]) -> None:
     else:
         axes.locator_params(axis="x", integer=True)
         axes.margins(x=0.02)
+
+
+def _share_scales(panels: list[Panel], places: "list[Axes]") -> None:
+    """One scale for all panels of points with the same y."""
+    for y in {panel.y for panel in panels if panel.form == "points"}:
+        same = [axes for axes, panel in zip(places, panels, strict=False) if (panel.form, panel.y) == ("points", y)]
+        limits = [axes.get_ylim() for axes in same]
+        for axes in same:
+            axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+
+
+def _with_gaps(line: Line, panel: Panel) -> Line:
+    """The line with NaN at the ticks that it has no point for: what was not measured is not joined."""
+    points = {x: values for x, *values in zip(line.x, line.y, line.low, line.high, strict=True)}
+    ticks = [x for x, _ in panel.ticks if line.x[0] < x < line.x[-1]]
+    places = sorted({*points, *ticks})
+    y, low, high = zip(*(points.get(x, [math.nan] * 3) for x in places), strict=True)
+    return Line(line.label, places, list(y), list(low), list(high))
 
 
 def _draw_curve(axes: "Axes", line: Line, number: int) -> None:

@@ -86,24 +86,40 @@ def measured_seconds(experiment: Experiment) -> float | None:
     settings, clips = experiment.settings, _clips_per_epoch(experiment, ())
     if not measured or clips is None or any(measured["recipe"].get(key) != settings[key] for key in DECIDE_SPEED):
         return None
-    wanted = (split_method(experiment.method)[0], settings["precision"])
-    rows = [row for row in measured["methods"] if (split_method(row["method"])[0], row["precision"]) == wanted]
-    # Of a method without and with AFA, those that were measured; they differ little.
-    train, test = ([row[key] for row in rows if key in row] for key in ("harness", "extraction"))
-    if not train or not test:
+    name, precision = split_method(experiment.method)[0], settings["precision"]
+    train, test = (_measured_speed(key, name, precision) for key in ("harness", "extraction"))
+    if train is None or test is None:
         return None
     published = find_dataset(experiment.test).published
     tested = sum(published.get(subset, {}).get("frames", 0) for subset in ("query", "gallery"))
     frames = clips * settings["epochs"] * settings["clip_frames"]
-    return frames / float(np.median(train)) + tested / float(np.median(test))
+    return frames / train + tested / test
 
 
-def measured_note(experiments: Iterable[Experiment]) -> str:
-    """The GPU hours of those experiments that are like the measured ones, as the end of a sentence; empty if none is."""
+def _measured_speed(key: str, name: str, precision: str) -> float | None:
+    """The measured frames/s of a baseline; where another precision was measured alone, scaled as those of `mean` are."""
+    measured: dict[tuple[str, str], list[float]] = {}
+    for row in measured_gpu()["methods"]:
+        if key in row:  # of a method without and with AFA, those that were measured; they differ little
+            measured.setdefault((split_method(row["method"])[0], row["precision"]), []).append(row[key])
+    speeds = {each: float(np.median(found)) for each, found in measured.items()}
+    if (name, precision) in speeds:
+        return speeds[name, precision]
+    others = [
+        speed * speeds["mean", precision] / speeds["mean", other]
+        for (each, other), speed in speeds.items()
+        if each == name and {("mean", precision), ("mean", other)} <= speeds.keys()
+    ]
+    return others[0] if others else None
+
+
+def measured_note(experiments: Sequence[Experiment]) -> str:
+    """The GPU hours of those experiments that are like the measured ones, as another part of a sentence; empty if none is."""
     seconds = [each for each in map(measured_seconds, experiments) if each is not None]
     if not seconds:
         return ""
-    return f"; {len(seconds)} of them take about {sum(seconds) / 3600:.1f} GPU hours, as measured on one {gpu_name()}"
+    which = "they" if len(seconds) == len(experiments) else f"{len(seconds)} of them"
+    return f"; on one {gpu_name()}, whose speed was measured, {which} take about {sum(seconds) / 3600:.1f} GPU hours"
 
 
 def gpu_name() -> str:

@@ -113,8 +113,10 @@ def _cost(planned: Sequence[Planned], resources: Resources) -> str:
     known = [seconds for seconds in estimates if seconds is not None]
     if not known:
         device = " on a GPU" if resources.gpus else ""
-        hours = measured_note(each.experiment for each in planned)
-        return f", of unknown time: no similar run has finished here{device}{hours}" if planned else ""
+        hours = measured_note([each.experiment for each in planned])
+        return (
+            f", of unknown time: no similar run has finished here{device}; submit one first{hours}" if planned else ""
+        )
     total = sum(known) * len(estimates) / len(known)
     gpu_hours = f", {total / 3600:.1f} GPU hours" if resources.gpus else ""
     duration = format_duration(total / (resources.processes * resources.nodes))

@@ -57,7 +57,8 @@ class SuitePlan:
         ]
         if not unknown:
             return text
-        return f"{text}; {len(unknown)} of unknown time: no similar run has finished here{measured_note(unknown)}"
+        remedy = "no similar run has finished here; run one, and plan again"
+        return f"{text}; {len(unknown)} of unknown time: {remedy}{measured_note(unknown)}"
 
 
 def plan_suite(selection: Selection) -> SuitePlan:

@@ -57,7 +57,7 @@ def cues(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: str 
             panels.append(
                 Panel(world, "share of people known by gait alone, %", f"{METRIC}, %", lines, ticks, form="points")
             )
-            notes += _crossing_notes(series, hard, protocol)
+            notes += _crossing_notes(series, hard, protocol) + _gap_notes(series, hard)
     if not panels:
         empty = "no finished runs in the worlds of cues: `bench suite run cues`"
         return Figure("cues", title, [Panel("", "", f"{METRIC}, %", empty=empty)], left_out(others))
@@ -91,6 +91,13 @@ def _world(name: str) -> Cues | None:
     except UserError:  # of an earlier version
         return None
     return found if isinstance(found, Cues) else None
+
+
+def _gap_notes(series: Series[Place], hard: bool) -> list[str]:
+    """The shares at which nothing ran."""
+    run = {place.share for place in series if place.hard == hard}
+    missing = [f"{share}%" for share in SHARES if share not in run]
+    return [f"{'hard' if hard else 'clean'}: not run at {', '.join(missing)}."] if missing else []
 
 
 def _crossing_notes(series: Series[Place], hard: bool, protocol: str | None) -> list[str]:

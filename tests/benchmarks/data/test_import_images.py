@@ -226,7 +226,8 @@ def test_what_is_left_out_or_not_consecutive_is_remarked(draw, bring):
     assert ImportedDataset("mine").notes(table) == [
         "drawn in lines",
         "1 of 28 images do not match the pattern and are left out, such as 1/1C1T1F12.png.small.png",
-        "the frames of 1 of 13 tracklets are not consecutive, such as 0001C1T1 (12 after 10): no motion is seen across gaps",
+        "the frames of 1 of 13 tracklets are not consecutive, such as 1/1C1T1F12.png after 1/1C1T1F10.png: "
+        "no motion is seen across gaps",
     ]
 
 
@@ -323,10 +324,17 @@ def test_cell_that_is_too_long_is_refused(draw, bring):
         bring([f"train,1,1,{'a' * 200_000},1.png"])
 
 
-@pytest.mark.parametrize("header", ["pid,camera,frame", "pid,camid"])
-def test_wrong_header_is_refused(draw, bring, header):
+@pytest.mark.parametrize(
+    ("header", "wrong"),
+    [
+        ("pid,camera,frame", "no column may be named 'camera'; the columns are frame"),
+        ("pid,cam_id,frame", "no column may be named 'cam_id'; did you mean 'camid'"),
+        ("pid,camid", "a column must be named frame; the columns are frame and, if known"),
+    ],
+)
+def test_wrong_header_is_refused(draw, bring, header, wrong):
     draw("1.png")
-    with pytest.raises(UserError, match=r"list\.csv, line 1: the header must name frame"):
+    with pytest.raises(UserError, match=rf"list\.csv, line 1: {wrong}"):
         bring([], header=header)
 
 
@@ -351,7 +359,7 @@ def test_wrong_header_is_refused(draw, bring, header):
         ({"splits": 0}, "use at least 1 split"),
         ({"splits": 7}, "there are not as many ways to choose 2 of 4 persons"),
         ({"train_share": 1.0}, "--train-share 1.0"),
-        ({"pattern": r".*/(?P<pid>\d)C1.*"}, "0 persons in two or more cameras; at least 3 are needed"),
+        ({"pattern": r".*/(?P<pid>\d)C1.*"}, "0 persons are in two or more cameras; at least 3 are needed"),
         ({"note": "two\nlines"}, "--note"),
         ({"name": "mars"}, "--name mars: already taken"),
         ({"pattern": r"(?P<subset>\d)/(?P<pid>\d).*", "seed": 1}, "--seed: does not apply where the subset"),

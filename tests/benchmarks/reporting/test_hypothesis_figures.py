@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.reporting.drawing import save
+from benchmarks.reporting.drawing import draw, save
 from benchmarks.reporting.figures import cues, forest, sources, sweeps, systems
 from benchmarks.reporting.report import contents
 from benchmarks.reporting.statistics import Interval
@@ -118,6 +118,17 @@ def test_cues_find_the_crossing(measure, tmp_path):
     crossings = [note for note in figure.notes if "overtakes mean" in note]
     assert [note.partition(":")[0] for note in crossings] == ["clean", "hard"]
     save(figure, tmp_path / "cues.svg")
+
+
+def test_shares_that_were_not_run_are_not_joined(measure):
+    measured = measure("cues", by_share, spread=0.05)
+    few = [run for run in measured if run.experiment.test not in ("cues:25-hard", "cues:50-hard", "cues:75-hard")]
+    figure = cues.cues(few)
+    assert "hard: not run at 25%, 50%, 75%." in figure.notes
+    clean, hard = draw(figure).axes
+    heights = next(line.get_ydata() for line in hard.lines if len(line.get_xdata()) == 5)
+    assert np.isnan(heights.astype(float)).tolist() == [False, True, True, True, False]
+    assert clean.get_ylim() == hard.get_ylim()  # one scale, so that heights compare
 
 
 def crossing(*points):
