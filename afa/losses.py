@@ -113,14 +113,19 @@ def afa_loss(
         norm: of `coherence_constraint`.
 
     Raises:
-        ValueError: an unknown norm, or shapes that do not fit.
+        ValueError: an unknown norm, shapes that do not fit, or a batch without a triplet (checked on the CPU only: a GPU
+            would have to wait).
     """
     check_shape("features.frames", features.frames, "B T D")
     batch, steps, channels = features.frames.shape
     check_shape("features.coherence", features.coherence, "B D", B=batch, D=channels)
     check_shape("logits", logits, "B T K", B=batch, T=steps)
+    classification = frame_consensus_cross_entropy(logits, labels)
+    identities = len(labels.unique()) if labels.device.type == "cpu" else None
+    if identities in (1, batch):
+        raise ValueError(f"labels must have two identities, and two clips of one, for a triplet; not {labels.tolist()}")
     return (
-        frame_consensus_cross_entropy(logits, labels)
+        classification
         + batch_hard_soft_margin_triplet(features.coherence, labels)
         + coherence_weight * coherence_constraint(features.motion, norm)
     )

@@ -1,5 +1,6 @@
 """The model that is trained: a baseline, AFA where attached, batch normalisation, classifier and losses."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -140,8 +141,10 @@ class ReidModel(BaseModel):
     def _classification(self, features: VideoFeatures, labels: Tensor, draw: torch.Generator) -> Tensor:
         augmented, smoothing = self.augmentation(features, draw), self.settings.label_smoothing
         if self.settings.classification == "pooled":
-            # Under the weights that made the coherence the motion of X' averages to zero.
-            pooled = features.coherence + disentangle(augmented - features.frames, features.weights).coherence
+            pooled = features.coherence
+            if augmented is not features.frames:
+                # Under the weights that made the coherence the motion of X' averages to zero.
+                pooled = pooled + disentangle(augmented - features.frames, features.weights).coherence
             return F.cross_entropy(self.classifier(self.normalised(pooled)), labels, label_smoothing=smoothing)
         logits = self.classifier(self.normalised(augmented))
         steps = augmented.shape[1]
@@ -157,6 +160,11 @@ class ReidModel(BaseModel):
         """
         with on_gathered_batch():
             own = self.baseline.losses(features, labels)
+        if not isinstance(own, Mapping):
+            raise UserError(
+                f"{code_place(type(self.baseline).losses)}: losses of {type(self.baseline).__name__} returns a "
+                f"{type(own).__name__}; it must return a dict of scalar tensors by name"
+            )
         wrong = [
             name for name, value in own.items() if name in METHOD_TERMS or not isinstance(value, Tensor) or value.dim()
         ]
@@ -223,9 +231,15 @@ def checked(features: Any, baseline: Baseline, clips: Clips) -> VideoFeatures:
     if returned != expected:
         raise UserError(
             f"{code_place(type(baseline).forward)}: forward of {type(baseline).__name__} returns {returned}; "
-            f"of such a clip it must return VideoFeatures with {expected}"
+            f"of such a clip it must return VideoFeatures with {expected}{_channels_meant(features, (batch, steps))}"
         )
     return features
+
+
+def _channels_meant(features: Any, clip: tuple[int, int]) -> str:
+    """What to do if embeddings have another length than the baseline's `channels`."""
+    embedded = isinstance(features, VideoFeatures) and features.frames.dim() == 3 and features.frames.shape[:2] == clip
+    return f", or set self.channels = {features.frames.shape[2]} in __init__" if embedded else ""
 
 
 def _wrong_extra(features: VideoFeatures, channels: int) -> tuple[str, str]:

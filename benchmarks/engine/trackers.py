@@ -10,6 +10,7 @@ from mmengine.visualization.vis_backend import BaseVisBackend, TensorboardVisBac
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
 from benchmarks.experiments.settings import Settings
+from benchmarks.parsing import one_line
 from benchmarks.paths import trackers
 
 
@@ -59,6 +60,7 @@ def _begun(name: str, backend: BaseVisBackend) -> BaseVisBackend:
     try:
         backend.experiment  # noqa: B018 - a property that begins it
     except Exception as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise UserError(f"BENCH_TRACKERS: {name}: {reason}; mend it, or unset BENCH_TRACKERS") from error
+        raise UserError(
+            f"BENCH_TRACKERS: {name}: {one_line(error).rstrip('.')}; fix it, or unset BENCH_TRACKERS"
+        ) from error
     return backend

@@ -8,12 +8,13 @@ import sys
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from shutil import get_terminal_size
 from textwrap import fill
 
 STYLES = ("terminal", "github", "latex", "html", "csv")
 BOLD = ("\033[1m", "\033[0m")
 FORMULA = ("=", "+", "-", "@")  # what a formula of a spreadsheet begins with
-WIDTH, NARROWEST = 100, 16  # characters: of a table at a terminal, and of its labels at least
+WIDTH, NARROWEST = 100, 16  # characters, at least: of a table at a terminal, and of its labels
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,9 @@ def _terminal(grid: Grid) -> str:
     columns = list(zip(head, *plain, strict=True))[1:]
     figures = sum(2 + len(max(f"{name}  ".split("\n") + cells, key=len)) for name, *cells in columns)
     body = _marked(replace(grid, rows=plain), *(BOLD if sys.stdout.isatty() else ("", "")))
-    drawn = _tabulated(head, body, "simple", max(NARROWEST, WIDTH - figures))
-    notes = (fill(note, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for note in grid.notes)
+    width = max(WIDTH, get_terminal_size((WIDTH, 0)).columns)
+    drawn = _tabulated(head, body, "simple", max(NARROWEST, width - figures))
+    notes = (fill(note, width, subsequent_indent="  ", break_on_hyphens=False) for note in grid.notes)
     return "\n".join([grid.title, drawn, *notes])
 
 

@@ -173,7 +173,9 @@ def _label(experiment: Experiment, different: Mapping[str, Any], context: _Conte
         metric = settings.get("given", settings.get("metric", "euclidean"))
         return f"{method} (external{'' if metric == 'euclidean' else f', {metric}'})"
     changed = changed_from_recipe(experiment.recipe, method, settings)
-    if changed is None:  # not one of our recipes: only the settings that the name implies are known
+    if changed is not None:  # the settings of a baseline's own are shown where they were changed
+        different = {key: value for key, value in different.items() if "." not in key}
+    else:  # not one of our recipes: only the settings that the name implies are known
         implied = ATTACHMENTS[split_method(method)[1]]
         changed = {key: value for key, value in different.items() if key in ATTACHED and implied.get(key) != value}
     noted = (*ATTACHED, *context.ordered)

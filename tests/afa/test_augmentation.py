@@ -23,8 +23,9 @@ def deltas(augmented: torch.Tensor, features: VideoFeatures, target: str) -> tor
 
 @pytest.mark.parametrize("target", ["coherence", "motion"])
 @pytest.mark.parametrize(("granularity", "distinct"), [("batch", 1), ("clip", 4), ("frame", 28)])
-def test_granularity_of_delta(features, target, granularity, distinct):
-    augment = AdversarialFeatureAugmentation(0.5, target, granularity)
+@pytest.mark.parametrize("sigma", [0.5, 1])
+def test_granularity_of_delta(features, target, granularity, distinct, sigma):
+    augment = AdversarialFeatureAugmentation(sigma, target, granularity)
     delta = deltas(augment(features, torch.Generator().manual_seed(3)), features, target)
     torch.testing.assert_close(delta, delta[..., :1].expand_as(delta), rtol=1e-6, atol=1e-6)
     assert len(torch.unique(delta[..., 0].round(decimals=6))) == distinct

@@ -215,3 +215,10 @@ def test_distances_of_many_features_far_from_the_origin():
     labels = torch.arange(32) // 2
     expected = triplet_by_hand(features.double(), labels)
     assert batch_hard_soft_margin_triplet(features, labels).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2, 3], [0, 0, 0, 0]])
+def test_batch_without_a_triplet_is_refused(labels):
+    clips = torch.randn(4, 3, 6)
+    with pytest.raises(ValueError, match="two identities, and two clips of one"):
+        afa_loss(torch.randn(4, 3, 5), torch.tensor(labels), disentangle(clips))

@@ -278,10 +278,18 @@ def test_invalid_losses_are_refused(returned):
         with_losses(returned).losses(features(), LABELS, draw())
 
 
+def test_losses_that_are_no_dict_are_refused():
+    with pytest.raises(
+        UserError, match=r"losses of WithLosses returns a Tensor; it must return a dict of scalar tensors"
+    ):
+        with_losses(torch.tensor(0.5)).losses(features(), LABELS, draw())
+
+
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
         (disentangle(torch.zeros(2, 3, 256), torch.ones(2, 3, 4)), ""),
+        (disentangle(torch.zeros(2, 3, 128)), "or set self.channels = 128 in __init__"),
         (VideoFeatures(torch.zeros(2, 3, 256), torch.zeros(2, 256), torch.ones(2, 3, 5)), "returns weights (2, 3, 5)"),
         (VideoFeatures(torch.zeros(2, 3, 256), torch.zeros(2, 256), torch.ones(2, 2)), "returns weights (2, 2)"),
         (disentangle(torch.zeros(2, 3, 256), None, {"parts": torch.zeros(6, 1)}), "the extra 'parts' of shape (6, 1)"),

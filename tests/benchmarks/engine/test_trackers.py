@@ -110,7 +110,7 @@ def test_a_missing_login_is_said_before_the_training(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("BENCH_TRACKERS", "wandb")
-    with pytest.raises(UserError, match=r"BENCH_TRACKERS: wandb: .*`wandb login`.*; mend it, or unset BENCH_TRACKERS"):
+    with pytest.raises(UserError, match=r"BENCH_TRACKERS: wandb: .*`wandb login`.*; fix it, or unset BENCH_TRACKERS"):
         make_visualizer(tmp_path, resolve("small", "mean"))
     wandb.teardown()
 

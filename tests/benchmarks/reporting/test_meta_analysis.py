@@ -33,6 +33,7 @@ def test_equal_errors_give_students_interval():
         found, plain = random_effects(effects, errors), stats.ttest_1samp(effects, 0)
         assert (found.low, found.high) == pytest.approx(tuple(plain.confidence_interval(0.95)))
         assert found.p == pytest.approx(plain.pvalue)
+    assert random_effects(effects).tau == pytest.approx(math.sqrt(np.var(effects, ddof=1)))
 
 
 def test_by_hand():

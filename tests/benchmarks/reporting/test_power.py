@@ -98,6 +98,19 @@ def test_effect_that_no_number_of_seeds_shows_plans_no_runs(pilot):
     assert (plan.seeds, plan.runs, plan.seconds) == (None, 0, None)
 
 
+def test_part_of_a_suite_is_planned(pilot):
+    records = pilot("table4", 60)
+    chosen = Choice(("mars",), seeds=1)
+    for methods, arms in ((("mean+afa",), 1), (("qan",), 0)):
+        part = [each for each in experiments(SUITES.get("table4")(), chosen) if each.experiment.method in methods]
+        plans = {
+            each.claim.text: each
+            for each in plan_claims("table4", part, records, 0.01, lambda runs: [60.0] * len(runs))
+        }
+        plan = plans["AFA helps mean"]
+        assert plan.runs == arms * plan.seeds
+
+
 def test_noise_of_other_data_plans_nothing(pilot):
     plan = planned("table4", pilot("table4", 3, "walkers"), dataset="mars")["AFA helps mean"]
     assert plan.source.startswith("unknown")

@@ -176,6 +176,12 @@ def test_own_changes_are_in_the_label(record):
     assert [row.label for row in table.rows] == ["mean+afa (sigma=0.1)", "mean+afa (sigma=0.2)"]
 
 
+def test_own_settings_of_a_baseline_are_in_the_label_where_they_were_changed(record):
+    own = {"adfdta.sigma": 1.0, "adfdta.attribute_weight": 2.0}  # the first is the default
+    (table,) = tables([record("mean"), record("adfdta", **own)], None, {})
+    assert [row.label for row in table.rows] == ["adfdta (adfdta.attribute_weight=2.0)", "mean"]
+
+
 def test_unequal_tuning_is_noted(record):
     alike = [record("mean", tuning_trials=9, lr=0.1), record("qan", tuning_trials=9, lr=0.2)]
     (table,) = tables(alike, None, {})

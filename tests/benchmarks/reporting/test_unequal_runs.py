@@ -42,7 +42,7 @@ def test_two_seeds_have_students_t_with_one_degree_of_freedom():
 @pytest.mark.parametrize("splits", [1, 4, 10])
 @pytest.mark.parametrize("margin", [None, 0.3])
 def test_splits_count_in_the_number_of_seeds(splits, margin):
-    effect, variances = (0.2 if margin is None else 0.05), (0.02, 0.01)
+    effect, variances = (0.2 if margin is None else 0.05), (0.02 * splits, 0.01 * splits)
     found = seeds_needed(effect, variances, 0.01, margin, splits=splits)
     enough = [n for n in range(3, 60) if power_of(effect, variances, n, 0.01, margin, splits) >= 0.8]
     assert found == enough[0]
