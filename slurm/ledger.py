@@ -99,7 +99,7 @@ def _parse(line: str, place: str) -> LedgerEntry | None:
             return entry
         reason = "a value that is not text"
     except (ValueError, TypeError, RecursionError) as error:
-        reason = str(error)
+        reason = " ".join(str(error).split())  # in one line, whatever the damaged line holds
     print(f"bench: left out: {place}: not the entry of a job ({reason}); remove the line", file=sys.stderr)
     return None
 

@@ -12,6 +12,7 @@ import pandas as pd
 from optuna.trial import TrialState
 
 from benchmarks.experiments.experiment import Experiment
+from benchmarks.experiments.methods import ATTACHED
 from benchmarks.experiments.settings import RECIPES, resolve
 from benchmarks.reporting import gallery
 from benchmarks.runs.exchange import export_runs, exported_runs
@@ -153,9 +154,10 @@ def _read_recipe(file: Path) -> str:
 
 
 def _same_recipe(file: Path, result: str) -> bool:
+    """Each value of the file, but for those that the name of the method decides."""
     values = tomllib.loads(file.read_text(encoding="utf-8"))
     found = json.loads(result)
-    return all(found.get(key) == value for key, value in values.items() if key in found)
+    return all(found.get(key) == value for key, value in values.items() if key in found and key not in ATTACHED)
 
 
 def _make_option(folder: Path) -> Path:

@@ -69,7 +69,9 @@ def exported_records(file: Path) -> list[Record]:
         raise UserError(f"{file}: no such file; `bench records export FILE` writes one") from None
     except Exception as error:  # readers of damaged files fail in a dozen ways
         raise UserError(f"{file}: not a file that `bench records export` wrote ({type(error).__name__})") from error
-    if digests and hashlib.sha256(text).hexdigest().encode() != digests[0]:
+    if len(digests) != 2:
+        raise UserError(f"{file}: has no checksums: damaged, or of an earlier version; export it again")
+    if hashlib.sha256(text).hexdigest().encode() != digests[0]:
         raise UserError(f"{file}: damaged (the checksum of its records is wrong); export it again")
     values = parse_json(text, f"{file}, its records")
     if not isinstance(values, list):
@@ -93,9 +95,8 @@ def exported_runs(file: Path) -> list[tuple[Record, pd.DataFrame]]:
     """
     records = exported_records(file)
     try:
-        digests = pq.read_schema(file).metadata.get(DIGESTS, b"").split()
         table = pd.read_parquet(file)
-        changed = bool(digests) and _digest(table).encode() != digests[-1]
+        changed = _digest(table).encode() != pq.read_schema(file).metadata[DIGESTS].split()[1]
         rows = dict(iter(table.groupby("run")))
     except Exception as error:  # readers of damaged files fail in a dozen ways
         raise UserError(f"{file}: the results of its queries are damaged ({type(error).__name__})") from error

@@ -53,7 +53,17 @@ def test_ledger_ignores_an_incomplete_line(tmp_path):
     assert {key: each.job for key, each in ledger.entries().items()} == {"a": "7_3", "b": "2"}
 
 
-DAMAGED = (b"{", b"[]", b"3", b'{"key": "a"}', b"\xff\x00", b"[" * 10**5, b'{"key": {}, "title": "t"}', b"")
+DAMAGED = (
+    b"{",
+    b"[]",
+    b"3",
+    b'{"key": "a"}',
+    b"\xff\x00",
+    b"[" * 10**5,
+    b'{"clus\\rter": "a"}',
+    b'{"key": {}, "title": "t"}',
+    b"",
+)
 
 
 @pytest.mark.parametrize("line", [*DAMAGED, json.dumps({**asdict(entry("a", "8")), "job": 8}).encode()])

@@ -1,5 +1,6 @@
 """A record that cannot be read stops nothing else: the others are loaded, and a line names what is left out."""
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 from baselines.interface.errors import UserError
 from benchmarks.experiments.experiment import EXTERNAL, Experiment
 from benchmarks.runs.checksums import checksum_file
-from benchmarks.runs.exchange import RECORDS, export_runs, exported_records, exported_runs, merge_file
+from benchmarks.runs.exchange import DIGESTS, RECORDS, _digest, export_runs, exported_records, exported_runs, merge_file
 from benchmarks.runs.find import find_run
 from benchmarks.runs.finished import FinishedRun, finished_runs
 from benchmarks.runs.folder import RunFolder, temporarily_removed
@@ -191,6 +192,13 @@ def test_hidden_folder_holds_no_run(three, results):
     assert [record.experiment.seed for record in load_records(results)] == [2]
 
 
+def write_exported(table, records, file):
+    """As another program may do, which computes the checksums of what it writes."""
+    text = records.encode()
+    digests = f"{hashlib.sha256(text).hexdigest()} {_digest(table.to_pandas())}"
+    pq.write_table(table.replace_schema_metadata({RECORDS: text, DIGESTS: digests}), file)
+
+
 @pytest.fixture
 def exported(three, tmp_path):
     """A file with three runs; the record of the second is damaged."""
@@ -204,7 +212,7 @@ def exported(three, tmp_path):
         table = pq.read_table(file)
         records = json.loads(table.schema.metadata[RECORDS])
         change(records)
-        pq.write_table(table.replace_schema_metadata({RECORDS: json.dumps(records)}), file)
+        write_exported(table, json.dumps(records), file)
         return file
 
     return damage
@@ -248,15 +256,17 @@ def test_checksum_is_the_same_where_pandas_has_texts_as_objects(three, tmp_path,
     assert len(exported_runs(file)) == 1
 
 
-def test_file_of_an_earlier_version_is_read(three, tmp_path):
-    """It has no checksums."""
+def test_file_without_checksums_is_refused(three, tmp_path):
+    """Damage can hide them: changed rows would pass unnoticed."""
     file = tmp_path / "runs.parquet"
     export_runs([(three[0], read_record(three[0]))], file)
-    table, before = pq.read_table(file), exported_records(file)
+    table = pq.read_table(file)
     metadata = {key: value for key, value in table.schema.metadata.items() if key != b"bench digests"}
     assert len(metadata) < len(table.schema.metadata)
     pq.write_table(table.replace_schema_metadata(metadata), file)
-    assert [record for record, _ in exported_runs(file)] == exported_records(file) == before
+    for read in (exported_runs, exported_records):
+        with pytest.raises(UserError, match=r"runs\.parquet: has no checksums"):
+            read(file)
 
 
 def test_merge_goes_on_after_a_damaged_run(exported, three, results, capsys):
@@ -276,7 +286,7 @@ def test_run_with_damaged_results_is_not_merged(exported, tmp_path, capsys):
     table = pq.read_table(file)
     precision = np.where(np.arange(len(table)) < 2, 7.0, 0.5)
     table = table.set_column(table.schema.get_field_index("average_precision"), "average_precision", [precision])
-    pq.write_table(table, file)
+    write_exported(table, table.schema.metadata[RECORDS].decode(), file)
     assert merge_file(file, tmp_path / "mine") == (2, 0)
     assert "query 'a' has an average precision or a rank that cannot be" in capsys.readouterr().err
 
@@ -296,7 +306,7 @@ def test_file_with_no_list_is_refused(exported):
     file = exported(lambda records: records.clear())
     assert exported_records(file) == []
     table = pq.read_table(file)
-    pq.write_table(table.replace_schema_metadata({RECORDS: "{}"}), file)
+    write_exported(table, "{}", file)
     with pytest.raises(UserError, match="not a file that `bench records export` wrote"):
         exported_records(file)
 
