@@ -93,6 +93,11 @@ class PackedStore:
         self.files = state["files"]
         self._open()
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all frames, sorted."""
+        return [name.decode() for name in self._names.tolist()]
+
     def _find(self, name: str) -> int | None:
         """The row of a frame, or None."""
         key = name.encode()

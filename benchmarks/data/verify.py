@@ -24,12 +24,13 @@ from benchmarks.paths import cache_dir
 
 from . import Progress, no_progress, packing
 from .dataset import PackedDataset, StructureError
-from .find import find_dataset
+from .find import find_dataset, find_known
 from .frame_stores import PACK, FolderStore, PackedStore
 from .images import JPEG, checked_size
 from .leaving_out import digest_without, without_frames
 from .loading import LoadedDataset, find_root, load
 from .packed_folder import compute_digest, stored_digest
+from .table import make_table
 
 T = TypeVar("T")
 FRAMES_PER_UPDATE = 1024  # frames between two calls of progress
@@ -67,6 +68,16 @@ def read_again(
         store = PackedStore(root / PACK) if packed else FolderStore(root)
         loaded = LoadedDataset(name, split, error.table, store, "", dataset, root)
         return loaded, [Finding("structure", str(path), problem) for path, problem in error.faults]
+    except UserError as error:
+        known = find_known(name)
+        if not isinstance(known, PackedDataset) or not (known.cache_folder / PACK).exists():
+            raise
+        try:  # without a table, the frames of the pack can still be checked
+            packed_frames = PackedStore(known.cache_folder / PACK)
+        except UserError as another:
+            raise error if str(another) == str(error) else UserError(f"{error}; {another}") from another
+        without_table = LoadedDataset(name, split, make_table([]), packed_frames, "", known, known.cache_folder)
+        return without_table, [Finding("structure", str(known.cache_folder), str(error))]
 
 
 def verify(loaded: LoadedDataset, progress: Progress = no_progress) -> list[Finding]:
@@ -84,7 +95,9 @@ def verify(loaded: LoadedDataset, progress: Progress = no_progress) -> list[Find
 
 
 def _frames(loaded: LoadedDataset) -> list[str]:
-    """The names of all frames, each once."""
+    """The names of all frames, each once; those of the pack where the table cannot be read."""
+    if loaded.table.empty and isinstance(loaded.store, PackedStore):
+        return loaded.store.names
     return list(dict.fromkeys(chain.from_iterable(loaded.table.frames)))
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.runs import environment
 
-from .broken import fill_disk, kill_workers, set_clock_back, turn_read_only
+from .broken import fill_disk, fill_disk_in_each_phase, kill_workers, set_clock_back, turn_read_only
 from .child import Folders
 from .concurrent import draw_at_once, draw_in_pid_namespaces, finish_at_once, start_same_run
 from .fuzz import fuzz
@@ -89,6 +89,7 @@ def _groups(folder: Path, scale: float, seed: int, guided: int | None) -> dict[s
     def broken() -> Iterator[Outcome]:
         whole = expected("undisturbed-2")
         yield fill_disk(whole, times(40), folder)
+        yield fill_disk_in_each_phase(whole, times(4), folder)
         yield turn_read_only(whole, folder)
         yield kill_workers(whole, times(10), folder)
         yield set_clock_back(whole, folder)

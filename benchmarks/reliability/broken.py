@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ CAPABILITY_VERSION, DAC_OVERRIDE = 0x20080522, 1  # as linux/capability.h number
 
 def fill_disk(expected: Undisturbed, points: int, folder: Path) -> Outcome:
     """A run on a disk that is full after so many bytes, at `points` sizes; then there is space."""
-    outcome = Outcome("disk full")
+    outcome = Outcome("disk full after so many bytes")
     if os.geteuid():
         outcome.skipped = "needs root, for a file system of its own"
         return outcome
@@ -43,6 +43,30 @@ def fill_disk(expected: Undisturbed, points: int, folder: Path) -> Outcome:
             _expect_error(outcome, child, f"{room:,} bytes free")
             filler.unlink()
             complete(outcome, expected, here, f"{room:,} bytes free")
+    return outcome
+
+
+def fill_disk_in_each_phase(expected: Undisturbed, times: int, folder: Path) -> Outcome:
+    """The disk fills up as a phase of a run begins; then there is space."""
+    outcome = Outcome("disk full as a phase begins")
+    if os.geteuid():
+        outcome.skipped = "needs root, for a file system of its own"
+        return outcome
+    for phase in PHASES * times:
+        with _small_disk(folder / "disk", 64 * MEBIBYTE) as disk:
+            here, filler = Folders(disk / "runs", disk / "cache"), disk / "filler"
+            child = _start_elsewhere(RUN, here, folder)
+            if child.wait_for(phase):
+                with (
+                    open(filler, "wb") as stream,
+                    suppress(OSError),
+                ):  # of what is free now, the run may have taken some
+                    while True:
+                        os.posix_fallocate(stream.fileno(), stream.tell(), 4096)
+                        stream.seek(4096, os.SEEK_CUR)
+            _expect_error(outcome, child, phase)
+            filler.unlink(missing_ok=True)
+            complete(outcome, expected, here, phase)
     return outcome
 
 

@@ -58,7 +58,10 @@ def by_reason() -> str:
 
 def main() -> None:
     """Add the states that standard input lists to the file."""
-    states = add_states(read_states(STATES.read_text().splitlines()), read_states(sys.stdin))
+    run = read_states(sys.stdin)
+    if not run:
+        sys.exit(f"no states on standard input; {STATES} is left as it is")
+    states = add_states(read_states(STATES.read_text().splitlines()), run)
     STATES.write_text("".join(f"    {name}: {state}\n" for name, state in states.items()))
 
 

@@ -13,10 +13,17 @@ GROUPS = ("killed", "broken", "power cut", "at once")
 def disturbances(group: str) -> str:
     """The table of one group: what was done, how often, and what was lost."""
     rows = [
-        [each["what"], f"{each['tried']:,}" if not each["skipped"] else each["skipped"], _lost(each["faults"])]
+        [each["what"], each["skipped"] or f"{each['tried']:,}", _ended(each["counts"]), _lost(each["faults"])]
         for each in _measured()[group]
     ]
-    return tabulate(rows, ("", "times", "lost or wrong"), "github")
+    head = ["", "times", "how often each end", "lost or wrong"]
+    if not any(row[2] for row in rows):
+        head, rows = [*head[:2], head[3]], [[*row[:2], row[3]] for row in rows]
+    return tabulate(rows, head, "github")
+
+
+def _ended(counts: dict[str, int]) -> str:
+    return ", ".join(f"{way} {times:,}" for way, times in counts.items() if times)
 
 
 def inputs(group: str = "inputs") -> str:

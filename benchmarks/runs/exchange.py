@@ -16,6 +16,7 @@ from benchmarks.parsing import parse_json
 from .folder import RunFolder
 from .query_file import check_queries, read_queries
 from .record import Record, parse_record, record_to_json
+from .staleness import shows_excluded
 from .store import leave_out, read_record, write_record
 
 RECORDS = b"bench records"  # the keys in the file's metadata: of the records,
@@ -25,7 +26,7 @@ DIGESTS = b"bench digests"  # and of two sha256, of the records and of the rows.
 def export_runs(runs: Sequence[tuple[RunFolder, Record]], file: Path) -> int:
     """Write runs to one parquet file: a row for each query and protocol with its run's name; the records in the metadata.
 
-    A run whose results are damaged is left out, with a line on stderr.
+    A run whose results are damaged, or which used people who must not be used now, is left out, with a line on stderr.
 
     Returns:
         How many runs were written.
@@ -37,6 +38,10 @@ def export_runs(runs: Sequence[tuple[RunFolder, Record]], file: Path) -> int:
         raise UserError(f"{file}: a folder; name the file to write, such as {file / 'runs.parquet'}")
     parts, records = [], []
     for folder, record in runs:
+        if data := shows_excluded(record):
+            why = f"it used people of {data} who are excluded now; run it again"
+            leave_out(UserError(f"{record.name}: {why}"))
+            continue
         try:
             parts.append(read_queries(folder.queries).assign(run=record.name))
         except UserError as error:
@@ -44,7 +49,7 @@ def export_runs(runs: Sequence[tuple[RunFolder, Record]], file: Path) -> int:
         else:
             records.append(json.loads(record_to_json(record)))
     if not records:
-        raise UserError(f"{file}: not written, because the results of every run are damaged; --fresh makes them again")
+        raise UserError(f"{file}: not written, because every run is left out; --fresh makes them again")
     rows = pd.concat(parts, ignore_index=True)
     table = pa.Table.from_pandas(rows, preserve_index=False)
     text = json.dumps(records, sort_keys=True, allow_nan=False).encode()

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from baselines.interface.errors import UserError
-from benchmarks.data.leaving_out import digest_without
-from benchmarks.data.loading import LoadedDataset
+from benchmarks.data.find import find_known
+from benchmarks.data.leaving_out import digest_without, excluded_people
+from benchmarks.data.loading import LoadedDataset, known_digests
 from benchmarks.experiments.code_digest import code_digest, same_numbers
 
 from .record import Record
@@ -20,6 +21,16 @@ def refuse_other_data(record: Record, data: LoadedDataset) -> None:
         raise UserError(
             f"data set {data.name}: {record.name} was evaluated on other data; evaluate it again with --fresh"
         )
+
+
+def shows_excluded(record: Record) -> str:
+    """The data set of which a run used people who must not be used now; empty if there is none."""
+    for name, split, digest in record.experiment.data_read:
+        people = excluded_people(name) if find_known(name) else {}
+        here = {digest_without(each, record.left_out.get(f"{name}/{split}", {})) for each in known_digests(name, split)}
+        if people and digest not in here:
+            return name
+    return ""
 
 
 def stale_reasons(record: Record, digests: Mapping[str, set[str]]) -> list[str]:

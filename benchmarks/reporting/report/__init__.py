@@ -17,7 +17,7 @@ from benchmarks.atomic import naming, write_atomically
 from benchmarks.reporting import drawing, gallery
 from benchmarks.reporting.figures.forest import forest
 from benchmarks.runs.finished import FinishedRun
-from benchmarks.runs.staleness import stale_reasons
+from benchmarks.runs.staleness import shows_excluded, stale_reasons
 from benchmarks.scheduling.states import FindStates
 
 from . import contents, pages
@@ -59,7 +59,8 @@ def write(
         saved = [executor.submit(drawing.save, each, to / "figures") for each in drawn]
         written, current = [], []
         for run in runs:
-            strips = gallery.copy(run.folder.gallery, to / "runs" / run.name, images) if run.folder else None
+            shown = run.folder if run.folder and not shows_excluded(run.record) else None
+            strips = gallery.copy(shown.gallery, to / "runs" / run.name, images) if shown else None
             reasons = [] if digests is None else stale_reasons(run.record, digests)
             current += [] if reasons else [run]
             written.append(executor.submit(_write_run, to / "runs" / f"{run.name}.html", run, strips, reasons))

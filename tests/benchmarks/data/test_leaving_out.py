@@ -148,6 +148,25 @@ def test_runs_and_tables_without_people(prid, tmp_path, bench, results):
     assert "differs from the digest" not in verified.out
 
 
+def test_earlier_runs_with_excluded_people_are_neither_shown_nor_passed_on(prid, tmp_path, bench, results):
+    assert bench(*RUN).status == 0
+    (record,) = load_records(results)
+    assert bench("gallery", record.name, "--workers", 0).status == 0
+    shown = lambda: list((tmp_path / "site").rglob("*rank*.*")) + list((tmp_path / "site").rglob("*query*.*"))  # noqa: E731
+    assert bench("report", "--to", tmp_path / "site").status == 0
+    assert shown()
+    shutil.rmtree(tmp_path / "site")
+    exclude(tmp_path, "prid2011 5\n")
+    assert bench("report", "--to", tmp_path / "site").status == 0
+    assert not shown()
+    refused = bench("records", "export", tmp_path / "runs.parquet")
+    assert refused.status == 2
+    assert f"left out: {record.name}: it used people of prid2011 who are excluded now" in refused.err
+    assert not (tmp_path / "runs.parquet").exists()
+    assert bench(*RUN).status == 0
+    assert bench("records", "export", tmp_path / "runs.parquet").out.rstrip().endswith("1 run")
+
+
 def test_export_checks_the_data_and_all_frames_first(prid, tmp_path, bench, results):
     assert bench(*RUN).status == 0
     (record,) = load_records(results)

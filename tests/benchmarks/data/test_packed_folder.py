@@ -94,14 +94,28 @@ def test_run_on_a_flipped_bit_is_refused(bench, drawn, file):
     assert "train: " not in answer.err
 
 
+def flip_in_frame(folder, row):
+    """A bit in the middle of the frame in a row of the pack."""
+    frame = pa.ipc.open_file(folder / PACK).read_all().column("data")[row].as_py()
+    place = (folder / PACK).read_bytes().index(frame) + len(frame) // 2
+    flip(folder / PACK, 8 * place)
+
+
+def test_verify_checks_frames_where_the_table_is_damaged(bench, drawn):
+    with open(drawn / TABLE, "r+b") as file:
+        file.write(b"XXXX")
+    flip_in_frame(drawn, 7)
+    answer = bench("data", "verify", "walkers:tiny")
+    assert answer.status == 1
+    assert str(drawn / TABLE) in answer.out
+    assert "the checksum of frame" in answer.out
+    assert answer.out.splitlines()[-1] == "walkers:tiny: 2 findings"
+
+
 def test_verify_lists_every_flipped_frame(bench, drawn):
     assert bench("data", "verify", "walkers:tiny").status == 0
-    data = pa.ipc.open_file(drawn / PACK).read_all().column("data")
-    content = (drawn / PACK).read_bytes()
     for row in (3, 200, 577):
-        frame = data[row].as_py()
-        place = content.index(frame) + len(frame) // 2
-        flip(drawn / PACK, 8 * place)
+        flip_in_frame(drawn, row)
     answer = bench("data", "verify", "walkers:tiny")
     lines = [line for line in answer.out.splitlines() if line.startswith(str(drawn))]
     assert answer.status == 1

@@ -10,6 +10,7 @@ import torch
 from sklearn.metrics import average_precision_score
 
 from baselines.interface.errors import UserError
+from benchmarks.evaluation import ranking
 from benchmarks.evaluation.ranking import PROTOCOLS, evaluate, evaluate_features, rank
 
 BOTH = ("rectangle", "trapezoid")
@@ -74,6 +75,17 @@ def test_large_labels_stay_apart():
     pids, camids = np.array([person + 1, person]), np.array([2, 2])
     result = evaluate(np.array([[0.1, 0.2]]), np.array([person]), np.array([1]), pids, camids)
     assert result.first_hit_rank.tolist() == [2]
+
+
+def test_more_tracklets_than_fit_into_a_packed_integer(monkeypatch):
+    monkeypatch.setattr(ranking, "COLUMN_BITS", 3)
+    monkeypatch.setattr(ranking, "COLUMNS", 8)
+    steps = np.r_[
+        2, 39:2:-1, 1, 0
+    ]  # neighbouring numbers: the last two columns are nearer than the first, which is the hit
+    distances = (1 + steps * 2.0**-23).astype(np.float32)[None]
+    result = evaluate(distances, np.array([1]), np.array([1]), np.where(np.arange(40), 2, 1), np.full(40, 2))
+    assert result.first_hit_rank.tolist() == [3]
 
 
 def test_tiny_distances_are_no_ties():

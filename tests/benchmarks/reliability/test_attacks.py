@@ -14,7 +14,7 @@ from benchmarks.reliability.mutations import mutate
 from benchmarks.reliability.reader import Reader
 from benchmarks.reliability.readers import READERS
 
-GROUPS = ("killed", "at once")
+GROUPS = ("killed", "broken", "at once")
 
 
 def test_short_form_loses_nothing(tmp_path):

@@ -54,6 +54,9 @@ def test_more_than_the_most_seeds_are_no_answer():
     assert power_of(smaller, (1.0,), MOST_SEEDS, 0.05) < 0.8 < power_of(smaller, (1.0,), 1300, 0.05)
     assert seeds_needed(smaller, (1.0,), 0.05) is None
     assert seeds_needed(larger, (1.0,), 0.05) == pytest.approx(800, abs=5)
+    variance = 1.27123302  # of which exactly that many seeds are enough
+    assert power_of(0.1, (variance,), MOST_SEEDS - 1, 0.05) < 0.8 <= power_of(0.1, (variance,), MOST_SEEDS, 0.05)
+    assert seeds_needed(0.1, (variance,), 0.05) == MOST_SEEDS
 
 
 def test_sign_of_an_effect_does_not_change_the_power():
