@@ -18,7 +18,7 @@ verbs = typer.Typer(help="Count, verify, pack, import and export data sets.", no
 def statistics(dataset: DatasetArgument, split: Split = 0, root: Root = None, plugin: Plugin = []) -> None:
     """Show how many identities, cameras, tracklets and frames each subset of a data set has."""
     first_line(dataset)
-    from benchmarks.data.loading import load
+    from benchmarks.data.loading import counts_note, load
     from benchmarks.progress import show_progress
     from benchmarks.reporting.show import counts
 
@@ -26,6 +26,8 @@ def statistics(dataset: DatasetArgument, split: Split = 0, root: Root = None, pl
         progress = partial(report, "read", note=dataset)
         loaded = load(dataset, split, root, progress, features_only=True)
     print(counts(loaded.table, loaded.dataset, split))
+    if note := counts_note(dataset, root):
+        print(note)
     for note in loaded.dataset.notes(loaded.table):
         print(note)
     print(f"digest {loaded.digest}")

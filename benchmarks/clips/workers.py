@@ -5,7 +5,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -56,23 +56,34 @@ def batch_memory(size: int) -> Tensor:
 
 
 def _load(dataset: TorchDataset, workers: int, order: range) -> Any:
-    on_death = signal.getsignal(signal.SIGCHLD)
-    items = iter(
-        DataLoader(
-            dataset,
-            batch_size=None,
-            sampler=order,
-            num_workers=workers,
-            pin_memory=torch.cuda.is_available(),
-            prefetch_factor=PREPARED if workers else None,
-            worker_init_fn=_ignore_signals,
+    with _without_handler_of_torch() if workers else nullcontext():
+        return iter(
+            DataLoader(
+                dataset,
+                batch_size=None,
+                sampler=order,
+                num_workers=workers,
+                pin_memory=torch.cuda.is_available(),
+                prefetch_factor=PREPARED if workers else None,
+                worker_init_fn=_ignore_signals,
+            )
         )
-    )
-    if workers and threading.current_thread() is threading.main_thread():
-        # torch's handler would raise the error of a killed worker anywhere, also in the middle of a training step. Without it
-        # the error is raised where the next item is awaited.
-        signal.signal(signal.SIGCHLD, on_death)
-    return items
+
+
+@contextmanager
+def _without_handler_of_torch() -> Iterator[None]:
+    """Start workers without torch's handler of their death.
+
+    It would raise the error of a killed worker anywhere, also in the middle of a training step. Without it the error is raised
+    where the next item is awaited. A worker that dies while the handler is there is reported after it is gone.
+    """
+    on_death, blocked = signal.getsignal(signal.SIGCHLD), signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, on_death)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _with_substitute(items: Any, dataset: TorchDataset, order: range) -> Iterator[Any]:
@@ -96,5 +107,6 @@ def _with_substitute(items: Any, dataset: TorchDataset, order: range) -> Iterato
 
 def _ignore_signals(_: int) -> None:
     """A scheduler's signals reach all processes of a job. A worker continues as long as the process that it works for."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})  # blocked while it was started
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -56,7 +56,9 @@ def test_counts_that_are_not_published(bench, tmp_path):
     """As soon as the folder was read, the plan and each dry run say so."""
     assert bench("data", "export", "walkers:tiny", "--layout", "mars", "--to", tmp_path / "people").status == 0
     here = ("--dataset", "mars", "--root", tmp_path / "people")
-    assert bench("data", "stats", "mars", "--root", tmp_path / "people").status == 0
+    stats = bench("data", "stats", "mars", "--root", tmp_path / "people")
+    assert stats.status == 0
+    assert "not the published counts (" in stats.out
     note = "mars: not the published counts (train identities: 8 found, 625 published"
     dry = ("--method", "mean", *here, "--recipe", "small", "--dry-run")
     assert f"bench: {note}" in bench("run", *dry).err
