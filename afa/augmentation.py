@@ -18,9 +18,8 @@ class AdversarialFeatureAugmentation(nn.Module):
       model learns from the coherence.
     - target "motion", the opposite assumption of section 4.3: X' = delta X_C + X_D.
 
-    Both are computed as X plus (delta - 1) times the noisy part. With sigma = 0, X itself is returned, and nothing is
-    drawn. With one delta per batch or clip, target "coherence" does not change the mean over time: the noise reaches only
-    losses on single frames.
+    Both are computed as X plus (delta - 1) times the noisy part, so that sigma = 0 changes no bit of X. With one delta per
+    batch or clip, target "coherence" does not change the mean over time: the noise reaches only losses on single frames.
 
     Args:
         sigma: standard deviation of delta, at least 0; the paper's is 0.025.
@@ -56,8 +55,6 @@ class AdversarialFeatureAugmentation(nn.Module):
         check_shape("features.coherence", features.coherence, "B D", B=len(frames), D=frames.shape[2])
         if not self.training:
             return features.coherence.unsqueeze(1).expand_as(frames)
-        if self.sigma == 0:
-            return frames
         batch, steps, _ = frames.shape
         shape = {"batch": (1, 1, 1), "clip": (batch, 1, 1), "frame": (batch, steps, 1)}[self.granularity]
         device = generator.device if generator is not None else frames.device

@@ -10,7 +10,6 @@ from mmengine.visualization.vis_backend import BaseVisBackend, TensorboardVisBac
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
 from benchmarks.experiments.settings import Settings
-from benchmarks.parsing import one_line
 from benchmarks.paths import trackers
 
 
@@ -60,7 +59,6 @@ def _begun(name: str, backend: BaseVisBackend) -> BaseVisBackend:
     try:
         backend.experiment  # noqa: B018 - a property that begins it
     except Exception as error:
-        raise UserError(
-            f"BENCH_TRACKERS: {name}: {one_line(error).rstrip('.')}; fix it, or unset BENCH_TRACKERS"
-        ) from error
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise UserError(f"BENCH_TRACKERS: {name}: {reason}; fix it, or unset BENCH_TRACKERS") from error
     return backend

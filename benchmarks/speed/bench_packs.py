@@ -12,7 +12,7 @@ import simplejpeg
 
 from benchmarks.clips.training_batches import TrainingBatches
 from benchmarks.data import IMPORT_NOTE, imported_folder
-from benchmarks.data.frame_stores import PACK, write_pack
+from benchmarks.data.frame_stores import PACK, PackedStore, write_pack
 from benchmarks.data.loading import load, pack
 from benchmarks.data.packed_folder import pack_digest
 from benchmarks.data.table import TABLE, make_table
@@ -88,4 +88,33 @@ def test_packing(benchmark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         rounds=ROUNDS,
         count=12_000,
         unit="files",
+    )
+
+
+def test_checksums(benchmark: Any) -> None:
+    """Every frame's checksum is read with it: what that adds to decoding it."""
+    store = load("walkers:tiny-256x128").store
+    assert isinstance(store, PackedStore)
+    names = store.names[:500]
+
+    def checked() -> None:
+        for name in names:
+            simplejpeg.decode_jpeg(store.read(name))
+
+    def unchecked() -> None:
+        for name in names:
+            row = store._find(name)
+            assert row is not None
+            simplejpeg.decode_jpeg(store._bytes(row))
+
+    compare(
+        benchmark,
+        checked,
+        unchecked,
+        what="reading packed frames of 256x128 with their checksums, and decoding them",
+        limit="the same without checksums",
+        target=1.05,
+        rounds=ROUNDS,
+        count=len(names),
+        note="a CRC-32 of the frame's name and bytes",
     )
