@@ -112,9 +112,15 @@ def reading_derived_file(file: Path) -> Iterator[None]:
         raise damaged_file(file, str(error)) from error
 
 
-def damaged_file(file: Path, problem: str) -> UserError:
-    """The error for a file that was computed from others and can be computed again."""
-    return UserError(f"{file}: missing or damaged ({one_line(problem)}); delete {file.parent} and create it again")
+class DamagedFileError(UserError):
+    """A file that was computed from others, and can be computed again, is missing or damaged."""
+
+
+def damaged_file(file: Path, problem: str) -> DamagedFileError:
+    """The error for such a file."""
+    return DamagedFileError(
+        f"{file}: missing or damaged ({one_line(problem)}); delete {file.parent} and create it again"
+    )
 
 
 def leftovers(folder: Path, name: str = "") -> list[Path]:

@@ -5,6 +5,7 @@ Folders:
     BENCH_CACHE  holds derived data: indexes of those folders, packs, drawn and imported data sets (~/.cache/afa-bench)
 """
 
+import glob
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -73,7 +74,7 @@ def data_note(name: str, split: int, digest: str) -> str:
     dataset = find_known(name)
     if dataset is None:
         return ""
-    files = (cache_dir() / "index").glob(f"{name}-{split}-*.json")
+    files = (cache_dir() / "index").glob(f"{glob.escape(name)}-{split}-*.json")
     found = (
         file
         for file in files
@@ -214,7 +215,7 @@ def known_digests(name: str, split: int) -> set[str]:
     if isinstance(dataset, PackedDataset):
         digest = stored_digest(dataset.cache_folder)
         return set() if digest is None else {digest_without_people(dataset.name, digest)}
-    notes = map(_index_note, (cache_dir() / "index").glob(f"{name}-{split}-*.json"))
+    notes = map(_index_note, (cache_dir() / "index").glob(f"{glob.escape(name)}-{split}-*.json"))
     return {digest_without_people(name, note["digest"]) for note in notes if note is not None}
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import simplejpeg
 
 from baselines.interface.errors import UserError
-from benchmarks.atomic import write_atomically
+from benchmarks.atomic import DamagedFileError, write_atomically
 from benchmarks.parsing import one_line
 from benchmarks.paths import cache_dir
 
@@ -68,7 +68,7 @@ def read_again(
         store = PackedStore(root / PACK) if packed else FolderStore(root)
         loaded = LoadedDataset(name, split, error.table, store, "", dataset, root)
         return loaded, [Finding("structure", str(path), problem) for path, problem in error.faults]
-    except UserError as error:
+    except DamagedFileError as error:
         known = find_known(name)
         if not isinstance(known, PackedDataset) or not (known.cache_folder / PACK).exists():
             raise
@@ -77,7 +77,9 @@ def read_again(
         except UserError as another:
             raise error if str(another) == str(error) else UserError(f"{error}; {another}") from another
         without_table = LoadedDataset(name, split, make_table([]), packed_frames, "", known, known.cache_folder)
-        return without_table, [Finding("structure", str(known.cache_folder), str(error))]
+        return without_table, [
+            Finding("structure", str(known.cache_folder), "its table cannot be checked: " + str(error))
+        ]
 
 
 def verify(loaded: LoadedDataset, progress: Progress = no_progress) -> list[Finding]:

@@ -232,17 +232,19 @@ def checked(features: Any, baseline: Baseline, clips: Clips) -> VideoFeatures:
         if returned == expected:
             returned, expected = _wrong_extra(features, baseline.channels)
     if returned != expected:
+        hint = _channels_meant(features, (batch, steps), baseline.channels)
         raise UserError(
             f"{code_place(type(baseline).forward)}: forward of {type(baseline).__name__} returns {returned}; "
-            f"of such a clip it must return VideoFeatures with {expected}{_channels_meant(features, (batch, steps))}"
+            f"of such a clip it must return VideoFeatures with {expected}{hint}"
         )
     return features
 
 
-def _channels_meant(features: Any, clip: tuple[int, int]) -> str:
+def _channels_meant(features: Any, clip: tuple[int, int], channels: int) -> str:
     """What to do if embeddings have another length than the baseline's `channels`."""
     embedded = isinstance(features, VideoFeatures) and features.frames.dim() == 3 and features.frames.shape[:2] == clip
-    return f", or set self.channels = {features.frames.shape[2]} in __init__" if embedded else ""
+    other = embedded and features.frames.shape[2] != channels
+    return f", or set self.channels = {features.frames.shape[2]} in __init__" if other else ""
 
 
 def _wrong_extra(features: VideoFeatures, channels: int) -> tuple[str, str]:

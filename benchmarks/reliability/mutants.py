@@ -53,7 +53,7 @@ def by_reason() -> str:
     for each in survivors():
         reasons[each["reason"]].append(each["change"])
     rows = [[reason, len(changes), f"`{min(changes, key=len)}`"] for reason, changes in sorted(reasons.items())]
-    return tabulate(rows, ("no test notices it because of", "changes", "for example"), "github")
+    return tabulate(rows, ("not noticed by the fast tests:", "changes", "for example"), "github")
 
 
 def main() -> None:

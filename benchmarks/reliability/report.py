@@ -16,14 +16,14 @@ def disturbances(group: str) -> str:
         [each["what"], each["skipped"] or f"{each['tried']:,}", _ended(each["counts"]), _lost(each["faults"])]
         for each in _measured()[group]
     ]
-    head = ["", "times", "how often each end", "lost or wrong"]
+    head = ["", "times", "counts", "lost or wrong"]
     if not any(row[2] for row in rows):
         head, rows = [*head[:2], head[3]], [[*row[:2], row[3]] for row in rows]
     return tabulate(rows, head, "github")
 
 
 def _ended(counts: dict[str, int]) -> str:
-    return ", ".join(f"{way} {times:,}" for way, times in counts.items() if times)
+    return ", ".join(f"{way}: {times:,}" for way, times in counts.items() if times)
 
 
 def inputs(group: str = "inputs") -> str:

@@ -82,7 +82,9 @@ def compare(
             found.append(_compare((one, other), place[0], sides, protocol))
     if not found:
         where = (
-            f"runs of both on the same tracklets of {dataset}" if dataset else "data set whose tracklets both ranked"
+            f"runs of both on the same tracklets of {dataset}"
+            if dataset
+            else "data set on whose tracklets both were tested"
         )
         external = any(run.experiment.external for side in tested for run in side)
         why = "; `bench score` takes --dataset, --split and the tracklets of the runs" if external else ""

@@ -42,7 +42,8 @@ def data_versions(experiments: Iterable[Experiment]) -> Callable[[Experiment], V
     def versions(experiment: Experiment) -> Versions:
         if experiment.external:  # made from files of its own, of the tracklets of the data set or of others
             ours = digests.get((experiment.test, experiment.test_split), set())
-            shown = "" if {experiment.test_data} == ours else experiment.test_data
+            same = {experiment.test_data} == ours and experiment.test not in several
+            shown = "" if same else experiment.test_data
             return Versions(shown, shown, "", experiment.attributes, experiment.flow_weights)
         return Versions(*(digest if name in several else "" for name, _, digest in _read(experiment)))
 

@@ -152,7 +152,9 @@ def _share_scales(panels: list[Panel], places: "list[Axes]") -> None:
 def _with_gaps(line: Line, panel: Panel) -> Line:
     """The line with NaN at the ticks that it has no point for: what was not measured is not joined."""
     points = {x: values for x, *values in zip(line.x, line.y, line.low, line.high, strict=True)}
-    ticks = [x for x, _ in panel.ticks if line.x[0] < x < line.x[-1]]
+    if not points:
+        return line
+    ticks = [x for x, _ in panel.ticks if min(points) < x < max(points)]
     places = sorted({*points, *ticks})
     y, low, high = zip(*(points.get(x, [math.nan] * 3) for x in places), strict=True)
     return Line(line.label, places, list(y), list(low), list(high))

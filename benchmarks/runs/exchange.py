@@ -39,7 +39,8 @@ def export_runs(runs: Sequence[tuple[RunFolder, Record]], file: Path) -> int:
     parts, records = [], []
     for folder, record in runs:
         if data := shows_excluded(record):
-            why = f"it used people of {data} who are excluded now; run it again"
+            remedy = "score the files without them" if record.experiment.external else "run it again"
+            why = f"it used, or may have used, people of {data} who are excluded now; {remedy}"
             leave_out(UserError(f"{record.name}: {why}"))
             continue
         try:

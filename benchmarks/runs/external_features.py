@@ -283,7 +283,7 @@ def _data_digest(result: Result, dataset: str, split: int) -> str:
     sides = {"query": result.queries, "gallery": result.gallery}
     lines = [f"{side}|{row}\n" for side, table in sides.items() for row in _names(table)]
     own = hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
-    if not known_digests(dataset, split) or why_unavailable(dataset):
+    if find_known(dataset) is None or not known_digests(dataset, split) or why_unavailable(dataset):
         return own
     data, same = load(dataset, split), True
     for (side, given), file in zip(sides.items(), (result.files[0], result.files[-1]), strict=True):

@@ -24,11 +24,12 @@ def refuse_other_data(record: Record, data: LoadedDataset) -> None:
 
 
 def shows_excluded(record: Record) -> str:
-    """The data set of which a run used people who must not be used now; empty if there is none."""
+    """The data set of which a run used people who must not be used now, or may have, as its data is not here; empty if none."""
     for name, split, digest in record.experiment.data_read:
-        people = excluded_people(name) if find_known(name) else {}
+        if find_known(name) is None or not excluded_people(name):
+            continue
         here = {digest_without(each, record.left_out.get(f"{name}/{split}", {})) for each in known_digests(name, split)}
-        if people and digest not in here:
+        if digest not in here:
             return name
     return ""
 

@@ -115,7 +115,9 @@ def _cost(planned: Sequence[Planned], resources: Resources) -> str:
         device = " on a GPU" if resources.gpus else ""
         hours = measured_note([each.experiment for each in planned])
         return (
-            f", of unknown time: no similar run has finished here{device}; submit one first{hours}" if planned else ""
+            f", of unknown time: no similar run has finished here{device}; submit one run first to learn its time{hours}"
+            if planned
+            else ""
         )
     total = sum(known) * len(estimates) / len(known)
     gpu_hours = f", {total / 3600:.1f} GPU hours" if resources.gpus else ""

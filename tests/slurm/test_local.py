@@ -84,7 +84,10 @@ class Shy(Mean, Baseline):
     told = r"\n1 job, about \d+ s one after the other, by recorded frames/s; left alone: 1 done\n"
     assert re.search(told, words(bench(*two)))
     dry = words(bench(*two, "--gpus", 2))
-    assert "1 job, of unknown time: no similar run has finished here on a GPU; submit one first; left" in dry
+    assert (
+        "1 job, of unknown time: no similar run has finished here on a GPU; submit one run first to learn its time; left"
+        in dry
+    )
     (record,) = results.glob("*-mean-*/record.json")
     record.write_text(record.read_text().replace('"gpu": null', '"gpu": "a GPU"'))
     assert re.search(r", about \d+ s one after the other, \d+\.\d GPU hours, by", words(bench(*two, "--gpus", 2)))

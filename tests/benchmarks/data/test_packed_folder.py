@@ -94,6 +94,12 @@ def test_run_on_a_flipped_bit_is_refused(bench, drawn, file):
     assert "train: " not in answer.err
 
 
+def test_verify_refuses_a_wrong_split(bench, drawn):
+    assert drawn.exists()
+    answer = bench("data", "verify", "walkers:tiny", "--split", 9)
+    assert (answer.status, "--split 9" in answer.err) == (2, True)
+
+
 def flip_in_frame(folder, row):
     """A bit in the middle of the frame in a row of the pack."""
     frame = pa.ipc.open_file(folder / PACK).read_all().column("data")[row].as_py()

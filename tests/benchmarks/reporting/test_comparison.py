@@ -111,7 +111,7 @@ def test_what_cannot_be_compared_is_refused(found, one, other, message):
 def test_nothing_in_common_is_refused(results, finish):
     finish("mean", dataset="walkers")
     finish("qan", dataset="walkers@2")
-    with pytest.raises(UserError, match="no data set whose tracklets both ranked"):
+    with pytest.raises(UserError, match="no data set on whose tracklets both were tested"):
         compare("mean", "qan", finished_runs(results))
 
 
@@ -136,5 +136,5 @@ def test_splits_of_a_real_data_set_are_one_comparison(results, finish, on_splits
         next(run for run in found if (run.experiment.method, run.experiment.split) == wanted)
         for wanted in (("mean", 0), ("qan", 1))
     )
-    with pytest.raises(UserError, match="no data set whose tracklets both ranked"):
+    with pytest.raises(UserError, match="no data set on whose tracklets both were tested"):
         compare(one.name, other.name, found)
