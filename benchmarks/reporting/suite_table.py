@@ -8,6 +8,7 @@ from itertools import islice, pairwise
 from typing import Any
 
 from benchmarks.data.find import find_dataset, is_drawn
+from benchmarks.data.loading import counts_note
 from benchmarks.experiments.experiment import DatasetPair
 from benchmarks.experiments.methods import needs_attributes
 from benchmarks.runs.record import Record
@@ -157,7 +158,7 @@ def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
         if set(group) & set(labels)
     }
     notes = [
-        *data_notes(run for row in rows for run in row.runs),
+        *(data_notes(runs) if (runs := [run for row in rows for run in row.runs]) else _notes_without_runs(pair)),
         *_view_notes(rows),
         *_published_notes(suite, pair, rows),
         *suite.notes,
@@ -347,3 +348,8 @@ def _provenance_notes(rows: Sequence[MeasuredRow], letters: dict[str, str]) -> l
         *tuning_notes((row.label, row.runs) for row in rows),
         *filter(None, [noise_floor(runs)]),
     ]
+
+
+def _notes_without_runs(pair: DatasetPair) -> list[str]:
+    """What must be said of the data before a run says it: that the folder's counts are not the published ones."""
+    return [f"{name}: {note}" for name in dict.fromkeys(pair) if (note := counts_note(name))]

@@ -68,6 +68,13 @@ def test_counts_that_are_not_published(bench, tmp_path):
     assert "mars: 15 queries; two checkpoints differ" in plan  # not the 1,980 of MARS
 
 
+def test_table_without_runs_says_so_too(bench, tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    assert bench("data", "export", "walkers:tiny", "--layout", "mars", "--to", tmp_path / "mars").status == 0
+    assert bench("data", "stats", "mars").status == 0
+    assert bench("table", "table4", "--dataset", "mars").out.startswith("mars (not the published counts)")
+
+
 def test_files_that_settings_name(bench):
     flow = ("--method", "flow", "--dataset", "walkers:tiny", "--set", "flow=raft", "--set", "flow_weights=raft.pth")
     answer = bench("submit", *flow, "--set", "weights=here/backbone.pth", "--dry-run", "--local")
