@@ -2,10 +2,9 @@
 
 import signal
 import sys
-import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data._utils import signal_handling
 
 PREPARED = 4  # items that each worker prepares in advance
 DYING_SECONDS = 1.0  # between the loss of the connection to a killed process and its end
@@ -56,34 +56,20 @@ def batch_memory(size: int) -> Tensor:
 
 
 def _load(dataset: TorchDataset, workers: int, order: range) -> Any:
-    with _without_handler_of_torch() if workers else nullcontext():
-        return iter(
-            DataLoader(
-                dataset,
-                batch_size=None,
-                sampler=order,
-                num_workers=workers,
-                pin_memory=torch.cuda.is_available(),
-                prefetch_factor=PREPARED if workers else None,
-                worker_init_fn=_ignore_signals,
-            )
+    # torch's handler would raise the error of a killed worker anywhere, also in the middle of a training step. Without it the
+    # error is raised where the next item is awaited. torch sets it unless this says that it has.
+    signal_handling._SIGCHLD_handler_set = True
+    return iter(
+        DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=order,
+            num_workers=workers,
+            pin_memory=torch.cuda.is_available(),
+            prefetch_factor=PREPARED if workers else None,
+            worker_init_fn=_ignore_signals,
         )
-
-
-@contextmanager
-def _without_handler_of_torch() -> Iterator[None]:
-    """Start workers without torch's handler of their death.
-
-    It would raise the error of a killed worker anywhere, also in the middle of a training step. Without it the error is raised
-    where the next item is awaited. A worker that dies while the handler is there is reported after it is gone.
-    """
-    on_death, blocked = signal.getsignal(signal.SIGCHLD), signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGCHLD, on_death)
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    )
 
 
 def _with_substitute(items: Any, dataset: TorchDataset, order: range) -> Iterator[Any]:
@@ -107,6 +93,5 @@ def _with_substitute(items: Any, dataset: TorchDataset, order: range) -> Iterato
 
 def _ignore_signals(_: int) -> None:
     """A scheduler's signals reach all processes of a job. A worker continues as long as the process that it works for."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})  # blocked while it was started
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
