@@ -1,6 +1,6 @@
 """Whether a record is stale: other code made it, or the data has changed since."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from baselines.interface.errors import UserError
 from benchmarks.data.find import find_known
@@ -28,10 +28,14 @@ def shows_excluded(record: Record) -> str:
     for name, split, digest in record.experiment.data_read:
         if find_known(name) is None or not excluded_people(name):
             continue
-        here = {digest_without(each, record.left_out.get(f"{name}/{split}", {})) for each in known_digests(name, split)}
-        if digest not in here:
+        if digest not in _as_read(record, f"{name}/{split}", known_digests(name, split)):
             return name
     return ""
+
+
+def _as_read(record: Record, data: str, digests: Iterable[str]) -> set[str]:
+    """Digests of "DATASET/SPLIT" without the frames that the run left out."""
+    return {digest_without(each, record.left_out.get(data, {})) for each in digests}
 
 
 def stale_reasons(record: Record, digests: Mapping[str, set[str]]) -> list[str]:
@@ -47,8 +51,7 @@ def stale_reasons(record: Record, digests: Mapping[str, set[str]]) -> list[str]:
         return reasons  # it was made from files of features, not from the data set that it names
     for name, split, digest in experiment.data_read:
         here = digests.get(f"{name}/{split}")
-        if here is not None:
-            here = {digest_without(whole, record.left_out.get(f"{name}/{split}", {})) for whole in here}
-        if here is not None and digest not in here and f"other data: {name}" not in reasons:
+        changed = here is not None and digest not in _as_read(record, f"{name}/{split}", here)
+        if changed and f"other data: {name}" not in reasons:
             reasons.append(f"other data: {name}")
     return reasons

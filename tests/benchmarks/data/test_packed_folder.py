@@ -108,8 +108,7 @@ def flip_in_frame(folder, row):
 
 
 def test_verify_checks_frames_where_the_table_is_damaged(bench, drawn):
-    with open(drawn / TABLE, "r+b") as file:
-        file.write(b"XXXX")
+    flip(drawn / TABLE, 0)
     flip_in_frame(drawn, 7)
     answer = bench("data", "verify", "walkers:tiny")
     assert answer.status == 1
