@@ -139,16 +139,15 @@ class ReidModel(BaseModel):
         return hard(vectors, labels, distance=settings.triplet_distance)
 
     def _classification(self, features: VideoFeatures, labels: Tensor, draw: torch.Generator) -> Tensor:
-        smoothing, pooled = self.settings.label_smoothing, self.settings.classification == "pooled"
-        if pooled and self.settings.sigma == 0:  # X' is X
-            return F.cross_entropy(
-                self.classifier(self.normalised(features.coherence)), labels, label_smoothing=smoothing
-            )
+        smoothing = self.settings.label_smoothing
+        if self.settings.classification == "pooled":
+            pooled = features.coherence
+            if self.settings.sigma > 0:  # otherwise X' is X
+                # Under the weights that made the coherence the motion of X' averages to zero.
+                noise = self.augmentation(features, draw) - features.frames
+                pooled = pooled + disentangle(noise, features.weights).coherence
+            return F.cross_entropy(self.classifier(self.normalised(pooled)), labels, label_smoothing=smoothing)
         augmented = self.augmentation(features, draw)
-        if pooled:
-            # Under the weights that made the coherence the motion of X' averages to zero.
-            vectors = features.coherence + disentangle(augmented - features.frames, features.weights).coherence
-            return F.cross_entropy(self.classifier(self.normalised(vectors)), labels, label_smoothing=smoothing)
         logits = self.classifier(self.normalised(augmented))
         steps = augmented.shape[1]
         if self.settings.classification == "frames":
