@@ -151,7 +151,8 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 
 # What `bench tune` searches. lr, clip_frames: factors of the recipe's value (for lr, any factor between the two); the others:
-# values tried in addition to the recipe's. spacing is searched where frames are consecutive.
+# values tried in addition to the recipe's. spacing is searched where frames are consecutive. Baselines that read order keep
+# the recipe's sampling and get no shorter clips.
 SEARCHED: dict[str, tuple[Any, ...]] = {
     "lr": (0.1, 10.0),
     "clip_frames": (0.5, 2.0),
@@ -204,7 +205,7 @@ def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
         raise UserError(f'recipe {recipe}: lacks {", ".join(missing)}; give values or extends = "paper"')
     plain, own = _checked(values, f"recipe {recipe}")
     ordered, own_ordered = _checked(read.ordered, f"recipe {recipe}, [ordered]")  # always: no mistake stays unseen
-    if _reads_order(method):
+    if reads_order(method):
         plain, own = plain | ordered, own | own_ordered
     own = {key: own.get(key, default) for key, default in own_defaults(baseline(method)).items()}
     settings = change(Settings(**plain, own=own), ATTACHMENTS[split_method(method)[1]], f"method {method}")
@@ -224,13 +225,14 @@ def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
     return settings
 
 
-def _reads_order(method: str) -> bool:
+def reads_order(method: str) -> bool:
+    """Whether a method's baseline reads the order of frames."""
     return baseline(method) in order_readers()
 
 
 def ordered_settings(recipe: str, method: str) -> dict[str, Any]:
     """What a recipe's [ordered] gives a method's baseline, where it reads order; empty if the project has no such recipe."""
-    return read_recipe(recipe).ordered if recipe in recipe_names() and _reads_order(method) else {}
+    return read_recipe(recipe).ordered if recipe in recipe_names() and reads_order(method) else {}
 
 
 def changed_from_recipe(recipe: str, method: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -325,7 +327,7 @@ class Recipe(NamedTuple):
 
     def of(self, method: str) -> dict[str, Any]:
         """The settings for a method."""
-        return {**self.settings, **(self.ordered if _reads_order(method) else {})}
+        return {**self.settings, **(self.ordered if reads_order(method) else {})}
 
 
 def read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> Recipe:

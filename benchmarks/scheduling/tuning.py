@@ -23,7 +23,7 @@ from benchmarks.engine.training import DivergedError
 from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import ATTACHED, check_method
-from benchmarks.experiments.settings import SEARCHED, Settings, as_toml, change, read_recipe
+from benchmarks.experiments.settings import SEARCHED, Settings, as_toml, change, read_recipe, reads_order
 from benchmarks.paths import results_dir
 from benchmarks.progress import show_progress
 from benchmarks.runs.checksums import remove_checked
@@ -157,7 +157,7 @@ def tune(
                 study.enqueue_trial({key: getattr(settings, key) for key in SEARCHED})
             study.sampler = optuna.samplers.TPESampler(seed=derive("trial", base.name, len(done)) % 2**32)
             trial = study.ask()
-            values = draw(trial, settings)
+            values = draw(trial, settings, reads_order(base.method))
             trial.set_user_attr("values", values)
             study.tell(trial, _validate(base, change(settings, values, "tune"), data, folder.path, machine))
         machine.report("tune", trials, trials, _note(done[:trials]))
@@ -173,17 +173,25 @@ def _finished_trials(study: optuna.Study) -> list[Trial]:
     return [Trial(trial.user_attrs["values"], float(trial.values[0])) for trial in done]
 
 
-def draw(trial: BaseTrial, own: Settings) -> dict[str, Any]:
-    """The settings that a trial changes from the recipe's, `own`, within the bounds in SEARCHED."""
+def draw(trial: BaseTrial, own: Settings, ordered: bool) -> dict[str, Any]:
+    """The settings that a trial changes from the recipe's, `own`, within the bounds in SEARCHED.
+
+    Args:
+        ordered: for a baseline that reads order. It keeps the recipe's sampling and gets no shorter clips, so that each trial
+            sees a gait cycle where the recipe does; chunks at test stay as long as clips. A search by accuracy alone may
+            choose clips that show no motion, and then its result says nothing about motion.
+    """
     low, high = SEARCHED["lr"]
     lr = trial.suggest_float("lr", own.lr * low, own.lr * high, log=True)
-    frames = sorted({own.clip_frames, *(max(2, round(own.clip_frames * factor)) for factor in SEARCHED["clip_frames"])})
-    sampling = trial.suggest_categorical("sampling", _recipe_value_first(own.sampling, SEARCHED["sampling"]))
-    values = {
-        "lr": lr if lr == own.lr else float(f"{lr:.3g}"),
-        "clip_frames": trial.suggest_categorical("clip_frames", frames),
-        "sampling": sampling,
-    }
+    frames = {own.clip_frames, *(max(2, round(own.clip_frames * factor)) for factor in SEARCHED["clip_frames"])}
+    if ordered:
+        frames, sampling = {each for each in frames if each >= own.clip_frames}, own.sampling
+    else:
+        sampling = trial.suggest_categorical("sampling", _recipe_value_first(own.sampling, SEARCHED["sampling"]))
+    clip_frames = trial.suggest_categorical("clip_frames", sorted(frames))
+    values = {"lr": lr if lr == own.lr else float(f"{lr:.3g}"), "clip_frames": clip_frames, "sampling": sampling}
+    if ordered and own.test_chunk == own.clip_frames:
+        values["test_chunk"] = clip_frames
     if sampling == "consecutive":
         values["spacing"] = trial.suggest_categorical("spacing", _recipe_value_first(own.spacing, SEARCHED["spacing"]))
     return values

@@ -83,7 +83,7 @@ def test_trials_use_training_identities_only(results, monkeypatch):
 
 
 def test_trials_stay_within_bounds(results, quick):
-    experiment, settings, data = asked("lstm", recipe="control")
+    experiment, settings, data = asked("mean", recipe="control")
     tried, _ = tuning.tune(experiment, settings, data, 40, results, HOW)
     assert tried[0].values == {"lr": 1e-3, "clip_frames": 8, "sampling": "consecutive", "spacing": 1}
     assert tuning.best(tried).score >= tried[0].score
@@ -93,6 +93,17 @@ def test_trials_stay_within_bounds(results, quick):
         assert each.values["clip_frames"] in (4, 8, 16)
         assert ("spacing" in each.values) == (each.values["sampling"] == "consecutive")
     assert {each.score == 0 for each in tried if each.values["lr"] > 5e-3} == {True}  # the loss diverged
+
+
+def test_each_trial_of_a_baseline_that_reads_order_sees_neighbouring_frames(results, quick):
+    tried, folder = tuning.tune(*asked("lstm"), 20, results, HOW)
+    assert {each.values["sampling"] for each in tried} == {"consecutive"}
+    assert {(each.values["clip_frames"], each.values["test_chunk"]) for each in tried} == {(8, 8), (16, 16)}
+    assert {each.values["spacing"] for each in tried} == {1, 2, 4}
+    recipe = folder / "tuned.toml"
+    tuning.write_recipe(recipe, "small", "lstm", asked("lstm")[1], tried, 1)
+    written = resolve(str(recipe), "lstm").as_dict()
+    assert {key: written[key] for key in tuning.best(tried).values} == tuning.best(tried).values
 
 
 def test_search_is_deterministic(results, quick):
