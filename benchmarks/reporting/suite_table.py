@@ -13,6 +13,7 @@ from benchmarks.experiments.experiment import DatasetPair
 from benchmarks.experiments.methods import needs_attributes
 from benchmarks.runs.record import Record
 from benchmarks.scheduling.states import DONE, FindStates, State
+from benchmarks.suites import controls
 from benchmarks.suites.suite import Choice, Row, Suite, dataset_pairs, experiments_of_row, rows_for
 
 from . import paper_numbers
@@ -36,6 +37,7 @@ from .statistics import of_one_more
 from .table import best, cell, mean
 
 NOT_REPRODUCIBLE = "not reproducible from the source"
+GAIT = "gait R1"  # the column of the controls on walkers-gait
 
 
 def grids(
@@ -64,6 +66,7 @@ class MeasuredRow:
         values: by metric, in percent, one per run.
         published: by metric, in percent; NaN where no figure was published.
         doubts: by metric, what to know of a published figure; only where there is something.
+        gait: R1 of its controls on walkers-gait, in percent; empty where none has run.
     """
 
     label: str
@@ -73,6 +76,7 @@ class MeasuredRow:
     values: dict[str, list[float | None]]
     published: dict[str, float]
     doubts: dict[str, str] = field(default_factory=dict)
+    gait: list[float] = field(default_factory=list)
 
     @property
     def runs(self) -> list[Record]:
@@ -101,9 +105,11 @@ def measured_rows(
     protocol = protocol or find_dataset(pair[1]).protocols[0]
     published, notes = _published(suite, pair), _notes_on_figures(suite, pair)
     rows = {row.label: row for row in rows_for(suite, pair, choice)}
-    planned = {label: experiments_of_row(row, pair, choice) for label, row in rows.items()}
+    planned = {(label, ""): experiments_of_row(row, pair, choice) for label, row in rows.items()}
+    if suite.groups:
+        planned |= {(label, GAIT): controls.on_gait(row, pair.trained_on, choice) for label, row in rows.items()}
     all_states = iter(find_states([each for row in planned.values() for each in row]))
-    states = {label: list(islice(all_states, len(row))) for label, row in planned.items()}
+    states = {key: list(islice(all_states, len(row))) for key, row in planned.items()}
     metrics = [
         metric
         for metric in suite.metrics
@@ -111,12 +117,13 @@ def measured_rows(
     ]
     measured = []
     for label in _in_order([*published], [*rows]):
-        row, row_states = rows.get(label), states.get(label, [])
+        row, row_states = rows.get(label), states.get((label, ""), [])
+        gait = [controls.r1(record) for record in _finished(states.get((label, GAIT), []))]
         view = ((row and row.protocol) or protocol, (row and row.feature) or feature)
         values = {metric: _values(_finished(row_states), metric, *view) for metric in metrics}
         figures = {metric: published.get(label, {}).get(metric, math.nan) for metric in metrics}
         doubts = {metric: text for metric, text in notes.get(label, {}).items() if metric in metrics}
-        measured.append(MeasuredRow(label, row, view, row_states, values, figures, doubts))
+        measured.append(MeasuredRow(label, row, view, row_states, values, figures, doubts, gait))
     return measured
 
 
@@ -136,12 +143,22 @@ def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
     beside = [_source(suite)] * published + ["Δ"] * comparable
     bound = ["within seeds"] * (comparable and suite.calibrates)
     trainer = ["trainer"] * bool(suite.groups)
-    head = ["method", *trainer, "runs", *(each for metric in metrics for each in (metric, *beside)), *bound, *COSTS]
+    gait = [GAIT] * any(row.gait for row in rows)
+    head = [
+        "method",
+        *trainer,
+        "runs",
+        *(each for metric in metrics for each in (metric, *beside)),
+        *bound,
+        *gait,
+        *COSTS,
+    ]
     letters = processor_letters(run for row in rows for run in row.runs)
     body = [
         [
             *_cells(suite, row, published, comparable, _needs(row, pair)),
             *([_agreement(row)] * len(bound)),
+            *([cell(row.gait) if row.gait else ""] * len(gait)),
             *(cost_cells(row.runs, letters) if row.runs else [""] * len(COSTS)),
         ]
         for row in rows
@@ -161,6 +178,7 @@ def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
         *(data_notes(runs) if (runs := [run for row in rows for run in row.runs]) else _notes_without_runs(pair)),
         *_view_notes(rows),
         *_published_notes(suite, pair, rows),
+        *_gait_notes(rows),
         *suite.notes,
         *_provenance_notes(rows, letters),
     ]
@@ -318,6 +336,19 @@ def _published_notes(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow
     if suite.after:
         notes.append("after: the sources are too thin to rebuild that very system; the notes say what is known")
     return notes
+
+
+def _gait_notes(rows: Sequence[MeasuredRow]) -> list[str]:
+    """What the controls on walkers-gait say: which systems read order and do not tell people apart by it."""
+    if not any(row.gait for row in rows):
+        return []
+    tested = [(row.label, row.row.method, mean(row.gait)) for row in rows if row.row and row.gait]
+    blind = [label for label, method, r1 in tested if controls.sees_no_order(method, r1)]
+    notes = [
+        f"{GAIT}: R1 on {controls.DATASET}, where only the order of frames tells people apart, by the same settings without AFA; "
+        f"{controls.CHANCE:.1f} is chance"
+    ]
+    return notes + [f"read the order of frames but do not tell people apart by it: {', '.join(blind)}"] * bool(blind)
 
 
 # What all rows of a table must share, so that only methods are compared.

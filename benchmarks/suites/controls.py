@@ -8,16 +8,19 @@ with it.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from baselines import BASELINES, order_readers
-from benchmarks.experiments.methods import ATTACHED, ATTACHMENTS
+from benchmarks.experiments.experiment import DatasetPair
+from benchmarks.experiments.methods import ATTACHED, ATTACHMENTS, split_method
 from benchmarks.experiments.settings import changed_from_recipe
 from benchmarks.runs.record import Record
 
 from .claims import ORDER_SENSITIVE
+from .suite import Choice, Planned, Row, experiments_of_row, settings_for
 
 DATASET, APPEARANCE, RECIPE = "walkers-gait", "walkers-appearance", "control"
 QUICK: tuple[tuple[str, tuple[str, ...]], ...] = (("mean", ()), ("cnn3d", ()), ("cnn3d", ("shuffle=both",)))
@@ -122,6 +125,20 @@ def missing(records: Sequence[Record], baselines: Sequence[str]) -> list[str]:
         for name, dataset, shuffle in wanted
         if (name, dataset, shuffle) not in run
     ]
+
+
+def on_gait(row: Row, dataset: str, choice: Choice) -> list[Planned]:
+    """The controls on walkers-gait that speak for a row trained on `dataset`; none for a row with AFA."""
+    if split_method(row.method)[1]:
+        return []
+    changes = tuple(text for text in row.changes if text.partition("=")[0] not in FREE)
+    same = replace(row, changes=changes, recipe=settings_for(row, dataset, choice)[0])
+    return experiments_of_row(same, DatasetPair(DATASET, DATASET), choice)
+
+
+def sees_no_order(method: str, gait: float) -> bool:
+    """Whether a baseline reads order, but its R1 on walkers-gait, in percent, is what a blind one may reach, or below LEAST."""
+    return method in order_readers() and gait < LEAST.get(method, BLIND)
 
 
 def is_control(record: Record) -> bool:
