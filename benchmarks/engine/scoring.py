@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from baselines import MATCHERS
 from baselines.interface.errors import UserError
@@ -28,7 +29,7 @@ from benchmarks.runs.metrics import metrics_of, query_table
 from benchmarks.runs.record import Metrics
 
 from . import distributed
-from .extraction import Features, TrackletFeatures, extract, extract_frames
+from .extraction import TrackletFeatures, extract, extract_frames
 from .model import ReidModel
 
 if TYPE_CHECKING:
@@ -152,14 +153,18 @@ def compare_tracklets(
             descriptions[row] = description
         return {"before": partial(_compare_descriptions, descriptions, matcher)}
     features = extract(model, tracklets, store, settings, workers, progress, seed, flow)
-    return {name: partial(_compare_features, vectors, metrics[name]) for name, vectors in features._asdict().items()}
+    device = next(model.parameters()).device
+    return {
+        name: partial(_compare_features, torch.from_numpy(vectors).to(device), metrics[name])
+        for name, vectors in features._asdict().items()
+    }
 
 
 def _compare_descriptions(descriptions: np.ndarray, matcher: Matcher, queries: Rows, gallery: Rows) -> Distances:
     return PairwiseDistances(matcher, list(descriptions[queries]), list(descriptions[gallery]))
 
 
-def _compare_features(features: Features, metric: Metric, queries: Rows, gallery: Rows) -> Distances:
+def _compare_features(features: Tensor, metric: Metric, queries: Rows, gallery: Rows) -> Distances:
     return FeatureDistances(features[queries], features[gallery], metric)
 
 

@@ -148,6 +148,11 @@ class FeatureDistances:
         self.query, self.gallery, self.metric, self.block = query, gallery, metric, block
         self.shape = len(query), len(gallery)
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a GPU holds all features."""
+        return all(getattr(part, "is_cuda", False) for part in (self.query, self.gallery))
+
     def blocks(self, columns: np.ndarray) -> Iterator[Block]:
         metric, gallery_size = self.metric, self.shape[1]
         parts = (

@@ -19,19 +19,22 @@ from .xqda import fit_xqda
 ToDistances: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], None]
 
 
-def _quadratic(products: np.ndarray, query_squares: np.ndarray, squares: np.ndarray, out: np.ndarray) -> None:
+def quadratic(products: np.ndarray, query_squares: np.ndarray, squares: np.ndarray, out: np.ndarray) -> None:
+    """|a|^2 + |b|^2 - 2 a.b, the squared Euclidean distance."""
     np.multiply(products, -2, out=out)
     out += squares
     out += query_squares
 
 
-def _euclidean(products: np.ndarray, query_squares: np.ndarray, squares: np.ndarray, out: np.ndarray) -> None:
-    _quadratic(products, query_squares, squares, out)
+def euclidean(products: np.ndarray, query_squares: np.ndarray, squares: np.ndarray, out: np.ndarray) -> None:
+    """The Euclidean distance; 0 where rounding made its square negative."""
+    quadratic(products, query_squares, squares, out)
     np.maximum(out, 0, out=out)
     np.sqrt(out, out=out)
 
 
-def _cosine(products: np.ndarray, query_squares: np.ndarray, squares: np.ndarray, out: np.ndarray) -> None:
+def cosine(products: np.ndarray, query_squares: np.ndarray, squares: np.ndarray, out: np.ndarray) -> None:
+    """1 - cos; 1 where a feature is 0."""
     smallest = np.finfo(np.float32).tiny
     np.divide(products, np.sqrt(np.maximum(squares, smallest)), out=out)
     out /= np.sqrt(np.maximum(query_squares, smallest))
@@ -65,7 +68,7 @@ class Metric:
         return projected if self.signs is None else projected * self.signs
 
 
-METRICS = {"euclidean": Metric(_euclidean), "cosine": Metric(_cosine)}
+METRICS = {"euclidean": Metric(euclidean), "cosine": Metric(cosine)}
 
 # Each fits a metric on features (N, D) with pids (N,) and camids (N,) and the run's seed, and returns `projection` and `signs`.
 Fit: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
@@ -102,4 +105,4 @@ def fit_metric(name: str, features: np.ndarray, pids: np.ndarray, camids: np.nda
 
 def fitted_metric(projection: np.ndarray, signs: np.ndarray) -> Metric:
     """sum_r signs_r (projection_r . (a / |a| - b / |b|))^2, from (D, R) and (R,). Distances may be negative."""
-    return Metric(_quadratic, projection, signs)
+    return Metric(quadratic, projection, signs)

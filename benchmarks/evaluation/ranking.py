@@ -197,6 +197,10 @@ def _hit_ranks(
         extents: galleries, each of the first `extent` columns, ascending.
     """
     hits, excluded = _matches(queries, gallery)
+    if isinstance(distances, FeatureDistances) and distances.on_gpu:
+        from .gpu_ranking import hit_ranks  # imports torch, which external features do not need
+
+        return *hits, *hit_ranks(distances, columns, hits, excluded, extents)
     ranks = np.empty((len(extents), len(hits[0])), np.int64)
     together = min(MOST_QUERIES, max(1, PIECE // max(1, len(columns))))
     for block in distances.blocks(columns):

@@ -120,8 +120,8 @@ def _notes(record: dict[str, Any]) -> list[str]:
     if evaluation := record.get("evaluation"):
         notes.append(
             f"evaluation of {evaluation['queries']:,} x {evaluation['gallery'] + evaluation['queries']:,} x "
-            f"{evaluation['channels']:,} by the CPU: "
-            f"{evaluation['seconds']:.1f} s, the product alone {evaluation['product']:.1f} s"
+            f"{evaluation['channels']:,} by the {'GPU' if evaluation.get('device') == 'cuda' else 'CPU'}: "
+            f"{evaluation['seconds']:.2g} s, the product alone {evaluation['product']:.2g} s"
         )
     for row in record["methods"]:
         if row.get("eager") and row.get("bare"):
