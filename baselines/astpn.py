@@ -11,8 +11,8 @@ As A is between -1 and 1, the largest ratio of two weights is e^2.
 Choices: the pyramid reads the backbone's last map, first reduced to 32 channels, instead of three convolutions with 32 maps on
 images of 56 x 40 pixels. Optical flow, two of their five input channels, is left out. The first step has the bias of V, where
 the code learns one of its own. Losses are the trainer's; theirs are a hinge on the distance of a pair and two softmaxes.
-Distances are not summed over 16 crops and mirror images. The chunks of a long tracklet attend to themselves alone, and the
-recurrence begins anew in each; the code takes 128 frames (`test_chunk=128`).
+Distances are not summed over 16 crops and mirror images. A tracklet is one clip at test (`test_clips` is "whole"), as the state
+is carried and every frame is matched with all others; the code takes at most 128 frames.
 """
 
 import torch
@@ -38,6 +38,7 @@ class AttentivePooling(Baseline):
     """
 
     reads_order = True
+    test_clips = "whole"
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone)

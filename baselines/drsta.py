@@ -12,7 +12,8 @@ one root over the sum of the whole batch. This is the norm of each image, averag
 
 Choices: the module of the temporal attention was not released; the linear scores u_k are ours, after notes on the paper, and
 start at zero. The released code has K = 3 by default; the paper's best is said to be 6. The code's map has stride 32; set
-`last_stride=2` for it. The backbone is not trained on images of people first, as the paper's is.
+`last_stride=2` for it. The backbone is not trained on images of people first, as the paper's is. Losses are the trainer's,
+where the paper has OIM. At test the code takes the first frame of each of six parts of a tracklet; here all frames count.
 """
 
 import torch

@@ -1,14 +1,20 @@
-"""`psta`: Pyramid Spatial-Temporal Aggregation of Wang, Zhang, Gao, Geng, Lu and Wang (ICCV 2021), after notes on its code.
+"""`psta`: Pyramid Spatial-Temporal Aggregation of Wang, Zhang, Gao, Geng, Lu and Wang (ICCV 2021), after its released code.
 
 Frames are merged two by two, three times. With a, b two neighbouring maps (a 1x1 convolution to 1,024 channels, batch
-normalisation and ReLU after the backbone), i and j positions, q and k convolutions to an eighth of the channels:
+normalisation and ReLU after the backbone), i and j positions, q and k convolutions to an eighth of the channels, E one of two
+layers to a quarter and an eighth, P one to half of what it reads, c = ReLU(L mean(a)) the average of a map, to an eighth:
 
     n_ab(i) = [q(a)_i . k(b)_j for all j, q(b)_j . k(a)_i for all j]     affinities in both directions, 2 h w numbers
-    alpha_a(i) = sigmoid(w . [E(a, b)_i, ReLU(BN(W n_ab(i)))])           where the two agree, W to half as many channels
-    g_a, g_b = sigmoid(L2 ReLU(L1 [mean a, mean b]))                     a gate of channels; the order of a, b counts
+    alpha_a(i) = sigmoid(BN(w . [P [E(a), E(b)]_i, W n_ab(i)]))          where the two agree, W to half as many channels
+    g_a = sigmoid(M2 ReLU(M1 [c_a, c_b]))                                a gate of channels; that of b reads [c_b, c_a]
     TRA = ReLU(g_a alpha_a a + g_b alpha_b b)^2
-    SRA = the same with n_aa, E(a, a), n_bb, E(b, b) for alpha           what each map has by itself
-    out = bottleneck(TRA + SRA)                                          convolutions 1x1, 3x3, 1x1
+    alpha'_a(i) = sigmoid(BN(w' . V [E(a)_i, W' n_aa(i)]))               with q, k, W of its own: what a map has by itself
+    g'_a = sigmoid(N2 ReLU(N1 mean(a)))
+    SRA = ReLU(g'_a alpha'_a a + g'_b alpha'_b b)
+    out = bottleneck(TRA + SRA)                                          convolutions 1x1, 3x3, 1x1, a quarter as wide
+
+q, k, E, P, V, W and the layers of the bottleneck are convolutions with batch normalisation and ReLU. Nothing depends on which
+of the two frames comes first.
 
 v_l is the average of level l over its steps and positions, and X_C = (v_1 + v_2 + v_3) / 3, D = 1,024. X^t is the average of
 the map of level 1 to which frame t belongs: two neighbouring frames share one. X_C is not their mean, so the motion X^t - X_C
@@ -20,13 +26,13 @@ alone has them, and the trainer's.
 W fixes the size of the map: the model takes images of the run's size. T is a multiple of 8: a clip is extended by its last
 frame, and a tracklet is cut into clips of `clip_frames` at test.
 
-The notes give the affinities, the three levels, the two forms of alpha, the square, the sum and the three vectors. Choices: E,
-a 1x1 convolution with batch normalisation and ReLU on [a, b]; a gate of its own in SRA; the widths of E and of the bottleneck,
-an eighth and a quarter; batch normalisation and ReLU after each convolution of the bottleneck, and no shortcut. A backbone of
-fewer than 1,024 channels keeps its own number. The code takes clips of 8 frames, 8 apart where the tracklet is long enough,
-and a cosine triplet after the neck: `clip_frames=8`, `sampling=consecutive`, `spacing=8`, `triplet_feature=after`,
-`triplet_distance=cosine`, `margin=0.3`, `label_smoothing=0.1`.
+Choices: all pairs of a level are normalised together, which the code does one by one, and a backbone of fewer than 1,024
+channels keeps its own number. The code takes clips of 8 frames, 8 apart where the tracklet is long enough, and a cosine triplet
+after the neck: `clip_frames=8`, `sampling=consecutive`, `spacing=8`, `triplet_feature=after`, `triplet_distance=cosine`,
+`margin=0.3`, `label_smoothing=0.1`.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +53,7 @@ class Pyramid(Baseline):
     """Maps merged two by two, three times, weighted by where and in which channels they agree.
 
     Family: attention between frames
-    Source: after PSTA: Wang et al., ICCV 2021, notes on the code
+    Source: PSTA with one of its three heads: Wang et al., ICCV 2021, released code
     Needs: the image size of its training
     """
 
@@ -73,6 +79,9 @@ class Pyramid(Baseline):
         return VideoFeatures(vectors[0].repeat_interleave(2, dim=1)[:, :steps], coherence)
 
 
+Swap = Callable[[Tensor], Tensor]  # puts each map in the place of the one that it is merged with
+
+
 class Merge(nn.Module):
     """Two maps become one.
 
@@ -83,60 +92,93 @@ class Merge(nn.Module):
 
     def __init__(self, channels: int, cells: int) -> None:
         super().__init__()
-        self.between, self.within = (Agreement(channels, cells) for _ in range(2))
-        width = channels // 4
+        width, wider = channels // 8, channels // 4
+        self.embedding = nn.Sequential(convolution(channels, wider, 1), convolution(wider, width, 1))
+        self.between, self.within = (Affinities(channels, cells) for _ in range(2))
+        self.pair = convolution(2 * width, width, 1)
+        self.where_they_agree = score(width + cells)
+        self.where_alone = nn.Sequential(convolution(width + cells, width, 1), score(width))
+        self.squeeze = nn.Linear(channels, width, bias=False)
+        self.gate_of_pair, self.gate_alone = (
+            nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, channels), nn.Sigmoid())
+            for inputs in (2 * width, channels)
+        )
         self.bottleneck = nn.Sequential(
-            convolution(channels, width, 1), convolution(width, width, 3), convolution(width, channels, 1)
+            convolution(channels, wider, 1), convolution(wider, wider, 3), convolution(wider, channels, 1)
         )
 
     def forward(self, one: Tensor, other: Tensor) -> Tensor:
-        """(N, C, h, w) twice to once."""
-        across = self.between.merge(one, other, self.between.where(one, other), self.between.where(other, one))
-        alone = self.within.merge(one, other, self.within.where(one, one), self.within.where(other, other))
-        merged: Tensor = self.bottleneck(across + alone)
-        return merged
-
-
-class Agreement(nn.Module):
-    """Where, and in which channels, two maps agree."""
-
-    def __init__(self, channels: int, cells: int) -> None:
-        super().__init__()
-        self.cells, width = cells, channels // 8
-        self.query, self.key = (nn.Conv2d(channels, width, 1, bias=False) for _ in range(2))
-        self.embedding = convolution(2 * channels, width, 1)
-        self.affinity = convolution(2 * cells, cells, 1)
-        self.score = nn.Conv2d(width + cells, 1, 1)
-        self.gate = nn.Sequential(
-            nn.Linear(2 * channels, width), nn.ReLU(), nn.Linear(width, 2 * channels), nn.Sigmoid()
-        )
-
-    def where(self, one: Tensor, other: Tensor) -> Tensor:
-        """alpha of `one`, (N, 1, h, w), from 0 to 1.
+        """(N, C, h, w) twice to once.
 
         Raises:
             UserError: another h w than the weights were made for.
         """
-        if one.shape[2] * one.shape[3] != self.cells:
+        maps = torch.cat([one, other])  # each layer sees both at once
+        embedded, means = self.embedding(maps), maps.mean(dim=(2, 3))
+        across = self.together(self.agreement(maps, embedded), maps, self.pair_gate(means)).square()
+        alone = self.where_alone(torch.cat([embedded, self.within(maps, lambda each: each)], dim=1))
+        merged: Tensor = self.bottleneck(across + self.together(alone, maps, self.gate_alone(means)))
+        return merged
+
+    def agreement(self, maps: Tensor, embedded: Tensor) -> Tensor:
+        """alpha, (2 N, 1, h, w), from 0 to 1."""
+        pairs = self.pair(torch.cat([embedded, swap(embedded)], dim=1))
+        scores: Tensor = self.where_they_agree(torch.cat([pairs, self.between(maps, swap)], dim=1))
+        return scores
+
+    def pair_gate(self, means: Tensor) -> Tensor:
+        """g, (2 N, C), from 0 to 1."""
+        squeezed = torch.relu(self.squeeze(means))
+        gates: Tensor = self.gate_of_pair(torch.cat([squeezed, swap(squeezed)], dim=1))
+        return gates
+
+    @staticmethod
+    def together(where: Tensor, maps: Tensor, gates: Tensor) -> Tensor:
+        """The positive part of the sum of two maps, each weighted by position and by channel."""
+        one, other = (gates[..., None, None] * where * maps).chunk(2)
+        return torch.relu(one + other)
+
+
+class Affinities(nn.Module):
+    """How like each position of a map is to all positions of its partner."""
+
+    def __init__(self, channels: int, cells: int) -> None:
+        super().__init__()
+        self.cells = cells
+        self.query, self.key = (convolution(channels, channels // 8, 1) for _ in range(2))
+        self.joint = convolution(2 * cells, cells, 1)
+
+    def forward(self, maps: Tensor, partner: Swap) -> Tensor:
+        """(2 N, C, h, w) to (2 N, h w, h, w).
+
+        Raises:
+            UserError: another h w than the weights were made for.
+        """
+        height, width = maps.shape[2:]
+        if height * width != self.cells:
             raise UserError(
-                f"psta was built for maps of {self.cells} cells, and cannot take one of {one.shape[2]} x {one.shape[3]}; use the "
-                "height and width of its training"
+                f"psta was built for maps of {self.cells} cells, and cannot take one of {height} x {width}; use the height and "
+                "width of its training"
             )
-        inputs = [self.embedding(torch.cat([one, other], dim=1)), self.affinity(self.affinities(one, other))]
-        return torch.sigmoid(self.score(torch.cat(inputs, dim=1)))
+        joint: Tensor = self.joint(self.products(maps, partner))
+        return joint
 
-    def affinities(self, one: Tensor, other: Tensor) -> Tensor:
-        """n (N, 2 h w, h, w): of each position of `one`, with all of `other` as the query and as the key."""
-        queries, keys = ([part(each).flatten(2) for each in (one, other)] for part in (self.query, self.key))
-        there = keys[1].transpose(1, 2) @ queries[0]  # (N, j of other, i of one)
-        back = queries[1].transpose(1, 2) @ keys[0]
-        return torch.cat([there, back], dim=1).unflatten(2, one.shape[2:])
+    def products(self, maps: Tensor, partner: Swap) -> Tensor:
+        """n, (2 N, 2 h w, h, w): of each position, with all of the partner as the key and then as the query."""
+        queries, keys = self.query(maps).flatten(2), self.key(maps).flatten(2)
+        there = partner(keys).transpose(1, 2) @ queries
+        back = partner(queries).transpose(1, 2) @ keys
+        return torch.cat([there, back], dim=1).unflatten(2, maps.shape[2:])
 
-    def merge(self, one: Tensor, other: Tensor, where_one: Tensor, where_other: Tensor) -> Tensor:
-        """The two maps, each weighted by where it agrees and by a gate of its channels; squared, so not negative."""
-        means = torch.cat([one.mean(dim=(2, 3)), other.mean(dim=(2, 3))], dim=1)
-        gate_one, gate_other = self.gate(means)[..., None, None].chunk(2, dim=1)
-        return torch.relu(gate_one * where_one * one + gate_other * where_other * other).square()
+
+def swap(halves: Tensor) -> Tensor:
+    """The second half of a batch, then the first."""
+    return halves.roll(len(halves) // 2, dims=0)
+
+
+def score(inputs: int) -> nn.Sequential:
+    """One number from 0 to 1 a position."""
+    return nn.Sequential(nn.Conv2d(inputs, 1, 1, bias=False), nn.BatchNorm2d(1), nn.Sigmoid())
 
 
 def convolution(inputs: int, outputs: int, size: int) -> nn.Sequential:

@@ -14,8 +14,9 @@ This follows the notes, three of which agree.
 
 Choices: X^t is [m_t, m_t], m_t the average of the frame, so that X_C is not a weighted mean of the X^t. The last fully connected
 layer is omitted; the trainer's neck and classifier follow at once. The paper draws two frames i, j at random; the loss is the
-mean over all pairs, which a draw gives on average. Its weight is not in the sources; it is 1. The chunks of a long tracklet are
-averaged by their numbers of frames, as F1 of the whole cannot be told from theirs.
+mean over all pairs, which a draw gives on average. Its weight is not in the sources; it is 1. The paper's clips have 4 frames
+(`clip_frames=4`). The chunks of a long tracklet are averaged by their numbers of frames, as F1 of the whole cannot be told from
+theirs.
 """
 
 from math import gcd

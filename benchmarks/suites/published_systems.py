@@ -23,6 +23,7 @@ class System:
         note: what to know before its figures are compared with the published ones. It begins with "after" where the sources
             are so thin that the baseline is not the system itself.
         recipe: of its own trainer; empty where there is none.
+        protocol, feature: by which its code tests; None as for the table's other rows.
     """
 
     label: str
@@ -30,6 +31,8 @@ class System:
     changes: tuple[str, ...] = ()
     note: str = ""
     recipe: str = ""
+    protocol: str | None = None
+    feature: str | None = None
 
     @property
     def is_after(self) -> bool:
@@ -51,7 +54,10 @@ class System:
     @property
     def own_rows(self) -> tuple[Row, ...]:
         """The system by its own trainer, if it is here."""
-        return (Row(f"{self.label}, own trainer", self.baseline, recipe=self.recipe),) if self.recipe else ()
+        row = Row(
+            f"{self.label}, own trainer", self.baseline, (), self.recipe, protocol=self.protocol, feature=self.feature
+        )
+        return (row,) if self.recipe else ()
 
 
 # The two groups of Table 2: "aggregation based" and "temporal feature learning" (section 4.2), each in the paper's order.
@@ -72,32 +78,40 @@ AGGREGATION = (
         "ASTPN",
         "astpn",
         (),
-        "published on MARS for one random pair of tracklets a person, which is not MARS's protocol; its code reads flow too",
+        "published on random halves of iLIDS-VID and on one random pair of tracklets per person of MARS; its code reads flow too",
     ),
     System(
         "RQEN",
         "rqen",
         ("classification=frames",),
-        "on MARS the paper prints QAN's figures; RQEN's own are 77.8 R1 and 71.1 mAP",
+        "on MARS the paper prints QAN's figures; RQEN's own are 77.8 R1 and 71.1 mAP; its protocol is not known",
     ),
     System(
         "DRSTA",
         "drsta",
         (),
-        "after: its attention over time was not released; published after a training on images of people",
+        "after: its attention over time was not released; published after a training on images of people, by a protocol that is "
+        "not known",
     ),
     System(
         "CSSA+CASE",
         "case",
         ("classification=frames",),
-        "published with optical flow, which `case` does not read; its code may swap the halves of iLIDS-VID",
+        "published with optical flow, which `case` does not read; its code may swap the halves of iLIDS-VID; its protocol on "
+        "MARS is not known",
     ),
-    System("STA", "sta", (), "has no official code; another table gives it 86.2 R1 and 81.2 mAP on MARS"),
+    System(
+        "STA",
+        "sta",
+        (),
+        "has no official code, and its protocol is not known; another table gives it 86.2 R1 and 81.2 mAP on MARS",
+    ),
     System(
         "ADFDTA",
         "adfdta",
         (),
-        "after: from notes; learns the data set's own attributes, without which it cannot run; published with those of RAP",
+        "after: from notes; learns the data set's own attributes, without which it cannot run; published with those of RAP, by a "
+        "protocol that is not known",
         "adfdta",
     ),
 )
@@ -106,7 +120,10 @@ TEMPORAL = (
         "CNN+RNN", "cnn-rnn", (), "published on random halves of iLIDS-VID; its MARS figures are from other authors"
     ),
     System(
-        "AMOC+ EpicFlow", "amoc", (), "after: optical flow by DIS replaces the motion network and its target, EpicFlow"
+        "AMOC+ EpicFlow",
+        "amoc",
+        (),
+        "after: optical flow by DIS replaces the motion network and its target, EpicFlow; published on ten random splits",
     ),
     System(
         "TAM+SRM",
@@ -126,31 +143,65 @@ TEMPORAL = (
         (),
         "published with SE-ResNet-50, on MARS by the protocol `standard`; another variant has 77.8 R1 on iLIDS-VID",
         "cosam",
+        "standard",
     ),
     System(
         "GLTR",
         "gltr",
         (),
-        "published with cross-entropy alone and whole tracklets at test, on MARS by the protocol `official`",
+        "published with cross-entropy alone and whole tracklets at test, on MARS by the protocol `official`, on "
+        "DukeMTMC-VideoReID with 702 queries in a gallery of 2,636",
         "gltr",
+        "official",
     ),
 )
 SYSTEMS = AGGREGATION + TEMPORAL
 # Beside them: the baselines of the paper's Table 4, and later systems.
 BASELINES = (System("ResNet-50", "mean"), System("QAN*", "qan"))
 LATER = (
-    System("NVAN", "nvan", (), "its code keeps the best epoch on the test set", "nvan"),
+    System(
+        "NVAN",
+        "nvan",
+        (),
+        "published by the protocol `official`, with rankings cut at 10,000; its code keeps the best epoch on the test set",
+        "nvan",
+        "official",
+        "after",
+    ),
     System(
         "STE-NVAN",
         "ste-nvan",
         (),
-        "published with frames from all over the tracklet; its code keeps the best epoch on the test set",
+        "as NVAN, with frames from all over the tracklet",
         "nvan",
+        "official",
+        "after",
     ),
-    System("AP3D", "ap3d", (), "published with the maximum over the image", "ap3d"),
-    System("BiCnet-TKS", "bicnet", (), "its code keeps the best epoch on the test set", "tks"),
-    System("PSTA", "psta", (), "after: one of its three heads; its code keeps the best epoch on the test set", "psta"),
-    System("SINet", "sinet", (), "published with a contrastive loss too", "sinet"),
+    System(
+        "AP3D", "ap3d", (), "published by the protocol `full`, with the maximum over the image", "ap3d", "full", "after"
+    ),
+    System(
+        "BiCnet-TKS",
+        "bicnet",
+        (),
+        "published by the protocol `full`; its code keeps the best epoch on the test set",
+        "tks",
+        "full",
+        "after",
+    ),
+    System(
+        "PSTA",
+        "psta",
+        (),
+        "one of its three heads; published by the protocol `full`, on one clip of 8 frames; its code keeps the best epoch on "
+        "the test set",
+        "psta",
+        "full",
+        "after",
+    ),
+    System(
+        "SINet", "sinet", (), "published by the protocol `full`, with a contrastive loss too", "sinet", "full", "after"
+    ),
 )
 ALL = BASELINES + SYSTEMS + LATER
 
@@ -178,8 +229,13 @@ def rows(systems: Sequence[System], own_trainers: bool) -> list[Row]:
 
 
 def notes(systems: Sequence[System]) -> tuple[str, ...]:
-    """The systems' notes, as they stand below a table."""
-    return tuple(f"{system.label}: {system.note}" for system in systems if system.note)
+    """What AFA changes in the rows, and the systems' notes, as they stand below a table."""
+    by_frame = [system.label for system in systems if "classification=frames" in system.changes]
+    how = (
+        "+ AFA: noise, the coherence constraint, and classification by consensus in place of that of the pooled vector"
+    )
+    how += f", or, in {', '.join(by_frame)}, of each frame" * bool(by_frame)
+    return how, *(f"{system.label}: {system.note}" for system in systems if system.note)
 
 
 # How the figures of systems that are not built were published; below Table 2.

@@ -161,25 +161,35 @@ def test_psta_vector_is_the_mean_of_three_levels():
 def test_psta_affinities():
     """One by one: of each position of a map with each of the other, as query and as key."""
     layer, one, other = build("psta").levels[0].between, draw(1, 256, 8, 4), draw(1, 256, 8, 4, seed=1)
-    found = layer.affinities(one, other)[0].flatten(1)
+    found = layer.products(torch.cat([one, other]), lambda each: each[[1, 0]])
     parts = [[part(each)[0].flatten(1) for part in (layer.query, layer.key)] for each in (one, other)]
-    for i in (0, 5, 31):
-        for j in (0, 3, 30):
-            torch.testing.assert_close(found[j, i], parts[0][0][:, i] @ parts[1][1][:, j], rtol=1e-4, atol=1e-5)
-            torch.testing.assert_close(found[32 + j, i], parts[1][0][:, j] @ parts[0][1][:, i], rtol=1e-4, atol=1e-5)
-    assert 0 < layer.where(one, other).min() < layer.where(one, other).max() < 1
+    for number, (own, partner) in enumerate((parts, parts[::-1])):
+        for i in (0, 5, 31):
+            for j in (0, 3, 30):
+                cell = found[number].flatten(1)[:, i]
+                torch.testing.assert_close(cell[j], own[0][:, i] @ partner[1][:, j], rtol=1e-4, atol=1e-5)
+                torch.testing.assert_close(cell[32 + j], partner[0][:, j] @ own[1][:, i], rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
 def test_psta_merge():
-    """By hand, at one position: the positive part of the weighted sum, squared; and the order of the two maps counts."""
-    layer, one, other = build("psta").levels[0].between, draw(1, 256, 8, 4), draw(1, 256, 8, 4, seed=1)
-    here, there = torch.rand(1, 1, 8, 4), torch.rand(1, 1, 8, 4)
-    found = layer.merge(one, other, here, there)[0, :, 2, 1]
-    gates = layer.gate(torch.cat([one.mean(dim=(2, 3)), other.mean(dim=(2, 3))], dim=1))[0]
-    both = gates[:256] * here[0, 0, 2, 1] * one[0, :, 2, 1] + gates[256:] * there[0, 0, 2, 1] * other[0, :, 2, 1]
-    torch.testing.assert_close(found, both.clamp(min=0) ** 2)
-    assert not torch.allclose(layer.merge(other, one, there, here)[0, :, 2, 1], found)
+    """By hand, at one position: TRA is squared and SRA is not; which of the two frames comes first does not matter."""
+    merge, one, other = build("psta").levels[0], draw(1, 256, 8, 4), draw(1, 256, 8, 4, seed=1)
+    maps, read = torch.cat([one, other]), []
+    merge.bottleneck[0].register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    found = merge(one, other)
+    embedded, (mean, mean_other) = merge.embedding(maps), maps.mean(dim=(2, 3))
+    here, there = merge.agreement(maps, embedded)[:, 0, 2, 1]
+    assert 0 < here < 1
+    squeezed, squeezed_other = (merge.squeeze(each).clamp(min=0) for each in (mean, mean_other))
+    gate = merge.gate_of_pair(torch.cat([squeezed, squeezed_other]))
+    gate_other = merge.gate_of_pair(torch.cat([squeezed_other, squeezed]))
+    across = (gate * here * one[0, :, 2, 1] + gate_other * there * other[0, :, 2, 1]).clamp(min=0) ** 2
+    alone = merge.where_alone(torch.cat([embedded, merge.within(maps, lambda each: each)], dim=1))[:, 0, 2, 1]
+    by_itself = merge.gate_alone(mean) * alone[0] * one[0, :, 2, 1]
+    by_itself += merge.gate_alone(mean_other) * alone[1] * other[0, :, 2, 1]
+    torch.testing.assert_close(read[0][0, :, 2, 1], across + by_itself.clamp(min=0), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(merge(other, one), found, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
