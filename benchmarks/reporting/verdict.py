@@ -121,13 +121,16 @@ class JudgedClaim:
 def judge(runs: Sequence[FinishedRun], protocol: str | None = None, dataset: str | None = None) -> list[JudgedClaim]:
     """Every claim on every pair of data sets of the runs, by family. Their controls are looked for among all runs.
 
+    The data sets of the controls have no claims: what must come out there is known, and their runs say how far others count.
+
     Args:
         protocol: None is each data set's first.
         dataset: judge only what was trained or tested on it.
     """
     ours = [run for run in runs if not run.experiment.external]
     judged = []
-    for pair in sorted({run.experiment.datasets for run in ours if dataset in (None, *run.experiment.datasets)}):
+    pairs = {run.experiment.datasets for run in ours if dataset in (None, *run.experiment.datasets)}
+    for pair in sorted(each for each in pairs if each.trained_on not in (controls.DATASET, controls.APPEARANCE)):
         here = [run for run in ours if run.experiment.datasets == pair]
         found = [_judge(claim, pair, here, protocol, ours) for claim in claims_about(*pair)]
         for family in FAMILIES:

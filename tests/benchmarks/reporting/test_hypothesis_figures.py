@@ -185,12 +185,12 @@ def test_forest_has_a_row_for_each_measured_claim(measure, tmp_path):
     mars, walkers = figure.panels
     assert (mars.title, walkers.title) == ("mars: paper", "walkers: paper")
     known = [each for each in judged if each.interval is not None]
-    assert len(mars.ticks) + len(walkers.ticks) == len(known) == 6
+    assert len(mars.ticks) + len(walkers.ticks) == len(known) == 8
     measured, papers = mars.lines
     assert measured.y[0] == pytest.approx(6, abs=1)
     assert papers.y[0] == pytest.approx(2.8)  # Table 4, MARS, mAP: 82.9 less 80.1
     assert len(walkers.lines) == 1  # the paper did not measure on these
-    assert f"Not run: {len(judged) - 6} of {len(judged)} claims." in figure.notes
+    assert f"Not run: {len(judged) - 8} of {len(judged)} claims." in figure.notes
     assert mars.margin == pytest.approx(0.3)
     save(figure, tmp_path / "forest.svg")
     assert forest.forest([]).panels[0].empty
@@ -210,7 +210,7 @@ def test_systems(measure, tmp_path):
     reached, effects, speeds = figure.panels
     names = [text for _, text in reached.ticks]
     assert len(names) == 2 + 14 + 6
-    assert {"ResNet-50", "CSSA+CASE", "after PSTA", "after TRL", "SINet"} <= set(names)
+    assert {"ResNet-50", "CSSA+CASE", "PSTA", "after TRL", "SINet"} <= set(names)
     each, together, further = effects.lines
     assert each.y == pytest.approx([{"ResNet-50": 4, "GLTR": -1}.get(name, 2) for name in names], abs=1)
     assert each.y == pytest.approx(np.subtract(reached.lines[1].y, reached.lines[0].y))
