@@ -217,7 +217,7 @@ def test_one_seed_calibrates_nothing(measured):
 def test_missed_calibration_is_loud(calibrated):
     loud = [note for note in calibrated.notes if note.startswith("FURTHER OFF THAN SEEDS EXPLAIN")]
     assert loud[0].endswith(": STE-NVAN, baseline")
-    assert "recipe gao-nevatia, ste-nvan;" in " ".join(calibrated.notes)
+    assert "recipe gao-nevatia, ste-nvan-baseline;" in " ".join(calibrated.notes)
     assert "MIXED" not in " ".join(calibrated.notes)
     assert any(
         note.startswith("protocol official") and note.endswith("after batch normalisation: STE-NVAN, baseline")
