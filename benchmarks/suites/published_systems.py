@@ -67,18 +67,21 @@ AGGREGATION = (
         "qan-grid",
         ("classification=frames",),
         "its code draws one random split of iLIDS-VID; its MARS figures are not from its paper, but probably a re-run of RQEN's",
+        "qan",
     ),
     System(
         "ASTPN",
         "astpn",
         (),
         "published on MARS for one random pair of tracklets a person, which is not MARS's protocol; its code reads flow too",
+        "astpn",
     ),
     System(
         "RQEN",
         "rqen",
         ("classification=frames",),
         "on MARS the paper prints QAN's figures; RQEN's own are 77.8 R1 and 71.1 mAP",
+        "qan",
     ),
     System(
         "DRSTA",
@@ -91,6 +94,7 @@ AGGREGATION = (
         "case",
         ("classification=frames",),
         "published with optical flow, which `case` does not read; its code may swap the halves of iLIDS-VID",
+        "case",
     ),
     System("STA", "sta", (), "has no official code; another table gives it 86.2 R1 and 81.2 mAP on MARS"),
     System(
@@ -103,7 +107,11 @@ AGGREGATION = (
 )
 TEMPORAL = (
     System(
-        "CNN+RNN", "cnn-rnn", (), "published on random halves of iLIDS-VID; its MARS figures are from other authors"
+        "CNN+RNN",
+        "cnn-rnn",
+        (),
+        "published on random halves of iLIDS-VID; its MARS figures are from other authors",
+        "cnn-rnn",
     ),
     System(
         "AMOC+ EpicFlow", "amoc", (), "after: optical flow by DIS replaces the motion network and its target, EpicFlow"

@@ -248,7 +248,7 @@ def labels(grid):
 def test_table2_has_published_systems():
     ilids, mars = table(Choice(seeds=1), {}, "table2")
     assert labels(ilids) == labels(mars)
-    assert len(mars.rows) == 20 + 14 + 3
+    assert len(mars.rows) == 20 + 14 + 8
     assert cells(ilids, "AFA", "runs") == "0/10"
     assert "R20" in ilids.head
     assert "mAP" not in ilids.head
