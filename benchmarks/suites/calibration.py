@@ -45,5 +45,7 @@ class Calibration(Suite):
             gao_nevatia("pooling", "mean", {"R1": 81.8, "mAP": 75.9}),
             gao_nevatia("attention", "attention-map", {"R1": 83.3, "mAP": 76.7}, "its entry builds the pooling model"),
             gao_nevatia("RNN", "lstm", {"R1": 81.6, "mAP": 73.9}, "its class raises NameError", "lr=1e-4"),
-            Row("STE-NVAN, baseline", "mean", small, "ste-nvan", "official", "after", {"R1": 87.4, "mAP": 79.4}),
+            Row(
+                "STE-NVAN, baseline", "mean", small, "ste-nvan-baseline", "official", "after", {"R1": 87.4, "mAP": 79.4}
+            ),
         )

@@ -55,7 +55,12 @@ class System:
     def own_rows(self) -> tuple[Row, ...]:
         """The system by its own trainer, if it is here."""
         row = Row(
-            f"{self.label}, own trainer", self.baseline, (), self.recipe, protocol=self.protocol, feature=self.feature
+            f"{self.label}, own trainer",
+            self.baseline,
+            self.changes,
+            self.recipe,
+            protocol=self.protocol,
+            feature=self.feature,
         )
         return (row,) if self.recipe else ()
 
@@ -73,18 +78,21 @@ AGGREGATION = (
         "qan-grid",
         ("classification=frames",),
         "its code draws one random split of iLIDS-VID; its MARS figures are not from its paper, but probably a re-run of RQEN's",
+        "qan",
     ),
     System(
         "ASTPN",
         "astpn",
         (),
         "published on random halves of iLIDS-VID and on one random pair of tracklets per person of MARS; its code reads flow too",
+        "astpn",
     ),
     System(
         "RQEN",
         "rqen",
         ("classification=frames",),
         "on MARS the paper prints QAN's figures; RQEN's own are 77.8 R1 and 71.1 mAP; its protocol is not known",
+        "qan",
     ),
     System(
         "DRSTA",
@@ -99,6 +107,7 @@ AGGREGATION = (
         ("classification=frames",),
         "published with optical flow, which `case` does not read; its code may swap the halves of iLIDS-VID; its protocol on "
         "MARS is not known",
+        "case",
     ),
     System(
         "STA",
@@ -117,7 +126,11 @@ AGGREGATION = (
 )
 TEMPORAL = (
     System(
-        "CNN+RNN", "cnn-rnn", (), "published on random halves of iLIDS-VID; its MARS figures are from other authors"
+        "CNN+RNN",
+        "cnn-rnn",
+        (),
+        "published on random halves of iLIDS-VID; its MARS figures are from other authors",
+        "cnn-rnn",
     ),
     System(
         "AMOC+ EpicFlow",

@@ -156,7 +156,7 @@ def metrics(protocol: str) -> dict[str, float]:
 def main() -> None:
     """Print all numbers."""
     found: dict[str, object] = {"embeddings": embeddings(weights()).tolist()}
-    for trainer in ("gao-nevatia", "ste-nvan"):
+    for trainer in ("gao-nevatia", "ste-nvan-baseline"):
         logits, *terms = losses(weights(), trainer)
         names = [name for name in SHOWN if trainer == "gao-nevatia" or name != "bias"]
         found[trainer] = {
@@ -165,7 +165,7 @@ def main() -> None:
             "class": terms[1],
             "gradients": {name: gradient(trainer, name, SHOWN[name]) for name in names},
         }
-    found["adam"] = {"gao-nevatia": adam(3e-4, 5e-4), "ste-nvan": adam(1e-4, 1e-5)}
+    found["adam"] = {"gao-nevatia": adam(3e-4, 5e-4), "ste-nvan-baseline": adam(1e-4, 1e-5)}
     found["metrics"] = {protocol: metrics(protocol) for protocol in ("standard", "official")}
     print(json.dumps(found, indent=1))
 

@@ -4,7 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from afa.losses import batch_hard_triplet
 from baselines.interface.errors import UserError
 from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import (
@@ -40,7 +42,9 @@ def test_baselines_that_read_order_see_neighbouring_frames(recipe):
     assert resolve(recipe, "mean+afa").sampling == resolve(recipe, "attention").sampling == "restricted"
 
 
-@pytest.mark.parametrize(("recipe", "clips"), [("gao-nevatia", ("consecutive", 4)), ("ste-nvan", ("padded", 8))])
+@pytest.mark.parametrize(
+    ("recipe", "clips"), [("gao-nevatia", ("consecutive", 4)), ("ste-nvan-baseline", ("padded", 8))]
+)
 def test_published_recipes_give_all_baselines_their_authors_clips(recipe, clips):
     for method in ("mean", "lstm"):
         settings = resolve(recipe, method)
@@ -84,6 +88,46 @@ def test_published_recipes_with_warm_up(recipe, expected):
         assert tuple(settings[key] for key in keys) == expected
 
 
+@pytest.mark.parametrize(
+    ("recipe", "method", "expected"),
+    [
+        ("cnn-rnn", "cnn-rnn", (56, 40, 16, "consecutive", 1000, 0.0, 5.0, 0.5, 2.0)),
+        ("astpn", "astpn", (56, 40, 16, "consecutive", 600, 0.0, 5.0, 0.5, 3.0)),
+        ("qan", "rqen", (224, 224, 8, "restricted", 200, 2e-4, 0.0, 1.0, 0.6)),
+        ("case", "case", (256, 128, 8, "consecutive", 30, 5e-4, 0.0, 0.0, 0.0)),
+    ],
+)
+def test_recipes_of_trainers_on_pairs(recipe, method, expected):
+    keys = (
+        *("height", "width", "clip_frames", "sampling", "epochs", "weight_decay", "gradient_limit"),
+        *("triplet_weight", "margin"),
+    )
+    for each in (method, "lstm"):
+        settings = resolve(recipe, each).as_dict()
+        assert tuple(settings[key] for key in keys) == expected
+        assert (settings["optimizer"], settings["lr"], settings["clips"]) == ("sgd", 1e-3, 2)
+        assert settings["gradient_limit_by"] == ("value" if settings["gradient_limit"] else "norm")
+
+
+def test_rates_of_trainers_on_pairs():
+    """Constant, but of CASE's backbone a tenth after 20 epochs."""
+    for recipe in ("cnn-rnn", "astpn", "qan"):
+        settings = resolve(recipe, "mean")
+        assert (settings.schedule, settings.milestones, settings.warmup_epochs) == ("milestones", "none", 0)
+    case = resolve("case", "case")
+    assert (case.schedule, case.lr_step) == ("step", 1)
+    assert case.lr_gamma**20 == pytest.approx(0.1, rel=1e-3)
+
+
+def test_qans_triplet_loss_is_half_the_hinge_of_squared_distances():
+    """Its code: max(0, |a - p|^2 - |a - n|^2 + 1.2) / 2 of unit vectors."""
+    settings = resolve("qan", "qan-grid")
+    vectors = torch.tensor([[3.0, 4.0], [3.0, 4.0], [0.0, 2.0], [0.0, 5.0]])
+    # Unit vectors (0.6, 0.8) and (0, 1), each twice: positives at 0, negatives at a squared distance of 0.36 + 0.04.
+    ours = batch_hard_triplet(vectors, torch.tensor([0, 0, 1, 1]), settings.margin, settings.triplet_distance)
+    assert ours.item() == pytest.approx((0 - 0.4 + 1.2) / 2)
+
+
 def test_cosams_trainer_is_gao_and_nevatias_on_larger_images():
     """Both released codes have the same transforms, classifier and test; COSAM's last stride is 1."""
     theirs, ours = (resolve(name, "cosam").as_dict() for name in ("gao-nevatia", "cosam"))
@@ -104,7 +148,7 @@ def test_calibrated_trainers():
     """What the released code of both trainers does, as docs/paper-notes.md says."""
     theirs = {
         "gao-nevatia": ("default", "source", "frame", "filled", "distinct", "euclidean", "resnet50"),
-        "ste-nvan": ("small", "frame", "clip", "own", "independent", "cosine", "resnet50-linear-stem"),
+        "ste-nvan-baseline": ("small", "frame", "clip", "own", "independent", "cosine", "resnet50-linear-stem"),
     }
     for recipe, values in theirs.items():
         settings = resolve(recipe, "mean").as_dict()

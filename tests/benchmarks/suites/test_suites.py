@@ -67,10 +67,12 @@ def test_table2_has_each_system_plain_and_with_afa(dataset):
     asked = {each.row.label: each.experiment for each in planned("table2", datasets=(dataset,), seeds=1)}
     ours = asked.pop("AFA")
     own = {label: asked.pop(label) for label in list(asked) if label.endswith(", own trainer")}
-    assert {label: (each.method, each.recipe) for label, each in own.items()} == (
-        {}
-        if dataset == "walkers"
-        else {f"{name.upper()}, own trainer": (name, name) for name in ("adfdta", "cosam", "gltr")}
+    trainers = {
+        **{name.upper(): (name, name) for name in ("adfdta", "astpn", "cosam", "gltr")},
+        "CNN+RNN": ("cnn-rnn", "cnn-rnn"), "QAN": ("qan-grid", "qan"), "RQEN": ("rqen", "qan"), "CSSA+CASE": ("case", "case"),
+    }  # fmt: skip
+    assert {label.removesuffix(", own trainer"): (each.method, each.recipe) for label, each in own.items()} == (
+        {} if dataset == "walkers" else trainers
     )
     plain = {label: each for label, each in asked.items() if not label.endswith(" + AFA")}
     assert len(plain) == 14
