@@ -12,9 +12,10 @@ Beyond the ends of a clip a neighbour is zero. In ResNet-50 these are the 3x3 co
 of layer3 ("APP3DC"). X^t is the pooled last map, X_C their mean; D is the backbone's, no weights.
 
 Choices: another backbone has it in every other block of its two stages before the last, in the block's last convolution wider
-than 1x1. The code takes the maximum over the image and a cosine triplet after the neck, and clips of 4 frames, 8 apart, but of 32
-at test: `pooling=max`, `triplet_feature=after`, `triplet_distance=cosine`, `margin=0.3`, `clip_frames=4`,
-`sampling=consecutive`, `spacing=8`, `test_chunk=32`.
+than 1x1. A backbone that has one block before its last stage, as any of timm, is refused. The code takes the maximum over the
+image and a cosine triplet after the neck, and clips of 4 frames, 8 apart, but of 32 at test: `pooling=max`,
+`triplet_feature=after`, `triplet_distance=cosine`, `margin=0.3`, `clip_frames=4`, `sampling=consecutive`, `spacing=8`,
+`test_chunk=32`.
 """
 
 import torch
@@ -38,13 +39,20 @@ class AppearancePreserving(Baseline):
 
     Family: convolution over time
     Source: AP3D: Gu et al., ECCV 2020, released code
+    Needs: convolutions in several blocks of the backbone
     """
 
     reads_order = True
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone)
-        for blocks in middle_blocks(backbone):
+        second, third = middle_blocks(backbone)
+        if len(second + third) < 2:
+            raise UserError(
+                f"backbone: ap3d replaces convolutions in several blocks, and {type(backbone).__name__} has only one "
+                "before its last stage; use a backbone with more, such as resnet50"
+            )
+        for blocks in (second, third):
             for block in blocks[::2]:
                 wide = [
                     name

@@ -21,6 +21,7 @@ class Cnn3d(Baseline):
 
     Family: convolution over time
     Source: inflated as by Carreira and Zisserman, CVPR 2017
+    Needs: convolutions in the backbone, or a video network
     """
 
     takes_video = True

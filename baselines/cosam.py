@@ -18,7 +18,7 @@ cut into such clips at test. Its inputs are sorted by s, so the order of the fra
 designed to read it. `reads_order` is therefore set: recipes then give consecutive frames, as in the code.
 
 Choices: the backbone, SE-ResNet-50 in the best row of the paper. As in the code, descriptors have 64 channels where the map has
-256 or fewer.
+256 or fewer. A model of timm is one stage, with none to run between the modules: both mask its last map, one after the other.
 """
 
 import torch

@@ -7,7 +7,7 @@ from baselines import BASELINES
 from baselines.interface import Clips, UserError
 from baselines.interface.backbone import Backbone
 
-from .temporal_models import build, clips, draw, randomised
+from .temporal_models import build, clips, draw, new_backbone, randomised
 
 # TRL
 
@@ -103,6 +103,14 @@ def test_ap3d_needs_convolutions():
 
     with pytest.raises(UserError, match=r"ap3d replaces convolutions, and Pooled has none in second\.0"):
         BASELINES.get("ap3d")(Pooled({**Pooled.network(""), "last": torch.nn.Conv2d(4, 4, 1)}, (4, 4, 4)))
+
+
+@pytest.mark.parametrize("name", ["timm:test_vit", "timm:test_resnet"])
+def test_ap3d_refuses_a_network_in_one_block(name):
+    """Its only wide convolution before the last stage is that of the patches, or the network's last one."""
+    pytest.importorskip("timm")
+    with pytest.raises(UserError, match="ap3d replaces convolutions in several blocks, and TimmModel has only one"):
+        BASELINES.get("ap3d")(new_backbone(name))
 
 
 def test_ap3d_gate_has_no_gradient_to_the_maps():

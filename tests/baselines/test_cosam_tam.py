@@ -56,6 +56,21 @@ def test_cosam_frame_from_another_scene():
     torch.testing.assert_close(gates[..., 0, 0], alone.mean(dim=0).expand(4, -1))
 
 
+@pytest.mark.parametrize("name", ["resnet18", "timm:test_vit", "timm:test_resnet"])
+@torch.no_grad()
+def test_cosam_places(name):
+    """One module is before the last stage and one after it; a model of timm has nothing between them."""
+    if name.startswith("timm:"):
+        pytest.importorskip("timm")
+    plain, frames = new_backbone(name).eval(), clips(1)
+    model = BASELINES.get("cosam")(new_backbone(name)).eval()
+    first, second = (module for module in model.modules() if type(module).__name__ == "CoSegment")
+    embedded = model(Clips(frames)).frames[0]
+    middle = first(plain.early(frames[0]))
+    between = middle if name.startswith("timm:") else plain.late(middle)
+    torch.testing.assert_close(embedded, second(between).mean(dim=(2, 3)), rtol=1e-4, atol=1e-5)
+
+
 @torch.no_grad()
 def test_cosam_refuses_another_length():
     model = build("cosam", 4)

@@ -1,5 +1,7 @@
 """SINet: it does what only a right implementation of it does."""
 
+import math
+
 import pytest
 import torch
 
@@ -20,6 +22,40 @@ def test_sinet_integration_starts_as_the_identity():
     changed[3] += 1
     moved = (randomised(layer)(maps) - layer(changed)).abs().amax(dim=(1, 2, 3)) > 1e-6
     assert moved.tolist() == [True] * 4 + [False] * 4  # all frames of the clip, and no other clip
+
+
+@torch.no_grad()
+def test_sinet_integration_number_by_number():
+    """Two clips, against loops over the positions n of each clip, in the order of frames, rows and columns."""
+    from baselines.sinet import Integration
+
+    torch.manual_seed(0)
+    layer, maps = randomised(Integration(32, 4 * 8)), draw(8, 32, 4, 2)
+    layer.steps = 4
+    for _ in range(3):
+        layer(maps)  # in training, so that the normalisations have statistics
+    layer.eval()
+
+    def normalised(values: list[torch.Tensor], norm: torch.nn.BatchNorm1d) -> list[torch.Tensor]:
+        numbers = zip(values, norm.running_mean, norm.running_var, norm.weight, norm.bias, strict=True)
+        return [(each - mean) / (var + 1e-5).sqrt() * weight + bias for each, mean, var, weight, bias in numbers]
+
+    fewer, norm, back = layer.integrate
+    expected = torch.empty_like(maps)
+    for clip in (0, 4):
+        places = [(clip + frame, ..., row, column) for frame in range(4) for row in range(4) for column in range(2)]
+        reduced = [
+            torch.stack(normalised([line[:, 0] @ maps[place] for line in layer.reduce[0].weight], layer.reduce[1]))
+            for place in places
+        ]
+        few = [sum(line[n, 0] * reduced[n] for n in range(32)) for line in fewer.weight]
+        few = normalised(few, norm)
+        for n, place in enumerate(places):
+            mixed = reduced[n] + sum(back.weight[n, k, 0] * few[k] for k in range(2)) + back.bias[n]
+            for channel in range(32):
+                added = layer.expand.weight[channel, :, 0] @ mixed + layer.expand.bias[channel]
+                expected[place][channel] = max(0.0, float(maps[place][channel] + added))
+    torch.testing.assert_close(layer(maps), expected, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
@@ -53,11 +89,60 @@ def test_sinet_kernel_of_each_clip():
         torch.testing.assert_close(kept.flatten(1), expected)
 
 
-def broaden(last: int, steps: int = 4) -> torch.nn.Module:
+@torch.no_grad()
+def test_sinet_kernel_by_hand():
+    """Of a front of two frames with two positions each, three of the nine maps of weights being x0, x1 and ReLU(x0 - x1).
+
+    Positions are in the order of frames. The weights are divided by their sum over the nine, then by their sum over positions:
+
+        x0  x1    weights    over the nine     over positions
+         1   3    1, 3, 0    1/4  3/4   0      1/5  9/11   0
+         2   0    2, 0, 2    1/2   0   1/2     2/5    0   3/5
+         3   1    3, 1, 2    1/2  1/6  1/3     2/5  2/11  2/5
+         0   0    0, 0, 0     0    0    0       0     0    0     sums before: 5/4, 11/12, 5/6
+    """
+    layer = broaden(1, channels=4)
+    weight = layer.attention[0].weight.zero_()[..., 0, 0]  # of nine maps, from four channels
+    weight[0, 0] = weight[1, 1] = weight[2, 0] = 1
+    weight[2, 1] = -1
+    front = torch.tensor([[1.0, 2, 3, 0], [3, 0, 1, 0], [1, 1, 1, 1], [0, 0, 0, 9]])
+    kernel = layer.kernel(front.view(1, 4, 2, 1, 2).transpose(1, 2))[0]
+    expected = torch.zeros(4, 9)
+    expected[0, :3] = torch.tensor([11 / 5, 15 / 11, 12 / 5])  # 1/5 + 2 2/5 + 3 2/5, 9/11 + 3 2/11, 2 3/5 + 3 2/5
+    expected[1, :3] = torch.tensor([1, 29 / 11, 2 / 5])  # 3 1/5 + 2/5, 3 9/11 + 2/11, 2/5
+    expected[2, :3] = 1  # a constant is its own mean; what is only where no weight is does not count
+    torch.testing.assert_close(kernel, expected.view(4, 3, 3), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_sinet_exchange_by_hand():
+    """One row of four columns, the front a frame and one later frame.
+
+    Only channel 0 is stronger inside, and its gate is 1/2: the front is 18 at its two positive positions, so the kernel is 18 in
+    its centre. Then K * g later / 9 is later itself: log 1, log 6, log 4, log 1, of which the softmax is 1/12, 6/12, 4/12, 1/12,
+    so that a = 1 / (4 f) is 3, 1/2, 3/4, 3 and s = 1, exp(-5/2), exp(-5/4), 1.
+    """
+    layer = broaden(0, steps=2, channels=4)
+    layer.attention[0].weight.zero_()[4, 0] = 1  # the centre of the kernel looks at channel 0
+    layer.excitation[2].weight.zero_()
+    layer.excitation[2].bias.zero_()  # its sigmoid is 1/2
+    front = torch.tensor([[0.0, 36, 36, 0], [5, 1, 1, 5], [0, 0, 0, 0], [0, 0, 0, 0]])
+    later = torch.tensor([[0, math.log(6), math.log(4), 0], [8, 4, -2, 6], [0, 0, 0, 0], [1, 0, 0, 1]])
+    found = layer(torch.stack([front, later]).unsqueeze(2))[:, :, 0]
+    one, two = math.exp(-2.5), math.exp(-1.25)
+    lost = 1 - one, 1 - two
+    gains = [(lost[0] * row[1] + lost[1] * row[2]) / sum(lost) for row in later.tolist()]
+    torch.testing.assert_close(found[0], front + 0.1 * torch.tensor(gains)[:, None], rtol=1e-4, atol=1e-5)
+    means = torch.tensor([18.0, 3, 0, 0])[:, None]
+    kept = later * torch.tensor([1, one, two, 1])
+    torch.testing.assert_close(found[1], kept + 0.1 * means, rtol=1e-4, atol=1e-5)
+
+
+def broaden(last: int, steps: int = 4, channels: int = 16) -> torch.nn.Module:
     from baselines.sinet import Broaden
 
     torch.manual_seed(0)
-    layer = Broaden(16, last).eval()
+    layer = Broaden(channels, last).eval()
     layer.steps = steps
     return layer
 

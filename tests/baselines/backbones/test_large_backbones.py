@@ -2,6 +2,7 @@
 
 import sys
 
+import cv2
 import pytest
 import torch
 import torchvision
@@ -160,6 +161,46 @@ def test_vit_frames_are_independent():
     model, frames = BASELINES.get("mean")(build("vit-s16")), images(3)[None]
     alone = torch.stack([model(Clips(frames[:, t : t + 1])).coherence for t in range(3)])
     torch.testing.assert_close(model(Clips(frames)).coherence, alone.mean(dim=0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens"),
+    [
+        ("vit-s16", 16 * 8 + 1),  # of 256x128; one more is the class token
+        ("vit-s16-overlap", 21 * 10 + 1),  # as TransReID: 1 + (256 - 16) // 12 rows, 1 + (128 - 16) // 12 columns
+    ],
+)
+@torch.no_grad()
+def test_vit_tokens(name, tokens, monkeypatch):
+    """What torchvision's layers of attention see of an image."""
+    monkeypatch.setattr("baselines.backbones.vit.DEPTH", 2)
+    backbone, seen = build(name), []
+    for module in backbone.modules():
+        if isinstance(module, torch.nn.MultiheadAttention):
+            module.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
+    backbone(images(1, 256, 128))
+    assert seen == [(1, tokens, 384)] * 2
+
+
+@torch.no_grad()
+def test_vit_resizes_positions_as_timm_and_opencv(tmp_path, monkeypatch):
+    """From the 14x14 of a file to 16x8, with the class token left out. By default timm also smooths where a side shrinks."""
+    layers = pytest.importorskip("timm.layers")
+    monkeypatch.setattr("baselines.backbones.vit.DEPTH", 2)
+    state = torchvision.models.VisionTransformer(224, 16, 2, 6, 384, 1536).state_dict()
+    random = torch.Generator().manual_seed(0)
+    positions = torch.randn(1, 1 + 14 * 14, 384, generator=random)
+    token = torch.randn(1, 1, 384, generator=random)
+    patches = {"conv_proj.weight": torch.zeros(384, 3, 16, 16), "conv_proj.bias": torch.zeros(384)}
+    torch.save({**state, **patches, "class_token": token, "encoder.pos_embedding": positions}, tmp_path / "w.pth")
+    blocks = build("vit-s16", tmp_path / "w.pth").stages["blocks"]
+    cells, everywhere = blocks[0](images(1, 256, 128)).flatten(2).transpose(1, 2).chunk(2, dim=2)
+    expected = layers.resample_abs_pos_embed(positions, [16, 8], [14, 14], antialias=False)
+    torch.testing.assert_close(cells, expected[:, 1:], rtol=1e-4, atol=1e-5)
+    square = positions[0, 1:, :4].contiguous().unflatten(0, (14, 14)).numpy()  # OpenCV takes few channels
+    cubic = cv2.resize(square, (8, 16), interpolation=cv2.INTER_CUBIC)  # columns, rows
+    torch.testing.assert_close(cells[0, :, :4], torch.from_numpy(cubic).flatten(0, 1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(everywhere, (token + expected[:, :1]).expand(-1, 128, -1))
 
 
 def test_vit_grid():
