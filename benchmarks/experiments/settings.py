@@ -152,7 +152,7 @@ RANGES: dict[str, tuple[float, float]] = {
 
 # What `bench tune` searches. lr, clip_frames: factors of the recipe's value (for lr, any factor between the two); the others:
 # values tried in addition to the recipe's. spacing is searched where frames are consecutive. Baselines that read order keep
-# the recipe's sampling and get no shorter clips.
+# the recipe's sampling and spacing and get no shorter clips.
 SEARCHED: dict[str, tuple[Any, ...]] = {
     "lr": (0.1, 10.0),
     "clip_frames": (0.5, 2.0),

@@ -177,22 +177,23 @@ def draw(trial: BaseTrial, own: Settings, ordered: bool) -> dict[str, Any]:
     """The settings that a trial changes from the recipe's, `own`, within the bounds in SEARCHED.
 
     Args:
-        ordered: for a baseline that reads order. It keeps the recipe's sampling and gets no shorter clips, so that each trial
-            sees a gait cycle where the recipe does; chunks at test stay as long as clips. A search by accuracy alone may
-            choose clips that show no motion, and then its result says nothing about motion.
+        ordered: for a baseline that reads order. It keeps the recipe's sampling and spacing and gets no shorter clips, so that
+            each trial sees neighbouring frames and a gait cycle where the recipe does; chunks at test stay as long as clips. A
+            search by accuracy alone may choose clips that show no motion, and then its result says nothing about motion.
     """
     low, high = SEARCHED["lr"]
     lr = trial.suggest_float("lr", own.lr * low, own.lr * high, log=True)
+    values: dict[str, Any] = {"lr": lr if lr == own.lr else float(f"{lr:.3g}")}
     frames = {own.clip_frames, *(max(2, round(own.clip_frames * factor)) for factor in SEARCHED["clip_frames"])}
     if ordered:
-        frames, sampling = {each for each in frames if each >= own.clip_frames}, own.sampling
-    else:
-        sampling = trial.suggest_categorical("sampling", _recipe_value_first(own.sampling, SEARCHED["sampling"]))
-    clip_frames = trial.suggest_categorical("clip_frames", sorted(frames))
-    values = {"lr": lr if lr == own.lr else float(f"{lr:.3g}"), "clip_frames": clip_frames, "sampling": sampling}
-    if ordered and own.test_chunk == own.clip_frames:
-        values["test_chunk"] = clip_frames
-    if sampling == "consecutive":
+        frames = {each for each in frames if each >= own.clip_frames}
+        values["clip_frames"] = trial.suggest_categorical("clip_frames", sorted(frames))
+        if own.test_chunk == own.clip_frames:
+            values["test_chunk"] = values["clip_frames"]
+        return {**values, "sampling": own.sampling, "spacing": own.spacing}
+    values["sampling"] = trial.suggest_categorical("sampling", _recipe_value_first(own.sampling, SEARCHED["sampling"]))
+    values["clip_frames"] = trial.suggest_categorical("clip_frames", sorted(frames))
+    if values["sampling"] == "consecutive":
         values["spacing"] = trial.suggest_categorical("spacing", _recipe_value_first(own.spacing, SEARCHED["spacing"]))
     return values
 

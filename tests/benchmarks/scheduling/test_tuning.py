@@ -97,9 +97,8 @@ def test_trials_stay_within_bounds(results, quick):
 
 def test_each_trial_of_a_baseline_that_reads_order_sees_neighbouring_frames(results, quick):
     tried, folder = tuning.tune(*asked("lstm"), 20, results, HOW)
-    assert {each.values["sampling"] for each in tried} == {"consecutive"}
+    assert {(each.values["sampling"], each.values["spacing"]) for each in tried} == {("consecutive", 1)}
     assert {(each.values["clip_frames"], each.values["test_chunk"]) for each in tried} == {(8, 8), (16, 16)}
-    assert {each.values["spacing"] for each in tried} == {1, 2, 4}
     recipe = folder / "tuned.toml"
     tuning.write_recipe(recipe, "small", "lstm", asked("lstm")[1], tried, 1)
     written = resolve(str(recipe), "lstm").as_dict()
