@@ -142,16 +142,17 @@ def dataset_pairs(suite: Suite, choice: Choice) -> list[DatasetPair]:
 
 
 def experiments(suite: Suite, choice: Choice) -> Iterator[Planned]:
-    """All experiments of a suite, each once, ordered by data sets, then seeds, then splits, then rows.
+    """All experiments of a suite, each once, ordered by seeds, then data sets, then splits, then rows.
 
-    So an interrupted suite has complete columns of few seeds rather than a few rows of all seeds.
+    So an interrupted suite has whole comparisons of few seeds on every data set, rather than a few rows of all seeds.
 
     Raises:
         UserError: an unknown data set, method, recipe or setting.
     """
     seen = set()
-    for pair in dataset_pairs(suite, choice):
-        for seed in range(choice.seeds):
+    pairs = dataset_pairs(suite, choice)
+    for seed in range(choice.seeds):
+        for pair in pairs:
             for split in range(find_dataset(pair.trained_on).splits):
                 for row in rows_for(suite, pair, choice):
                     planned = _plan(row, pair, seed, split, choice)

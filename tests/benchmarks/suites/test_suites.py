@@ -161,10 +161,17 @@ def test_cues_covers_both_dials():
     found = planned("cues", seeds=1)
     worlds = Counter(each.experiment.dataset for each in found)
     assert set(worlds) == {f"cues:{share}{hard}" for share in (0, 25, 50, 75, 100) for hard in ("", "-hard")}
-    assert set(worlds.values()) == {6}
+    assert set(worlds.values()) == {8}
     methods = {each.experiment.method for each in found}
     assert {method for method in methods if not method.endswith("+afa")} < methods
-    assert {"mean", "mean+afa", "cnn3d", "cnn3d+afa"} < methods
+    assert {"mean", "mean+afa", "cnn3d", "cnn3d+afa", "flow", "flow+afa"} < methods
+
+
+def test_a_suite_that_stops_early_has_whole_comparisons_on_every_data_set():
+    found = [each.experiment for each in planned("cues", seeds=2)]
+    first, second = found[: len(found) // 2], found[len(found) // 2 :]
+    assert {each.seed for each in first} == {0}
+    assert [(each.dataset, each.method) for each in first] == [(each.dataset, each.method) for each in second]
 
 
 def test_folder_of_recipes(tmp_path):
