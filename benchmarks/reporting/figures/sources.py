@@ -1,6 +1,6 @@
 """Where accuracy comes from: one frame, more frames, or their order (sources); what a shuffled order costs at test (order)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from benchmarks.reporting.statistics import Interval
 from benchmarks.runs.finished import FinishedRun
@@ -28,13 +28,12 @@ FRAME, FRAMES = "one frame", "mean"  # the labels of the suite's rows
 
 def sources(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: str | None = None) -> Figure:
     """A panel for each motion baseline: steps from one frame to more frames, to the baseline on shuffled and on ordered ones."""
-    series, others = _by_rows(Sources, runs, dataset)
+    series, others = _by_rows(Sources, runs, dataset, _steps_covered)
     panels: list[Panel] = []
     orders: dict[str, Interval] = {}
     first: list[Interval] = []
-    for name in [name for name in MOTION if name in series] or [FRAMES]:
-        ordered, shuffled = (row.label for row in order_of(name))
-        labels = [FRAME, FRAMES, shuffled, ordered] if name != FRAMES else [FRAME, FRAMES]
+    for name in [name for name in MOTION if set(_labels(name)) <= series.keys()] or [FRAMES]:
+        labels = _labels(name)
         if set(labels) <= series.keys() and (steps := _steps([series[label] for label in labels], protocol)):
             words = ["one\nframe", "more\nframes", f"{name},\nshuffled", f"{name},\nin order"][: len(labels)]
             panels.append(_waterfall(name, words, steps))
@@ -50,6 +49,16 @@ def sources(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: s
         *notes_on_data(series.values()),
     ]
     return Figure("sources", f"Where accuracy comes from, on {where}", panels, [*notes, *left_out(others)])
+
+
+def _labels(name: str) -> list[str]:
+    """The rows of a panel: of a motion baseline, or of `mean` alone."""
+    return [FRAME, FRAMES, *(row.label for row in order_of(name)[::-1] if name != FRAMES)]
+
+
+def _steps_covered(labels: Collection[str]) -> int:
+    """How many panels these rows fill; the one of `mean` is part of the others."""
+    return sum(set(_labels(name)) <= set(labels) for name in (FRAMES, *MOTION))
 
 
 def sentence(frame: Interval, more: Interval, orders: dict[str, Interval]) -> str:
@@ -91,10 +100,10 @@ def order(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: str
     shown: list[list[FinishedRun]] = []
     others = 0
     for name in sorted({run.experiment.test for run in tested}):
-        series, more = _by_rows(Order, tested, name)
+        series, more = _by_rows(Order, tested, name, _losses_covered)
         losses: dict[str, Interval] = {}
         for baseline in MOTION:
-            ordered, shuffled = (row.label for row in order_of(baseline, "test"))
+            ordered, shuffled = _pair(baseline)
             if {ordered, shuffled} <= series.keys():
                 loss = difference(series[ordered], series[shuffled], METRIC, protocol)
                 losses |= {baseline: loss} if loss else {}
@@ -116,9 +125,24 @@ def order(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: str
     return Figure("order", title, [panel], [*notes, *left_out(others)])
 
 
-def _by_rows(suite: type[Sources | Order], runs: Sequence[FinishedRun], dataset: str | None) -> tuple[Series[str], int]:
+def _pair(baseline: str) -> list[str]:
+    """The labels of a motion baseline on frames in order and on shuffled test frames."""
+    return [row.label for row in order_of(baseline, "test")]
+
+
+def _losses_covered(labels: Collection[str]) -> int:
+    """For how many baselines these rows have both sides."""
+    return sum(set(_pair(baseline)) <= set(labels) for baseline in MOTION)
+
+
+def _by_rows(
+    suite: type[Sources | Order],
+    runs: Sequence[FinishedRun],
+    dataset: str | None,
+    covered: Callable[[Collection[str]], int],
+) -> tuple[Series[str], int]:
     rows = suite().rows(dataset or suite.datasets[0])
-    return choose(of_tested(runs, dataset), row_of(rows), varied_by(rows))
+    return choose(of_tested(runs, dataset), row_of(rows), varied_by(rows), covered=covered)
 
 
 def _missing(suite: str) -> Panel:

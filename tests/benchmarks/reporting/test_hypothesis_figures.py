@@ -99,6 +99,20 @@ def test_order_is_a_number_for_each_data_set(measure, tmp_path):
     save(figure, tmp_path / "order.svg")
 
 
+def test_other_contexts_do_not_hide_the_figures_of_walkers(committed):
+    """`families` ran on walkers too, later and as often, but neither on one frame nor on shuffled ones."""
+    figure = sources.sources(committed, "walkers")
+    assert [panel.title for panel in figure.panels] == ["cnn3d"]
+    means = {frames: [
+        run.record.find_metrics("official", "before").percent("mAP") for run in committed
+        if (run.experiment.test, run.experiment.method, run.experiment.recipe) == ("walkers", "mean", "small")
+        and run.experiment.settings["epochs"] == 40 and run.experiment.settings["test_frames"] == frames
+    ] for frames in (0, 1)}  # fmt: skip
+    assert figure.panels[0].lines[0].y[:2] == pytest.approx([np.mean(means[1]), np.mean(means[0])])
+    (lost,) = sources.order(committed, "walkers").panels[0].lines
+    assert (lost.label, lost.x) == ("walkers", [MOTION.index("cnn3d")])
+
+
 def by_share(method, settings, dataset):
     """mean falls from 90 to 10 with the share, motion from 60 to 40: they cross at 0.5. All lose a third where it is hard."""
     share = int(dataset.removesuffix("-hard").partition(":")[2]) / 100
