@@ -131,7 +131,14 @@ def test_cues_find_the_crossing(measure, tmp_path):
     assert {line.label: line.y[0] for line in hard.lines}["mean"] == pytest.approx(60, abs=2)
     crossings = [note for note in figure.notes if "overtakes mean" in note]
     assert [note.partition(":")[0] for note in crossings] == ["clean", "hard"]
+    assert all(", the best of 2 motion baselines that were run, overtakes mean where " in note for note in crossings)
+    assert any("falls with the share by construction" in note for note in figure.notes)
     save(figure, tmp_path / "cues.svg")
+
+
+def test_one_motion_baseline_is_not_called_the_best(measure):
+    two = [run for run in measure("cues", by_share) if run.experiment.method in ("mean", "cnn3d")]
+    assert cues.cues(two).notes[0].startswith("clean: cnn3d overtakes mean where 5")
 
 
 def test_shares_that_were_not_run_are_not_joined(measure):
