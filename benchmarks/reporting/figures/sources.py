@@ -6,6 +6,7 @@ from benchmarks.reporting.statistics import Interval
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.suites.claims import METRIC, MOTION
 from benchmarks.suites.hypothesis import Order, Sources, order_of
+from benchmarks.wording import number_of
 
 from .figure import LEVEL, Figure, Line, Panel, in_words, line
 from .series import (
@@ -32,21 +33,32 @@ def sources(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: s
     panels: list[Panel] = []
     orders: dict[str, Interval] = {}
     first: list[Interval] = []
+    shown: list[list[FinishedRun]] = []
+    unused: dict[str, int] = {}
     for name in [name for name in MOTION if set(_labels(name)) <= series.keys()] or [FRAMES]:
         labels = _labels(name)
-        if set(labels) <= series.keys() and (steps := _steps([series[label] for label in labels], protocol)):
+        several = [series[label] for label in labels if label in series]
+        common = in_common(several)
+        if len(several) == len(labels) and (steps := _steps(common, protocol)):
+            unused |= {name: left} if (left := sum(map(len, several)) - sum(map(len, common))) else {}
+            shown += common
             words = ["one\nframe", "more\nframes", f"{name},\nshuffled", f"{name},\nin order"][: len(labels)]
             panels.append(_waterfall(name, words, steps))
             first = first or steps
             orders |= {name: steps[3]} if len(steps) > 3 else {}
     if not first:
         return Figure("sources", "Where accuracy comes from", [_missing("sources")], left_out(others))
-    where = next(iter(series.values()))[0].experiment.test
+    where = shown[0][0].experiment.test
     notes = [
         sentence(first[0], first[1], orders),
         f"In % of {METRIC}; steps are differences on the same seeds and queries. One frame is the first of a tracklet, seen by "
-        f"the model of mean. Bars: {LEVEL}; {counted(list(series.values()), protocol)}.",
-        *notes_on_data(series.values()),
+        f"the model of mean. Bars: {LEVEL}; {counted(shown, protocol)}.",
+        *(
+            f"{name}: of the seeds and splits that all its steps have; {number_of(left, 'further run')} left out, so these "
+            "steps can differ from the verdict's effects."
+            for name, left in unused.items()
+        ),
+        *notes_on_data(shown),
     ]
     return Figure("sources", f"Where accuracy comes from, on {where}", panels, [*notes, *left_out(others)])
 
@@ -69,9 +81,8 @@ def sentence(frame: Interval, more: Interval, orders: dict[str, Interval]) -> st
     return f"{', '.join(parts)}."
 
 
-def _steps(several: Sequence[list[FinishedRun]], protocol: str | None) -> list[Interval]:
-    """The first result, and each further one less the one before it, of the seeds that all have; empty if there are none."""
-    common = in_common(several)
+def _steps(common: Sequence[list[FinishedRun]], protocol: str | None) -> list[Interval]:
+    """The first result, and each further one less the one before it, of runs of the same seeds; empty if there are none."""
     if not common[0]:
         return []
     pairs = zip(common[1:], common, strict=False)

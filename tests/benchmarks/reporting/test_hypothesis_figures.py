@@ -84,6 +84,16 @@ def test_sources_without_motion_baselines(measure):
     assert panel.lines[0].y == pytest.approx([31, 43], abs=1.5)
 
 
+def test_sources_say_which_runs_not_all_steps_have(measure):
+    found = measure("sources", by_source)
+    few = [run for run in found if run.experiment.method == "mean" or run.experiment.seed < 2]
+    said = sources.sources(few).notes
+    for name in MOTION:  # the third seed of the two rows of mean
+        assert [note for note in said if note.startswith(f"{name}: ") and "; 2 further runs left out" in note]
+    assert not [note for note in sources.sources(found).notes if "left out" in note]
+    assert any("seeds per point: 2;" in note for note in said)
+
+
 def test_order_is_a_number_for_each_data_set(measure, tmp_path):
     def effect(method, settings, dataset):
         return 0.5 - (settings["shuffle"] == "test") * (0.2 if dataset == "walkers-gait" else 0.01)
