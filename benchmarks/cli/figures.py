@@ -67,6 +67,8 @@ def figure(
             print(f"bench: {panel.title or name} is empty: {panel.empty}", file=sys.stderr)
     for written in save(drawn, to):
         print(written)
+    if drawn.notes:
+        print("", *(f"- {note}" for note in drawn.notes), sep="\n")
 
 
 @verbs.command()

@@ -181,11 +181,14 @@ def test_drawing_is_reproducible(finish, results, tmp_path):
     assert b"date>" not in first[2].read_bytes()
 
 
-def test_figure_verb(bench, finish, tmp_path):
+def test_figure_verb(bench, finish, results, tmp_path):
     record = finish()
     finish(seed=1, dataset="mars")
     answer = bench("figure", "cmc", record.name, "--to", tmp_path / "one.svg")
-    assert (answer.status, Path(answer.out.strip())) == (0, tmp_path / "one.svg")
+    written, empty, *notes = answer.out.splitlines()
+    assert (answer.status, Path(written), empty) == (0, tmp_path / "one.svg", "")
+    (run,) = (run for run in finished_runs(results) if run.name == record.name)
+    assert notes == [f"- {note}" for note in curves.cmc([run]).notes]
     assert (
         bench("figure", "fig9", "--to", tmp_path).err.splitlines()[-1].startswith("bench: no figure 'fig9'; choose cmc")
     )
