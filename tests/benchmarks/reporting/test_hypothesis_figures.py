@@ -2,15 +2,19 @@
 
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy import stats
 
-from benchmarks.reporting.drawing import draw, save
+from benchmarks.reporting.drawing import STYLE, draw, save
 from benchmarks.reporting.figures import cues, forest, sources, sweeps, systems
 from benchmarks.reporting.report import contents
 from benchmarks.reporting.statistics import Interval
+from benchmarks.reporting.verdict import judge
 from benchmarks.runs.record import Phase
 from benchmarks.suites import SUITES
 from benchmarks.suites.claims import MOTION
@@ -205,26 +209,51 @@ def test_distill_ignores_other_suites(measure):
     assert "Runs with other settings, which are not drawn: " in " ".join(sweeps.distill([*theirs, *ours]).notes)
 
 
-def test_forest_has_a_row_for_each_measured_claim(measure, tmp_path):
-    from benchmarks.reporting.verdict import judge
-
+def test_forest_has_a_row_for_each_claim_with_an_interval_over_seeds(measure, tmp_path):
     def effect(method, settings, dataset):
         return 0.5 + 0.06 * (method == "mean+afa" and settings["lambda"] > 0)
 
-    judged = judge(measure("table4", effect, datasets=("mars", "walkers")))
+    runs = measure("table4", effect, datasets=("mars", "walkers"))
+    judged = judge([*runs, *measure("table4", effect, seeds=2, datasets=("dukev",))])
     figure = forest.forest(judged)
-    mars, walkers = figure.panels
-    assert (mars.title, walkers.title) == ("mars: paper", "walkers: paper")
-    known = [each for each in judged if each.interval is not None]
-    assert len(mars.ticks) + len(walkers.ticks) == len(known) == 6
-    measured, papers = mars.lines
-    assert measured.y[0] == pytest.approx(6, abs=1)
+    (panel,) = figure.panels
+    decided, undecided, papers = panel.lines
+    assert [text for _, text in panel.ticks] == [
+        f"{claim} ({data})"
+        for data in ("mars", "walkers")
+        for claim in ("AFA helps mean", "AFA helps qan", "the coherence constraint helps")
+    ]
+    assert decided.x == [0, 2, 3, 5]
+    assert decided.y == pytest.approx([6] * 4, abs=1)
+    assert undecided.x == [1, 4]
+    assert papers.x == [0, 1, 2]  # which did not measure on walkers
     assert papers.y[0] == pytest.approx(2.8)  # Table 4, MARS, mAP: 82.9 less 80.1
-    assert len(walkers.lines) == 1  # the paper did not measure on these
-    assert f"Not run: {len(judged) - 6} of {len(judged)} claims." in figure.notes
-    assert mars.margin == pytest.approx(0.3)
+    assert f"Not drawn, because fewer than 3 seeds or splits ran: 3 of {len(judged)} claims." in figure.notes
+    assert f"Not run: {len(judged) - 9} of {len(judged)} claims." in figure.notes
+    assert panel.margin == pytest.approx(0.3)
     save(figure, tmp_path / "forest.svg")
     assert forest.forest([]).panels[0].empty
+
+
+def test_forest_of_all_records_is_readable(committed):
+    figure = forest.forest(judge(committed))
+    assert [panel.title for panel in figure.panels] == [
+        "what the paper claims",
+        "coherence against motion",
+        "exploratory",
+    ]
+    assert "mars-lines: line drawings of 100 people of MARS; compares with no MARS figure" in figure.notes
+    with rc_context(STYLE):
+        drawn = draw(figure)
+        renderer = FigureCanvasAgg(drawn).get_renderer()
+    width, height = drawn.get_size_inches()
+    assert height < 20
+    rows = [label.get_window_extent(renderer) for axes in drawn.axes for label in axes.get_yticklabels()]
+    assert len(rows) == sum(len(panel.ticks) for panel in figure.panels) > 30
+    for row, below in pairwise(rows):
+        assert below.y1 <= row.y0 + 1  # in pixels; no row covers another
+    assert min(row.x0 for row in rows) >= 0  # nothing is cut
+    assert max(row.x1 for row in rows) < 0.7 * width * drawn.dpi
 
 
 def with_afa(method, settings, dataset):
