@@ -1,17 +1,21 @@
-"""The verdict as one picture: each claim's effect with its interval, the paper's effect and what is negligible."""
+"""Claims as pictures, from their verdicts: all of them (forest), and each motion baseline against `mean` (families)."""
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
 
 from benchmarks.reporting.statistics import Interval, Verdict
-from benchmarks.reporting.verdict import JudgedClaim
+from benchmarks.reporting.verdict import CONTROLS, TUNING, JudgedClaim
 from benchmarks.reporting.verdict_tables import TITLES
-from benchmarks.suites.claims import FAMILIES, MIN_RUNS, points
+from benchmarks.suites.claims import FAMILIES, METRIC, MIN_RUNS, points
 
-from .figure import Figure, Line, Panel, line
+from .figure import Figure, Line, Panel, in_words, line
 
 DECIDED, UNDECIDED = "decided, with its 95% interval", "undecided, with its 95% interval"
 PAPER = "the paper's, on the same data"
+HOLDS, FAILS = "its controls hold", "a control fails or was not run: says nothing about motion"
 
 
 def measured(judged: Sequence[JudgedClaim]) -> list[JudgedClaim]:
@@ -36,6 +40,49 @@ def forest(judged: Sequence[JudgedClaim]) -> Figure:
     notes += _data_notes(known)
     empty = Panel("", f"effect, {points([])}", "", empty="no claim was measured", form="rows")
     return Figure("forest", "The verdict", panels or [empty], notes)
+
+
+def families(judged: Sequence[JudgedClaim]) -> Figure:
+    """mAP of each motion baseline less that of `mean`, a row for each on each data set, and whether its controls hold."""
+    known = [each for each in _drawn(judged) if each.claim.suite == "families"]
+    title = "Motion baselines against mean"
+    if not known:
+        empty = f"no motion baseline ran {MIN_RUNS} times beside mean: `bench suite run families`"
+        return Figure("families", title, [Panel("", "baseline", f"{METRIC}, points", empty=empty, form="rows")], [])
+    names = [f"{_motion(each)} ({each.datasets.title})" for each in known]
+    hold = [not any(reason.startswith(CONTROLS) for reason in each.reasons) for each in known]
+    effects = [_negative(each.interval) for each in known if each.interval]
+    panel = Panel(
+        "",
+        "baseline",
+        f"{METRIC} above mean's, points",
+        _in_two((HOLDS, FAILS), hold, effects),
+        [(float(place), name) for place, name in enumerate(names)],
+        form="rows",
+        margin=100 * known[0].margin,
+    )
+    said = [
+        (each.datasets.title, f"{_motion(each)} {in_words(effect)}")
+        for each, effect in zip(known, effects, strict=True)
+    ]
+    notes = [f"{name}: {', '.join(word for _, word in here)}." for name, here in groupby(said, itemgetter(0))]
+    runs = ", ".join(map(str, sorted({each.runs for each in known})))
+    notes.append(
+        "Differences on the same seeds, splits and queries. Bars: 95% interval, over other seeds or splits on these people; "
+        f"runs of each side: {runs}. The grey band: negligible."
+    )
+    doubts: dict[str, list[str]] = {}
+    for each, name in zip(known, names, strict=True):
+        for reason in each.reasons:
+            if reason.startswith((CONTROLS, TUNING)):
+                doubts.setdefault(reason, []).append(name)
+    notes += [f"{', '.join(here)}: {reason}." for reason, here in doubts.items()]
+    return Figure("families", title, [panel], [*notes, *_data_notes(known)])
+
+
+def _motion(judged: JudgedClaim) -> str:
+    """The baseline against which `mean` is claimed to win."""
+    return next(arm.method for arm in judged.claim.arms if arm.weight < 0)
 
 
 def _drawn(judged: Sequence[JudgedClaim]) -> list[JudgedClaim]:
@@ -75,3 +122,7 @@ def _in_two(labels: tuple[str, str], first: Sequence[bool], intervals: Sequence[
         places = [place for place, one in enumerate(first) if one == wanted]
         made.append(line(label, [float(place) for place in places], [intervals[place] for place in places]))
     return made
+
+
+def _negative(interval: Interval) -> Interval:
+    return replace(interval, estimate=-interval.estimate, low=-interval.high, high=-interval.low)

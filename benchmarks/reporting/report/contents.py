@@ -250,4 +250,9 @@ def drawn_figures(runs: Sequence[FinishedRun]) -> list[Figure]:
         for name in names:
             figure = draw([run for run in runs if run.experiment.test == name])
             made.append(replace(figure, name=f"{figure.name}-{name}", title=f"{figure.title} on {name}"))
-    return [each for each in made if any(panel.lines for panel in each.panels)]
+    return not_empty(made)
+
+
+def not_empty(figures: Sequence[Figure]) -> list[Figure]:
+    """The figures that show something."""
+    return [each for each in figures if any(panel.lines for panel in each.panels)]

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -254,6 +255,38 @@ def test_forest_of_all_records_is_readable(committed):
         assert below.y1 <= row.y0 + 1  # in pixels; no row covers another
     assert min(row.x0 for row in rows) >= 0  # nothing is cut
     assert max(row.x1 for row in rows) < 0.7 * width * drawn.dpi
+
+
+def test_families_say_what_motion_adds_and_whether_controls_hold(committed, bench, tmp_path):
+    tuned = [run for run in committed if run.experiment.recipe == "tuned by 20 trials"]
+    figure = forest.families(judge(tuned))
+    (panel,) = figure.panels
+    hold, fail = panel.lines
+    names = [text for _, text in panel.ticks]
+    assert {names[int(place)] for place in hold.x} == {
+        "cnn3d (cues:25)", "cnn3d (cues:50)", "cnn3d (cues:75)", "cnn3d (walkers)", "flow (walkers)"
+    }  # fmt: skip
+    assert {names[int(place)] for place in fail.x} == {"lstm-changes (walkers)", "cnn3d (mars-lines)"}
+
+    def reached(method, dataset, metric="mAP"):
+        here = [run.record for run in tuned if (run.experiment.method, run.experiment.test) == (method, dataset)]
+        plain = [record for record in here if record.experiment.settings["shuffle"] == "none"]
+        return np.mean([record.find_metrics(record.first_protocol, "before").percent(metric) for record in plain])
+
+    for line in panel.lines:
+        for place, effect, low, high in zip(line.x, line.y, line.low, line.high, strict=True):
+            method, _, dataset = names[int(place)].removesuffix(")").partition(" (")
+            assert effect == pytest.approx(reached(method, dataset) - reached("mean", dataset))
+            assert low < effect < high
+    assert reached("lstm-changes", "walkers-gait", "R1") < 2
+    assert [note for note in figure.notes if note.startswith("lstm-changes (walkers): controls: ")]
+    save(figure, tmp_path / "families.svg")
+    assert "bench suite run families" in forest.families([]).panels[0].empty
+    measured = Path(__file__).parents[3] / "results" / "measured" / "families.parquet"
+    said = bench("figure", "families", "--dataset", "walkers", "--from", measured, "--to", tmp_path / "walkers.svg").out
+    assert "- walkers: lstm-changes -10" in said
+    assert "cues" not in said
+    assert "(bench suite run controls" not in said  # the controls on the other data sets were found
 
 
 def with_afa(method, settings, dataset):
