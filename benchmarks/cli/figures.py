@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,11 @@ from baselines.interface.errors import UserError
 
 from .options import From, Plugin, Protocol, Root, Run, Workers, add_plugins, first_line
 from .printing import state_finder
+
+if TYPE_CHECKING:
+    from benchmarks.reporting.figures.figure import Figure
+    from benchmarks.reporting.verdict import JudgedClaim
+    from benchmarks.runs.finished import FinishedRun
 
 verbs = typer.Typer()
 
@@ -25,7 +30,8 @@ def figure(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="FIGURE", help="cmc, training, fig3a, fig3b, sources, order, distill, cues, systems or forest."
+            metavar="FIGURE",
+            help="cmc, training, fig3a, fig3b, sources, order, distill, families, cues, systems or forest.",
         ),
     ],
     runs: Annotated[
@@ -42,16 +48,14 @@ def figure(
     first_line(name)
     from benchmarks.reporting.drawing import SUFFIXES, save
     from benchmarks.reporting.figures import cues, curves, forest, sources, sweeps, systems
-    from benchmarks.reporting.figures.figure import Figure
-    from benchmarks.reporting.verdict import judge
     from benchmarks.runs.find import find_runs
-    from benchmarks.runs.finished import FinishedRun
 
     known: dict[str, Callable[[list[FinishedRun]], Figure]] = {
         "cmc": partial(curves.cmc, protocol=protocol),
         "training": curves.training,
-        "forest": lambda runs: forest.forest(judge(runs, protocol)),
     }
+    of_claims = {"forest": forest.forest, "families": forest.families}  # whose controls ran on data sets of their own
+    known |= {key: partial(_of_claims, each, protocol, dataset) for key, each in of_claims.items()}
     for draw in (
         *(sweeps.fig3a, sweeps.fig3b, sources.sources, sources.order),
         *(sweeps.distill, cues.cues, systems.systems),
@@ -61,12 +65,22 @@ def figure(
         raise UserError(f"no figure {name!r}; choose {', '.join(known)}")
     if to.suffix and to.suffix[1:] not in SUFFIXES and not to.is_dir():
         raise UserError(f"--to {to}: use the suffix .{', .'.join(SUFFIXES)}, or name a folder")
-    drawn = known[name](find_runs(runs, [dataset] if dataset else [], file))
+    drawn = known[name](find_runs(runs, [dataset] if dataset and name not in of_claims else [], file))
     for panel in drawn.panels:
         if panel.empty:
             print(f"bench: {panel.title or name} is empty: {panel.empty}", file=sys.stderr)
     for written in save(drawn, to):
         print(written)
+    if drawn.notes:
+        print("", *(f"- {note}" for note in drawn.notes), sep="\n")
+
+
+def _of_claims(
+    draw: "Callable[[list[JudgedClaim]], Figure]", protocol: str | None, dataset: str | None, runs: "list[FinishedRun]"
+) -> "Figure":
+    from benchmarks.reporting.verdict import judge
+
+    return draw(judge(runs, protocol, dataset))
 
 
 @verbs.command()

@@ -48,7 +48,7 @@ from .statistics import (
 
 # What two baselines may have of their own: the clips that each needs, and, where each is tuned, what is searched.
 CLIPS = {"sampling", "spacing", "clip_frames", "test_chunk"}
-NOT_RUN = "not run"
+NOT_RUN, CONTROLS, TUNING = "not run", "controls", "unequal tuning"  # how reasons begin
 # On drawn data, the generator decides which claims hold; a verdict says nothing about real people.
 ON_DRAWN_DATA = {
     Verdict.SUPPORTED: "holds in this world",
@@ -249,9 +249,9 @@ def _missing(claim: Claim, arms: Sequence[Sequence[FinishedRun]], all_runs: Sequ
     if "controls" in claim.needs:
         judged = {baseline(arm.method): runs[0].experiment.settings for arm, runs in zip(claim.arms, arms, strict=True)}
         failures = controls.problems([run.record for run in all_runs], judged)
-        reasons += [f"controls: {failures}"] if failures else []
+        reasons += [f"{CONTROLS}: {failures}"] if failures else []
     if "tuning" in claim.needs and (len(trials) > 1 or trials == {0}):
-        reasons.append("unequal tuning: `bench tune` each method with the same --trials")
+        reasons.append(f"{TUNING}: `bench tune` each method with the same --trials")
     return tuple(reasons)
 
 

@@ -1,4 +1,4 @@
-"""The question of the paper's title, asked in several suites. Each but `families` has a figure."""
+"""The question of the paper's title, asked in several suites, each with a figure."""
 
 from collections.abc import Sequence
 

@@ -14,6 +14,13 @@ def test_documents_are_rendered(document):
     assert {file: file.read_bytes() for file in FIGURES.iterdir()} == drawn
 
 
+def test_forest_plot_is_of_all_records():
+    text = (FIGURES.parents[1] / "docs" / "results.md").read_text()
+    (command,) = (words for _, kind, words, _ in BLOCK.findall(text) if kind == "bench" and "figure forest" in words)
+    records = {f"results/measured/{file.name}" for file in (FIGURES.parent / "measured").glob("*.parquet")}
+    assert {word for word in command.split() if word.endswith(".parquet")} == records
+
+
 def test_python_block_is_rendered():
     text = "<!-- python\nprint(6 * 7)\n-->\n41\n<!-- end -->"
     assert render(text) == "<!-- python\nprint(6 * 7)\n-->\n42\n<!-- end -->"

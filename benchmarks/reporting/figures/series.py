@@ -1,7 +1,7 @@
 """Which runs may stand side by side in a figure, and the intervals of their results and differences.
 
 A figure of comparisons shows one context: runs that share everything but what the figure varies. Where there are several, the
-one with the most runs is shown, and the others are counted.
+one that covers most of the figure is shown, and the runs of the others are counted.
 """
 
 import json
@@ -33,13 +33,16 @@ def choose(
     key: Callable[[FinishedRun], Key | None],
     varied: Collection[str],
     place: Callable[[FinishedRun], Hashable] | None = None,
+    covered: Callable[[Collection[Key]], int] = len,
 ) -> tuple[Series[Key], int]:
-    """The runs of the context with the most runs, by `key`, and how many runs of other contexts are left out.
+    """The runs of the context that covers most of the figure, by `key`, and how many runs of other contexts are left out.
 
     Args:
         key: of the series that a run belongs to; None: the run is not of this figure.
         varied: the settings that differ between series.
         place: where runs that are compared were trained and tested; None: on one version of the data.
+        covered: how much of the figure these series fill; of contexts that fill as much the one with the most runs is chosen,
+            and of those the newest.
 
     Returns:
         The runs of a series share all settings and the code, and are ordered by seed and split, one for each.
@@ -65,7 +68,7 @@ def choose(
     ]
     if not kept:
         return {}, 0
-    best = max(reversed(kept), key=lambda context: sum(map(len, context.values())))
+    best = max(reversed(kept), key=lambda context: (covered(context), sum(map(len, context.values()))))
     chosen = {series: [by_seed[each] for each in sorted(by_seed)] for series, by_seed in best.items()}
     return chosen, asked - sum(map(len, chosen.values()))
 

@@ -1,11 +1,12 @@
 """Where accuracy comes from: one frame, more frames, or their order (sources); what a shuffled order costs at test (order)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from benchmarks.reporting.statistics import Interval
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.suites.claims import METRIC, MOTION
 from benchmarks.suites.hypothesis import Order, Sources, order_of
+from benchmarks.wording import number_of
 
 from .figure import LEVEL, Figure, Line, Panel, in_words, line
 from .series import (
@@ -28,28 +29,48 @@ FRAME, FRAMES = "one frame", "mean"  # the labels of the suite's rows
 
 def sources(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: str | None = None) -> Figure:
     """A panel for each motion baseline: steps from one frame to more frames, to the baseline on shuffled and on ordered ones."""
-    series, others = _by_rows(Sources, runs, dataset)
+    series, others = _by_rows(Sources, runs, dataset, _steps_covered)
     panels: list[Panel] = []
     orders: dict[str, Interval] = {}
     first: list[Interval] = []
-    for name in [name for name in MOTION if name in series] or [FRAMES]:
-        ordered, shuffled = (row.label for row in order_of(name))
-        labels = [FRAME, FRAMES, shuffled, ordered] if name != FRAMES else [FRAME, FRAMES]
-        if set(labels) <= series.keys() and (steps := _steps([series[label] for label in labels], protocol)):
+    shown: list[list[FinishedRun]] = []
+    unused: dict[str, int] = {}
+    for name in [name for name in MOTION if set(_labels(name)) <= series.keys()] or [FRAMES]:
+        labels = _labels(name)
+        several = [series[label] for label in labels if label in series]
+        common = in_common(several)
+        if len(several) == len(labels) and (steps := _steps(common, protocol)):
+            unused |= {name: left} if (left := sum(map(len, several)) - sum(map(len, common))) else {}
+            shown += common
             words = ["one\nframe", "more\nframes", f"{name},\nshuffled", f"{name},\nin order"][: len(labels)]
             panels.append(_waterfall(name, words, steps))
             first = first or steps
             orders |= {name: steps[3]} if len(steps) > 3 else {}
     if not first:
         return Figure("sources", "Where accuracy comes from", [_missing("sources")], left_out(others))
-    where = next(iter(series.values()))[0].experiment.test
+    where = shown[0][0].experiment.test
     notes = [
         sentence(first[0], first[1], orders),
         f"In % of {METRIC}; steps are differences on the same seeds and queries. One frame is the first of a tracklet, seen by "
-        f"the model of mean. Bars: {LEVEL}; {counted(list(series.values()), protocol)}.",
-        *notes_on_data(series.values()),
+        f"the model of mean. Bars: {LEVEL}; {counted(shown, protocol)}.",
+        *(
+            f"{name}: of the seeds and splits that all its steps have; {number_of(left, 'further run')} left out, so these "
+            "steps can differ from the verdict's effects."
+            for name, left in unused.items()
+        ),
+        *notes_on_data(shown),
     ]
     return Figure("sources", f"Where accuracy comes from, on {where}", panels, [*notes, *left_out(others)])
+
+
+def _labels(name: str) -> list[str]:
+    """The rows of a panel: of a motion baseline, or of `mean` alone."""
+    return [FRAME, FRAMES, *(row.label for row in order_of(name)[::-1] if name != FRAMES)]
+
+
+def _steps_covered(labels: Collection[str]) -> int:
+    """How many panels these rows fill; the one of `mean` is part of the others."""
+    return sum(set(_labels(name)) <= set(labels) for name in (FRAMES, *MOTION))
 
 
 def sentence(frame: Interval, more: Interval, orders: dict[str, Interval]) -> str:
@@ -60,9 +81,8 @@ def sentence(frame: Interval, more: Interval, orders: dict[str, Interval]) -> st
     return f"{', '.join(parts)}."
 
 
-def _steps(several: Sequence[list[FinishedRun]], protocol: str | None) -> list[Interval]:
-    """The first result, and each further one less the one before it, of the seeds that all have; empty if there are none."""
-    common = in_common(several)
+def _steps(common: Sequence[list[FinishedRun]], protocol: str | None) -> list[Interval]:
+    """The first result, and each further one less the one before it, of runs of the same seeds; empty if there are none."""
     if not common[0]:
         return []
     pairs = zip(common[1:], common, strict=False)
@@ -91,10 +111,10 @@ def order(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: str
     shown: list[list[FinishedRun]] = []
     others = 0
     for name in sorted({run.experiment.test for run in tested}):
-        series, more = _by_rows(Order, tested, name)
+        series, more = _by_rows(Order, tested, name, _losses_covered)
         losses: dict[str, Interval] = {}
         for baseline in MOTION:
-            ordered, shuffled = (row.label for row in order_of(baseline, "test"))
+            ordered, shuffled = _pair(baseline)
             if {ordered, shuffled} <= series.keys():
                 loss = difference(series[ordered], series[shuffled], METRIC, protocol)
                 losses |= {baseline: loss} if loss else {}
@@ -116,9 +136,24 @@ def order(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: str
     return Figure("order", title, [panel], [*notes, *left_out(others)])
 
 
-def _by_rows(suite: type[Sources | Order], runs: Sequence[FinishedRun], dataset: str | None) -> tuple[Series[str], int]:
+def _pair(baseline: str) -> list[str]:
+    """The labels of a motion baseline on frames in order and on shuffled test frames."""
+    return [row.label for row in order_of(baseline, "test")]
+
+
+def _losses_covered(labels: Collection[str]) -> int:
+    """For how many baselines these rows have both sides."""
+    return sum(set(_pair(baseline)) <= set(labels) for baseline in MOTION)
+
+
+def _by_rows(
+    suite: type[Sources | Order],
+    runs: Sequence[FinishedRun],
+    dataset: str | None,
+    covered: Callable[[Collection[str]], int],
+) -> tuple[Series[str], int]:
     rows = suite().rows(dataset or suite.datasets[0])
-    return choose(of_tested(runs, dataset), row_of(rows), varied_by(rows))
+    return choose(of_tested(runs, dataset), row_of(rows), varied_by(rows), covered=covered)
 
 
 def _missing(suite: str) -> Panel:

@@ -90,7 +90,7 @@ def _paper_figure(
 def _series(
     sweep: Sweep, runs: Sequence[FinishedRun], dataset: str | None, varied: tuple[str, ...] = ()
 ) -> tuple[Series[Point], int]:
-    """The runs of the context with the most runs, by method and value; `varied`: further settings that differ."""
+    """The runs of one context, by method and value; `varied`: further settings that differ."""
 
     def point(run: FinishedRun) -> Point | None:
         method, settings = run.experiment.method, run.experiment.settings

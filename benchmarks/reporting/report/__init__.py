@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.atomic import naming, write_atomically
 from benchmarks.reporting import drawing, gallery
-from benchmarks.reporting.figures.forest import forest
+from benchmarks.reporting.figures import forest
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.runs.staleness import shows_excluded, stale_reasons
 from benchmarks.scheduling.states import FindStates
@@ -66,8 +66,9 @@ def write(
             written.append(executor.submit(_write_run, to / "runs" / f"{run.name}.html", run, strips, reasons))
         sections = [*contents.suite_tables(runs, find_states), *contents.result_tables(runs, digests)]
         claims = contents.verdict(current)
-        drawn = [forest(claims), *drawn]
-        saved.append(executor.submit(drawing.save, drawn[0], to / "figures"))
+        judged = [forest.forest(claims), *contents.not_empty([forest.families(claims)])]
+        drawn = [*judged, *drawn]
+        saved += [executor.submit(drawing.save, each, to / "figures") for each in judged]
         _write(to / "figures.html", pages.all_figures(drawn))
         for name, text in (pages.all_tables(sections, drawn) | pages.all_runs(runs)).items():
             _write(to / name, text)

@@ -3,9 +3,11 @@
 To add to the report, return more from the functions here.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, count
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -14,7 +16,7 @@ from benchmarks.data.find import find_dataset
 from benchmarks.data.loading import known_digests
 from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.methods import split_method
-from benchmarks.experiments.settings import recipe_names
+from benchmarks.experiments.settings import changed_from_recipe
 from benchmarks.reporting import suite_table
 from benchmarks.reporting.dataset_table import dataset_grids
 from benchmarks.reporting.figures import cues, sources, sweeps, systems
@@ -27,7 +29,7 @@ from benchmarks.reporting.verdict import JudgedClaim, judge
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.scheduling.states import FindStates
 from benchmarks.suites import SUITES, published_systems
-from benchmarks.suites.suite import Choice, Row, Suite, all_rows, dataset_pairs, experiments_of_row, rows_for
+from benchmarks.suites.suite import QUICK, Choice, Row, Suite, all_rows, dataset_pairs, experiments_of_row, rows_for
 
 from .html import el
 
@@ -53,9 +55,10 @@ class Section:
 
 
 def suite_tables(runs: Sequence[FinishedRun], find_states: FindStates) -> list[Section]:
-    """The tables of every suite with runs for at least half of its rows: one for each pair of data sets and protocol.
+    """The tables of every suite with runs for half of its rows, or with any on data sets that no other suite has.
 
-    The paper's come first, then those with the most rows. A single row beside figures of another data set is left out.
+    There is one for each pair of data sets, each set of options that the runs were made with, and each protocol. The paper's
+    come first, then those with the most rows. A single row beside figures of another data set is left out.
     """
     experiments = [run.experiment for run in runs]
     pairs = sorted({each.datasets for each in experiments if not each.external})
@@ -63,27 +66,33 @@ def suite_tables(runs: Sequence[FinishedRun], find_states: FindStates) -> list[S
     finished: dict[str, set[int]] = {}
     for each in experiments:
         finished.setdefault(_of_any_seed(each), set()).add(each.seed)
-    choices = {pair: _choices(pair, experiments) for pair in pairs}
+    made_with = {pair: _made_with(each for each in experiments if each.datasets == pair) for pair in pairs}
     made = []
     suites = {name: SUITES.get(name)() for name in SUITES.names()}
+    owners = Counter(pair for suite in suites.values() for pair in suite.pairs(suite.datasets))
     for name, suite in sorted(suites.items(), key=lambda each: (not each[1].paper, -len(_rows(each[1])), each[0])):
         for pair in pairs:
+            own = pair in suite.pairs(suite.datasets)
+            needed = 0.0 if own and owners[pair] == 1 else 0.5
             shown: set[str] = set()
-            for choice in choices[pair]:
+            for choice in _choices(suite, pair, made_with[pair]):
                 rows = _requests(suite, pair, choice)
-                single = len(rows) == 1 and pair not in suite.pairs(suite.datasets)
-                finished_rows = sum(any(seed < choice.seeds for seed in finished.get(row, ())) for row in rows)
-                if rows and not single and 2 * finished_rows >= len(rows) and rows[0] not in shown:
+                single = len(rows) == 1 and not own
+                done = [row for row in rows if any(seed < choice.seeds for seed in finished.get(row, ()))]
+                if done and len(done) >= needed * len(rows) and not single and rows[0] not in shown:
                     shown.add(rows[0])
                     made += _suite_sections(name, pair, choice, find_states)
     return [*made, *_dataset_sections(pairs)]
 
 
 def _requests(suite: Suite, pair: DatasetPair, choice: Choice) -> list[str]:
-    """Each row of a suite on a pair of data sets, as `_of_any_seed` has it; empty where the suite is not measured."""
-    rows = rows_for(suite, pair, choice) if pair in dataset_pairs(suite, choice) else []
+    """Each row of a suite on a pair of data sets, as `_of_any_seed` has it; empty where the suite cannot be run so."""
     first = replace(choice, seeds=1)
-    return [_of_any_seed(experiments_of_row(row, pair, first)[0].experiment) for row in rows]
+    try:
+        rows = rows_for(suite, pair, choice) if pair in dataset_pairs(suite, choice) else []
+        return [_of_any_seed(experiments_of_row(row, pair, first)[0].experiment) for row in rows]
+    except UserError:  # a setting that only one of the methods has, or a part of a plug-in that is not loaded
+        return []
 
 
 def _of_any_seed(experiment: Experiment) -> str:
@@ -91,15 +100,48 @@ def _of_any_seed(experiment: Experiment) -> str:
     return replace(experiment, seed=0, split=0, test_split=0).request_hash
 
 
-def _choices(pair: DatasetPair, experiments: Sequence[Experiment]) -> list[Choice]:
-    """The options with which a suite may have been run: its data set's recipe, --quick, and each recipe in use."""
-    seeds: dict[str, set[int]] = {}
+class _Options(NamedTuple):
+    """What decided the settings of a run: method, recipe, and the settings that differ from these, as (key, text)."""
+
+    method: str
+    recipe: str
+    changes: tuple[tuple[str, str], ...]
+
+
+def _made_with(experiments: Iterable[Experiment]) -> dict[_Options, set[int]]:
+    """The seeds that ran with each set of options; without runs by recipes that this project lacks, which it cannot plan."""
+    seeds: dict[_Options, set[int]] = {}
     for each in experiments:
-        if each.datasets == pair:
-            seeds.setdefault(each.recipe, set()).add(each.seed)
-    plain = Choice(tuple(dict.fromkeys(pair)), _count_from_0(set().union(*seeds.values())))
-    named = [replace(plain, recipe=name, seeds=_count_from_0(seeds[name])) for name in recipe_names() if name in seeds]
-    return [plain, replace(plain, quick=True), *named]
+        changed = changed_from_recipe(each.recipe, each.method, each.settings)
+        if not each.external and changed is not None:
+            changes = tuple(sorted((key, str(value)) for key, value in changed.items()))
+            seeds.setdefault(_Options(each.method, each.recipe, changes), set()).add(each.seed)
+    return seeds
+
+
+def _choices(suite: Suite, pair: DatasetPair, made_with: Mapping[_Options, set[int]]) -> list[Choice]:
+    """The options with which a suite may have been run: the recipes and changes of its methods, without what its rows change.
+
+    Those with the fewest options come first. Runs on shuffled frames are controls, except of suites whose rows shuffle.
+    """
+    rows = all_rows(suite, pair.trained_on)
+    methods, varied = {row.method for row in rows}, {text.partition("=")[0] for row in rows for text in row.changes}
+    unnamed = {find_dataset(pair.trained_on).recipe, *(row.recipe for row in rows)}
+    seeds: dict[Choice, set[int]] = {}
+    for (method, recipe, changed), ran in made_with.items():
+        other = {key: text for key, text in changed if key not in varied}
+        if method in methods and "shuffle" not in other:
+            changes = {f"{key}={text}" for key, text in other.items()}
+            quick = recipe == "small" and changes >= set(QUICK)
+            choice = Choice(
+                tuple(dict.fromkeys(pair)),
+                recipe=None if quick or recipe in unnamed else recipe,
+                changes=tuple(sorted(changes - set(QUICK) if quick else changes)),
+                quick=quick,
+            )
+            seeds.setdefault(choice, set()).update(ran)
+    ordered = sorted(seeds, key=lambda each: (len(each.options), each.options))
+    return [replace(each, seeds=_count_from_0(seeds[each])) for each in ordered]
 
 
 def _count_from_0(seeds: set[int]) -> int:
@@ -208,4 +250,9 @@ def drawn_figures(runs: Sequence[FinishedRun]) -> list[Figure]:
         for name in names:
             figure = draw([run for run in runs if run.experiment.test == name])
             made.append(replace(figure, name=f"{figure.name}-{name}", title=f"{figure.title} on {name}"))
-    return [each for each in made if any(panel.lines for panel in each.panels)]
+    return not_empty(made)
+
+
+def not_empty(figures: Sequence[Figure]) -> list[Figure]:
+    """The figures that show something."""
+    return [each for each in figures if any(panel.lines for panel in each.panels)]

@@ -15,6 +15,7 @@ import pytest
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.settings import resolve
 from benchmarks.reporting.verdict import judge
+from benchmarks.runs.find import find_runs
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.record import Metrics, Record
@@ -77,6 +78,13 @@ def finish(results: Path, make_record: Callable[..., Record]) -> Callable[..., R
         return record
 
     return make
+
+
+@pytest.fixture(scope="session")
+def committed() -> list[FinishedRun]:
+    """The runs of all records in results/measured, each once."""
+    files = sorted((Path(__file__).parents[3] / "results" / "measured").glob("*.parquet"))
+    return list({run.name: run for run in find_runs(files=files)}.values())
 
 
 PEOPLE, EACH = 60, 4

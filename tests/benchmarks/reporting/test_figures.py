@@ -113,12 +113,14 @@ def test_series_of_two_settings_are_not_mixed(finish, results):
     for sigma in (0.0, 0.5):
         finish("mean+afa", sigma=sigma, epochs=3, ranks=[1] * 20 if sigma else [2] * 20)
         finish("mean+afa", dataset="mars", sigma=sigma, ranks=[1] * 20 if sigma else [2] * 20)
-    finish("mean+afa", sigma=0.1, epochs=3)
     figure = sweeps.fig3a(finished_runs(results))
     assert [line.y for line in figure.panels[0].lines] == [[0]]
     assert "on walkers" in figure.title
     assert any("seeds per point: 2;" in note for note in figure.notes)
-    assert "Runs with other settings, which are not drawn: 5." in figure.notes
+    assert "Runs with other settings, which are not drawn: 4." in figure.notes
+    finish("mean+afa", sigma=0.1, epochs=3, ranks=[1] * 20)
+    (line,) = sweeps.fig3a(finished_runs(results), "walkers").panels[0].lines
+    assert line.y == [100, 100]  # more of the figure in fewer runs
     (line,) = sweeps.fig3a(finished_runs(results), "mars").panels[0].lines
     assert line.y == [100]
 
@@ -179,11 +181,14 @@ def test_drawing_is_reproducible(finish, results, tmp_path):
     assert b"date>" not in first[2].read_bytes()
 
 
-def test_figure_verb(bench, finish, tmp_path):
+def test_figure_verb(bench, finish, results, tmp_path):
     record = finish()
     finish(seed=1, dataset="mars")
     answer = bench("figure", "cmc", record.name, "--to", tmp_path / "one.svg")
-    assert (answer.status, Path(answer.out.strip())) == (0, tmp_path / "one.svg")
+    written, empty, *notes = answer.out.splitlines()
+    assert (answer.status, Path(written), empty) == (0, tmp_path / "one.svg", "")
+    (run,) = (run for run in finished_runs(results) if run.name == record.name)
+    assert notes == [f"- {note}" for note in curves.cmc([run]).notes]
     assert (
         bench("figure", "fig9", "--to", tmp_path).err.splitlines()[-1].startswith("bench: no figure 'fig9'; choose cmc")
     )

@@ -2,15 +2,20 @@
 
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy import stats
 
-from benchmarks.reporting.drawing import draw, save
+from benchmarks.reporting.drawing import STYLE, draw, save
 from benchmarks.reporting.figures import cues, forest, sources, sweeps, systems
 from benchmarks.reporting.report import contents
 from benchmarks.reporting.statistics import Interval
+from benchmarks.reporting.verdict import judge
 from benchmarks.runs.record import Phase
 from benchmarks.suites import SUITES
 from benchmarks.suites.claims import MOTION
@@ -84,6 +89,16 @@ def test_sources_without_motion_baselines(measure):
     assert panel.lines[0].y == pytest.approx([31, 43], abs=1.5)
 
 
+def test_sources_say_which_runs_not_all_steps_have(measure):
+    found = measure("sources", by_source)
+    few = [run for run in found if run.experiment.method == "mean" or run.experiment.seed < 2]
+    said = sources.sources(few).notes
+    for name in MOTION:  # the third seed of the two rows of mean
+        assert [note for note in said if note.startswith(f"{name}: ") and "; 2 further runs left out" in note]
+    assert not [note for note in sources.sources(found).notes if "left out" in note]
+    assert any("seeds per point: 2;" in note for note in said)
+
+
 def test_order_is_a_number_for_each_data_set(measure, tmp_path):
     def effect(method, settings, dataset):
         return 0.5 - (settings["shuffle"] == "test") * (0.2 if dataset == "walkers-gait" else 0.01)
@@ -97,6 +112,20 @@ def test_order_is_a_number_for_each_data_set(measure, tmp_path):
     assert figure.notes[1].startswith(f"walkers-gait: {MOTION[0]} +")
     assert [line.label for line in sources.order(found, "walkers").panels[0].lines] == ["walkers"]
     save(figure, tmp_path / "order.svg")
+
+
+def test_other_contexts_do_not_hide_the_figures_of_walkers(committed):
+    """`families` ran on walkers too, later and as often, but neither on one frame nor on shuffled ones."""
+    figure = sources.sources(committed, "walkers")
+    assert [panel.title for panel in figure.panels] == ["cnn3d"]
+    means = {frames: [
+        run.record.find_metrics("official", "before").percent("mAP") for run in committed
+        if (run.experiment.test, run.experiment.method, run.experiment.recipe) == ("walkers", "mean", "small")
+        and run.experiment.settings["epochs"] == 40 and run.experiment.settings["test_frames"] == frames
+    ] for frames in (0, 1)}  # fmt: skip
+    assert figure.panels[0].lines[0].y[:2] == pytest.approx([np.mean(means[1]), np.mean(means[0])])
+    (lost,) = sources.order(committed, "walkers").panels[0].lines
+    assert (lost.label, lost.x) == ("walkers", [MOTION.index("cnn3d")])
 
 
 def by_share(method, settings, dataset):
@@ -117,7 +146,14 @@ def test_cues_find_the_crossing(measure, tmp_path):
     assert {line.label: line.y[0] for line in hard.lines}["mean"] == pytest.approx(60, abs=2)
     crossings = [note for note in figure.notes if "overtakes mean" in note]
     assert [note.partition(":")[0] for note in crossings] == ["clean", "hard"]
+    assert all(", the best of 2 motion baselines that were run, overtakes mean where " in note for note in crossings)
+    assert any("falls with the share by construction" in note for note in figure.notes)
     save(figure, tmp_path / "cues.svg")
+
+
+def test_one_motion_baseline_is_not_called_the_best(measure):
+    two = [run for run in measure("cues", by_share) if run.experiment.method in ("mean", "cnn3d")]
+    assert cues.cues(two).notes[0].startswith("clean: cnn3d overtakes mean where 5")
 
 
 def test_shares_that_were_not_run_are_not_joined(measure):
@@ -174,26 +210,83 @@ def test_distill_ignores_other_suites(measure):
     assert "Runs with other settings, which are not drawn: " in " ".join(sweeps.distill([*theirs, *ours]).notes)
 
 
-def test_forest_has_a_row_for_each_measured_claim(measure, tmp_path):
-    from benchmarks.reporting.verdict import judge
-
+def test_forest_has_a_row_for_each_claim_with_an_interval_over_seeds(measure, tmp_path):
     def effect(method, settings, dataset):
         return 0.5 + 0.06 * (method == "mean+afa" and settings["lambda"] > 0)
 
-    judged = judge(measure("table4", effect, datasets=("mars", "walkers")))
+    runs = measure("table4", effect, datasets=("mars", "walkers"))
+    judged = judge([*runs, *measure("table4", effect, seeds=2, datasets=("dukev",))])
     figure = forest.forest(judged)
-    mars, walkers = figure.panels
-    assert (mars.title, walkers.title) == ("mars: paper", "walkers: paper")
-    known = [each for each in judged if each.interval is not None]
-    assert len(mars.ticks) + len(walkers.ticks) == len(known) == 8
-    measured, papers = mars.lines
-    assert measured.y[0] == pytest.approx(6, abs=1)
+    (panel,) = figure.panels
+    decided, undecided, papers = panel.lines
+    assert [text for _, text in panel.ticks] == [
+        f"{claim} ({data})"
+        for data in ("mars", "walkers")
+        for claim in ("AFA helps mean", "AFA helps qan", "classification helps", "the coherence constraint helps")
+    ]
+    assert decided.x == [0, 3, 4, 7]
+    assert decided.y == pytest.approx([6] * 4, abs=1)
+    assert undecided.x == [1, 2, 5, 6]
+    assert papers.x == [0, 1, 2, 3]  # which did not measure on walkers
     assert papers.y[0] == pytest.approx(2.8)  # Table 4, MARS, mAP: 82.9 less 80.1
-    assert len(walkers.lines) == 1  # the paper did not measure on these
-    assert f"Not run: {len(judged) - 8} of {len(judged)} claims." in figure.notes
-    assert mars.margin == pytest.approx(0.3)
+    assert f"Not drawn, because fewer than 3 seeds or splits ran: 4 of {len(judged)} claims." in figure.notes
+    assert f"Not run: {len(judged) - 12} of {len(judged)} claims." in figure.notes
+    assert panel.margin == pytest.approx(0.3)
     save(figure, tmp_path / "forest.svg")
     assert forest.forest([]).panels[0].empty
+
+
+def test_forest_of_all_records_is_readable(committed):
+    figure = forest.forest(judge(committed))
+    assert [panel.title for panel in figure.panels] == [
+        "what the paper claims",
+        "coherence against motion",
+        "exploratory",
+    ]
+    assert "mars-lines: line drawings of 100 people of MARS; compares with no MARS figure" in figure.notes
+    with rc_context(STYLE):
+        drawn = draw(figure)
+        renderer = FigureCanvasAgg(drawn).get_renderer()
+    width, height = drawn.get_size_inches()
+    assert height < 20
+    rows = [label.get_window_extent(renderer) for axes in drawn.axes for label in axes.get_yticklabels()]
+    assert len(rows) == sum(len(panel.ticks) for panel in figure.panels) > 30
+    for row, below in pairwise(rows):
+        assert below.y1 <= row.y0 + 1  # in pixels; no row covers another
+    assert min(row.x0 for row in rows) >= 0  # nothing is cut
+    assert max(row.x1 for row in rows) < 0.7 * width * drawn.dpi
+
+
+def test_families_say_what_motion_adds_and_whether_controls_hold(committed, bench, tmp_path):
+    tuned = [run for run in committed if run.experiment.recipe == "tuned by 20 trials"]
+    figure = forest.families(judge(tuned))
+    (panel,) = figure.panels
+    hold, fail = panel.lines
+    names = [text for _, text in panel.ticks]
+    assert {names[int(place)] for place in hold.x} == {
+        "cnn3d (cues:25)", "cnn3d (cues:50)", "cnn3d (cues:75)", "cnn3d (walkers)", "flow (walkers)"
+    }  # fmt: skip
+    assert {names[int(place)] for place in fail.x} == {"lstm-changes (walkers)", "cnn3d (mars-lines)"}
+
+    def reached(method, dataset, metric="mAP"):
+        here = [run.record for run in tuned if (run.experiment.method, run.experiment.test) == (method, dataset)]
+        plain = [record for record in here if record.experiment.settings["shuffle"] == "none"]
+        return np.mean([record.find_metrics(record.first_protocol, "before").percent(metric) for record in plain])
+
+    for line in panel.lines:
+        for place, effect, low, high in zip(line.x, line.y, line.low, line.high, strict=True):
+            method, _, dataset = names[int(place)].removesuffix(")").partition(" (")
+            assert effect == pytest.approx(reached(method, dataset) - reached("mean", dataset))
+            assert low < effect < high
+    assert reached("lstm-changes", "walkers-gait", "R1") < 2
+    assert [note for note in figure.notes if note.startswith("lstm-changes (walkers): controls: ")]
+    save(figure, tmp_path / "families.svg")
+    assert "bench suite run families" in forest.families([]).panels[0].empty
+    measured = Path(__file__).parents[3] / "results" / "measured" / "families.parquet"
+    said = bench("figure", "families", "--dataset", "walkers", "--from", measured, "--to", tmp_path / "walkers.svg").out
+    assert "- walkers: lstm-changes -10" in said
+    assert "cues" not in said
+    assert "(bench suite run controls" not in said  # the controls on the other data sets were found
 
 
 def with_afa(method, settings, dataset):

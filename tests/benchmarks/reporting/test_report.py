@@ -7,6 +7,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -21,6 +22,7 @@ from benchmarks.runs import staleness
 from benchmarks.runs.exchange import export_runs
 from benchmarks.runs.finished import FinishedRun, finished_runs
 from benchmarks.runs.folder import RunFolder
+from benchmarks.scheduling.states import find_in_records
 from benchmarks.suites.claims import PAPER, Claim
 
 VOID = {"meta", "link", "img"}
@@ -118,6 +120,32 @@ def test_suite_table_agrees_with_bench_table(bench, finish, tmp_path, monkeypatc
         shown = re.findall(r"<td[^>]*>(?:<b>)?([^<]*)", row)
         assert shown == line[2:-1]
     assert 'data-baseline="qan" data-protocol="standard"><td>QAN*' in tables
+
+
+def test_suites_have_tables_whatever_settings_their_runs_share(committed):
+    """All runs of the committed records were made with --set threads=1, those of table4 with --quick as well."""
+    records = [run.record for run in committed]
+    sections = contents.suite_tables(committed, find_in_records(records))
+    made = {each.title: each for each in sections}
+    assert {"table4", "cues", "sources", "distill"} <= {each.suite for each in sections}
+    assert len([title for title in made if title.startswith("cues on cues:") and "official" in title]) == 7
+    table = made["table4 on walkers, quick, threads=1, protocol official"].frame.set_index("method")
+    wanted = [
+        record.find_metrics("official", "before").percent("mAP")
+        for record in records
+        if record.experiment.datasets == ("walkers", "walkers") and record.experiment.method == "qan+afa"
+        if record.experiment.settings["epochs"] == 12 and record.experiment.settings["lambda"] == 0.1
+    ]
+    assert len(wanted) == 10
+    assert str(table.mAP["QAN* + AFA (qan+afa)"]).startswith(f"{np.mean(wanted):.1f} ± {np.std(wanted, ddof=1):.1f}")
+    assert set(pages.all_tables(sections, [])) >= {f"tables-{name}.html" for name in ("table4", "cues", "sources")}
+
+
+def test_changed_setting_of_one_baseline_makes_no_table(finish, results):
+    finish("adfdta", **{"adfdta.sigma": 2.0})
+    finish("mean")
+    runs = finished_runs(results)
+    assert not contents.suite_tables(runs, find_in_records([run.record for run in runs]))
 
 
 def test_pages_of_3000_runs_stay_below_2_mb(finish, results):
