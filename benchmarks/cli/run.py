@@ -147,7 +147,9 @@ def score(
     metric: Annotated[
         str | None, typer.Option(help="The distance of features: euclidean (the default) or cosine.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The seed of the training. Further files count on from here.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="The seed of the training. Each further file gets the next seed.")
+    ] = 0,
     split: Annotated[int, typer.Option(min=0, help="The train/test split of the data set, counted from 0.")] = 0,
 ) -> None:
     """Evaluate features or distances that other code computed, and store the results as runs."""

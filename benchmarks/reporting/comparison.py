@@ -1,6 +1,6 @@
 """Compare two methods or runs of any kind: the difference, the people that it helps, and the queries that differ most.
 
-A comparison is paired, by seed and split and by query. It was not fixed beforehand, so that it confirms nothing by itself.
+A comparison is paired, by seed and split and by query. It was not fixed beforehand, so it confirms nothing by itself.
 """
 
 import json

@@ -126,9 +126,9 @@ def _notes(record: dict[str, Any]) -> list[str]:
     for row in record["methods"]:
         if row.get("eager") and row.get("bare"):
             notes.append(
-                f"{row['method']} in {row['precision']}: {row['bare'] / row['eager']:.2f} times as fast compiled, "
-                f"after {row['compile_seconds']:.0f} s"
+                f"{row['method']} in {row['precision']}: {row['bare'] / row['eager']:.2f} times as fast when compiled, "
+                f"which took {row['compile_seconds']:.0f} s"
             )
     if not record["complete"]:
-        notes.append("the clock ended the measurement before all methods had their turn")
+        notes.append("the time limit ended the measurement before all methods were measured")
     return notes

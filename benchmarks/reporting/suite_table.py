@@ -334,7 +334,9 @@ def _published_notes(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow
             doubts.setdefault(text, []).append(row.label)
     notes += [f"* {text}: {', '.join(labels)}" for text, labels in doubts.items()]
     if suite.after:
-        notes.append("after: the sources are too thin to rebuild that very system; the notes say what is known")
+        notes.append(
+            "after: the sources are not detailed enough to rebuild exactly that system; the notes say what is known"
+        )
     return notes
 
 
@@ -345,7 +347,7 @@ def _gait_notes(rows: Sequence[MeasuredRow]) -> list[str]:
     tested = [(row.label, row.row.method, mean(row.gait)) for row in rows if row.row and row.gait]
     blind = [label for label, method, r1 in tested if controls.sees_no_order(method, r1)]
     notes = [
-        f"{GAIT}: R1 on {controls.DATASET}, where only the order of frames tells people apart, by the same settings without AFA; "
+        f"{GAIT}: R1 on {controls.DATASET}, where only order tells people apart, with the same settings without AFA; "
         f"{controls.CHANCE:.1f} is chance"
     ]
     return notes + [f"read the order of frames but do not tell people apart by it: {', '.join(blind)}"] * bool(blind)

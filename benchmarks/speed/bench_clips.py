@@ -99,5 +99,5 @@ def test_the_usual_pipeline(benchmark: Any, batches: TrainingBatches, tmp_path: 
         better="at least",
         rounds=2,
         count=BATCHES * len(images),
-        note="the decoder: alone it is hardly more than that many times as fast (the row above)",
+        note="the decoder: even alone it barely reaches this target (see the row above)",
     )

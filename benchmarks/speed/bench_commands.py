@@ -37,7 +37,7 @@ def test_start(benchmark: Any, words: str) -> None:
     difference = float(np.median(bench_times - empty_times))
     measured = f"{np.median(bench_times):.2f} s against {np.median(empty_times):.2f} s"
     note = "importing typer, which imports rich and pydantic, and parsing the files of baselines twice"
-    what = f"`bench {words}`: more than"
+    what = f"`bench {words}`: extra time"
     note_row(benchmark, what, "`python -c pass`", difference, 0.25, measured=measured, unit="s", note=note)
 
 

@@ -40,7 +40,7 @@ class Factors(Suite):
 
 @register("controls")
 class Controls(Suite):
-    """Every baseline, by any recipe, on data with a known answer: walkers-gait and walkers-appearance; and on shuffled frames."""
+    """Every baseline, with any recipe, on data with a known answer: walkers-gait, also shuffled, and walkers-appearance."""
 
     datasets = (DATASET, APPEARANCE)
 

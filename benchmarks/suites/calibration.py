@@ -14,7 +14,7 @@ LARGE = ("backbone", "weights", "last_stride", "height", "width")
 
 @register("calibration")
 class Calibration(Suite):
-    """Recipes of public code with known results on MARS. One further off than seeds explain means that the harness is wrong."""
+    """Recipes of public code with known results on MARS. A result further off than seeds explain is an error here."""
 
     metrics = ("R1", "mAP")
     calibrates = True

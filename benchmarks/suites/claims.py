@@ -114,7 +114,7 @@ def _distilled(granularity: str) -> tuple[Arm, ...]:
 
 
 def _decline(method: str) -> tuple[Arm, ...]:
-    """How much a least-squares line over log2(sigma) falls from the smallest sigma of Fig. 3a to the largest, a factor a clip."""
+    """How far a least-squares line over log2(sigma) falls from Fig. 3a's smallest sigma to its largest, one factor per clip."""
     xs = [-log2(inverse) for inverse in INVERSE_SIGMAS]
     mean, span = sum(xs) / len(xs), max(xs) - min(xs)
     scale = sum((x - mean) ** 2 for x in xs)
@@ -157,7 +157,10 @@ CLAIMS = (
     ),
     *(
         Claim(
-            f"coherence beats motion as the distilled part, a factor a {unit}", "distill", _distilled(unit), HYPOTHESIS
+            f"coherence beats motion as the distilled part, one factor per {unit}",
+            "distill",
+            _distilled(unit),
+            HYPOTHESIS,
         )
         for unit in ("clip", "frame")
     ),

@@ -92,9 +92,9 @@ def problems(records: Sequence[Record], judged: Mapping[str, Mapping[str, Any]])
     """
     here = [record for record in filter(is_control, records) if _speaks_for(record, judged)]
     not_run = missing(here, sorted({*judged, "mean"}))
-    remedy = "bench suite run controls, by the same recipe"
+    remedy = "bench suite run controls, with the same recipe"
     return "; ".join(
-        [*judge(here), *([f"not run by the same settings: {', '.join(not_run)} ({remedy})"] if not_run else [])]
+        [*judge(here), *([f"not run with the same settings: {', '.join(not_run)} ({remedy})"] if not_run else [])]
     )
 
 

@@ -19,7 +19,7 @@ def order_of(baseline: str, where: str = "both") -> tuple[Row, Row]:
 
 @register("sources")
 class Sources(Suite):
-    """Where accuracy comes from: one frame, more frames in any order, or their order. One frame is of the same model at test."""
+    """Where accuracy comes from: one frame, more frames in any order, or their order. "One frame" tests the same model."""
 
     datasets = ("walkers",)
 
@@ -40,7 +40,7 @@ class Order(Suite):
 
 @register("distill")
 class Distill(Suite):
-    """Coherence or motion as the distilled part, with noise for each clip or frame; with noise for each batch both are one."""
+    """Coherence or motion as the distilled part, with noise per clip or frame; with noise per batch both are one method."""
 
     datasets = ("walkers",)
 
@@ -67,7 +67,7 @@ class Families(Suite):
 
 @register("cues")
 class Cues(Suite):
-    """When motion wins: people of whom a share, from none to all, differ only in gait; in clean and in hard worlds."""
+    """When motion wins: worlds in which a share of the people, from none to all, differ only in gait; clean and hard."""
 
     datasets = tuple(f"cues:{share}{world}" for world in ("", "-hard") for share in SHARES)
 

@@ -32,8 +32,8 @@ def test_figures_by_hand():
         ["0.97", "at least 0.90", "yes"],
         ["20.0", "at most 20.0", "yes"],  # 3,480,000 / 2,900 / 60
     ]
-    assert "mean+afa in bf16: 1.50 times as fast compiled, after 40 s" in targets.notes
-    assert "the clock ended the measurement before all methods had their turn" in targets.notes
+    assert "mean+afa in bf16: 1.50 times as fast when compiled, which took 40 s" in targets.notes
+    assert "the time limit ended the measurement before all methods were measured" in targets.notes
     assert methods.rows[0] == ["mean+afa", "bf16", "3,000", "2,900", "97%", "8,000", "80%", "12.3", "0.33"]
     assert methods.rows[1] == ["mean", "float32: OutOfMemoryError: no room", "1,000", *["-"] * 6]
     assert agreement.rows == [["features", "bf16", "1.2e-02", "1e-01"]]

@@ -318,7 +318,7 @@ class Distilled(Suite):
 def test_distilled_parts_are_compared_over_all_sigmas_of_a_granularity(world):
     effects = {row.label: 0.05 * (not row.method.endswith("-motion")) for row in Distilled().rows("mars")}
     found = {each.claim.text: each for each in judge(world(effects, suite=Distilled))}
-    text = "coherence beats motion as the distilled part, a factor a "
+    text = "coherence beats motion as the distilled part, one factor per "
     assert found[f"{text}clip"].interval.estimate == pytest.approx(0.05, abs=0.01)
     assert found[f"{text}frame"].missing.startswith("not run")
 

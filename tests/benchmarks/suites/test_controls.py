@@ -56,7 +56,7 @@ def test_missing_controls_are_named(record, good, by):
     assert "not run" in problems([record("mean", 80.0, dataset="walkers")], asked)
     assert problems(good, asked) == ""
     assert (
-        "not run by the same settings: lstm-changes on walkers-gait, lstm-changes with shuffled frames on walkers-gait, "
+        "not run with the same settings: lstm-changes on walkers-gait, lstm-changes with shuffled frames on walkers-gait, "
         "lstm-changes on walkers-appearance (" in problems(good, asked | {"lstm-changes": by("lstm-changes")})
     )
     assert "cnn3d reaches R1 3.0" in problems([*good[:2], record("cnn3d", 3.0), *good[3:]], asked)
@@ -65,7 +65,7 @@ def test_missing_controls_are_named(record, good, by):
 
 
 def test_control_speaks_for_its_own_settings_alone(record, good, by):
-    gait = "not run by the same settings: cnn3d on walkers-gait"
+    gait = "not run with the same settings: cnn3d on walkers-gait"
     for changes in ({"sampling": "restricted"}, {"epochs": 12}, {"lr": 3e-3}, {"test_chunk": 9}, {"tuning_trials": 20}):
         assert gait in problems(good, {"cnn3d": by("cnn3d", **changes)})
     for changes in ({"threads": 1}, {"shuffle": "both"}):
@@ -76,7 +76,7 @@ def test_control_speaks_for_its_own_settings_alone(record, good, by):
 def test_judged_mean_needs_its_own_control(record, good, by):
     other = {"sampling": "restricted", "lr": 3e-3}
     assert problems(good, {"cnn3d": by("cnn3d")}) == ""
-    assert "not run by the same settings: mean on" in problems(
+    assert "not run with the same settings: mean on" in problems(
         good, {"cnn3d": by("cnn3d"), "mean": by("mean", **other)}
     )
     larger = {"height": 64, "width": 32}  # to be judged beside one of another size says nothing
