@@ -22,6 +22,7 @@ from benchmarks.suites.claims import (
     FAMILIES,
     METRIC,
     MIN_RUNS,
+    MIN_TRIALS,
     UNCORRECTED,
     Arm,
     Claim,
@@ -247,8 +248,8 @@ def _missing(claim: Claim, arms: Sequence[Sequence[FinishedRun]], all_runs: Sequ
         judged = {baseline(arm.method): runs[0].experiment.settings for arm, runs in zip(claim.arms, arms, strict=True)}
         failures = controls.problems([run.record for run in all_runs], judged)
         reasons += [f"controls: {failures}"] if failures else []
-    if "tuning" in claim.needs and (len(trials) > 1 or trials == {0}):
-        reasons.append("unequal tuning: `bench tune` each method with the same --trials")
+    if "tuning" in claim.needs and (len(trials) > 1 or min(trials) < MIN_TRIALS):
+        reasons.append(f"not tuned alike: `bench tune` each method with the same --trials, at least {MIN_TRIALS}")
     return tuple(reasons)
 
 

@@ -323,7 +323,7 @@ def test_families_need_equal_tuning(world, monkeypatch):
     effects = {**dict.fromkeys(("mean", "qan"), 0.1), **dict.fromkeys(("lstm-changes", "cnn3d", "flow"), 0.0)}
     others = {name: 0.1 - effect for name, effect in effects.items()}
     untuned = world(effects, suite=SUITES.get("families"))
-    tuned = world(others, suite=SUITES.get("families"), changes=("tuning_trials=6", "lr=1e-3"))
+    tuned = world(others, suite=SUITES.get("families"), changes=("tuning_trials=20", "lr=1e-3"))
     half = [run for run in tuned if run.experiment.method != "cnn3d"]
 
     def said(found):
@@ -331,19 +331,31 @@ def test_families_need_equal_tuning(world, monkeypatch):
 
     for found in (untuned, untuned + half, half + untuned):
         assert said(found).verdict == "UNDECIDED"
-        assert "unequal tuning" in said(found).missing
+        assert "not tuned alike" in said(found).missing
     more = world(effects, seeds=5, suite=SUITES.get("families"))  # of which two seeds were never tuned
-    longer = world(effects, suite=SUITES.get("families"), changes=("tuning_trials=20",))
+    longer = world(effects, suite=SUITES.get("families"), changes=("tuning_trials=40",))
     again = [run for run in longer if run.experiment.method == "mean"]  # by more trials, and it alone
     for found in (tuned, untuned + tuned, tuned + untuned, more + tuned, tuned + again):
         assert said(found).verdict == "CONTRADICTED"
         assert said(found).interval.estimate == pytest.approx(-0.1, abs=0.02)
 
 
+def test_too_few_trials_decide_nothing(world, monkeypatch):
+    monkeypatch.setattr(controls, "problems", lambda *_: "")
+    effects = {**dict.fromkeys(("mean", "qan"), 0.1), **dict.fromkeys(("lstm-changes", "cnn3d", "flow"), 0.0)}
+
+    def said(trials):
+        found = world(effects, suite=SUITES.get("families"), changes=(f"tuning_trials={trials}",))
+        return next(each for each in judge(found) if each.claim.text == "mean beats cnn3d")
+
+    assert (said(19).verdict, said(20).verdict) == ("UNDECIDED", "SUPPORTED")
+    assert said(19).missing.endswith("at least 20")
+
+
 def test_motion_needs_controls_by_its_own_settings(world, monkeypatch):
     asked = []
     monkeypatch.setattr(controls, "problems", lambda records, judged: asked.append(judged) or "cnn3d fails")
-    changes = ("tuning_trials=6", "lr=1e-3", "sampling=consecutive")
+    changes = ("tuning_trials=20", "lr=1e-3", "sampling=consecutive")
     found = judge(
         world(
             dict.fromkeys(("mean", "qan", "lstm-changes", "cnn3d", "flow"), 0.0),
@@ -372,7 +384,7 @@ def test_baselines_may_have_clips_of_their_own(world, monkeypatch):
         def rows(self, dataset):
             return (Row("mean", "mean"), Row("cnn3d", "cnn3d", ("sampling=consecutive", "test_chunk=9")))
 
-    tuned = world({"mean": 0.1, "cnn3d": 0.0}, suite=Clips, changes=("tuning_trials=6",))
+    tuned = world({"mean": 0.1, "cnn3d": 0.0}, suite=Clips, changes=("tuning_trials=20",))
     found = next(each for each in judge(tuned) if each.claim.text == "mean beats cnn3d")
     assert (found.runs, found.verdict) == (3, "SUPPORTED")
 
