@@ -1,6 +1,7 @@
 """The claims, each judged by the measurements, as far as the data allow."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -44,6 +45,7 @@ from .statistics import (
     over_seeds,
     permutation_test,
     seeds_needed,
+    spread,
     verdict,
 )
 
@@ -82,6 +84,7 @@ class JudgedClaim:
         margin: effects below it are negligible; a fraction.
         p_negligible: the p-value of an effect of the margin or more. Not yet corrected.
         variances: of the difference over seeds, a part for each baseline; empty where they are unknown.
+        df: degrees of freedom of their sum.
         splits: on which each seed ran.
         needed: how many seeds would decide an undecided claim if the true effect is the measured one; None if MOST_SEEDS would
             not, or nothing was measured.
@@ -101,6 +104,7 @@ class JudgedClaim:
     margin: float = 0.0
     p_negligible: float = 1.0
     variances: tuple[float, ...] = ()
+    df: float = math.inf
     splits: int = 1
     needed: int | None = None
     notes: tuple[str, ...] = ()
@@ -155,7 +159,7 @@ def _judge(
     claim: Claim, pair: DatasetPair, runs: Sequence[FinishedRun], protocol: str | None, all_runs: Sequence[FinishedRun]
 ) -> JudgedClaim:
     """A claim before the correction, UNDECIDED as yet."""
-    arms = _most_tuned(claim, runs)
+    arms = most_tuned_runs(claim, runs)
     if isinstance(arms, str):
         return _undecided(claim, pair, f"{arms} ({claim.made_by})")
     return measure(claim, pair, arms, protocol, _missing(claim, arms, all_runs))
@@ -221,9 +225,7 @@ def measure(
         if word == "split"
         else difference(above, below, pids, "methods")
     )
-    # Of a run; over splits of one seed, the splits stand for seeds.
-    over = 1 if blocks[0].shape[1] > 1 else 0
-    variances = tuple(float(block.var(axis=over, ddof=1).mean()) for block in blocks)
+    variances, df = spread(blocks)
     return replace(
         start,
         interval=interval,
@@ -231,6 +233,7 @@ def measure(
         p=interval.p,
         p_negligible=interval.p_negligible(margin()),
         variances=variances,
+        df=df,
         splits=len(blocks[0]),
     )
 
@@ -253,7 +256,7 @@ def _missing(claim: Claim, arms: Sequence[Sequence[FinishedRun]], all_runs: Sequ
     return tuple(reasons)
 
 
-def _most_tuned(claim: Claim, runs: Sequence[FinishedRun]) -> list[list[FinishedRun]] | str:
+def most_tuned_runs(claim: Claim, runs: Sequence[FinishedRun]) -> list[list[FinishedRun]] | str:
     """The runs of each arm, or what is missing. If tuning matters, those with the highest number of trials that all arms have."""
     trials = {tuning_trials(run.experiment.settings) for run in runs if "tuning" in claim.needs}
     for count in sorted(trials, reverse=True):
@@ -388,7 +391,7 @@ def _too_few(judged: JudgedClaim, size: int) -> JudgedClaim:
     assert judged.interval is not None
     effect = judged.interval.estimate
     counts = [
-        seeds_needed(effect, judged.variances, ALPHA / size, limit, splits=judged.splits)
+        seeds_needed(effect, judged.variances, ALPHA / size, limit, splits=judged.splits, df=judged.df)
         for limit in (None, judged.margin)
     ]
     needed = min((count for count in counts if count), default=None)

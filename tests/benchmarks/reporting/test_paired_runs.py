@@ -130,7 +130,7 @@ def test_every_reason_is_given(world, monkeypatch):
 def test_seeds_that_an_exploratory_claim_takes_do_not_depend_on_the_others(judged):
     helps = judged({"a": 0.0, "b": 0.004, "c": 0.12}, seeds=4)["AFA helps mean"]
     explored = replace(helps, claim=replace(helps.claim, family=EXPLORATORY), reasons=(), p=0.5, needed=None)
-    wanted = seeds_needed(helps.interval.estimate, helps.variances, ALPHA)
+    wanted = seeds_needed(helps.interval.estimate, helps.variances, ALPHA, df=3)
     for several in (1, 3):
         assert {each.needed for each in verdict._decide([explored] * several)} == {wanted}
 

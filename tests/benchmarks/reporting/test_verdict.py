@@ -1,11 +1,13 @@
 """A verdict claims no more than the data support, on runs whose effects are known."""
 
 import hashlib
+import math
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from benchmarks.reporting import verdict
 from benchmarks.reporting.statistics import permutation_test
@@ -220,9 +222,15 @@ def test_margin_is_the_smallest_printed_effect():
 def test_undecided_claim_says_how_many_seeds_it_takes(judged):
     helps = judged({"a": 0.0, "b": 0.004, "c": 0.12}, seeds=4)["AFA helps mean"]
     assert helps.verdict_text == "UNDECIDED"
-    # A normal test at Holm's strictest level, p < 0.05 / 4, takes (2.498 + 0.842)² s² / effect²; Student's some more.
-    normal = 3.339**2 * sum(helps.variances) / helps.interval.estimate**2
-    assert normal < helps.needed < normal + 5
+    # Student's power at Holm's strictest level, p < 0.05 / 4, over what the true variance may be by one of four seeds.
+    deviations = np.sqrt(sum(helps.variances) * 3 / stats.chi2.ppf((np.arange(1000) + 0.5) / 1000, 3))
+    powers = [
+        stats.nct.sf(
+            stats.t.isf(0.05 / 8, seeds - 1), seeds - 1, helps.interval.estimate / deviations * math.sqrt(seeds)
+        ).mean()
+        for seeds in (helps.needed - 1, helps.needed)
+    ]
+    assert powers[0] < 0.8 <= powers[1]
     assert helps.missing.startswith(f"about {helps.needed - 4} more seeds decide it")
 
 
