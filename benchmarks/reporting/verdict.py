@@ -29,6 +29,7 @@ from benchmarks.suites.claims import (
     Claim,
     claims_about,
 )
+from benchmarks.wording import format_duration, number_of
 
 from . import paper_numbers
 from .data_versions import Versions, data_versions
@@ -86,6 +87,8 @@ class JudgedClaim:
         variances: of the difference over seeds, a part for each baseline; empty where they are unknown.
         df: degrees of freedom of their sum.
         splits: on which each seed ran.
+        seconds: how long the runs of one seed took on average, of all arms and splits together.
+        machine: that made them.
         needed: how many seeds would decide an undecided claim if the true effect is the measured one; None if MOST_SEEDS would
             not, or nothing was measured.
         notes: what must be said of the data.
@@ -106,6 +109,8 @@ class JudgedClaim:
     variances: tuple[float, ...] = ()
     df: float = math.inf
     splits: int = 1
+    seconds: float = 0.0
+    machine: str = ""
     needed: int | None = None
     notes: tuple[str, ...] = ()
 
@@ -235,7 +240,20 @@ def measure(
         variances=variances,
         df=df,
         splits=len(blocks[0]),
+        seconds=len(blocks[0]) * sum(float(np.mean([_seconds(run) for run in each])) for each in arms),
+        machine=_machine(arms[0][0]),
     )
+
+
+def _seconds(run: FinishedRun) -> float:
+    return sum(phase.seconds for phase in run.record.phases.values())
+
+
+def _machine(run: FinishedRun) -> str:
+    environment = run.record.environment
+    if environment.gpu:
+        return f"{environment.processes} x {environment.gpu}"
+    return f"{number_of(run.experiment.settings.get('threads', 1), 'core')} of {environment.cpu}"
 
 
 def _missing(claim: Claim, arms: Sequence[Sequence[FinishedRun]], all_runs: Sequence[FinishedRun]) -> tuple[str, ...]:
@@ -399,7 +417,9 @@ def _too_few(judged: JudgedClaim, size: int) -> JudgedClaim:
         reason = f"{MOST_SEEDS} seeds would not tell the effect from 0, nor from the margin of ±{100 * judged.margin:g}"
     else:
         more = max(needed - judged.runs // judged.splits, 1)
+        runs = more * judged.splits * len(judged.claim.arms)
         reason = (
-            f"about {more} more seeds decide it in 4 of 5 repetitions, if the true effect is {signed(100 * effect)}"
+            f"about {more} more seeds ({number_of(runs, 'run')}, {format_duration(more * judged.seconds)} on {judged.machine}) "
+            f"decide it in 4 of 5 repetitions, if the true effect is {signed(100 * effect)}"
         )
     return replace(judged, needed=needed, reasons=(reason,))

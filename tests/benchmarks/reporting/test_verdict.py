@@ -13,7 +13,7 @@ from benchmarks.reporting import verdict
 from benchmarks.reporting.statistics import permutation_test
 from benchmarks.reporting.verdict import judge
 from benchmarks.reporting.verdict_tables import HEAD, cells, grids
-from benchmarks.runs.record import Metrics
+from benchmarks.runs.record import Metrics, Phase
 from benchmarks.suites import SUITES, controls
 from benchmarks.suites.claims import CLAIMS, EXPLORATORY, HYPOTHESIS, INVERSE_SIGMAS, PAPER, claims_about, family_size
 from benchmarks.suites.suite import Row, Suite
@@ -231,7 +231,27 @@ def test_undecided_claim_says_how_many_seeds_it_takes(judged):
         for seeds in (helps.needed - 1, helps.needed)
     ]
     assert powers[0] < 0.8 <= powers[1]
-    assert helps.missing.startswith(f"about {helps.needed - 4} more seeds decide it")
+    assert helps.missing.startswith(f"about {helps.needed - 4} more seeds (")
+
+
+@pytest.mark.parametrize(
+    ("gpu", "machine"), [(None, "2 cores of a processor"), ("an accelerator", "1 x an accelerator")]
+)
+def test_undecided_claim_says_what_more_seeds_cost(world, on_splits, gpu, machine):
+    """Three splits, on each of which a seed took 90 + 10 s with AFA and 20 s without."""
+    runs = []
+    for run in on_splits(world({"a": 0.0, "b": 0.003, "c": 0.12}, seeds=4), 3):
+        seconds = {"train": 20.0} if run.experiment.method == "mean" else {"train": 90.0, "extract": 10.0}
+        phases = {name: Phase(each, 1, 1.0) for name, each in seconds.items()}
+        record = replace(run.record, phases=phases, environment=replace(run.record.environment, gpu=gpu))
+        runs.append(replace(run, record=record))
+    helps = next(each for each in judge(runs) if each.claim.text == "AFA helps mean")
+    more = helps.needed - 4
+    minutes = more * 3 * (90 + 10 + 20) / 60
+    cost = f"{minutes:.0f} min" if minutes < 60 else f"{minutes // 60:.0f} h {minutes % 60:.0f} min"
+    assert helps.missing.startswith(
+        f"about {more} more seeds ({more * 2 * 3} runs, {cost} on {machine}) decide it in 4 of 5"
+    )
 
 
 def test_effect_near_the_margin_is_never_decided(judged):
