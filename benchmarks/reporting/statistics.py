@@ -14,8 +14,8 @@ Each interval answers one of three questions:
 - `checkpoints`: these trained weights on other people.
 
 `training` (`over_seeds`): runs of one baseline that share a seed share initial weights and batches. Their figures rise and fall
-together, so they are paired: one weighted sum per seed and baseline. Runs of different baselines share nothing that shows, so the
-sums of different baselines are independent. The error is the root of the sum of s_b² / S, with Satterthwaite's degrees of
+together, so they are paired: one weighted sum per seed and baseline. Runs of different baselines share little, and
+their sums are taken as independent. The error is the root of the sum of s_b² / S, with Satterthwaite's degrees of
 freedom: Student's paired t for one baseline, Welch's t for two. `python -m benchmarks.maintenance.simulate_statistics` measures
 it beside the alternatives, whose coverage and power docs/statistics.md shows. Always paired loses power between baselines; never
 paired is too wide within one; a variance pooled over all methods is too narrow for the methods that vary most.
