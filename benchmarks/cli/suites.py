@@ -10,7 +10,7 @@ import typer
 
 from benchmarks.paths import results_dir
 from benchmarks.suites import SUITES
-from benchmarks.wording import number_of
+from benchmarks.wording import format_duration, number_of
 
 from .options import Plugin, SuiteArgument, SuiteOptions, first_line, flatten_options
 
@@ -44,7 +44,6 @@ def run(name: SuiteArgument, options: SuiteOptions) -> None:
     The exit status is 1 if an experiment failed or was skipped.
     """
     first_line(f"suite {name}")
-    from benchmarks.scheduling.estimate import format_duration
     from benchmarks.scheduling.run_suite import run_suite, summarize
 
     selection = options.select(name)
@@ -100,7 +99,7 @@ def plan(
 
     from benchmarks.reporting.grid import signed
     from benchmarks.reporting.power import fewest_queries, plan_claims
-    from benchmarks.scheduling.estimate import estimate_in_turn, format_duration, gpu_name
+    from benchmarks.scheduling.estimate import estimate_in_turn, gpu_name
     from benchmarks.scheduling.selection import title
     from benchmarks.scheduling.states import DONE
     from benchmarks.scheduling.suite_plan import plan_suite

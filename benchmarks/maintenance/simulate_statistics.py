@@ -1,8 +1,8 @@
-"""Coverage and power of the intervals that could judge a claim, on simulated runs with a known true difference.
+"""Coverage and power of the intervals that could judge a claim, and of plans, on simulated runs with a known true difference.
 
-`python -m benchmarks.maintenance.simulate_statistics` simulates every world 4,000 times (about ten minutes) and writes
-results/measured/statistics.json, which docs/statistics.md shows. The spreads of the worlds are rounded from the records in
-results/measured: `measured` in the file.
+`python -m benchmarks.maintenance.simulate_statistics` simulates what results/measured/statistics.json lacks, and writes it there;
+docs/statistics.md shows it. Without that file it simulates every world 4,000 times and every plan 2,000 times: about fifteen
+minutes. The spreads of the worlds are rounded from the records in results/measured: `measured` in the file.
 """
 
 import json
@@ -10,6 +10,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,21 @@ from scipy import stats
 
 from benchmarks.experiments.methods import baseline
 from benchmarks.reporting.power import MEASURED, measured_records, noise
-from benchmarks.reporting.statistics import difference, difference_over_splits, over_seeds
+from benchmarks.reporting.statistics import (
+    MOST_SEEDS,
+    difference,
+    difference_over_splits,
+    over_seeds,
+    seeds_needed,
+    spread,
+)
+from benchmarks.seeds import generator
+from benchmarks.suites.claims import ALPHA
 
 FILE = MEASURED / "statistics.json"
-REPETITIONS, SEEDS, PEOPLE = 4000, (5, 10, 20), 50
+REPETITIONS, SEEDS, PEOPLE = 4000, (3, 5, 10, 20), 50
+PLANS, PILOTS = 2000, (3, 5, 10)
+PLANNED, LEVEL = 0.65, ALPHA / 7  # the effect, in standard deviations of the difference; by Holm for seven claims
 BY_PERSON, LEFT = 5.0, 3.0  # points: how a method's figure varies by person, and how a seed's figure of a person does
 OTHERS = (0.5, 0.7, 1.0, 1.0, 1.4, 2.0, 2.8, 4.0)  # points: the deviations of the suite's other methods
 SPLITS = 10
@@ -60,6 +72,7 @@ WORLDS = (
     World("two baselines, one of which varies more", (0, 1), (4.0, 1.0)),
     World("two baselines, heavy tails", (0, 1), (1.0, 1.0), tails=4),
 )
+PLANNED_WORLDS = (WORLDS[0], WORLDS[3], WORLDS[4])
 SPLIT_WORLD = "two settings of one baseline, ten splits"
 
 
@@ -97,10 +110,14 @@ def draw(world: World, seeds: int, effect: float, random: np.random.Generator) -
 
 def chosen(world: World, drawn: Drawn) -> Bounds:
     """One weighted sum for each baseline."""
-    parts = world.weights[:, None] * drawn.figures
-    names = np.array(world.baselines)
-    found = over_seeds([parts[names == name].sum(axis=0) for name in np.unique(names)])
+    found = over_seeds(_parts(world, drawn))
     return found.low, found.high
+
+
+def _parts(world: World, drawn: Drawn) -> list[np.ndarray]:
+    """(S,) of each baseline."""
+    parts, names = world.weights[:, None] * drawn.figures, np.array(world.baselines)
+    return [parts[names == name].sum(axis=0) for name in np.unique(names)]
 
 
 def always_paired(world: World, drawn: Drawn) -> Bounds:
@@ -148,11 +165,7 @@ def simulate(world: World, seeds: int, repetitions: int, random: np.random.Gener
 
     The power is that for an effect on these people which a test that knew all spreads would find in 8 of 10 repetitions.
     """
-    variance = (
-        sum(float(_variance_of_part(world, name)) for name in set(world.baselines))
-        + np.square(world.weights).sum() * LEFT**2 / PEOPLE
-    )
-    effect = 2.8 * math.sqrt(variance / seeds)
+    effect = 2.8 * _deviation(world) / math.sqrt(seeds)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for _ in range(repetitions):
         drawn, here = draw(world, seeds, 0.0, random)
@@ -165,6 +178,33 @@ def simulate(world: World, seeds: int, repetitions: int, random: np.random.Gener
         {"world": world.name, "seeds": seeds, "interval": name, **{key: count[key] / repetitions for key in count}}
         for name, count in counts.items()
     ]
+
+
+def simulate_plans(world: World, pilot: int, repetitions: int, random: np.random.Generator) -> list[dict[str, Any]]:
+    """The mean true power of plans for 80%, each from a pilot of its own with that many seeds, and their median of seeds.
+
+    Also that of plans which take the pilot's variance for the true one (`face`).
+    """
+    effect = PLANNED * _deviation(world)
+    found: dict[str, list[bool]] = {"power": [], "face": []}
+    counts = []
+    for _ in range(repetitions):
+        variances, df = spread(_parts(world, draw(world, pilot, 0.0, random)[0]))
+        for kind, known in (("power", df), ("face", math.inf)):
+            seeds = seeds_needed(effect, variances, LEVEL, df=known) or MOST_SEEDS
+            drawn, here = draw(world, seeds, 0.0, random)
+            first, *others = _parts(world, drawn)
+            result = over_seeds([first - here + effect, *others])
+            found[kind].append(result.p < LEVEL and result.estimate > 0)
+            counts += [seeds] * (kind == "power")
+    shares = {kind: float(np.mean(each)) for kind, each in found.items()}
+    return [{"world": world.name, "pilot": pilot, **shares, "seeds": float(np.median(counts))}]
+
+
+def _deviation(world: World) -> float:
+    """The standard deviation of the difference over seeds, in points."""
+    variance = sum(_variance_of_part(world, name) for name in set(world.baselines))
+    return math.sqrt(variance + float(np.square(world.weights).sum()) * LEFT**2 / PEOPLE)
 
 
 def _variance_of_part(world: World, name: int) -> float:
@@ -246,7 +286,10 @@ def _correlation(records: Sequence[Any], *, same: bool) -> float:
 def table(file: Path = FILE) -> str:
     """The record as a table in Markdown: in percent, over these people, over other people too, and power."""
     record = json.loads(file.read_text(encoding="utf-8"))
-    lines = ["| world | interval | " + " | ".join(f"{seeds} seeds" for seeds in SEEDS) + " |", "| --- " * 5 + "|"]
+    lines = [
+        "| world | interval | " + " | ".join(f"{seeds} seeds" for seeds in SEEDS) + " |",
+        "| --- " * (2 + len(SEEDS)) + "|",
+    ]
     rows: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)
     for row in record["rows"]:
         shares = " / ".join(f"{100 * row[key]:.1f}" for key in ("these", "other", "power"))
@@ -261,8 +304,35 @@ def table(file: Path = FILE) -> str:
     return "\n".join(lines)
 
 
+def table_of_plans(file: Path = FILE) -> str:
+    """The power of plans as a table in Markdown, in percent, and in brackets that of plans at face value."""
+    lines = ["| world | " + " | ".join(f"pilot of {pilot} seeds" for pilot in PILOTS) + " |"]
+    lines += ["| --- " * (1 + len(PILOTS)) + "|"]
+    rows: dict[str, dict[int, str]] = defaultdict(dict)
+    for row in json.loads(file.read_text(encoding="utf-8"))["plans"]:
+        rows[row["world"]][row["pilot"]] = f"{100 * row['power']:.0f} ({100 * row['face']:.0f})"
+    return "\n".join(
+        [*lines, *(f"| {world} | " + " | ".join(each[n] for n in PILOTS) + " |" for world, each in rows.items())]
+    )
+
+
+def simulate_missing(file: Path = FILE) -> None:
+    """Add to the record what it lacks, one world after the other; each has a random stream of its own."""
+    record: dict[str, Any] = {"repetitions": REPETITIONS, "measured": {}, "rows": [], "plans": []}
+    if file.exists():
+        record |= json.loads(file.read_text(encoding="utf-8"))
+    record["measured"] = measured()
+    splits = [(SPLIT_WORLD, seeds, partial(simulate_splits, seeds, REPETITIONS)) for seeds in (1, 3)]
+    rows = [(each.name, seeds, partial(simulate, each, seeds, REPETITIONS)) for each in WORLDS for seeds in SEEDS]
+    plans = [
+        (each.name, pilot, partial(simulate_plans, each, pilot, PLANS)) for each in PLANNED_WORLDS for pilot in PILOTS
+    ]
+    for kind, key, cells in (("rows", "seeds", rows + splits), ("plans", "pilot", plans)):
+        for world, number, simulation in cells:
+            if not any((row["world"], row[key]) == (world, number) for row in record[kind]):
+                record[kind] += simulation(generator("simulate statistics", kind, world, number))
+                file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
 if __name__ == "__main__":
-    generator = np.random.default_rng(21)
-    rows = [row for world in WORLDS for seeds in SEEDS for row in simulate(world, seeds, REPETITIONS, generator)]
-    rows += [row for seeds in (1, 3) for row in simulate_splits(seeds, REPETITIONS, generator)]
-    FILE.write_text(json.dumps({"repetitions": REPETITIONS, "measured": measured(), "rows": rows}, indent=1) + "\n")
+    simulate_missing()

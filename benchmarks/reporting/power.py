@@ -14,14 +14,17 @@ from benchmarks.data.loading import indexed
 from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.methods import ATTACHED, baseline
 from benchmarks.runs.exchange import exported_records
+from benchmarks.runs.finished import FinishedRun
 from benchmarks.runs.record import Record
-from benchmarks.suites.claims import ALPHA, METRIC, POWER, Claim, claims_about, family_size
+from benchmarks.suites.claims import ALPHA, METRIC, MIN_RUNS, POWER, Claim, claims_about, family_size
 from benchmarks.suites.suite import Choice, Planned, Suite, dataset_pairs
 
-from .statistics import fewest_units, seeds_needed
-from .verdict import fits, paper_effect
+from .query_results import repetition, seed_blocks
+from .statistics import fewest_units, seeds_needed, spread
+from .verdict import fits, most_tuned_runs, paper_effect
 
 MEASURED = Path(__file__).parents[2] / "results" / "measured"
+ENOUGH = 10  # degrees of freedom: a baseline with fewer is planned by what all baselines have together
 # How much seeds vary depends on these most: records that share them are preferred.
 SCALE = ("backbone", "height", "width", "epochs")
 # Rows that differ in these alone, and share a baseline and a seed, begin with the same weights and see the same people.
@@ -100,8 +103,8 @@ def _plan(
     splits = find_dataset(pair.trained_on).splits
     if isinstance(found, str):
         return PlannedClaim(claim, pair, paper, None, 0, None, math.nan, found)
-    variances, source = found
-    seeds = seeds_needed(effect, variances, ALPHA / family_size(claim.family, *pair), power=POWER, splits=splits)
+    variances, df, source = found
+    seeds = seeds_needed(effect, variances, ALPHA / family_size(claim.family, *pair), power=POWER, splits=splits, df=df)
     times = seconds_of(arms)
     known = [time for time in times if time is not None]
     count = (seeds or 0) * splits
@@ -119,35 +122,54 @@ def _plan(
 
 def _variances(
     claim: Claim, pair: DatasetPair, arms: Sequence[Experiment], pilot: Sequence[Record]
-) -> tuple[list[float], str] | str:
-    """The variances of the claim's parts over seeds, one for each baseline, and where they are from; or why they are unknown."""
+) -> tuple[Sequence[float], float, str] | str:
+    """The variances of the claim's parts over seeds, one for each baseline, with the degrees of freedom of their sum and where
+    they are from; or why they are unknown.
+
+    The best source are the claim's own weighted sums, as `bench verdict` takes them. Rows that are like its arms tell how much
+    one run varies, but not how the results of several arms rise and fall together.
+    """
     scale = [arms[0].settings.get(key) for key in SCALE] if arms else []
     for source, records in (("pilot", pilot), ("results/measured", measured_records())):
         here = [each for each in records if each.experiment.datasets == pair and not each.experiment.external]
         alike = [each for each in here if [each.experiment.settings.get(key) for key in SCALE] == scale]
         for chosen, remark in ((alike, ""), (here, ", other settings")):
-            parts = _parts(claim, chosen)
-            if parts is not None:
-                variances, df = parts
-                return variances, f"{source}{remark}, {df} df"
+            for kind, estimate in (("these arms", _own_spread), ("similar rows", _parts)):
+                if (found := estimate(claim, chosen)) is not None:
+                    return *found, f"{source}{remark}, {kind}, {found[1]:.0f} df"
     return "unknown: no two seeds of a method have run on these data; run 3 seeds first"
 
 
-def _parts(claim: Claim, records: Sequence[Record]) -> tuple[list[float], int] | None:
+def _own_spread(claim: Claim, records: Sequence[Record]) -> tuple[Sequence[float], float] | None:
+    """As `spread`, of the runs that a verdict would take; None if the claim's arms have not run together often enough."""
+    arms = most_tuned_runs(claim, [FinishedRun(record) for record in records])
+    if isinstance(arms, str) or repetition(arms[0])[1] < MIN_RUNS:
+        return None
+    tables = [np.array([[_figure(run.record, claim.metric)] for run in runs], float) for runs in arms]
+    return None if np.isnan(tables).any() else spread(seed_blocks(claim, arms, tables))
+
+
+def _parts(claim: Claim, records: Sequence[Record]) -> tuple[Sequence[float], float] | None:
+    """As `_own_spread`, from runs of the claim's baselines or, where one has too few, of all: they are taken as equally noisy."""
     weights: dict[str, list[float]] = {}
     for arm in claim.arms:
         weights.setdefault(baseline(arm.method), []).append(arm.weight)
-    variances, smallest = [], 10**9
+    everywhere, variances, smallest = noise(records, metric=claim.metric), [], math.inf
     for name, each in weights.items():
-        # Of the baseline itself, or of all.
-        found = [noise(records, name, claim.metric), noise(records, metric=claim.metric)]
-        sources = [noise.paired if len(each) > 1 else noise.own for noise in found]
-        source = next(((variance, df) for variance, df in sources if df), None)
-        if source is None:
+        found = [noise(records, name, claim.metric), everywhere]
+        itself, everyone = (noise.paired if len(each) > 1 else noise.own for noise in found)
+        variance, df = itself if itself[1] >= ENOUGH else everyone
+        if not df:
             return None
-        variances.append(float(np.square(each).sum()) * source[0])
-        smallest = min(smallest, source[1])
+        variances.append(float(np.square(each).sum()) * variance)
+        smallest = min(smallest, df)
     return variances, smallest
+
+
+def _figure(record: Record, metric: str) -> float | None:
+    """A result under the first protocol, a fraction; None where the run has none."""
+    metrics = record.find_metrics(record.first_protocol, "before")
+    return None if metrics is None else getattr(metrics, metric)
 
 
 def noise(records: Sequence[Record], name: str | None = None, metric: str = METRIC) -> Noise:
@@ -158,8 +180,7 @@ def noise(records: Sequence[Record], name: str | None = None, metric: str = METR
     """
     contexts: dict[str, dict[str, dict[int, float]]] = {}
     for record in records:
-        experiment, metrics = record.experiment, record.find_metrics(record.first_protocol, "before")
-        figure = None if metrics is None else getattr(metrics, metric)
+        experiment, figure = record.experiment, _figure(record, metric)
         if figure is None or name not in (None, baseline(experiment.method)):
             continue
         same = {key: value for key, value in experiment.settings.items() if key not in OF_A_ROW}

@@ -14,8 +14,8 @@ Each interval answers one of three questions:
 - `checkpoints`: these trained weights on other people.
 
 `training` (`over_seeds`): runs of one baseline that share a seed share initial weights and batches. Their figures rise and fall
-together, so they are paired: one weighted sum per seed and baseline. Runs of different baselines share nothing that shows, so the
-sums of different baselines are independent. The error is the root of the sum of s_b² / S, with Satterthwaite's degrees of
+together, so they are paired: one weighted sum per seed and baseline. Runs of different baselines share little, and
+their sums are taken as independent. The error is the root of the sum of s_b² / S, with Satterthwaite's degrees of
 freedom: Student's paired t for one baseline, Welch's t for two. `python -m benchmarks.maintenance.simulate_statistics` measures
 it beside the alternatives, whose coverage and power docs/statistics.md shows. Always paired loses power between baselines; never
 paired is too wide within one; a variance pooled over all methods is too narrow for the methods that vary most.
@@ -51,18 +51,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import product
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 Question = Literal["training", "methods", "checkpoints"]
 Errors = tuple[tuple[float, float], ...]
 MOST_SEEDS = 1000
+POINTS = 1024  # at which `power_of` averages: within 0.002 of what 32 times as many give
 
 
 @dataclass(frozen=True)
@@ -146,14 +147,34 @@ def over_seeds(blocks: Sequence[np.ndarray], level: float = 0.95) -> Interval:
         blocks: for each baseline of the comparison (S,) weighted sums of its arms' figures, one for each seed: or (J, S) of J
             splits, which are taken as given. With one seed for each split, the splits are taken as seeds.
     """
+    estimate = float(sum(block.mean() for block in blocks))
+    runs = blocks[0].size
+    if runs < 2:
+        return _student(estimate, ((math.inf, 1.0),), "training", level)
+    variances, df = _variances(blocks)
+    error = math.sqrt(variances.sum() / runs)
+    return _student(estimate, ((error, float(_satterthwaite(variances, df))),), "training", level)
+
+
+def spread(blocks: Sequence[np.ndarray]) -> tuple[tuple[float, ...], float]:
+    """The variance over seeds of each part of a difference, and the degrees of freedom of their sum.
+
+    The degrees of freedom are Welch's, (sum s²)² / (sum s⁴ / (df + 2)) - 2 (Biometrika 34, 1947), which are right on average:
+    Satterthwaite's, as good as they are for a test, are too few where there are few seeds, so that a plan would ask for too many.
+
+    Args:
+        blocks: as in `over_seeds`, with two runs or more.
+    """
+    variances, df = _variances(blocks)
+    return tuple(variances.tolist()), float(_satterthwaite(variances, df + 2)) - 2
+
+
+def _variances(blocks: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
+    """The variance over seeds of each block, the mean over splits, and the degrees of freedom of each."""
     figures = [block if block.ndim == 2 else block[None] for block in blocks]
     figures = [block.T if block.shape[1] == 1 else block for block in figures]
-    estimate = float(sum(block.mean() for block in figures))
     splits, seeds = figures[0].shape
-    if seeds < 2:
-        return _student(estimate, ((math.inf, 1.0),), "training", level)
-    variances = [float(block.var(axis=1, ddof=1).mean()) for block in figures]
-    return _student(estimate, _errors_over_seeds(variances, seeds, splits), "training", level)
+    return np.array([block.var(axis=1, ddof=1).mean() for block in figures]), splits * (seeds - 1)
 
 
 def of_one_more(figures: Sequence[float], level: float = 0.95) -> float:
@@ -195,40 +216,57 @@ def seeds_needed(
     margin: float | None = None,
     power: float = 0.8,
     splits: int = 1,
+    df: float = math.inf,
 ) -> int | None:
     """How many seeds show a true effect with this power: that it is not 0, or with `margin` that it is smaller than that.
 
     Args:
         variances: of the weighted sum of each baseline's arms over seeds, as in `over_seeds`.
         alpha: the level after Holm's correction.
+        df: degrees of freedom with which their sum was estimated; infinite if they are known.
 
     Returns:
         At least 3; None if MOST_SEEDS do not suffice.
     """
     low, high = 2, 3
-    while power_of(effect, variances, high, alpha, margin, splits) < power:
+    while power_of(effect, variances, high, alpha, margin, splits, df) < power:
         low, high = high, 2 * high
         if low >= MOST_SEEDS:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (
-            (low, middle) if power_of(effect, variances, middle, alpha, margin, splits) >= power else (middle, high)
-        )
+        enough = power_of(effect, variances, middle, alpha, margin, splits, df) >= power
+        low, high = (low, middle) if enough else (middle, high)
     return high if high <= MOST_SEEDS else None
 
 
 def power_of(
-    effect: float, variances: Sequence[float], seeds: int, alpha: float, margin: float | None = None, splits: int = 1
+    effect: float,
+    variances: Sequence[float],
+    seeds: int,
+    alpha: float,
+    margin: float | None = None,
+    splits: int = 1,
+    df: float = math.inf,
 ) -> float:
-    """The probability that this many seeds show a true effect; the arguments are those of `seeds_needed`."""
-    ((error, df),) = _errors_over_seeds(variances, seeds, splits)
-    if error == 0:
+    """The probability that this many seeds show a true effect; the arguments are those of `seeds_needed`.
+
+    It is a mean over what is unknown before the runs: the true variances, which are the estimated ones times df / chi²(df) (the
+    predictive power of Spiegelhalter, Abrams and Myles, Bayesian Approaches to Clinical Trials, 2004, section 6.5), and those
+    that the runs will show. Given both, the figure is normal. So Welch's test needs no approximation, however few the seeds.
+    """
+    if not any(variances):
         return float(abs(effect) > 0 if margin is None else abs(effect) < margin)
+    runs, rest = splits * seeds, splits * (seeds - 1)
+    dimensions = 1 + len(variances)
+    true = np.outer(variances, 1 / _chi_squares(df, 0, dimensions))
+    shown = true * [_chi_squares(rest, number, dimensions) for number in range(1, dimensions)]
+    deviation, error = (np.sqrt(each.sum(axis=0) / runs) for each in (true, shown))
+    limit = special.stdtrit(_satterthwaite(shown, rest), 1 - (alpha / 2 if margin is None else alpha)) * error
     if margin is None:
-        return float(stats.nct.sf(_t(alpha, df), df, abs(effect) / error))
-    inside = [(margin - side * effect) / error - float(stats.t.isf(alpha, df)) for side in (1, -1)]
-    return max(float(stats.norm.cdf(inside).sum() - 1), 0.0)
+        return float(special.ndtr((abs(effect) - limit) / deviation).mean())
+    low, high = (special.ndtr((side * (margin - limit) - effect) / deviation) for side in (-1, 1))
+    return float(np.maximum(high - low, 0).mean())
 
 
 def permutation_test(
@@ -343,11 +381,23 @@ def _errors(squares: MeanSquares, shape: tuple[int, ...], question: Question) ->
     return ((of_seeds, max(seeds - 1, 1)), (of_people, identities - 1))
 
 
-def _errors_over_seeds(variances: Sequence[float], seeds: int, splits: int) -> Errors:
-    """The error of a sum of independent parts with these variances over seeds, and Satterthwaite's degrees of freedom."""
-    total, df = sum(variances), splits * (seeds - 1)
-    squares = sum(variance**2 for variance in variances)
-    return ((math.sqrt(total / (splits * seeds)), df * total**2 / squares if squares else float(df)),)
+def _satterthwaite(variances: np.ndarray, df: float) -> np.ndarray:
+    """The degrees of freedom of sums over the first axis of independent variances, each estimated with `df`."""
+    squares = np.square(variances).sum(axis=0)
+    return df * np.maximum(variances.sum(axis=0) ** 2 / np.where(squares > 0, squares, 1), 1)
+
+
+@cache
+def _points(dimensions: int) -> np.ndarray:
+    """(dimensions, POINTS) numbers that fill the unit cube evenly (Sobol's, scrambled), the same in each call."""
+    return np.asarray(stats.qmc.Sobol(dimensions, seed=0).random(POINTS).T)
+
+
+@lru_cache(maxsize=1024)
+def _chi_squares(df: float, dimension: int, dimensions: int) -> np.ndarray:
+    """(POINTS,) values of chi²(df) / df along one of the dimensions of `_points`; 1 if df is infinite."""
+    uniform = _points(dimensions)[dimension]
+    return np.ones(POINTS) if math.isinf(df) else special.chdtri(df, uniform) / df
 
 
 def _mean_of_rows(values: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The claims, each judged by the measurements, as far as the data allow."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -22,11 +23,13 @@ from benchmarks.suites.claims import (
     FAMILIES,
     METRIC,
     MIN_RUNS,
+    MIN_TRIALS,
     UNCORRECTED,
     Arm,
     Claim,
     claims_about,
 )
+from benchmarks.wording import format_duration, number_of
 
 from . import paper_numbers
 from .data_versions import Versions, data_versions
@@ -43,12 +46,13 @@ from .statistics import (
     over_seeds,
     permutation_test,
     seeds_needed,
+    spread,
     verdict,
 )
 
 # What two baselines may have of their own: the clips that each needs, and, where each is tuned, what is searched.
 CLIPS = {"sampling", "spacing", "clip_frames", "test_chunk"}
-NOT_RUN, CONTROLS, TUNING = "not run", "controls", "unequal tuning"  # how reasons begin
+NOT_RUN, CONTROLS, TUNING = "not run", "controls", "not tuned alike"  # how reasons begin
 # On drawn data, the generator decides which claims hold; a verdict says nothing about real people.
 ON_DRAWN_DATA = {
     Verdict.SUPPORTED: "holds in this world",
@@ -81,7 +85,10 @@ class JudgedClaim:
         margin: effects below it are negligible; a fraction.
         p_negligible: the p-value of an effect of the margin or more. Not yet corrected.
         variances: of the difference over seeds, a part for each baseline; empty where they are unknown.
+        df: degrees of freedom of their sum.
         splits: on which each seed ran.
+        seconds: how long the runs of one seed took on average, of all arms and splits together.
+        machine: that made them.
         needed: how many seeds would decide an undecided claim if the true effect is the measured one; None if MOST_SEEDS would
             not, or nothing was measured.
         notes: what must be said of the data.
@@ -100,7 +107,10 @@ class JudgedClaim:
     margin: float = 0.0
     p_negligible: float = 1.0
     variances: tuple[float, ...] = ()
+    df: float = math.inf
     splits: int = 1
+    seconds: float = 0.0
+    machine: str = ""
     needed: int | None = None
     notes: tuple[str, ...] = ()
 
@@ -157,7 +167,7 @@ def _judge(
     claim: Claim, pair: DatasetPair, runs: Sequence[FinishedRun], protocol: str | None, all_runs: Sequence[FinishedRun]
 ) -> JudgedClaim:
     """A claim before the correction, UNDECIDED as yet."""
-    arms = _most_tuned(claim, runs)
+    arms = most_tuned_runs(claim, runs)
     if isinstance(arms, str):
         return _undecided(claim, pair, f"{arms} ({claim.made_by})")
     return measure(claim, pair, arms, protocol, _missing(claim, arms, all_runs))
@@ -223,9 +233,7 @@ def measure(
         if word == "split"
         else difference(above, below, pids, "methods")
     )
-    # Of a run; over splits of one seed, the splits stand for seeds.
-    over = 1 if blocks[0].shape[1] > 1 else 0
-    variances = tuple(float(block.var(axis=over, ddof=1).mean()) for block in blocks)
+    variances, df = spread(blocks)
     return replace(
         start,
         interval=interval,
@@ -233,8 +241,22 @@ def measure(
         p=interval.p,
         p_negligible=interval.p_negligible(margin()),
         variances=variances,
+        df=df,
         splits=len(blocks[0]),
+        seconds=len(blocks[0]) * sum(float(np.mean([_seconds(run) for run in each])) for each in arms),
+        machine=_machine(arms[0][0]),
     )
+
+
+def _seconds(run: FinishedRun) -> float:
+    return sum(phase.seconds for phase in run.record.phases.values())
+
+
+def _machine(run: FinishedRun) -> str:
+    environment = run.record.environment
+    if environment.gpu:
+        return f"{environment.processes} x {environment.gpu}"
+    return f"{number_of(run.experiment.settings.get('threads', 1), 'core')} of {environment.cpu}"
 
 
 def _missing(claim: Claim, arms: Sequence[Sequence[FinishedRun]], all_runs: Sequence[FinishedRun]) -> tuple[str, ...]:
@@ -250,12 +272,12 @@ def _missing(claim: Claim, arms: Sequence[Sequence[FinishedRun]], all_runs: Sequ
         judged = {baseline(arm.method): runs[0].experiment.settings for arm, runs in zip(claim.arms, arms, strict=True)}
         failures = controls.problems([run.record for run in all_runs], judged)
         reasons += [f"{CONTROLS}: {failures}"] if failures else []
-    if "tuning" in claim.needs and (len(trials) > 1 or trials == {0}):
-        reasons.append(f"{TUNING}: `bench tune` each method with the same --trials")
+    if "tuning" in claim.needs and (len(trials) > 1 or min(trials) < MIN_TRIALS):
+        reasons.append(f"{TUNING}: `bench tune` each method with the same --trials, at least {MIN_TRIALS}")
     return tuple(reasons)
 
 
-def _most_tuned(claim: Claim, runs: Sequence[FinishedRun]) -> list[list[FinishedRun]] | str:
+def most_tuned_runs(claim: Claim, runs: Sequence[FinishedRun]) -> list[list[FinishedRun]] | str:
     """The runs of each arm, or what is missing. If tuning matters, those with the highest number of trials that all arms have."""
     trials = {tuning_trials(run.experiment.settings) for run in runs if "tuning" in claim.needs}
     for count in sorted(trials, reverse=True):
@@ -390,7 +412,7 @@ def _too_few(judged: JudgedClaim, size: int) -> JudgedClaim:
     assert judged.interval is not None
     effect = judged.interval.estimate
     counts = [
-        seeds_needed(effect, judged.variances, ALPHA / size, limit, splits=judged.splits)
+        seeds_needed(effect, judged.variances, ALPHA / size, limit, splits=judged.splits, df=judged.df)
         for limit in (None, judged.margin)
     ]
     needed = min((count for count in counts if count), default=None)
@@ -398,7 +420,9 @@ def _too_few(judged: JudgedClaim, size: int) -> JudgedClaim:
         reason = f"{MOST_SEEDS} seeds would not tell the effect from 0, nor from the margin of ±{100 * judged.margin:g}"
     else:
         more = max(needed - judged.runs // judged.splits, 1)
+        runs = more * judged.splits * len(judged.claim.arms)
         reason = (
-            f"about {more} more seeds decide it in 4 of 5 repetitions, if the true effect is {signed(100 * effect)}"
+            f"about {more} more seeds ({number_of(runs, 'run')}, {format_duration(more * judged.seconds)} on {judged.machine}) "
+            f"decide it in 4 of 5 repetitions, if the true effect is {signed(100 * effect)}"
         )
     return replace(judged, needed=needed, reasons=(reason,))

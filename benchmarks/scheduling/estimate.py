@@ -160,16 +160,3 @@ def _is_similar(experiment: Experiment, other: Experiment, keys: Sequence[str]) 
 
 def _value(experiment: Experiment, key: str) -> object:
     return split_method(experiment.method)[0] if key == "baseline" else experiment.settings.get(key)
-
-
-def format_duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min"
-    return f"{hours // 24} d {hours % 24} h"

@@ -17,8 +17,9 @@ from benchmarks.experiments.settings import Settings
 from benchmarks.paths import results_dir
 from benchmarks.runs.store import load_records
 from benchmarks.suites.suite import Planned
+from benchmarks.wording import format_duration
 
-from .estimate import estimate_seconds, format_duration, gpu_name, measured_seconds, on_device_of_last_training
+from .estimate import estimate_seconds, gpu_name, measured_seconds, on_device_of_last_training
 from .selection import Selection
 
 

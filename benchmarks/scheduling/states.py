@@ -9,8 +9,9 @@ from benchmarks.runs.record import Record
 from benchmarks.runs.staleness import stale_reasons
 from benchmarks.runs.unfinished import UnfinishedRun, all_runs
 from benchmarks.suites.suite import Planned
+from benchmarks.wording import format_duration
 
-from .estimate import estimate_seconds, format_duration, on_device_of_last_training
+from .estimate import estimate_seconds, on_device_of_last_training
 
 DONE = "done"
 

@@ -12,7 +12,7 @@ from benchmarks.paths import results_dir
 from benchmarks.runs.folder import RunFolder, temporarily_removed
 from benchmarks.runs.store import load_records
 from benchmarks.suites.suite import Planned
-from benchmarks.wording import number_of
+from benchmarks.wording import format_duration, number_of
 from slurm import JobError
 from slurm.ledger import Ledger, LedgerEntry, Task
 from slurm.queue import ActiveJob
@@ -20,7 +20,7 @@ from slurm.resources import Resources, resolve
 from slurm.submission import sbatch_scripts
 from slurm.submission import submit as submit_tasks
 
-from .estimate import estimate_seconds, format_duration, measured_note, on_device
+from .estimate import estimate_seconds, measured_note, on_device
 from .queue import add_queue, jobs_in_queue
 from .selection import Selection, title
 from .states import State, find_in_results

@@ -10,9 +10,9 @@ from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.record import Record
 from benchmarks.runs.store import load_records
 from benchmarks.suites.suite import Planned
-from benchmarks.wording import number_of
+from benchmarks.wording import format_duration, number_of
 
-from .estimate import estimate_in_turn, format_duration, measured_note, measured_seconds, on_device_of_last_training
+from .estimate import estimate_in_turn, measured_note, measured_seconds, on_device_of_last_training
 from .preflight import counts_notes, missing_attributes, missing_weights
 from .queue import find_in_results_and_queue
 from .selection import Selection

@@ -23,6 +23,7 @@ from .paper_figures import INVERSE_SIGMAS
 
 METRIC, ALPHA, POWER = "mAP", 0.05, 0.8
 MIN_RUNS = 3  # seeds or splits; fewer do not show how much they vary
+MIN_TRIALS = 20  # of `bench tune` for each method; after fewer a method may be far from its best
 
 METRICS = ("mAP", "R1")  # that have a value for each query
 

@@ -146,7 +146,7 @@ def test_cues_find_the_crossing(measure, tmp_path):
     assert {line.label: line.y[0] for line in hard.lines}["mean"] == pytest.approx(60, abs=2)
     crossings = [note for note in figure.notes if "overtakes mean" in note]
     assert [note.partition(":")[0] for note in crossings] == ["clean", "hard"]
-    assert all(", the best of 2 motion baselines that were run, overtakes mean where " in note for note in crossings)
+    assert all(", the best of 3 motion baselines that were run, overtakes mean where " in note for note in crossings)
     assert any("falls with the share by construction" in note for note in figure.notes)
     save(figure, tmp_path / "cues.svg")
 

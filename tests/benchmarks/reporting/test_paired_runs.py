@@ -99,8 +99,8 @@ def test_searched_settings_may_differ_only_where_both_sides_are_tuned(world, mon
 def test_most_trials_that_both_sides_have_are_compared(world, monkeypatch):
     monkeypatch.setattr(controls, "problems", lambda *_: "")
     better = {**NO_EFFECT, "cnn3d": 0.1}
-    few = world(NO_EFFECT, suite=FAMILIES, changes=("tuning_trials=6",))
-    many = world(better, suite=FAMILIES, changes=("tuning_trials=20",))
+    few = world(NO_EFFECT, suite=FAMILIES, changes=("tuning_trials=20",))
+    many = world(better, suite=FAMILIES, changes=("tuning_trials=40",))
     for runs in (few + many, many + few):
         found = next(each for each in judge(runs) if each.claim.text == "mean beats cnn3d")
         assert found.interval.estimate == pytest.approx(-0.1, abs=0.02)
@@ -114,7 +114,7 @@ def test_unequally_tuned_runs_are_shown_and_decide_nothing(world, monkeypatch):
     runs += [run for run in untuned if run.experiment.method == "cnn3d"]
     found = next(each for each in judge(runs) if each.claim.text == "mean beats cnn3d")
     assert (found.runs, found.verdict) == (3, "UNDECIDED")
-    assert found.missing == "unequal tuning: `bench tune` each method with the same --trials"
+    assert found.missing == "not tuned alike: `bench tune` each method with the same --trials, at least 20"
 
 
 def test_every_reason_is_given(world, monkeypatch):
@@ -123,14 +123,14 @@ def test_every_reason_is_given(world, monkeypatch):
     assert next(each for each in found if each.claim.text == "mean beats cnn3d").reasons == (
         "1 seed cannot show how much seeds vary; at least 3 are needed",
         "controls: cnn3d fails",
-        "unequal tuning: `bench tune` each method with the same --trials",
+        "not tuned alike: `bench tune` each method with the same --trials, at least 20",
     )
 
 
 def test_seeds_that_an_exploratory_claim_takes_do_not_depend_on_the_others(judged):
     helps = judged({"a": 0.0, "b": 0.004, "c": 0.12}, seeds=4)["AFA helps mean"]
     explored = replace(helps, claim=replace(helps.claim, family=EXPLORATORY), reasons=(), p=0.5, needed=None)
-    wanted = seeds_needed(helps.interval.estimate, helps.variances, ALPHA)
+    wanted = seeds_needed(helps.interval.estimate, helps.variances, ALPHA, df=3)
     for several in (1, 3):
         assert {each.needed for each in verdict._decide([explored] * several)} == {wanted}
 

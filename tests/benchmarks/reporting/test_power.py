@@ -5,10 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from benchmarks.reporting import power
-from benchmarks.reporting.power import fewest_queries, noise, plan_claims
-from benchmarks.reporting.statistics import over_seeds, seeds_needed
+from benchmarks.reporting.power import MEASURED, fewest_queries, noise, plan_claims
+from benchmarks.reporting.statistics import seeds_needed, spread
+from benchmarks.reporting.verdict import judge
+from benchmarks.runs.finished import runs_in_file
 from benchmarks.runs.record import Metrics
 from benchmarks.suites import SUITES
 from benchmarks.suites.claims import PAPER, claims_about, family_size
@@ -71,11 +74,65 @@ def test_two_baselines_take_more(pilot):
     assert plan.deviation == pytest.approx(math.hypot(0.01, 0.005) * math.sqrt(2), rel=0.15)
 
 
-def test_planned_power_is_found_when_the_plan_is_from_a_pilot(pilot):
-    draw, level = np.random.default_rng(1), 0.05 / 4
-    plan = planned("table4", pilot("table4", 100), effect=0.004)["AFA helps mean"]
-    runs = draw.normal(0.004, 0.005 * math.sqrt(2), (2000, plan.seeds))
-    assert 0.76 <= np.mean([over_seeds([each]).p < level for each in runs]) <= 0.84
+@pytest.mark.parametrize("seeds", [3, 10])
+@pytest.mark.parametrize("baselines", [1, 2])
+def test_planned_power_is_found_on_average_over_pilots(seeds, baselines):
+    """Of pilots and runs with a deviation of 1 in all, judged by scipy's tests."""
+    draw, level, effect, found = np.random.default_rng(1), 0.05 / 7, 0.65, []
+    for _ in range(300):
+        variances, df = spread(draw.normal(0, baselines**-0.5, (baselines, seeds)))
+        planned = seeds_needed(effect, variances, level, df=df)
+        runs = draw.normal(0, baselines**-0.5, (baselines, planned, 4))  # four studies by each plan
+        if baselines == 1:
+            found.append(stats.ttest_1samp(runs[0] + effect, 0).pvalue < level)
+        else:
+            found.append(stats.ttest_ind(runs[0] + effect, runs[1], equal_var=False).pvalue < level)
+    assert 0.76 <= np.mean(found) <= 0.84
+
+
+def test_claim_whose_arms_ran_together_is_planned_by_their_own_sums(pilot):
+    """By those of each seed: they vary as much as the arms' errors do not cancel."""
+    records = pilot("table4", 5)
+    plain, afa = (
+        [
+            each.metrics[0].mAP
+            for each in records
+            if each.experiment.method == method and each.experiment.settings[key] == value
+        ]
+        for method, key, value in (("mean", "classification", "pooled"), ("mean+afa", "lambda", 0.1))
+    )
+    plan = planned("table4", records)["AFA helps mean"]
+    assert plan.deviation == pytest.approx(np.std(np.subtract(afa, plain), ddof=1))
+    assert plan.source == "pilot, these arms, 4 df"
+
+
+def test_plan_and_verdict_agree_on_the_records_of_a_suite():
+    """If the true effect is the measured one, both want as many seeds."""
+    runs = runs_in_file(MEASURED / "distill.parquet")
+    judged = [each for each in judge(runs, dataset="walkers") if each.claim.suite == "distill" and each.needed]
+    assert judged
+    for each in judged:
+        plan = planned("distill", [run.record for run in runs], each.interval.estimate, "walkers")[each.claim.text]
+        assert (plan.seeds, plan.deviation) == (each.needed, pytest.approx(math.sqrt(sum(each.variances))))
+
+
+@pytest.mark.parametrize(("seeds", "source"), [(10, None), (11, "mean")])
+def test_baseline_with_few_degrees_of_freedom_is_planned_by_all(make_record, monkeypatch, seeds, source):
+    """Without runs of cnn3d; those of `mean`, which varies less than qan, suffice from 10 degrees of freedom on."""
+    monkeypatch.setattr(power, "measured_records", list)
+    draw = np.random.default_rng(2)
+    records = [
+        each
+        for method, deviation in (("mean", 0.01), ("qan", 0.03))
+        for each in recorded(make_record, method, draw.normal(0.5, deviation, seeds).tolist(), dataset="mars")
+    ]
+    rows = {
+        name: np.var([each.metrics[0].mAP for each in records if name in (None, each.experiment.method)], ddof=1)
+        for name in ("mean", "qan")
+    }
+    rows[None] = (rows["mean"] + rows["qan"]) / 2
+    plan = planned("families", records)["mean beats cnn3d"]
+    assert plan.deviation == pytest.approx(math.sqrt(rows[source] + rows[None]))
 
 
 def test_without_a_pilot_the_repository_tells(pilot, monkeypatch):
@@ -201,7 +258,9 @@ def test_time_is_known_only_if_that_of_all_arms_is(pilot):
 
 def test_source_of_the_noise_is_named(pilot, make_record):
     records = pilot("table4", 60)
-    assert planned("table4", records)["AFA helps mean"].source == "pilot, 177 df"
+    assert planned("table4", records)["AFA helps mean"].source == "pilot, these arms, 59 df"
+    plain = [each for each in records if each.experiment.method == "mean"]
+    assert planned("table4", plain)["AFA helps mean"].source == "pilot, similar rows, 59 df"
     longer = [
         make_record(
             experiment=replace(each.experiment, settings={**each.experiment.settings, "epochs": 7}),
@@ -244,5 +303,5 @@ def test_noise_of_two_runs_with_settings_in_any_order(make_record):
 def test_splits_need_fewer_seeds(pilot):
     plan = planned("table4", pilot("table4", 3, "ilidsvid"), 0.002, "ilidsvid")["AFA helps mean"]
     alpha = 0.05 / family_size(PAPER, "ilidsvid", "ilidsvid")
-    assert plan.seeds == seeds_needed(0.002, (plan.deviation**2,), alpha, splits=10)
-    assert plan.seeds < seeds_needed(0.002, (plan.deviation**2,), alpha)
+    assert plan.seeds == seeds_needed(0.002, (plan.deviation**2,), alpha, splits=10, df=20)
+    assert plan.seeds < seeds_needed(0.002, (plan.deviation**2,), alpha, df=20)

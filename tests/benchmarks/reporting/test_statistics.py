@@ -21,6 +21,7 @@ from benchmarks.reporting.statistics import (
     power_of,
     seeds_needed,
     smallest_p,
+    spread,
     verdict,
 )
 
@@ -313,6 +314,32 @@ def test_planned_power_is_found(rng, variances, alpha):
     assert power_of(effect, variances, seeds - 1, alpha) < 0.8
     found = share_decided(rng, effect, variances, seeds, lambda each: each.p < alpha)
     assert 0.76 <= found <= 0.84
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 8])
+def test_power_of_two_baselines_with_few_seeds(rng, seeds):
+    """Welch's test of scipy, of an effect that the normal test finds 8 or 9 times in 10."""
+    runs = rng.normal(0, 1, (2, seeds, 20_000))
+    effect = 5.5 / math.sqrt(seeds)
+    found = np.mean(stats.ttest_ind(runs[0] + effect, runs[1], equal_var=False).pvalue < 0.05 / 7)
+    assert power_of(effect, (1.0, 1.0), seeds, 0.05 / 7) == pytest.approx(found, abs=0.015)
+
+
+@pytest.mark.parametrize("df", [2, 4, 27])
+def test_power_by_an_estimated_variance_is_the_mean_over_what_it_may_be(df):
+    """Of Student's noncentral t, over a thousand quantiles of the true variance."""
+    true = df / stats.chi2.ppf((np.arange(1000) + 0.5) / 1000, df)
+    expected = stats.nct.sf(stats.t.isf(0.005, 11), 11, 1.2 * np.sqrt(12 / true)).mean()
+    assert power_of(1.2, (1.0,), 12, 0.01, df=df) == pytest.approx(expected, abs=0.003)
+
+
+def test_spread_by_hand():
+    """Variances 2 and 8 with a degree of freedom each, and over two splits 1 and 4 with two each."""
+    assert spread([np.array([0.0, 2.0]), np.array([0.0, 4.0])]) == ((2, 8), pytest.approx(3 * 100 / 68 - 2))
+    blocks = [np.array([[0.0, 2.0], [5.0, 5.0]]), np.array([[0.0, 4.0], [1.0, 1.0]])]
+    assert spread(blocks) == ((1, 4), pytest.approx(4 * 25 / 17 - 2))
+    assert spread([np.array([[0.0], [2.0]])]) == ((2,), 1)  # splits of one seed stand for seeds
+    assert spread([np.ones(3)]) == ((0,), 2)
 
 
 def test_planned_power_to_find_nothing(rng):

@@ -1,55 +1,141 @@
-"""The verdict's own controls, from committed records: nothing is decided where nothing differs."""
+"""The verdict's own controls, from committed records: nothing is decided where nothing differs, and planted effects are found.
+
+Runs are drawn from the recorded figures: seeds with replacement, over splits those of each split by themselves.
+"""
+
+from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
-from scipy.optimize import brentq
 
-from benchmarks.reporting.power import measured_records
-from benchmarks.reporting.statistics import over_seeds, power_of
-from benchmarks.suites import SEEDS
+from benchmarks.data.find import find_dataset
+from benchmarks.experiments.methods import baseline
+from benchmarks.reporting import power, verdict
+from benchmarks.reporting.power import measured_records, plan_claims
+from benchmarks.reporting.statistics import over_seeds
+from benchmarks.reporting.verdict import fits, judge
+from benchmarks.runs.record import Metrics
+from benchmarks.suites import SUITES, controls
+from benchmarks.suites.claims import ALPHA, CLAIMS, family_size
+from benchmarks.suites.suite import Choice, experiments
+
+PILOTS, PILOT = 200, 5  # of so many seeds; over splits, of two
 
 
 @pytest.fixture(scope="module")
 def repeats():
-    """(S,) mAP of every method in results/measured with at least ten seeds."""
+    """(J, S) mAP by split and seed of every method in results/measured with at least ten runs, by data and method."""
     rows = {}
     for record in measured_records():
         experiment, figures = record.experiment, record.find_metrics(record.first_protocol, "before")
         if figures is not None and not experiment.external:
-            key = (*experiment.datasets, experiment.method, str(sorted(experiment.settings.items())))
-            rows.setdefault(key, {})[experiment.seed, experiment.split] = figures.mAP
-    return [np.array([each[seed] for seed in sorted(each)]) for each in rows.values() if len(each) >= 10]
+            key = (experiment.datasets, experiment.method, str(sorted(experiment.settings.items())))
+            rows.setdefault(key, {})[experiment.split, experiment.seed] = figures.mAP
+    return {
+        key: np.array([each[run] for run in sorted(each)]).reshape(len({split for split, _ in each}), -1)
+        for key, each in rows.items()
+        if len(each) >= 10
+    }
 
 
-def planted(variance, seeds):
-    """The effect that the plan finds in 8 of 10 repetitions with so many seeds."""
-    return brentq(lambda effect: power_of(effect, (variance, variance), seeds, 0.05) - 0.8, 0, 1)
-
-
-def halves(figures, draw):
-    order = draw.permutation(len(figures) // 2 * 2)
-    return np.split(figures[order], 2)
+def compared(repeats, *, one_baseline, splits):
+    """Pairs of methods on the same data that ran as often and do not always agree."""
+    return [
+        (repeats[one], repeats[other])
+        for one, other in combinations(repeats, 2)
+        if one[0] == other[0]
+        and (baseline(one[1]) == baseline(other[1])) == one_baseline
+        and repeats[one].shape == repeats[other].shape
+        and (len(repeats[one]) > 1) == splits
+        and np.ptp(repeats[one] - repeats[other], axis=1).all()
+    ]
 
 
 def test_nothing_is_decided_where_nothing_differs(repeats):
+    """A method's seeds in two halves; over splits each split's seeds, which are two, and the differences of the splits."""
     draw = np.random.default_rng(0)
     assert len(repeats) >= 30
-    decided = []
-    for figures in repeats:
+    decided = {False: [], True: []}
+    for figures in repeats.values():
         for _ in range(100):
-            one, other = halves(figures, draw)
-            decided.append(over_seeds([one, -other]).p < 0.05)
-    assert np.mean(decided) <= 0.05
+            one, other = np.split(draw.permuted(figures[:, : figures.shape[1] // 2 * 2], axis=1), 2, axis=1)
+            splits = len(figures) > 1
+            decided[splits].append(over_seeds([one - other] if splits else [one, -other]).p < 0.05)
+    assert all(np.mean(each) <= 0.05 for each in decided.values())
 
 
-def test_planted_effects_are_found_at_the_planned_rate(repeats):
-    """Seeds are drawn anew from a method's, and half of them made worse by what the plan says is found in 8 of 10 repetitions."""
-    draw = np.random.default_rng(0)
-    found = []
-    for figures in repeats:
-        effect = planted(figures.var(), SEEDS)
-        for _ in range(100):
-            one, other = draw.choice(figures, (2, SEEDS))
-            interval = over_seeds([one, -(other - effect)])
-            found.append(interval.p < 0.05 and interval.estimate > 0)
-    assert 0.76 <= np.mean(found) <= 0.84
+@pytest.fixture
+def studied(make_record, with_precisions, monkeypatch):
+    """`studied(text, dataset, pairs, strength, changes)`: the share of studies, planned from pilots, that support a claim.
+
+    The effect, in standard deviations of the difference over seeds, is planted into figures of a random pair of methods. Each
+    pilot plans four studies. Some of them are judged whole; the others by their seeds alone, at Holm's strictest level.
+    """
+    monkeypatch.setattr(power, "measured_records", list)
+    monkeypatch.setattr(controls, "problems", lambda *_: "")
+    monkeypatch.setattr(verdict, "margin", lambda: 0.0)  # no effect is negligible
+
+    def share(text, dataset, pairs, strength, changes=()):
+        draw, found = np.random.default_rng(0), []
+        (claim,) = [each for each in CLAIMS if each.text == text]
+        monkeypatch.setattr(power, "claims_about", lambda *_: [claim])
+        planned = list(experiments(SUITES.get(claim.suite)(), Choice((dataset,), seeds=1, changes=changes)))
+        arms = [next(each.experiment for each in planned if fits(arm, claim, each.experiment)) for arm in claim.arms]
+        paired = len({baseline(arm.method) for arm in arms}) == 1
+        splits, level = find_dataset(dataset).splits, ALPHA / family_size(claim.family, dataset, dataset)
+
+        def figures(seeds):
+            """(2, J, S) of the better arm and of the worse."""
+            picked = draw.integers(pair[0].shape[1], size=(2, splits, seeds))
+            picked = picked[[0, 0]] if paired else picked
+            rows = np.arange(splits) % len(pair[0])
+            drawn = [
+                (each - each.mean(axis=1, keepdims=True))[rows[:, None], at]
+                for each, at in zip(pair, picked, strict=True)
+            ]
+            return 0.5 + np.array([drawn[0] + effect, drawn[1]])
+
+        def runs(drawn):
+            for (number, split, seed), figure in np.ndenumerate(drawn):
+                yield replace(arms[number], split=split, test_split=split, seed=seed), figure
+
+        for number in range(PILOTS):
+            pair = pairs[draw.integers(len(pairs))]
+            variances = [pair[0] - pair[1]] if paired else pair
+            effect = strength * np.sqrt(sum(each.var(axis=1).mean() for each in variances))
+            pilot = [
+                make_record(experiment=each, metrics=[Metrics("official", "before", figure, 1.0, 1.0, 1.0, 1.0, 9, 0)])
+                for each, figure in runs(figures(max(PILOT // splits, 2)))
+            ]
+            (plan,) = plan_claims(claim.suite, planned, pilot, effect, lambda each: [None] * len(each))
+            for study in range(4):
+                drawn = figures(plan.seeds)
+                result = over_seeds([drawn[0] - drawn[1]] if paired else [drawn[0], -drawn[1]])
+                found.append(result.p < level and result.estimate > 0)
+                if (number % 100, study) == (0, 0):
+                    people = np.array([-0.1, 0.0, 0.1])
+                    whole = [with_precisions(each, np.arange(3), figure + people) for each, figure in runs(drawn)]
+                    (judged,) = [each for each in judge(whole) if each.claim == claim]
+                    assert (judged.verdict == "SUPPORTED") == found[-1]
+        return np.mean(found)
+
+    return share
+
+
+def test_planted_effects_within_a_baseline_are_found_at_the_planned_rate(repeats, studied):
+    pairs = compared(repeats, one_baseline=True, splits=False)
+    assert len(pairs) >= 4
+    assert 0.76 <= studied("AFA helps mean", "mars", pairs, 0.8) <= 0.84
+
+
+def test_planted_effects_between_baselines_are_found_at_the_planned_rate(repeats, studied):
+    pairs = compared(repeats, one_baseline=False, splits=False)
+    assert len(pairs) >= 100
+    assert 0.76 <= studied("mean beats cnn3d", "mars", pairs, 0.8, ("tuning_trials=20",)) <= 0.84
+
+
+def test_planted_effects_over_splits_are_found_at_the_planned_rate(repeats, studied):
+    pairs = compared(repeats, one_baseline=True, splits=True)
+    assert pairs
+    assert 0.76 <= studied("AFA helps mean", "ilidsvid", pairs, 0.25) <= 0.84

@@ -80,6 +80,7 @@ def test_variance_over_the_seeds_of_each_split(world):
     helps = first_claim(found)
     assert (helps.runs, helps.splits) == (6, 3)
     assert helps.variances == pytest.approx([differences.var(axis=0, ddof=1).mean()])
+    assert helps.df == pytest.approx(3)  # one in each split
     alone = first_claim([run for run in found if run.experiment.seed == 0])
     assert alone.variances == pytest.approx([differences[0].var(ddof=1)])  # splits of one seed stand for seeds
 
@@ -132,8 +133,8 @@ def test_seeds_needed_to_call_an_effect_negligible(judged):
     helps = judged(EFFECTS)["AFA helps mean"]
     none = replace(helps.interval, estimate=0.0)
     found = undecided(judged, interval=none, variances=(1e-5,), margin=0.003)  # 0 can never be told from 0
-    assert power_of(0.0, (1e-5,), found.needed, 0.05, 0.003) >= 0.8
-    assert power_of(0.0, (1e-5,), found.needed - 1, 0.05, 0.003) < 0.8
+    assert power_of(0.0, (1e-5,), found.needed, 0.05, 0.003, df=2) >= 0.8  # of three seeds
+    assert power_of(0.0, (1e-5,), found.needed - 1, 0.05, 0.003, df=2) < 0.8
     assert found.missing.startswith(f"about {found.needed - 3} more seeds")
     assert found.missing.endswith("true effect is 0.0")
     on_splits = undecided(judged, interval=none, variances=(1e-5,), margin=0.003, splits=3, runs=9)

@@ -8,10 +8,11 @@ from benchmarks.runs import staleness
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.record import Phase
 from benchmarks.runs.unfinished import UnfinishedRun, note_early_failure, start_run, unfinished_runs
-from benchmarks.scheduling.estimate import estimate_in_turn, estimate_seconds, format_duration
+from benchmarks.scheduling.estimate import estimate_in_turn, estimate_seconds
 from benchmarks.scheduling.states import states_by_request, states_of
 from benchmarks.suites import SUITES
 from benchmarks.suites.suite import Choice, experiments
+from benchmarks.wording import format_duration
 
 
 def planned(name, **choice):
