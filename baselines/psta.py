@@ -79,7 +79,7 @@ class Pyramid(Baseline):
         return VideoFeatures(vectors[0].repeat_interleave(2, dim=1)[:, :steps], coherence)
 
 
-Swap = Callable[[Tensor], Tensor]  # puts each map in the place of the one that it is merged with
+Partner = Callable[[Tensor], Tensor]  # gives each map of a batch the one that it is compared with
 
 
 class Merge(nn.Module):
@@ -148,7 +148,7 @@ class Affinities(nn.Module):
         self.query, self.key = (convolution(channels, channels // 8, 1) for _ in range(2))
         self.joint = convolution(2 * cells, cells, 1)
 
-    def forward(self, maps: Tensor, partner: Swap) -> Tensor:
+    def forward(self, maps: Tensor, partner: Partner) -> Tensor:
         """(2 N, C, h, w) to (2 N, h w, h, w).
 
         Raises:
@@ -163,7 +163,7 @@ class Affinities(nn.Module):
         joint: Tensor = self.joint(self.products(maps, partner))
         return joint
 
-    def products(self, maps: Tensor, partner: Swap) -> Tensor:
+    def products(self, maps: Tensor, partner: Partner) -> Tensor:
         """n, (2 N, 2 h w, h, w): of each position, with all of the partner as the key and then as the query."""
         queries, keys = self.query(maps).flatten(2), self.key(maps).flatten(2)
         there = partner(keys).transpose(1, 2) @ queries

@@ -1,4 +1,6 @@
-"""From distances to CMC and mAP under named protocols. Needs numpy alone: other code may use it by itself.
+"""From distances to CMC and mAP under named protocols. Other code may use it by itself.
+
+It needs numpy alone, and torch where a GPU holds the features.
 
 distances: blocks of distances between queries and gallery; metrics: the distances by name; protocols: what the gallery holds;
 ranking: `evaluate`, from distances to results.

@@ -16,11 +16,10 @@ from baselines.interface.errors import UserError
 
 from .distances import FeatureDistances
 from .metrics import Metric, cosine, euclidean, quadratic
+from .ranking import Pairs
 
 DISTANCES = 1 << 28  # held at a time: 1 GiB
 COMPARISONS = 1 << 27  # of hits with columns at a time
-
-Pairs = tuple[np.ndarray, np.ndarray]  # (N,) queries, ascending, and (N,) columns
 
 
 @torch.inference_mode()
@@ -57,6 +56,9 @@ def hit_ranks(
             )
             values = metric.signed(queries) @ others.T
             _DISTANCES[distances.metric.to_distances](values, query_squares[:, None], squares)
+            if values.isnan().any():
+                row = first + int(values.isnan().any(dim=1).int().argmax())
+                raise UserError(f"query row {row}: a distance is NaN; correct or remove its source")
             own, of_hits = _of_queries(hits, first, len(queries), device)
             values[_of_queries(excluded, first, len(queries), device)[1]] = torch.nan  # nearer than nothing
             ranks[:, own] = _counts(values, of_hits, extents) + 1

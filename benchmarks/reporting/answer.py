@@ -24,7 +24,7 @@ def answer(judged: Sequence[JudgedClaim]) -> list[str]:
     known = measured(judged)
     decided = sum(each.verdict != Verdict.UNDECIDED for each in fixed)
     lines = [
-        f"Claims that were fixed beforehand, counted on each data set: {len(fixed)}; "
+        f"Claims of the two families, counted on each data set: {len(fixed)}; "
         f"measured: {sum(each.interval is not None for each in fixed)}; decided: {decided}."
     ]
     for (name, pair), group in groupby(known, lambda each: (each.claim.family, each.datasets)):

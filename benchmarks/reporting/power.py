@@ -126,7 +126,7 @@ def _variances(
     """The variances of the claim's parts over seeds, one for each baseline, with the degrees of freedom of their sum and where
     they are from; or why they are unknown.
 
-    The best source are the claim's own weighted sums, as `bench verdict` takes them. Rows that are like its arms tell how much
+    The best source is the claim's own weighted sums, as `bench verdict` takes them. Rows that are like its arms tell how much
     one run varies, but not how the results of several arms rise and fall together.
     """
     scale = [arms[0].settings.get(key) for key in SCALE] if arms else []
@@ -134,7 +134,7 @@ def _variances(
         here = [each for each in records if each.experiment.datasets == pair and not each.experiment.external]
         alike = [each for each in here if [each.experiment.settings.get(key) for key in SCALE] == scale]
         for chosen, remark in ((alike, ""), (here, ", other settings")):
-            for kind, estimate in (("these arms", _own_spread), ("similar rows", _parts)):
+            for kind, estimate in (("runs of this claim", _own_spread), ("similar rows", _parts)):
                 if (found := estimate(claim, chosen)) is not None:
                     return *found, f"{source}{remark}, {kind}, {found[1]:.0f} df"
     return "unknown: no two seeds of a method have run on these data; run 3 seeds first"

@@ -229,7 +229,7 @@ def seeds_needed(
         At least 3; None if MOST_SEEDS do not suffice.
     """
     low, high = 2, 3
-    while power_of(effect, variances, high, alpha, margin, splits, df) < power:
+    while not power_of(effect, variances, high, alpha, margin, splits, df) >= power:  # also where it is NaN
         low, high = high, 2 * high
         if low >= MOST_SEEDS:
             return None

@@ -52,6 +52,7 @@ from .statistics import (
 
 # What two baselines may have of their own: the clips that each needs, and, where each is tuned, what is searched.
 CLIPS = {"sampling", "spacing", "clip_frames", "test_chunk"}
+CONTROLS_DATA = (controls.DATASET, controls.APPEARANCE)  # of any size
 NOT_RUN, CONTROLS, TUNING = "not run", "controls", "not tuned alike"  # how reasons begin
 # On drawn data, the generator decides which claims hold; a verdict says nothing about real people.
 ON_DRAWN_DATA = {
@@ -140,7 +141,7 @@ def judge(runs: Sequence[FinishedRun], protocol: str | None = None, dataset: str
     ours = [run for run in runs if not run.experiment.external]
     judged = []
     pairs = {run.experiment.datasets for run in ours if dataset in (None, *run.experiment.datasets)}
-    for pair in sorted(each for each in pairs if each.trained_on not in (controls.DATASET, controls.APPEARANCE)):
+    for pair in sorted(each for each in pairs if each.trained_on.partition(":")[0] not in CONTROLS_DATA):
         here = [run for run in ours if run.experiment.datasets == pair]
         found = [_judge(claim, pair, here, protocol, ours) for claim in claims_about(*pair)]
         for family in FAMILIES:
@@ -422,7 +423,7 @@ def _too_few(judged: JudgedClaim, size: int) -> JudgedClaim:
         more = max(needed - judged.runs // judged.splits, 1)
         runs = more * judged.splits * len(judged.claim.arms)
         reason = (
-            f"about {more} more seeds ({number_of(runs, 'run')}, {format_duration(more * judged.seconds)} on {judged.machine}) "
-            f"decide it in 4 of 5 repetitions, if the true effect is {signed(100 * effect)}"
+            f"about {number_of(more, 'more seed')} ({number_of(runs, 'run')}, {format_duration(more * judged.seconds)} on "
+            f"{judged.machine}) decide it in 4 of 5 repetitions, if the true effect is {signed(100 * effect)}"
         )
     return replace(judged, needed=needed, reasons=(reason,))

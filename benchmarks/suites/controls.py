@@ -128,12 +128,15 @@ def missing(records: Sequence[Record], baselines: Sequence[str]) -> list[str]:
 
 
 def on_gait(row: Row, dataset: str, choice: Choice) -> list[Planned]:
-    """The controls on walkers-gait that speak for a row trained on `dataset`; none for a row with AFA."""
+    """The controls on walkers-gait that speak for a row trained on `dataset`, with as many threads; none for a row with AFA."""
     if split_method(row.method)[1]:
         return []
-    changes = tuple(text for text in row.changes if text.partition("=")[0] not in FREE)
-    same = replace(row, changes=changes, recipe=settings_for(row, dataset, choice)[0])
-    return experiments_of_row(same, DatasetPair(DATASET, DATASET), choice)
+
+    def kept(changes: Sequence[str]) -> tuple[str, ...]:
+        return tuple(text for text in changes if text.partition("=")[0] not in {*FREE} - {"threads"})
+
+    same = replace(row, changes=kept(row.changes), recipe=settings_for(row, dataset, choice)[0])
+    return experiments_of_row(same, DatasetPair(DATASET, DATASET), replace(choice, changes=kept(choice.changes)))
 
 
 def sees_no_order(method: str, gait: float) -> bool:

@@ -144,7 +144,7 @@ def dataset_pairs(suite: Suite, choice: Choice) -> list[DatasetPair]:
 def experiments(suite: Suite, choice: Choice) -> Iterator[Planned]:
     """All experiments of a suite, each once, ordered by seeds, then data sets, then splits, then rows.
 
-    So an interrupted suite has whole comparisons of few seeds on every data set, rather than a few rows of all seeds.
+    So an interrupted suite has whole comparisons of few seeds on every data set, rather than all seeds of the first one.
 
     Raises:
         UserError: an unknown data set, method, recipe or setting.

@@ -144,7 +144,7 @@ def crossing_in_words(baseline: str, found: Crossing, among: int = 1) -> str:
 
     among: of how many motion baselines it is the best.
     """
-    best = f", the best of {among} motion baselines that were run," if among > 1 else ""
+    best = f", the best of {among} motion baselines that ran at all shares," if among > 1 else ""
     if found.share is None:
         where = f"; undecided from {found.low:.0f} to {found.high:.0f}%" if found.low is not None else ""
         return f"{baseline}{best} and mean do not cross{where}."

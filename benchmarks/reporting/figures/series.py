@@ -197,5 +197,5 @@ def _unknown(values: np.ndarray, question: statistics.Question) -> Interval:
 def counted(several: Sequence[Sequence[FinishedRun]], protocol: str | None) -> str:
     """`seeds per point: 3; protocol official`, for a note."""
     counts = ", ".join(map(str, sorted({len(runs) for runs in several})))
-    first = several[0]
-    return f"{repetition(first)[0]}s per point: {counts}; protocol {protocol or first[0].record.first_protocol}"
+    units = " or ".join(dict.fromkeys(f"{repetition(runs)[0]}s" for runs in several))
+    return f"{units} per point: {counts}; protocol {protocol or several[0][0].record.first_protocol}"

@@ -123,7 +123,8 @@ def order(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: str
             lines.append(line(name, places, list(losses.values())))
             said = ", ".join(f"{baseline} {in_words(loss)}" for baseline, loss in losses.items())
             notes.append(f"{name}: {said}.")
-            others, shown = others + more, [*shown, *series.values()]
+            compared = [in_common([series[label] for label in _pair(baseline)]) for baseline in losses]
+            others, shown = others + more, [*shown, *(runs for pair in compared for runs in pair)]
     title = "What shuffled test frames cost"
     if not lines:
         return Figure("order", title, [_missing("order")], [])

@@ -27,7 +27,7 @@ def test_each_decided_claim_is_named_with_its_effect():
             judged("E helps", Verdict.UNDECIDED),
         ]
     )
-    assert lines[0] == "Claims that were fixed beforehand, counted on each data set: 5; measured: 4; decided: 3."
+    assert lines[0] == "Claims of the two families, counted on each data set: 5; measured: 4; decided: 3."
     assert lines[1] == (
         "On mars (paper): SUPPORTED: A helps, +6.0 (+5.0 to +7.0). CONTRADICTED: B helps, -2.0 (-3.0 to -1.0). "
         "NEGLIGIBLE: C helps, +0.1 (-0.2 to +0.4). UNDECIDED: D helps."
@@ -37,7 +37,7 @@ def test_each_decided_claim_is_named_with_its_effect():
 
 def test_nothing_decided_says_nothing_of_effects():
     lines = answer([judged("A helps", Verdict.UNDECIDED, (6, -1, 13))])
-    assert lines[0] == "Claims that were fixed beforehand, counted on each data set: 1; measured: 1; decided: 0."
+    assert lines[0] == "Claims of the two families, counted on each data set: 1; measured: 1; decided: 0."
     assert lines[1] == "On mars (paper): none is decided (measured: 1)."
     assert "6.0" not in " ".join(lines)
 

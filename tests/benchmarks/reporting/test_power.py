@@ -103,7 +103,7 @@ def test_claim_whose_arms_ran_together_is_planned_by_their_own_sums(pilot):
     )
     plan = planned("table4", records)["AFA helps mean"]
     assert plan.deviation == pytest.approx(np.std(np.subtract(afa, plain), ddof=1))
-    assert plan.source == "pilot, these arms, 4 df"
+    assert plan.source == "pilot, runs of this claim, 4 df"
 
 
 def test_plan_and_verdict_agree_on_the_records_of_a_suite():
@@ -258,7 +258,7 @@ def test_time_is_known_only_if_that_of_all_arms_is(pilot):
 
 def test_source_of_the_noise_is_named(pilot, make_record):
     records = pilot("table4", 60)
-    assert planned("table4", records)["AFA helps mean"].source == "pilot, these arms, 59 df"
+    assert planned("table4", records)["AFA helps mean"].source == "pilot, runs of this claim, 59 df"
     plain = [each for each in records if each.experiment.method == "mean"]
     assert planned("table4", plain)["AFA helps mean"].source == "pilot, similar rows, 59 df"
     longer = [

@@ -34,7 +34,7 @@ def test_drawn_data_has_its_own_words(judged):
     assert found["the coherence constraint helps"].verdict_text == "does not hold in this world"
 
 
-@pytest.mark.parametrize("control", [controls.DATASET, controls.APPEARANCE])
+@pytest.mark.parametrize("control", [controls.DATASET, f"{controls.APPEARANCE}:tiny"])
 def test_controls_have_no_claims(judged, control):
     assert judged({"a": 0.0, "b": 0.06, "c": 0.12}, dataset=control) == {}
 

@@ -140,7 +140,7 @@ def test_seeds_needed_to_call_an_effect_negligible(judged):
     on_splits = undecided(judged, interval=none, variances=(1e-5,), margin=0.003, splits=3, runs=9)
     assert on_splits.needed < found.needed  # three splits show more
     enough = undecided(judged, interval=none, variances=(1e-5,), margin=0.003, runs=100)
-    assert enough.missing.startswith("about 1 more seeds")
+    assert enough.missing.startswith("about 1 more seed (")
 
 
 def test_what_is_said_of_an_open_claim(judged):
