@@ -72,6 +72,7 @@ def cues(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: str 
 
 
 def _series(runs: Sequence[FinishedRun]) -> tuple[Series[Place], int]:
+    """The runs of each place, of one context in the clean worlds and of one in the hard ones: their panels are apart."""
     rows = hypothesis.Cues().rows("")
     method_of = row_of(rows)
     worlds = {name: _world(name) for name in {run.experiment.test for run in runs}}
@@ -84,7 +85,13 @@ def _series(runs: Sequence[FinishedRun]) -> tuple[Series[Place], int]:
         world = worlds[run.experiment.test]
         return (world.world, world.size, world.pixels) if world else None
 
-    return choose(runs, place, varied_by(rows), same_world)
+    series: Series[Place] = {}
+    others = 0
+    for hard in WORLDS:
+        here = [run for run in runs if (world := worlds[run.experiment.test]) and world.hard == hard]
+        chosen, left = choose(here, place, varied_by(rows), same_world)
+        series, others = series | chosen, others + left
+    return series, others
 
 
 def _world(name: str) -> Cues | None:

@@ -153,6 +153,16 @@ def test_cues_find_the_crossing(measure, tmp_path):
     save(figure, tmp_path / "cues.svg")
 
 
+def test_clean_and_hard_worlds_may_come_from_two_machines(measure):
+    runs = measure("cues", by_share)
+
+    def elsewhere(run):
+        return replace(run, record=replace(run.record, environment=replace(run.record.environment, cpu="another")))
+
+    moved = [elsewhere(run) if run.experiment.test.endswith("-hard") else run for run in runs]
+    assert [panel.lines for panel in cues.cues(moved).panels] == [panel.lines for panel in cues.cues(runs).panels]
+
+
 def test_one_motion_baseline_is_not_called_the_best(measure):
     two = [run for run in measure("cues", by_share) if run.experiment.method in ("mean", "cnn3d")]
     assert cues.cues(two).notes[0].startswith("clean: cnn3d overtakes mean where 5")
