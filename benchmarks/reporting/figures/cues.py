@@ -17,7 +17,7 @@ from benchmarks.suites.claims import METRIC, MOTION
 from .figure import LEVEL, Figure, Panel, line
 from .series import Series, choose, counted, difference, left_out, notes_on_data, of_tested, result, row_of, varied_by
 
-WORLDS = {False: "clean", True: "hard: passers-by, bad boxes, other directions"}
+WORLDS = {False: "clean", True: "hard: passers-by, bad boxes, turns"}
 
 
 class Place(NamedTuple):
