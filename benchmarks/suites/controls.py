@@ -133,7 +133,7 @@ def on_gait(row: Row, dataset: str, choice: Choice) -> list[Planned]:
         return []
 
     def kept(changes: Sequence[str]) -> tuple[str, ...]:
-        return tuple(text for text in changes if text.partition("=")[0] not in {*FREE} - {"threads"})
+        return tuple(text for text in changes if text.partition("=")[0] not in FREE - {"threads"})
 
     same = replace(row, changes=kept(row.changes), recipe=settings_for(row, dataset, choice)[0])
     return experiments_of_row(same, DatasetPair(DATASET, DATASET), replace(choice, changes=kept(choice.changes)))

@@ -33,10 +33,10 @@ def forest(judged: Sequence[JudgedClaim]) -> Figure:
     notes = ["The grey band: effects that are negligible. To the right of 0 is what the claim says."]
     few = len(measured(judged)) - len(known)
     absent = len(judged) - len(known) - few
-    notes += [f"Not drawn, because fewer than {MIN_RUNS} seeds or splits ran: {few} of {len(judged)} claims."] * bool(
-        few
-    )
-    notes += [f"Not run: {absent} of {len(judged)} claims."] * bool(absent)
+    if few:
+        notes.append(f"Not drawn, because fewer than {MIN_RUNS} seeds or splits ran: {few} of {len(judged)} claims.")
+    if absent:
+        notes.append(f"Not run: {absent} of {len(judged)} claims.")
     notes += _data_notes(known)
     empty = Panel("", f"effect, {points([])}", "", empty="no claim was measured", form="rows")
     return Figure("forest", "The verdict", panels or [empty], notes)

@@ -40,7 +40,8 @@ def sources(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: s
         several = [series[label] for label in labels if label in series]
         common = in_common(several)
         if len(several) == len(labels) and (steps := _steps(common, protocol)):
-            unused |= {name: left} if (left := sum(map(len, several)) - sum(map(len, common))) else {}
+            if left := sum(map(len, several)) - sum(map(len, common)):
+                unused[name] = left
             shown += common
             words = ["one\nframe", "more\nframes", f"{name},\nshuffled", f"{name},\nin order"][: len(labels)]
             panels.append(_waterfall(name, words, steps))
@@ -65,7 +66,7 @@ def sources(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: s
 
 def _labels(name: str) -> list[str]:
     """The rows of a panel: of a motion baseline, or of `mean` alone."""
-    return [FRAME, FRAMES, *(row.label for row in order_of(name)[::-1] if name != FRAMES)]
+    return [FRAME, FRAMES] if name == FRAMES else [FRAME, FRAMES, *(row.label for row in reversed(order_of(name)))]
 
 
 def _steps_covered(labels: Collection[str]) -> int:
