@@ -11,7 +11,7 @@ from benchmarks.evaluation.metrics import METRICS, fitted_metric
 from benchmarks.evaluation.protocols import PROTOCOLS
 from benchmarks.evaluation.ranking import evaluate_distances, evaluate_features
 
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))]
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
 @pytest.fixture(params=DEVICES)
