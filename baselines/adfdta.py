@@ -91,6 +91,13 @@ class AttributeDriven(Baseline):
         ]
         return {"attribute": self.attribute_weight * sum(terms) / (values != UNKNOWN).sum().clamp(min=1)}
 
+    def recognise(self, coherence: Tensor) -> Tensor | None:
+        """The value whose logit is largest in the frames' weighted mean; by a linear classifier, that is the mean's own."""
+        blocks = coherence.unflatten(1, (1 + len(self.groups), WIDTH))[:, 1:].unbind(dim=1)
+        classifiers = [cast(AttributeGroup, group).classifier for group in self.groups]
+        values = [classify(block).argmax(dim=1) for classify, block in zip(classifiers, blocks, strict=True)]
+        return torch.stack(values, dim=1) if values else None
+
     def by_attribute(self, logits: Tensor) -> tuple[Tensor, ...]:
         """The extra `attributes`, (B, T, all values), cut into the logits of each attribute."""
         return logits.split([cast(AttributeGroup, group).classifier.out_features for group in self.groups], dim=-1)

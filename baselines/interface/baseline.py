@@ -82,6 +82,13 @@ class Baseline(nn.Module, ABC):
         """
         self.register_buffer("attributes", values)
 
+    def recognise(self, coherence: Tensor) -> Tensor | None:  # noqa: ARG002 - for subclasses
+        """The value of each attribute, numbered as in `add_attributes`, by the features of tracklets: (N, D) to (N, A).
+
+        A run reports how often it is right on the queries. Default: None, for a model that recognises no attribute.
+        """
+        return None
+
     def losses(self, features: VideoFeatures, labels: Tensor) -> dict[str, Tensor]:  # noqa: ARG002 - for subclasses
         """Losses of the model's own, each a scalar with its weight, added to those of the method. Default: none.
 

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FILE = "attributes.csv"  # in the folder of a data set
 LAYOUT = "pid,ATTRIBUTE,...: a row for each person, or several, of which the most frequent values count"
+LONGEST_NAME = 200  # characters of an attribute's name, which a record holds
 NOT_ATTRIBUTES = ("camera", "tracklet")  # columns of the public list of MARS
 
 
@@ -39,7 +40,7 @@ def read_attributes(file: Path) -> pd.DataFrame:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file}: cannot be read ({error})") from error
     names = head[1:]
-    if not names or len(set(head)) < len(head) or head[0].isdecimal():
+    if not names or len(set(head)) < len(head) or head[0].isdecimal() or not all(map(_is_name, names)):
         raise UserError(f"{file}: its first line must name the columns, each with a different name: {LAYOUT}")
     people: dict[int, list[Counter[str]]] = {}
     for number, row in enumerate(rows, 2):
@@ -57,18 +58,31 @@ def _most_frequent(count: Counter[str]) -> str:
     return min(count, key=lambda value: (-count[value], value), default="")
 
 
-def attributes_of(data: "LoadedDataset") -> pd.DataFrame:
-    """The attributes of the training people of a data set, as `read_attributes` gives them.
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= LONGEST_NAME and text.isprintable()
+
+
+def attributes_of(data: "LoadedDataset", subset: str) -> pd.DataFrame:
+    """The attributes of the people of a subset of a data set, as `read_attributes` gives them.
 
     Raises:
-        UserError: there are none, or no two people differ in one; the message says what to provide.
+        UserError: nothing is known of the data set's people; the message says what to provide.
     """
-    pids = np.unique(data.table.pid[data.table.subset == "train"]).tolist()
+    pids = np.unique(data.table.pid[data.table.subset == subset]).tolist()
     table = data.dataset.attributes(data.root, pids)
     if table is None:
         raise UserError(missing_line(data.name, data.root))
-    table = table.reindex(pids, fill_value="")
-    if not encode_attributes(table, pids).size:
+    return table.reindex(pids, fill_value="")
+
+
+def training_attributes(data: "LoadedDataset") -> pd.DataFrame:
+    """The attributes of the training people of a data set.
+
+    Raises:
+        UserError: as `attributes_of`, or no two people differ in one.
+    """
+    table = attributes_of(data, "train")
+    if not known_values(table):
         raise UserError(f"data set {data.name}: no two of its training people differ in a known attribute")
     return table
 
@@ -78,18 +92,16 @@ def missing_line(name: str, root: Path) -> str:
     return f"data set {name}: nothing is known of its people; put their attributes into {root / FILE} ({LAYOUT})"
 
 
-def encode_attributes(table: pd.DataFrame, pids: Sequence[int]) -> NDArray[np.int64]:
-    """(K, A): the value of each attribute for each of K people, counted from 0 in the order of texts; -1: unknown.
+def known_values(table: pd.DataFrame) -> dict[str, list[str]]:
+    """The values of each attribute in which these people differ, in the order of texts."""
+    values = {str(name): sorted({*map(str, table[name])} - {""}) for name in table.columns}
+    return {name: known for name, known in values.items() if len(known) > 1}
 
-    Attributes in which none of these people differ are left out.
-    """
-    columns = []
-    for name in table.columns:
-        texts = [str(text) for text in table.loc[list(pids), name]]
-        values = sorted({*texts} - {""})
-        if len(values) > 1:
-            columns.append([values.index(text) if text else -1 for text in texts])
-    return np.array(columns, np.int64).reshape(len(columns), len(pids)).T
+
+def encode_attributes(table: pd.DataFrame, values: Mapping[str, Sequence[str]]) -> NDArray[np.int64]:
+    """(K, A): the number, in `values`, of each attribute's value for each of K people; -1: unknown, or none of them."""
+    columns = [[known.index(text) if text in known else -1 for text in table[name]] for name, known in values.items()]
+    return np.array(columns, np.int64).reshape(len(columns), len(table)).T
 
 
 def attributes_digest(table: pd.DataFrame) -> str:

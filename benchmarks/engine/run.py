@@ -24,7 +24,7 @@ from benchmarks.clips.raft import flow_digest
 from benchmarks.clips.reading import FlowStacks
 from benchmarks.clips.subsets import hold_out, test_tracklets
 from benchmarks.clips.training_batches import TrainingBatches
-from benchmarks.data.attributes import attributes_digest, attributes_of, encode_attributes
+from benchmarks.data.attributes import attributes_digest, encode_attributes, known_values, training_attributes
 from benchmarks.data.loading import LoadedDataset, load
 from benchmarks.data.verify import bad_frames, leave_out
 from benchmarks.evaluation.protocols import PROTOCOLS
@@ -45,6 +45,7 @@ from benchmarks.runs.unfinished import start_run, starting_code
 from . import distributed
 from .model import ReidModel, build_model
 from .precision import check_precision
+from .recognition import recognise_attributes
 from .scoring import find_matcher, fit_metrics, needs_fit, read_metrics, score, validate, validate_epoch, write_metrics
 from .training import train
 
@@ -97,7 +98,7 @@ def plan(
         if baseline.flow_fields:
             digests["flow_weights"] = flow_digest(settings)
         if baseline.uses_attributes:
-            digests["attributes"] = attributes_digest(attributes_of(data))
+            digests["attributes"] = attributes_digest(training_attributes(data))
     experiment = Experiment(
         method, data.name, data.name, settings.recorded(), seed, split, recipe=label, test_split=split, **digests
     )
@@ -180,14 +181,15 @@ def run(
         seed = experiment.seed
         metrics = fit_metrics(model, training, data.store, settings, machine, clock, seed, flow)
         results: list[Metrics] = []
-        queries = pd.DataFrame()
+        queries, recognised = pd.DataFrame(), {}
         if tested:
             if needs_fit(model, settings):
                 _write(folder.fitted_metric, partial(write_metrics, metrics))
             results, queries = score(model, data, settings, metrics, machine, clock, seed, flow)
+            recognised = recognise_attributes(model, data, batches.pids, machine.workers, seed, flow)
         if held_out is not None:
             results += validate(model, held_out, data.store, settings, metrics, machine, seed, flow)
-        record = new_record(experiment, results, clock, price, {data.key: data.left_out})
+        record = new_record(experiment, results, clock, price, {data.key: data.left_out}, recognised)
         distributed.from_leader(partial(write_record, folder, record, queries))
         distributed.from_leader(partial(remove_checked, folder.checkpoint))
         return record
@@ -339,7 +341,8 @@ def attributes_for(method: str, data: LoadedDataset, pids: NDArray[np.int64]) ->
     """The attributes of the training people `pids`, as `Baseline.add_attributes` takes them, where the baseline uses them."""
     if not BASELINES.get(split_method(method)[0]).uses_attributes:
         return None
-    return torch.from_numpy(encode_attributes(attributes_of(data), pids.tolist()))
+    table = training_attributes(data).loc[pids]
+    return torch.from_numpy(encode_attributes(table, known_values(table)))
 
 
 def prepare(settings: Settings, device: torch.device) -> None:

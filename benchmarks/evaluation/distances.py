@@ -241,5 +241,10 @@ def _squares(side: str, rows: np.ndarray, left: np.ndarray, features: np.ndarray
     squares: np.ndarray = np.einsum("nd,nd->n", left, features)
     if not np.isfinite(squares).all():
         row = rows[np.argmin(np.isfinite(squares))]
-        raise UserError(f"{side} features, row {row}: NaN, infinite, or too large to be squared in float32")
+        raise unusable(side, row)
     return squares
+
+
+def unusable(side: str, row: int) -> UserError:
+    """The error about the feature of a side, "query" or "gallery", that has no finite square."""
+    return UserError(f"{side} features, row {row}: NaN, infinite, or too large to be squared in float32")

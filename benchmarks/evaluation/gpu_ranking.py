@@ -14,7 +14,7 @@ from torch import Tensor
 
 from baselines.interface.errors import UserError
 
-from .distances import FeatureDistances
+from .distances import FeatureDistances, unusable
 from .metrics import Metric, cosine, euclidean, quadratic
 from .ranking import Pairs
 
@@ -111,12 +111,8 @@ def _squares(features: Tensor, metric: _Projection, columns: np.ndarray, gallery
     squares = (metric.signed(features) * features).sum(dim=1)
     if not squares.isfinite().all():
         column = int(columns[int(squares.isfinite().int().argmin())])
-        where = (
-            f"gallery features, row {column}"
-            if column < gallery_size
-            else f"query features, row {column - gallery_size}"
-        )
-        raise UserError(f"{where}: NaN, infinite, or too large to be squared in float32")
+        side, row = ("gallery", column) if column < gallery_size else ("query", column - gallery_size)
+        raise unusable(side, row)
     return squares
 
 

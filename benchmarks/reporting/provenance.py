@@ -74,6 +74,24 @@ def data_notes(records: Iterable[Record]) -> list[str]:
     return sorted({f"{name}: {note}" for each in records for name, note in each.data_notes.items()})
 
 
+def recognition_notes(records: Iterable[Record]) -> list[str]:
+    """A line for each method that recognises some attributes no better than always their most frequent value."""
+    by_method: dict[str, dict[str, list[float]]] = {}
+    for each in records:
+        for name, found in each.recognised.items():
+            more = by_method.setdefault(each.experiment.method, {}).setdefault(name, [])
+            more.append(found.accuracy - found.majority)
+    notes = []
+    for method, attributes in sorted(by_method.items()):
+        failed = [name for name, more in attributes.items() if np.mean(more) <= 0]
+        if failed:
+            notes.append(
+                f"{method}: on the queries, {len(failed)} of {len(attributes)} attributes are recognised no better than by "
+                f"always saying the most frequent value, so that their weights mean nothing: {', '.join(failed)}"
+            )
+    return notes
+
+
 def pair_title(pair: DatasetPair, notes: Iterable[str]) -> str:
     """The title of a table on a pair of data sets with these `data_notes`, which say whose counts are not the published ones."""
     differ = {name for name in pair if any(note.startswith(f"{name}: {NOT_PUBLISHED}") for note in notes)}

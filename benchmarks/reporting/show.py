@@ -10,7 +10,7 @@ from benchmarks.data.table import statistics
 from benchmarks.experiments.settings import ordered_settings
 from benchmarks.runs.record import RANKS, Record
 
-from .provenance import data_notes
+from .provenance import data_notes, recognition_notes
 from .table import cell
 
 ITEMS = {"fit": "tracklets", "evaluate": "tracklets"}  # of a phase; of the others, frames
@@ -30,9 +30,14 @@ def describe(record: Record, stale: list[str]) -> str:
         record.name,
         f"{experiment.method} on {datasets}, seed {experiment.seed}, split {experiment.split}, recipe {experiment.recipe}",
     ]
-    lines += data_notes([record])
+    lines += [*data_notes([record]), *recognition_notes([record])]
     lines += [f"STALE: {reason}" for reason in stale]
     lines += ["", _results(record), ""]
+    if record.recognised:
+        shares = {
+            name: f"{100 * each.accuracy:.1f} ({100 * each.majority:.1f})" for name, each in record.recognised.items()
+        }
+        lines.append(_pairs("attributes recognised, % of the queries (always the most frequent value)", shares))
     lines.append(_pairs("settings", experiment.settings))
     if ordered := ordered_settings(experiment.recipe, experiment.method):
         lines.append(_pairs("by the recipe's [ordered], as the baseline reads order", ordered))

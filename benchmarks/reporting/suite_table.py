@@ -30,6 +30,7 @@ from .provenance import (
     own_experiments,
     pair_title,
     processor_letters,
+    recognition_notes,
     repetition_note,
     tuning_notes,
 )
@@ -179,6 +180,7 @@ def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
         *_view_notes(rows),
         *_published_notes(suite, pair, rows),
         *_gait_notes(rows),
+        *recognition_notes(run for row in rows for run in row.runs),
         *suite.notes,
         *_provenance_notes(rows, letters),
     ]

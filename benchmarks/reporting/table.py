@@ -34,6 +34,7 @@ from .provenance import (
     own_experiments,
     pair_title,
     processor_letters,
+    recognition_notes,
     repetition_note,
     tuning_notes,
     tuning_trials,
@@ -196,6 +197,7 @@ def _notes(rows: Sequence[MethodRow], context: _Context) -> list[str]:
     processors = flag_mixed(run.environment.processor for run in runs)
     notes = [
         *data_notes(runs),
+        *recognition_notes(runs),
         f"protocol {context.protocol}; percent; mean ± standard deviation over runs; "
         f"feature {context.feature} batch normalisation",
         cost_note(processor_letters(runs)),

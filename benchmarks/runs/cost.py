@@ -18,7 +18,7 @@ from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.settings import Settings
 
 from . import environment
-from .record import FORMAT, Cost, Metrics, Phase, Record
+from .record import FORMAT, Cost, Metrics, Phase, Recognition, Record
 
 
 class Clock:
@@ -85,11 +85,13 @@ def new_record(
     clock: Clock,
     price: Cost | None = None,
     left_out: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    recognised: Mapping[str, Recognition] = MappingProxyType({}),
 ) -> Record:
     """The record of a run that ends now, in this environment, by the code that is imported.
 
     Args:
         left_out: by `DATASET/SPLIT`, the frames that were left out and why.
+        recognised: by attribute, how often it is recognised.
 
     Raises:
         ValueError: the experiment's baseline is not loaded.
@@ -111,6 +113,7 @@ def new_record(
         finished=datetime.now(UTC).replace(microsecond=0),
         data_notes={data[0]: note for data in experiment.data_read if (note := _note(data, left_out))},
         left_out={data: dict(frames) for data, frames in left_out.items() if frames},
+        recognised=dict(recognised),
     )
 
 

@@ -144,6 +144,21 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Recognition:
+    """How well a model that learns an attribute of people recognises it on the queries.
+
+    Attributes:
+        accuracy: the share of the queries whose value it finds.
+        majority: the share that has the most frequent value, which is what always saying that value would reach.
+        queries: how many have a known value.
+    """
+
+    accuracy: Fraction
+    majority: Fraction
+    queries: Count
+
+
+@dataclass(frozen=True)
 class Git:
     """The commit, and whether tracked files differed from it."""
 
@@ -268,6 +283,7 @@ class Record:
         peak_memory: by kind: resident, and gpu where there is one.
         data_notes: what every table must say of a data set, by its name. Records made before there were notes have none.
         left_out: by `DATASET/SPLIT`, the frames that could not be read and were left out, each with the reason.
+        recognised: by attribute, where the baseline learns attributes and those of the queries are known.
     """
 
     format: Annotated[int, Field(ge=FORMAT, le=FORMAT)]
@@ -283,6 +299,7 @@ class Record:
     finished: Time
     data_notes: dict[Name, Text] = field(default_factory=dict)
     left_out: dict[Text, dict[str, str]] = field(default_factory=dict)
+    recognised: dict[Text, Recognition] = field(default_factory=dict)
 
     __pydantic_config__ = ConfigDict(strict=True, extra="forbid")
 
@@ -387,7 +404,7 @@ def record_to_json(record: Record) -> str:
     """A record as the text that `parse_record` reads, without newer fields that say nothing."""
     values = asdict(record)
     for within, newer in (
-        (values, ("data_notes", "left_out")),
+        (values, ("data_notes", "left_out", "recognised")),
         (values["environment"], ("cpu_model", "instructions", "libraries")),
     ):
         for key in newer:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from benchmarks.atomic import write_atomically
 from benchmarks.experiments.experiment import Experiment
 
-from .record import Cost, Environment, Git, Metrics, Phase, Record
+from .record import Cost, Environment, Git, Metrics, Phase, Recognition, Record
 
 FILE = ".record-index.json"
 WORTH_WRITING = 200  # records that are not in the index: fewer are read about as fast as the index is written
@@ -116,6 +116,7 @@ _MAKE: dict[str, Callable[[Any], Any]] = {
     "cost": lambda values: values and Cost(**values),
     "data_notes": dict,
     "left_out": dict,
+    "recognised": lambda values: {name: Recognition(**value) for name, value in values.items()},
 }
 _OWN_FIELDS = [each.name for each in fields(Experiment) if each.name != "settings"]
 _METRICS, _PHASE = (attrgetter(*(each.name for each in fields(kind))) for kind in (Metrics, Phase))

@@ -10,7 +10,7 @@ import torch
 from baselines import BASELINES
 from baselines.backbones.build import build_backbone
 from baselines.interface import Clips, UserError
-from benchmarks.data.attributes import encode_attributes
+from benchmarks.data.attributes import encode_attributes, known_values
 from benchmarks.data.find import find_dataset
 
 WIDTH = 256
@@ -78,6 +78,22 @@ def test_classifiers_learn_from_attributes_alone():
     assert all(group.classifier.weight.grad.any() for group in model.groups)
 
 
+@torch.no_grad()
+def test_a_tracklet_has_the_value_of_its_sure_frames(monkeypatch):
+    """A sure frame outweighs two less sure ones with the other value, which the plain mean would follow."""
+    model = build(sigma=0.05).eval()
+    for group, logits in zip(model.groups, ([[8.0, 0], [0, 5], [0, 5]], [[0.0, 0], [0, 5], [0, 5]]), strict=True):
+        group.classifier.weight.zero_()
+        group.classifier.bias.zero_()
+        group.classifier.weight[:2, :2] = torch.eye(2)  # the logits of two values are two channels of the block
+        block = torch.nn.functional.pad(torch.tensor(logits), (0, WIDTH - 2))
+        monkeypatch.setattr(group, "forward", lambda _, block=block: block)
+    features = model(clips(batch=1, steps=3))
+    assert model.recognise(features.coherence).tolist() == [[0, 1]]
+    assert model.recognise(features.frames.mean(dim=1)).tolist() == [[1, 1]]
+    assert build(torch.zeros(3, 0, dtype=torch.int64)).recognise(torch.zeros(1, WIDTH)) is None
+
+
 @pytest.mark.parametrize("settings", [{"sigma": 0.0}, {"attribute_weight": -1.0}])
 def test_impossible_settings_are_refused(settings):
     with pytest.raises(UserError, match="sigma must be above 0, and attribute_weight 0 or more"):
@@ -93,7 +109,8 @@ def test_attributes_of_unseen_people_are_recognised():
     images = (
         torch.from_numpy(np.stack([simplejpeg.decode_jpeg(each) for each in first])).permute(0, 3, 1, 2) / 127.5 - 1
     )
-    values = torch.from_numpy(encode_attributes(world.attributes(None, pids)[["hair", "bottom"]], pids))
+    table = world.attributes(None, pids)[["hair", "bottom"]]
+    values = torch.from_numpy(encode_attributes(table, known_values(table)))
     labels = torch.tensor([pids.index(pid) for pid in rows.pid])
     unseen, draw = labels >= 110, torch.Generator().manual_seed(0)
     seen = (~unseen).nonzero().flatten()

@@ -10,7 +10,7 @@ from benchmarks.experiments.settings import changed_from_recipe
 from benchmarks.reporting import gallery
 from benchmarks.reporting.figures.curves import cmc, training
 from benchmarks.reporting.figures.figure import LEVEL
-from benchmarks.reporting.provenance import data_notes
+from benchmarks.reporting.provenance import data_notes, recognition_notes
 from benchmarks.reporting.show import ITEMS
 from benchmarks.reporting.table import cell
 from benchmarks.runs.finished import FinishedRun
@@ -39,7 +39,7 @@ def run_page(run: FinishedRun, strips: "gallery.Lists | None", stale: list[str])
         el("h1", f"{experiment.method} on {datasets}"),
         el("p", f"Seed {experiment.seed}, split {experiment.split}, recipe {experiment.recipe}", class_="lead"),
         el("p", el("code", run.name)),
-        [el("p", note, class_="note") for note in data_notes([record])],
+        [el("p", note, class_="note") for note in (*data_notes([record]), *recognition_notes([record]))],
         [el("p", f"Stale: {reason}", class_="warning") for reason in stale],
         el("h2", "Results"),
         table(_metrics(record), "Results"),

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from baselines.interface.errors import UserError
-from benchmarks.data.attributes import FILE, attributes_digest, encode_attributes, read_attributes
+from benchmarks.data.attributes import FILE, attributes_digest, encode_attributes, known_values, read_attributes
 from benchmarks.data.find import find_dataset
 from benchmarks.paths import cache_dir
 
@@ -34,8 +34,12 @@ def test_most_frequent_value_of_a_person_counts(tmp_path):
 
 def test_numbers_of_values(tmp_path):
     table = read_attributes(written(tmp_path, MARS))
-    assert encode_attributes(table, [10, 1, 2]).tolist() == [[2, 1], [0, -1], [1, 0]]  # none of them has a shoulder bag
-    assert encode_attributes(table, [2]).size == 0
+    values = known_values(table)
+    assert values == {"Tops.c": ["5", "7", "8"], "hat": ["0", "1"]}  # none of them has a shoulder bag
+    assert encode_attributes(table.loc[[10, 1, 2]], values).tolist() == [[2, 1], [0, -1], [1, 0]]
+    others = table.loc[[2, 10]].replace("8", "9")
+    assert encode_attributes(others, values).tolist() == [[1, 0], [-1, 1]]  # a value that none of the first had
+    assert known_values(table.loc[[2]]) == {}
     assert attributes_digest(table) != attributes_digest(table.replace("8", "9"))
 
 
@@ -45,6 +49,8 @@ def test_numbers_of_values(tmp_path):
         ("", "must name the columns"),
         ("pid\n1\n", "must name the columns"),
         ("1,0\n2,1\n", "its first line must name the columns"),
+        ("pid,\n1,0\n", "must name the columns"),
+        (f"pid,{'h' * 201}\n1,0\n", "must name the columns"),
         ("pid,hat,hat\n1,0,1\n", "must name the columns, each with a different name"),
         ("pid,hat\n1,0\n\nx,1\n", "row 3: not a pid and 1 values"),
         (f"pid,hat\n{'9' * 5000},1\n", "row 2: not a pid and 1 values"),
