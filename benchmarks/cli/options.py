@@ -12,7 +12,7 @@ import typer
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
 from benchmarks.api import add_plugin
-from benchmarks.suites import SEEDS
+from benchmarks.suites import PLANNED_SEEDS, SEEDS
 
 if TYPE_CHECKING:
     from benchmarks.scheduling.selection import Selection
@@ -96,7 +96,15 @@ class SuiteOptions(NamedTuple):
         list[str],
         typer.Option("--dataset", help="A data set to use instead of the suite's own. Repeat it for several."),
     ] = []
-    seeds: Annotated[int, typer.Option(min=1, max=10_000, help="The number of seeds, counted from 0.")] = SEEDS
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=10_000,
+            help=f"The number of seeds, counted from 0. Default: {PLANNED_SEEDS} for a suite with claims that `bench verdict` "
+            f"judges, {SEEDS} for others.",
+        ),
+    ] = None
     quick: Annotated[
         bool, typer.Option("--quick", help="Use the recipe `small` and 12 epochs: less than a minute per run.")
     ] = False

@@ -7,7 +7,8 @@ from pathlib import Path
 from baselines import BASELINES
 from baselines.interface.errors import UserError
 from benchmarks.experiments.settings import Settings
-from benchmarks.suites import SEEDS, SUITES
+from benchmarks.suites import SUITES
+from benchmarks.suites.claims import default_seeds
 from benchmarks.suites.suite import Choice, Planned, Single, Suite, dataset_pairs, experiments, settings_for
 
 
@@ -52,7 +53,7 @@ def select(
     *,
     method: str | None = None,
     datasets: Sequence[str] = (),
-    seeds: int = SEEDS,
+    seeds: int | None = None,
     recipe: str | None = None,
     changes: Sequence[str] = (),
     quick: bool = False,
@@ -61,6 +62,9 @@ def select(
     skip_bad: bool = False,
 ) -> Selection:
     """The experiments of a suite, or of one method.
+
+    Args:
+        seeds: None: the default of the suite.
 
     Raises:
         UserError: not exactly one of suite and method; an unknown suite or data set; too few data sets; or one root for several.
@@ -75,7 +79,7 @@ def select(
     name = suite or method or ""
     passed = [word for file in plugins for word in ("--plugin", str(file.absolute()))]
     passed += ["--skip-bad"] if skip_bad else []
-    choice = Choice(tuple(datasets), seeds, recipe, tuple(changes), quick)
+    choice = Choice(tuple(datasets), seeds or default_seeds(name), recipe, tuple(changes), quick)
     pairs = dataset_pairs(selected, choice)
     if not pairs:
         raise UserError(f"{name} trains on one data set and tests on another; name both, each with --dataset")

@@ -18,7 +18,7 @@ from baselines.interface.errors import UserError
 from benchmarks.experiments.methods import check_method
 from benchmarks.experiments.settings import resolve
 
-from . import COMPARISONS
+from . import COMPARISONS, PLANNED_SEEDS, SEEDS
 from .paper_figures import INVERSE_SIGMAS
 
 METRIC, ALPHA, POWER = "mAP", 0.05, 0.8
@@ -79,6 +79,12 @@ class Claim:
     def varied(self) -> set[str]:
         """The settings that its arms change."""
         return {text.partition("=")[0] for arm in self.arms for text in arm.changes}
+
+
+def default_seeds(suite: str) -> int:
+    """How many seeds a suite runs unless the user says otherwise: as planned, if the verdict judges claims by it."""
+    judged = {claim.suite for claim in CLAIMS if claim.family not in UNCORRECTED}
+    return PLANNED_SEEDS if suite in judged else SEEDS
 
 
 class Comparison:

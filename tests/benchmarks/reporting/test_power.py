@@ -14,7 +14,7 @@ from benchmarks.reporting.verdict import judge
 from benchmarks.runs.finished import runs_in_file
 from benchmarks.runs.record import Metrics
 from benchmarks.suites import SUITES
-from benchmarks.suites.claims import PAPER, claims_about, family_size
+from benchmarks.suites.claims import PAPER, claims_about, default_seeds, family_size
 from benchmarks.suites.suite import Choice, experiments
 
 
@@ -47,6 +47,17 @@ def test_noise_that_rows_share_is_told_from_what_they_do_not(pilot):
     assert math.sqrt(found.paired[0]) == pytest.approx(0.005, rel=0.1)
     # Six rows of 60 seeds: four of mean and two of qan.
     assert (found.own[1], found.paired[1]) == (6 * 59, (3 + 1) * 59)
+
+
+def test_suites_with_claims_run_as_many_seeds_as_planned():
+    """By the records of this repository, to find one point of mAP in table4 on `walkers`."""
+    choice = Choice(("walkers",), seeds=1, quick=True)
+    rows = list(experiments(SUITES.get("table4")(), choice))
+    plans = list(plan_claims("table4", rows, [], 0.01, lambda runs: [None] * len(runs)))
+    assert all("runs of this claim" in plan.source for plan in plans)
+    assert 10 < max(plan.seeds for plan in plans) <= default_seeds("table4")
+    assert default_seeds("cues") == default_seeds("table4")
+    assert default_seeds("matrix") == default_seeds("a suite of a plug-in") == 10
 
 
 def test_one_baseline_is_planned_by_what_its_rows_do_not_share(pilot):
