@@ -21,7 +21,7 @@ systems.csv has figures of published systems from elsewhere, so that a reader se
 | dataset | where it was trained and evaluated; mevid and evreid are not data sets of this harness |
 | protocol | as in docs/protocols.md, or in words; empty where it is not known |
 | source | where the figure was found |
-| mark   | how sure it is: released `code` or its logs; the system's own `paper`; `secondary`, by others; `recall`, not checked |
+| mark   | released `code` or its logs; the system's own `paper`; `secondary`, by others; `recall`, not checked; `inferred` |
 | frames | of a tracklet at test; empty where it is not known |
 | chosen | by which figure on the test set the epoch was chosen; `last`: by none; empty where it is not known |
 | note   | how the figure differs from others |
