@@ -12,7 +12,7 @@ import typer
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
 from benchmarks.api import add_plugin
-from benchmarks.suites import PLANNED_SEEDS, SEEDS
+from benchmarks.suites import PLANNED_SEEDS, SEEDS, SYSTEMS_SEEDS
 
 if TYPE_CHECKING:
     from benchmarks.scheduling.selection import Selection
@@ -102,7 +102,7 @@ class SuiteOptions(NamedTuple):
             min=1,
             max=10_000,
             help=f"The number of seeds, counted from 0. Default: {PLANNED_SEEDS} for a suite with claims that `bench verdict` "
-            f"judges, {SEEDS} for others.",
+            f"judges, {SYSTEMS_SEEDS} for the suites of published systems, {SEEDS} for others.",
         ),
     ] = None
     quick: Annotated[

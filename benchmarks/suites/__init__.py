@@ -16,3 +16,5 @@ COMPARISONS = Registry(
 SEEDS = 10  # of a suite by default: fewer leave Student's t so few degrees of freedom that most effects stay undecided
 # Of a suite with claims fixed beforehand: what the plan of table4 on `walkers` asks for, to find one point of mAP.
 PLANNED_SEEDS = 32
+# Of a suite that asks about many systems: they differ more than seeds do, as docs/systems.md shows.
+SYSTEMS_SEEDS = 3

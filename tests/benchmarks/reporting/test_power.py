@@ -57,6 +57,7 @@ def test_suites_with_claims_run_as_many_seeds_as_planned():
     assert all("runs of this claim" in plan.source for plan in plans)
     assert 10 < max(plan.seeds for plan in plans) <= default_seeds("table4")
     assert default_seeds("cues") == default_seeds("table4")
+    assert default_seeds("table2") == 3
     assert default_seeds("matrix") == default_seeds("a suite of a plug-in") == 10
 
 
