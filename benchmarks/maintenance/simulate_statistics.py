@@ -20,14 +20,8 @@ from scipy import stats
 
 from benchmarks.experiments.methods import baseline
 from benchmarks.reporting.power import MEASURED, measured_records, noise
-from benchmarks.reporting.statistics import (
-    MOST_SEEDS,
-    difference,
-    difference_over_splits,
-    over_seeds,
-    seeds_needed,
-    spread,
-)
+from benchmarks.reporting.sample_size import MOST_SEEDS, seeds_needed, spread
+from benchmarks.reporting.statistics import difference, difference_over_splits, over_seeds
 from benchmarks.seeds import generator
 from benchmarks.suites.claims import ALPHA
 

@@ -20,7 +20,8 @@ from benchmarks.suites.claims import ALPHA, METRIC, MIN_RUNS, POWER, Claim, clai
 from benchmarks.suites.suite import Choice, Planned, Suite, dataset_pairs
 
 from .query_results import repetition, seed_blocks
-from .statistics import fewest_units, seeds_needed, spread
+from .sample_size import seeds_needed, spread
+from .statistics import fewest_units
 from .verdict import fits, most_tuned_runs, paper_effect
 
 MEASURED = Path(__file__).parents[2] / "results" / "measured"

@@ -51,19 +51,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import product
 from typing import Literal
 
 import numpy as np
-from scipy import special, stats
+from scipy import stats
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 Question = Literal["training", "methods", "checkpoints"]
 Errors = tuple[tuple[float, float], ...]
-MOST_SEEDS = 1000
-POINTS = 1024  # at which `power_of` averages: within 0.002 of what 32 times as many give
 
 
 @dataclass(frozen=True)
@@ -151,30 +149,27 @@ def over_seeds(blocks: Sequence[np.ndarray], level: float = 0.95) -> Interval:
     runs = blocks[0].size
     if runs < 2:
         return _student(estimate, ((math.inf, 1.0),), "training", level)
-    variances, df = _variances(blocks)
+    variances, df = variances_over_seeds(blocks)
     error = math.sqrt(variances.sum() / runs)
-    return _student(estimate, ((error, float(_satterthwaite(variances, df))),), "training", level)
+    return _student(estimate, ((error, float(satterthwaite_df(variances, df))),), "training", level)
 
 
-def spread(blocks: Sequence[np.ndarray]) -> tuple[tuple[float, ...], float]:
-    """The variance over seeds of each part of a difference, and the degrees of freedom of their sum.
-
-    The degrees of freedom are Welch's, (sum s²)² / (sum s⁴ / (df + 2)) - 2 (Biometrika 34, 1947), which are right on average:
-    Satterthwaite's, as good as they are for a test, are too few where there are few seeds, so that a plan would ask for too many.
+def variances_over_seeds(blocks: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
+    """(B,) variances over seeds of B blocks, each the mean over its splits, and the degrees of freedom of each.
 
     Args:
         blocks: as in `over_seeds`, with two runs or more.
     """
-    variances, df = _variances(blocks)
-    return tuple(variances.tolist()), float(_satterthwaite(variances, df + 2)) - 2
-
-
-def _variances(blocks: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
-    """The variance over seeds of each block, the mean over splits, and the degrees of freedom of each."""
     figures = [block if block.ndim == 2 else block[None] for block in blocks]
     figures = [block.T if block.shape[1] == 1 else block for block in figures]
     splits, seeds = figures[0].shape
     return np.array([block.var(axis=1, ddof=1).mean() for block in figures]), splits * (seeds - 1)
+
+
+def satterthwaite_df(variances: np.ndarray, df: float) -> np.ndarray:
+    """The degrees of freedom (Satterthwaite's) of sums over the first axis of independent variances, each estimated with `df`."""
+    squares = np.square(variances).sum(axis=0)
+    return df * np.maximum(variances.sum(axis=0) ** 2 / np.where(squares > 0, squares, 1), 1)
 
 
 def of_one_more(figures: Sequence[float], level: float = 0.95) -> float:
@@ -207,66 +202,6 @@ def difference_over_splits(
     differences = _paired(values, others)
     by_split = np.stack([_mean_of_rows(differences[splits == split]) for split in np.unique(splits)])
     return difference(by_split, np.where(np.isnan(by_split), np.nan, 0.0), pids, "methods", level)
-
-
-def seeds_needed(
-    effect: float,
-    variances: Sequence[float],
-    alpha: float,
-    margin: float | None = None,
-    power: float = 0.8,
-    splits: int = 1,
-    df: float = math.inf,
-) -> int | None:
-    """How many seeds show a true effect with this power: that it is not 0, or with `margin` that it is smaller than that.
-
-    Args:
-        variances: of the weighted sum of each baseline's arms over seeds, as in `over_seeds`.
-        alpha: the level after Holm's correction.
-        df: degrees of freedom with which their sum was estimated; infinite if they are known.
-
-    Returns:
-        At least 3; None if MOST_SEEDS do not suffice.
-    """
-    low, high = 2, 3
-    while not power_of(effect, variances, high, alpha, margin, splits, df) >= power:  # also where it is NaN
-        low, high = high, 2 * high
-        if low >= MOST_SEEDS:
-            return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        enough = power_of(effect, variances, middle, alpha, margin, splits, df) >= power
-        low, high = (low, middle) if enough else (middle, high)
-    return high if high <= MOST_SEEDS else None
-
-
-def power_of(
-    effect: float,
-    variances: Sequence[float],
-    seeds: int,
-    alpha: float,
-    margin: float | None = None,
-    splits: int = 1,
-    df: float = math.inf,
-) -> float:
-    """The probability that this many seeds show a true effect; the arguments are those of `seeds_needed`.
-
-    It is a mean over what is unknown before the runs: the true variances, which are the estimated ones times df / chi²(df) (the
-    predictive power of Spiegelhalter, Abrams and Myles, Bayesian Approaches to Clinical Trials, 2004, section 6.5), and those
-    that the runs will show. Given both, the figure is normal. So Welch's test needs no approximation, however few the seeds.
-    """
-    if not any(variances):
-        return float(abs(effect) > 0 if margin is None else abs(effect) < margin)
-    runs, rest = splits * seeds, splits * (seeds - 1)
-    dimensions = 1 + len(variances)
-    true = np.outer(variances, 1 / _chi_squares(df, 0, dimensions))
-    shown = true * [_chi_squares(rest, number, dimensions) for number in range(1, dimensions)]
-    deviation, error = (np.sqrt(each.sum(axis=0) / runs) for each in (true, shown))
-    limit = special.stdtrit(_satterthwaite(shown, rest), 1 - (alpha / 2 if margin is None else alpha)) * error
-    if margin is None:
-        return float(special.ndtr((abs(effect) - limit) / deviation).mean())
-    low, high = (special.ndtr((side * (margin - limit) - effect) / deviation) for side in (-1, 1))
-    return float(np.maximum(high - low, 0).mean())
 
 
 def permutation_test(
@@ -379,25 +314,6 @@ def _errors(squares: MeanSquares, shape: tuple[int, ...], question: Question) ->
     of_seeds = math.sqrt(between_seeds / cells) if seeds > 1 else math.inf
     of_people = math.sqrt(max(between_identities - rest, 0) / cells)
     return ((of_seeds, max(seeds - 1, 1)), (of_people, identities - 1))
-
-
-def _satterthwaite(variances: np.ndarray, df: float) -> np.ndarray:
-    """The degrees of freedom of sums over the first axis of independent variances, each estimated with `df`."""
-    squares = np.square(variances).sum(axis=0)
-    return df * np.maximum(variances.sum(axis=0) ** 2 / np.where(squares > 0, squares, 1), 1)
-
-
-@cache
-def _points(dimensions: int) -> np.ndarray:
-    """(dimensions, POINTS) numbers that fill the unit cube evenly (Sobol's, scrambled), the same in each call."""
-    return np.asarray(stats.qmc.Sobol(dimensions, seed=0).random(POINTS).T)
-
-
-@lru_cache(maxsize=1024)
-def _chi_squares(df: float, dimension: int, dimensions: int) -> np.ndarray:
-    """(POINTS,) values of chi²(df) / df along one of the dimensions of `_points`; 1 if df is infinite."""
-    uniform = _points(dimensions)[dimension]
-    return np.ones(POINTS) if math.isinf(df) else special.chdtri(df, uniform) / df
 
 
 def _mean_of_rows(values: np.ndarray) -> np.ndarray:

@@ -36,8 +36,8 @@ from .data_versions import Versions, data_versions
 from .grid import signed
 from .provenance import data_notes, tuning_trials
 from .query_results import fraction_matrix, repetition, seed_blocks
+from .sample_size import MOST_SEEDS, seeds_needed, spread
 from .statistics import (
-    MOST_SEEDS,
     Interval,
     Verdict,
     difference,
@@ -45,8 +45,6 @@ from .statistics import (
     holm,
     over_seeds,
     permutation_test,
-    seeds_needed,
-    spread,
     verdict,
 )
 

@@ -80,6 +80,11 @@ def finish(results: Path, make_record: Callable[..., Record]) -> Callable[..., R
     return make
 
 
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20)
+
+
 @pytest.fixture(scope="session")
 def committed() -> list[FinishedRun]:
     """The runs of all records in results/measured, each once."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.reporting import verdict
-from benchmarks.reporting.statistics import seeds_needed
+from benchmarks.reporting.sample_size import seeds_needed
 from benchmarks.reporting.verdict import judge, paired_runs
 from benchmarks.suites import SUITES, controls
 from benchmarks.suites.claims import ALPHA, CLAIMS, EXPLORATORY

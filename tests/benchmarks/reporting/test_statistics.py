@@ -5,50 +5,23 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from scipy.special import expit, ndtri
+from scipy.special import expit
 
 from benchmarks.reporting.statistics import (
     Interval,
     difference,
     difference_over_splits,
-    fewest_units,
     holm,
     mean,
     of_one_more,
     over_seeds,
     over_splits,
-    permutation_test,
-    power_of,
-    seeds_needed,
-    smallest_p,
-    spread,
     verdict,
 )
 
+from .simulated_results import people, two_methods
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(20)
-
-
-def people(rng, identities, queries_each=None):
-    """Whose each query is: so many of each, or 1 and more, 3 on average."""
-    counts = 1 + rng.poisson(2, identities) if queries_each is None else queries_each
-    return np.repeat(np.arange(identities), counts)
-
-
-def two_methods(rng, pids, errors=(0.1, 0.08), seeds=1, seed_spread=0.0, precision=False):
-    """Results of two methods, (S, Q) each, of true means 1 - errors, from people who differ and queries hard for both.
-
-    seed_spread: of a seed's error rate, by a factor exp(N). precision: not hits but numbers between 0 and 1.
-    """
-    difficulty = rng.beta(errors[0] * 5, (1 - errors[0]) * 5, pids.max() + 1)[pids]
-    query = rng.standard_normal(len(pids))
-    for error in errors:
-        seed = np.exp(seed_spread * rng.standard_normal((seeds, 1)) - seed_spread**2 / 2)
-        p = np.clip(difficulty * seed * error / errors[0], 1e-9, 1 - 1e-9)
-        drawn = math.sqrt(0.7) * query + math.sqrt(0.3) * rng.standard_normal((seeds, len(pids)))
-        yield 1 - stats.norm.cdf(drawn) ** ((1 - p) / p) if precision else (drawn > ndtri(p)).astype(float)
+PIDS = np.repeat(np.arange(4), 2)
 
 
 # Coverage. A share of 2,000 has a standard deviation of 0.5 points of its own; the draws are fixed.
@@ -109,6 +82,15 @@ def test_one_query_each_is_the_paired_t_test(rng):
     assert ours.p == pytest.approx(theirs.pvalue)
 
 
+def test_two_seeds_have_students_t_with_one_degree_of_freedom():
+    # All people gain alike, so that only the seeds have an error.
+    gains = np.array([0.1, 0.3])
+    values = np.tile(gains[:, None], (1, len(PIDS)))
+    interval = difference(values, np.zeros_like(values), PIDS, "methods")
+    by_scipy = stats.t.interval(0.95, 1, gains.mean(), stats.sem(gains))
+    assert (interval.low, interval.high) == pytest.approx(by_scipy)
+
+
 def test_mean_agrees_with_scipys_bootstrap(rng):
     pids = people(rng, 300)
     (values, _) = two_methods(rng, pids, (0.2, 0.2), seeds=2, precision=True)
@@ -135,50 +117,22 @@ def test_seeds_alone_give_students_t(rng):
     assert ours.p == pytest.approx(theirs.pvalue)
 
 
-def test_permutation_agrees_with_scipy(rng):
-    pids = people(rng, 9)
-    a, b = two_methods(rng, pids, (0.3, 0.2), seeds=2, precision=True)
-    sums = np.bincount(pids, (b - a).mean(0))
-    theirs = stats.permutation_test((sums,), np.sum, permutation_type="samples").pvalue
-    ours = permutation_test(b, a, pids, rng, flips=40_000)
-    assert ours == pytest.approx(theirs, abs=4 * math.sqrt(theirs / 40_000))
-
-
-def test_permutation_rejects_at_the_nominal_rate(rng):
-    rejected = 0
-    for _ in range(1000):
-        pids = people(rng, 60)
-        a, b = two_methods(rng, pids, (0.2, 0.2), precision=True)
-        rejected += permutation_test(a, b, pids, rng, flips=199) <= 0.05
-    assert 0.03 <= rejected / 1000 <= 0.07
-
-
-@pytest.mark.parametrize("units", [2, 5, 6])
-def test_smallest_p_agrees_with_scipy(units):
-    won = (np.arange(1.0, units + 1),)
-    assert stats.permutation_test(won, np.sum, permutation_type="samples").pvalue == smallest_p(units)
-
-
 # By hand.
-
-
-def test_permutation_counts_the_measured_order(rng):
-    a, b = np.ones((1, 40)), np.zeros((1, 40))
-    assert permutation_test(a, b, people(rng, 40, 1), rng, flips=99) == 1 / 100
-    assert permutation_test(a, a, people(rng, 40, 1), rng, flips=99) == 1
-    assert permutation_test(a, b, people(rng, 2, 20), rng, flips=4000) == pytest.approx(0.5, abs=0.04)
-
-
-def test_same_generator_gives_the_same_p(rng):
-    pids = people(rng, 30)
-    a, b = two_methods(rng, pids, precision=True)
-    first, second = (permutation_test(a, b, pids, np.random.default_rng(3), flips=500) for _ in range(2))
-    assert first == second
 
 
 def test_figure_is_the_mean_over_queries():
     values, pids = np.array([[1.0, 1, 1, 0]]), np.array([7, 7, 7, 9])
     assert mean(values, pids, "checkpoints").estimate == 0.75
+
+
+def test_a_run_counts_as_much_as_one_with_more_queries():
+    # The second run has two matched queries, of which one is a hit: (1/8 + 1/2) / 2, and not 2 hits of 10.
+    values = np.full((2, 8), np.nan)
+    values[0] = [1, 0, 0, 0, 0, 0, 0, 0]
+    values[1, [0, 2]] = [1, 0]
+    assert mean(values, PIDS, "methods").estimate == pytest.approx((1 / 8 + 1 / 2) / 2)
+    others = np.where(np.isnan(values), np.nan, 0.0)
+    assert difference(values, others, PIDS, "methods").estimate == pytest.approx((1 / 8 + 1 / 2) / 2)
 
 
 def test_copied_queries_add_no_evidence(rng):
@@ -224,6 +178,12 @@ def test_one_seed_is_unbounded_for_methods(rng):
     assert difference(a, b, pids, "methods").p == 1
 
 
+def test_intervals_name_their_question():
+    values = np.array([[1, 0, 1, 0, 1, 0, 0, 0.0]])
+    assert mean(values, PIDS, "checkpoints").question == "checkpoints"
+    assert [over_seeds([np.ones(seeds)]).question for seeds in (1, 3)] == ["training"] * 2
+
+
 def test_mean_interval_is_symmetric_within_0_and_1(rng):
     pids = people(rng, 50)
     (values, _) = two_methods(rng, pids, (0.02, 0.02))
@@ -254,13 +214,6 @@ def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == pytest.approx([1, 1])
     assert holm([]).shape == (0,)
-
-
-@pytest.mark.parametrize(("alpha", "units"), [(0.05, 6), (0.01, 8), (0.0625, 6)])
-def test_fewest_units_is_the_first_below_alpha(alpha, units):
-    assert fewest_units(alpha) == units
-    assert fewest_units() == fewest_units(0.05)
-    assert smallest_p(units) < alpha <= smallest_p(units - 1)
 
 
 def test_one_baseline_is_the_paired_t_test(rng):
@@ -307,61 +260,6 @@ def test_other_people_over_splits_by_hand(rng):
     )
 
 
-@pytest.mark.parametrize(("variances", "alpha"), [((1.0,), 0.05), ((0.5, 0.5), 0.01), ((4.0, 1.0), 0.01)])
-def test_planned_power_is_found(rng, variances, alpha):
-    effect = 1.3
-    seeds = seeds_needed(effect, variances, alpha)
-    assert power_of(effect, variances, seeds - 1, alpha) < 0.8
-    found = share_decided(rng, effect, variances, seeds, lambda each: each.p < alpha)
-    assert 0.76 <= found <= 0.84
-
-
-@pytest.mark.parametrize("seeds", [3, 5, 8])
-def test_power_of_two_baselines_with_few_seeds(rng, seeds):
-    """Welch's test of scipy, of an effect that the normal test finds 8 or 9 times in 10."""
-    runs = rng.normal(0, 1, (2, seeds, 20_000))
-    effect = 5.5 / math.sqrt(seeds)
-    found = np.mean(stats.ttest_ind(runs[0] + effect, runs[1], equal_var=False).pvalue < 0.05 / 7)
-    assert power_of(effect, (1.0, 1.0), seeds, 0.05 / 7) == pytest.approx(found, abs=0.015)
-
-
-@pytest.mark.parametrize("df", [2, 4, 27])
-def test_power_by_an_estimated_variance_is_the_mean_over_what_it_may_be(df):
-    """Of Student's noncentral t, over a thousand quantiles of the true variance."""
-    true = df / stats.chi2.ppf((np.arange(1000) + 0.5) / 1000, df)
-    expected = stats.nct.sf(stats.t.isf(0.005, 11), 11, 1.2 * np.sqrt(12 / true)).mean()
-    assert power_of(1.2, (1.0,), 12, 0.01, df=df) == pytest.approx(expected, abs=0.003)
-
-
-def test_spread_by_hand():
-    """Variances 2 and 8 with a degree of freedom each, and over two splits 1 and 4 with two each."""
-    assert spread([np.array([0.0, 2.0]), np.array([0.0, 4.0])]) == ((2, 8), pytest.approx(3 * 100 / 68 - 2))
-    blocks = [np.array([[0.0, 2.0], [5.0, 5.0]]), np.array([[0.0, 4.0], [1.0, 1.0]])]
-    assert spread(blocks) == ((1, 4), pytest.approx(4 * 25 / 17 - 2))
-    assert spread([np.array([[0.0], [2.0]])]) == ((2,), 1)  # splits of one seed stand for seeds
-    assert spread([np.ones(3)]) == ((0,), 2)
-
-
-def test_planned_power_to_find_nothing(rng):
-    seeds = seeds_needed(0.2, (1.0,), 0.05, margin=1.0)
-    found = share_decided(rng, 0.2, (1.0,), seeds, lambda each: each.p_negligible(1.0) < 0.05)
-    assert 0.76 <= found <= 0.84
-
-
-def share_decided(rng, effect, variances, seeds, decides, repetitions=2000):
-    decided = 0
-    for _ in range(repetitions):
-        parts = [rng.normal(effect * (number == 0), math.sqrt(each), seeds) for number, each in enumerate(variances)]
-        decided += decides(over_seeds(parts))
-    return decided / repetitions
-
-
-def test_seeds_that_no_effect_needs():
-    assert seeds_needed(0.0, (1.0,), 0.05) is None
-    assert seeds_needed(100.0, (1.0,), 0.05) == 3
-    assert seeds_needed(1.0, (1.0,), 0.05, splits=10) < seeds_needed(1.0, (1.0,), 0.05)
-
-
 @pytest.mark.parametrize(
     ("estimate", "p", "p_negligible", "expected"),
     [
@@ -390,6 +288,11 @@ def test_unpaired_values_are_refused(rng):
         mean(100 * values, pids, "checkpoints")
 
 
+def test_percentages_are_refused_as_fractions():
+    with pytest.raises(ValueError, match="fractions from 0 to 1"):
+        mean(np.full((1, 8), 1.5), PIDS, "checkpoints")
+
+
 def bounds(interval):
     return interval.low, interval.high
 
@@ -402,10 +305,6 @@ def error(interval):
 @pytest.mark.parametrize(("estimate", "expected"), [(0.02, "SUPPORTED"), (-0.02, "CONTRADICTED")])
 def test_verdict_is_by_the_sign_of_small_differences(estimate, expected):
     assert verdict(estimate, 0.01, 1.0).name == expected
-
-
-def test_no_unit_reaches_no_p():
-    assert smallest_p(0) == smallest_p(1) == 1
 
 
 def test_missing_queries_count_for_nothing_over_splits(rng):
@@ -461,45 +360,14 @@ def test_one_more_run_by_hand():
     assert of_one_more([1.0]) == of_one_more([]) == math.inf
 
 
-def test_runs_count_alike_in_a_permutation(rng):
-    """Of ten queries of five people the second run has three: a query of it counts more, so that both runs count alike."""
-    values, pids = np.full((2, 10), np.nan), np.arange(5).repeat(2)
-    values[0], values[1, [0, 3, 8]] = rng.normal(0.2, 1, 10), [-1.0, -1.0, 2.0]
-    parts = np.bincount(pids, np.nan_to_num(values[0]) / 10 + np.nan_to_num(values[1]) / 3)
-    theirs = stats.permutation_test((parts,), np.sum, permutation_type="samples").pvalue
-    ours = permutation_test(values, np.where(np.isnan(values), np.nan, 0.0), pids, rng, flips=10_000)
-    assert ours == pytest.approx(theirs, abs=4 * math.sqrt(theirs / 10_000))
-
-
-def test_effect_without_noise():
+def test_effect_as_large_as_the_margin_is_not_negligible():
     assert over_seeds([np.full(3, 0.5)]).p_negligible(0.5) == 1
-    assert [power_of(effect, (0.0,), 3, 0.05) for effect in (-0.1, 0.0, 0.1)] == [1, 0, 1]
-    assert [power_of(effect, (0.0,), 3, 0.05, margin=0.2) for effect in (-0.2, -0.1, 0.1, 0.2)] == [0, 1, 1, 0]
-
-
-def test_power_against_simulated_tests(rng):
-    """Two baselines on four splits, at a level of 0.2: against 0, and against a margin."""
-    runs = [rng.normal(effect, deviation, (2000, 4, 3)) for effect, deviation in ((0.5, 1), (0, 0.5))]
-    found = [over_seeds(blocks) for blocks in zip(*runs, strict=True)]
-    shown = np.mean([each.p < 0.2 for each in found])
-    assert power_of(0.5, (1.0, 0.25), 3, 0.2, splits=4) == pytest.approx(shown, abs=0.04)
-    small = np.mean([each.p_negligible(1.2) < 0.2 for each in found])
-    assert power_of(0.5, (1.0, 0.25), 3, 0.2, margin=1.2, splits=4) == pytest.approx(small, abs=0.04)
 
 
 def test_tables_that_say_nothing_are_refused():
     for values, words in (([[1.0, 0, 1]], "one identity"), ([[1.0, 0, 1], [np.nan] * 3], "no query with a match")):
         with pytest.raises(ValueError, match=words):
             mean(np.array(values), np.zeros(3, int), "checkpoints")
-
-
-@pytest.mark.parametrize(
-    ("effect", "margin"), [(0.5, None), (0.8, None), (1.1, None), (2.0, None), (0.1, 1.0), (0.2, 0.9)]
-)
-def test_no_fewer_seeds_suffice(effect, margin):
-    seeds = seeds_needed(effect, (1.0,), 0.02, margin)
-    assert isinstance(seeds, int)
-    assert power_of(effect, (1.0,), seeds - 1, 0.02, margin) < 0.8 <= power_of(effect, (1.0,), seeds, 0.02, margin)
 
 
 def test_what_people_add_is_a_component_of_variance(rng):

@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks.experiments.experiment import DatasetPair
 from benchmarks.reporting import verdict
-from benchmarks.reporting.statistics import MOST_SEEDS, difference, power_of
+from benchmarks.reporting.sample_size import MOST_SEEDS, power_of
+from benchmarks.reporting.statistics import difference
 from benchmarks.reporting.verdict import judge
 from benchmarks.suites.claims import INVERSE_SIGMAS
 from benchmarks.suites.suite import Row, Suite
