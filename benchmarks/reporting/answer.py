@@ -11,9 +11,10 @@ from benchmarks.suites.claims import UNCORRECTED, points
 from .figures.figure import in_words
 from .figures.forest import measured
 from .grid import Grid
+from .pairing import NOT_RUN
 from .provenance import pair_title
 from .statistics import Verdict
-from .verdict import NOT_RUN, JudgedClaim
+from .verdict import JudgedClaim
 
 PLOT = 41  # letters of a picture
 

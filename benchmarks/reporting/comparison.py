@@ -23,6 +23,7 @@ from benchmarks.suites.claims import METRIC, MIN_RUNS, Arm, Claim
 
 from .data_versions import Versions, data_versions
 from .grid import Grid, signed, span
+from .pairing import Repetitions
 from .provenance import pair_title
 from .verdict import JudgedClaim, measure
 
@@ -117,9 +118,6 @@ def _paired(
     if best is None and {run.name for run in one} & {run.name for run in other}:
         raise UserError(f"{one[0].name}: compared with itself; name another run or method")
     return best and best[1]
-
-
-Repetitions = dict[tuple[int, int], FinishedRun]  # runs by split and seed
 
 
 def _on_one_split(ours: Repetitions, theirs: Repetitions) -> list[tuple[FinishedRun, FinishedRun]]:

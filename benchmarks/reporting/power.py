@@ -19,10 +19,11 @@ from benchmarks.runs.record import Record
 from benchmarks.suites.claims import ALPHA, METRIC, MIN_RUNS, POWER, Claim, claims_about, family_size
 from benchmarks.suites.suite import Choice, Planned, Suite, dataset_pairs
 
+from .pairing import fits, most_tuned_runs
 from .query_results import repetition, seed_blocks
 from .sample_size import seeds_needed, spread
 from .statistics import fewest_units
-from .verdict import fits, most_tuned_runs, paper_effect
+from .verdict import paper_effect
 
 MEASURED = Path(__file__).parents[2] / "results" / "measured"
 ENOUGH = 10  # degrees of freedom: a baseline with fewer is planned by what all baselines have together

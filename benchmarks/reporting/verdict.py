@@ -1,19 +1,15 @@
 """The claims, each judged by the measurements, as far as the data allow."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 import numpy as np
 
 from benchmarks.data.find import is_drawn
-from benchmarks.experiments.code_digest import same_numbers
-from benchmarks.experiments.experiment import DatasetPair, Experiment
-from benchmarks.experiments.methods import ATTACHED, baseline
-from benchmarks.experiments.settings import SEARCHED, resolve
+from benchmarks.experiments.experiment import DatasetPair
+from benchmarks.experiments.methods import baseline
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.seeds import generator
 from benchmarks.suites import controls
@@ -25,15 +21,14 @@ from benchmarks.suites.claims import (
     MIN_RUNS,
     MIN_TRIALS,
     UNCORRECTED,
-    Arm,
     Claim,
     claims_about,
 )
 from benchmarks.wording import format_duration, number_of
 
 from . import paper_numbers
-from .data_versions import Versions, data_versions
 from .grid import signed
+from .pairing import most_tuned_runs
 from .provenance import data_notes, tuning_trials
 from .query_results import fraction_matrix, repetition, seed_blocks
 from .sample_size import MOST_SEEDS, seeds_needed, spread
@@ -48,10 +43,8 @@ from .statistics import (
     verdict,
 )
 
-# What two baselines may have of their own: the clips that each needs, and, where each is tuned, what is searched.
-CLIPS = {"sampling", "spacing", "clip_frames", "test_chunk"}
 CONTROLS_DATA = (controls.DATASET, controls.APPEARANCE)  # of any size
-NOT_RUN, CONTROLS, TUNING = "not run", "controls", "not tuned alike"  # how reasons begin
+CONTROLS, TUNING = "controls", "not tuned alike"  # how reasons begin
 # On drawn data, the generator decides which claims hold; a verdict says nothing about real people.
 ON_DRAWN_DATA = {
     Verdict.SUPPORTED: "holds in this world",
@@ -274,95 +267,6 @@ def _missing(claim: Claim, arms: Sequence[Sequence[FinishedRun]], all_runs: Sequ
     if "tuning" in claim.needs and (len(trials) > 1 or min(trials) < MIN_TRIALS):
         reasons.append(f"{TUNING}: `bench tune` each method with the same --trials, at least {MIN_TRIALS}")
     return tuple(reasons)
-
-
-def most_tuned_runs(claim: Claim, runs: Sequence[FinishedRun]) -> list[list[FinishedRun]] | str:
-    """The runs of each arm, or what is missing. If tuning matters, those with the highest number of trials that all arms have."""
-    trials = {tuning_trials(run.experiment.settings) for run in runs if "tuning" in claim.needs}
-    for count in sorted(trials, reverse=True):
-        arms = paired_runs(claim, [run for run in runs if tuning_trials(run.experiment.settings) == count])
-        if not isinstance(arms, str):
-            return arms
-    return paired_runs(claim, runs)
-
-
-Repetitions = dict[tuple[int, int], FinishedRun]  # the runs of an arm by split and seed
-
-
-def paired_runs(claim: Claim, runs: Sequence[FinishedRun]) -> list[list[FinishedRun]] | str:
-    """The runs of each arm, paired by seed and split, in the context with the most pairs; or what is missing.
-
-    A context is everything that both sides must share: data, initial weights, processor, the settings that are not under test,
-    and, within one baseline, the code (two baselines differ in their own files). Two baselines may have clips, attributes and
-    RAFT's weights of their own, each the same in all its runs. Every split has the same seeds.
-    """
-    free, versions = _free(claim), data_versions(run.experiment for run in runs)
-    contexts: dict[str, dict[int, dict[str, Repetitions]]] = {}
-    for run in runs:
-        experiment, read = run.experiment, versions(run.experiment)
-        for number, arm in enumerate(claim.arms):
-            if fits(arm, claim, experiment):
-                chosen_for_it = {key: experiment.settings.get(key) for key in sorted(free)}
-                own = json.dumps([read.attributes, read.flow_weights, chosen_for_it])
-                arms = contexts.setdefault(_context(run, claim, free, read), {})
-                arms.setdefault(number, {}).setdefault(own, {})[experiment.split, experiment.seed] = run
-    best: list[list[FinishedRun]] = []
-    newest = ""
-    numbers = range(len(claim.arms))
-    for arms in contexts.values():
-        chosen = {number: max(groups.values(), key=_size) for number, groups in arms.items()}
-        keys = _complete(set.intersection(*(set(chosen.get(number, {})) for number in numbers)))
-        finished = max(_size(each)[1] for each in chosen.values())
-        if (len(keys), finished) > (len(best[0]) if best else 0, newest):
-            best, newest = [[chosen[number][key] for key in keys] for number in numbers], finished
-    if best and best[0]:
-        return best
-    missing = [claim.arms[number] for number in numbers if not any(number in arms for arms in contexts.values())]
-    if missing:
-        return f"{NOT_RUN}: {', '.join(' '.join((arm.method, *arm.changes)) for arm in missing)}"
-    return "no seed has runs on all sides with the same settings, weights, code and processor"
-
-
-def _size(runs: Repetitions) -> tuple[int, str]:
-    return len(runs), max(run.record.finished.isoformat() for run in runs.values())
-
-
-def _complete(keys: set[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The pairs of split and seed whose seed every split has; if no seed has, one seed for each split."""
-    splits = {split for split, _ in keys}
-    everywhere = [key for key in sorted(keys) if all((split, key[1]) in keys for split in splits)]
-    return everywhere or [min(key for key in keys if key[0] == split) for split in sorted(splits)]
-
-
-def fits(arm: Arm, claim: Claim, experiment: Experiment) -> bool:
-    """Whether an experiment is one of an arm's: by its method, what its name says, and the settings that the claim varies.
-
-    Frames are in order, unless the claim varies that: runs on shuffled frames are controls.
-    """
-    if arm.method != experiment.method:
-        return False
-    values = _values(arm)
-    return all(experiment.settings.get(key) == values[key] for key in {*ATTACHED, "shuffle", *claim.varied})
-
-
-@cache
-def _values(arm: Arm) -> dict[str, Any]:
-    return resolve("paper", arm.method, arm.changes).as_dict()
-
-
-def _free(claim: Claim) -> set[str]:
-    """Settings that each arm may have of its own."""
-    several = len({baseline(arm.method) for arm in claim.arms}) > 1
-    return (CLIPS if several else set()) | ({*SEARCHED, "tuning_trials"} if "tuning" in claim.needs else set())
-
-
-def _context(run: FinishedRun, claim: Claim, free: set[str], read: Versions) -> str:
-    left_out = {*ATTACHED, *claim.varied, *free}
-    settings = {key: value for key, value in run.experiment.settings.items() if key not in left_out}
-    one_baseline = len({baseline(arm.method) for arm in claim.arms}) == 1
-    code = one_baseline and same_numbers(run.record.code)
-    parts = [settings, read.trained_on, read.tested_on, read.weights, code, run.record.environment.processor]
-    return json.dumps(parts, sort_keys=True)
 
 
 def _paper_pairs(claim: Claim) -> set[tuple[str, str]]:

@@ -18,8 +18,9 @@ from benchmarks.suites.claims import (
 
 from .grid import Grid, signed, span
 from .noise_floor import noise_floor
+from .pairing import NOT_RUN
 from .provenance import pair_title
-from .verdict import NOT_RUN, JudgedClaim, margin
+from .verdict import JudgedClaim, margin
 
 HEAD = (
     "claim",

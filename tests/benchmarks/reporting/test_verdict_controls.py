@@ -12,9 +12,10 @@ import pytest
 from benchmarks.data.find import find_dataset
 from benchmarks.experiments.methods import baseline
 from benchmarks.reporting import power, verdict
+from benchmarks.reporting.pairing import fits
 from benchmarks.reporting.power import measured_records, plan_claims
 from benchmarks.reporting.statistics import over_seeds
-from benchmarks.reporting.verdict import fits, judge
+from benchmarks.reporting.verdict import judge
 from benchmarks.runs.record import Metrics
 from benchmarks.suites import SUITES, controls
 from benchmarks.suites.claims import ALPHA, CLAIMS, family_size

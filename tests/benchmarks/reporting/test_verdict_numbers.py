@@ -7,10 +7,10 @@ import pytest
 
 from benchmarks.experiments.experiment import DatasetPair
 from benchmarks.reporting import verdict
-from benchmarks.reporting.sample_size import MOST_SEEDS, power_of
+from benchmarks.reporting.sample_size import MOST_SEEDS, power_of, seeds_needed
 from benchmarks.reporting.statistics import difference
 from benchmarks.reporting.verdict import judge
-from benchmarks.suites.claims import INVERSE_SIGMAS
+from benchmarks.suites.claims import ALPHA, EXPLORATORY, INVERSE_SIGMAS
 from benchmarks.suites.suite import Row, Suite
 
 EFFECTS = {"a": 0.0, "b": 0.06, "c": 0.0}
@@ -142,6 +142,14 @@ def test_seeds_needed_to_call_an_effect_negligible(judged):
     assert on_splits.needed < found.needed  # three splits show more
     enough = undecided(judged, interval=none, variances=(1e-5,), margin=0.003, runs=100)
     assert enough.missing.startswith("about 1 more seed (")
+
+
+def test_seeds_that_an_exploratory_claim_takes_do_not_depend_on_the_others(judged):
+    helps = judged({"a": 0.0, "b": 0.004, "c": 0.12}, seeds=4)["AFA helps mean"]
+    explored = replace(helps, claim=replace(helps.claim, family=EXPLORATORY), reasons=(), p=0.5, needed=None)
+    wanted = seeds_needed(helps.interval.estimate, helps.variances, ALPHA, df=3)
+    for several in (1, 3):
+        assert {each.needed for each in verdict._decide([explored] * several)} == {wanted}
 
 
 def test_what_is_said_of_an_open_claim(judged):

@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.reporting import verdict
-from benchmarks.reporting.sample_size import seeds_needed
-from benchmarks.reporting.verdict import judge, paired_runs
+from benchmarks.reporting.pairing import paired_runs
+from benchmarks.reporting.verdict import judge
 from benchmarks.suites import SUITES, controls
-from benchmarks.suites.claims import ALPHA, CLAIMS, EXPLORATORY
+from benchmarks.suites.claims import CLAIMS
 from benchmarks.suites.suite import Row, Suite
 
 EQUAL = {"a": 0.0, "b": 0.0, "c": 0.0}
@@ -38,6 +37,24 @@ def test_rows_of_one_baseline_have_the_same_settings(world, other):
     assert paired_runs(claim("AFA helps mean"), runs) == UNLIKE
 
 
+@pytest.mark.parametrize("other", ["gpu", "code", "weights"])
+def test_other_processor_code_or_initial_weights_are_not_compared(world, other):
+    def altered(run):
+        if run.experiment.method != "mean":
+            return run
+        more = {
+            "gpu": {"environment": replace(run.record.environment, gpu="another")},
+            "code": {"code": "0" * 64},
+            "weights": {"experiment": replace(run.experiment, weights="f")},  # another file of the same name
+        }[other]
+        return replace(run, record=replace(run.record, **more))
+
+    found = [altered(run) for run in world({"a": 0.0, "b": 0.06, "c": 0.0})]
+    helps = next(each for each in judge(found) if each.claim.text == "AFA helps mean")
+    assert helps.verdict_text == "UNDECIDED"
+    assert "same settings, weights, code and processor" in helps.missing
+
+
 def test_order_of_settings_in_a_record_does_not_matter(world):
     def reversed_settings(run):
         settings = dict(reversed(run.experiment.settings.items()))
@@ -47,12 +64,64 @@ def test_order_of_settings_in_a_record_does_not_matter(world):
     assert number_of_pairs(runs) == 3
 
 
+def test_transfers_are_compared_although_each_has_final_weights_of_its_own(world):
+    found = [
+        replace(
+            run, record=replace(run.record, experiment=replace(run.experiment, test="dukev", weights=f"{number:x}"))
+        )
+        for number, run in enumerate(world({"a": 0.0, "b": 0.06, "c": 0.0}))
+    ]
+    assert judge(found)[0].runs == 3
+
+
+def test_shuffled_runs_are_controls(judged):
+    ordered, shuffled = (judged({"a": 0.0, "b": 0.3, "c": 0.0}, changes=changes) for changes in ((), ("shuffle=both",)))
+    assert ordered["AFA helps mean"].interval is not None
+    assert all(each.interval is None for each in shuffled.values())
+
+
+def test_baselines_may_have_clips_of_their_own(world, monkeypatch):
+    monkeypatch.setattr(controls, "problems", lambda *_: "")
+
+    class Clips(Suite):
+        """A motion baseline on neighbouring frames."""
+
+        def rows(self, dataset):
+            return (Row("mean", "mean"), Row("cnn3d", "cnn3d", ("sampling=consecutive", "test_chunk=9")))
+
+    tuned = world({"mean": 0.1, "cnn3d": 0.0}, suite=Clips, changes=("tuning_trials=20",))
+    found = next(each for each in judge(tuned) if each.claim.text == "mean beats cnn3d")
+    assert (found.runs, found.verdict) == (3, "SUPPORTED")
+
+
 def test_clips_of_a_baselines_own_are_the_same_in_all_its_runs(world):
     runs = [
         changed(run, test_chunk=9) if run.experiment.method == "cnn3d" and run.experiment.seed < 2 else run
         for run in world(NO_EFFECT, seeds=5, suite=FAMILIES)
     ]
     assert number_of_pairs(runs, "mean beats cnn3d") == 3
+
+
+def test_seeds_of_the_flow_baseline_with_other_raft_weights_are_no_repetitions(world, monkeypatch):
+    monkeypatch.setattr(controls, "problems", lambda *_: "")
+    found = world(NO_EFFECT, suite=FAMILIES)
+
+    def seeds(digests):
+        read = [
+            replace(run, record=replace(run.record, experiment=replace(run.experiment, flow_weights=digest)))
+            for run, digest in zip(found, digests, strict=True)
+        ]
+        return next(each.runs for each in judge(read) if each.claim.text == "mean beats flow")
+
+    flow = [run.experiment.method == "flow" for run in found]
+    assert seeds("e" if each else "none" for each in flow) == 3
+    assert seeds(f"{run.experiment.seed:x}" if each else "none" for run, each in zip(found, flow, strict=True)) == 1
+
+
+def test_seeds_are_paired(world):
+    found = world({"a": 0.0, "b": 0.06, "c": 0.0})
+    lone = [run for run in found if run.experiment.method != "mean" or run.experiment.seed != 2]
+    assert next(each for each in judge(lone) if each.claim.text == "AFA helps mean").runs == 2
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -77,6 +146,18 @@ def test_first_seed_stands_for_a_split_where_none_ran_on_all(world):
     arms = paired_runs(claim("AFA helps mean"), half)
     found = [(run.experiment.split, run.experiment.seed) for run in arms[0]]
     assert found == [(split, 0 if split < 5 else 2) for split in range(10)]
+
+
+def test_splits_with_digests_of_their_own_are_the_repetition(world):
+    found = world({"a": 0.0, "b": 0.1, "c": 0.0}, seeds=1, dataset="ilidsvid")
+    found = [_with_digest(run, f"{run.experiment.split:x}" * 8) for run in found]
+    assert judge(found)[0].runs == 10
+    again = _with_digest(found[0], "f" * 8)  # its split was read in two versions
+    assert judge([*found, again])[0].runs == 1
+
+
+def _with_digest(run, digest):
+    return replace(run, record=replace(run.record, experiment=replace(run.experiment, data=digest, test_data=digest)))
 
 
 def test_only_the_missing_side_is_named(world):
@@ -115,24 +196,6 @@ def test_unequally_tuned_runs_are_shown_and_decide_nothing(world, monkeypatch):
     found = next(each for each in judge(runs) if each.claim.text == "mean beats cnn3d")
     assert (found.runs, found.verdict) == (3, "UNDECIDED")
     assert found.missing == "not tuned alike: `bench tune` each method with the same --trials, at least 20"
-
-
-def test_every_reason_is_given(world, monkeypatch):
-    monkeypatch.setattr(controls, "problems", lambda *_: "cnn3d fails")
-    found = judge(world(NO_EFFECT, seeds=1, suite=FAMILIES))
-    assert next(each for each in found if each.claim.text == "mean beats cnn3d").reasons == (
-        "1 seed cannot show how much seeds vary; at least 3 are needed",
-        "controls: cnn3d fails",
-        "not tuned alike: `bench tune` each method with the same --trials, at least 20",
-    )
-
-
-def test_seeds_that_an_exploratory_claim_takes_do_not_depend_on_the_others(judged):
-    helps = judged({"a": 0.0, "b": 0.004, "c": 0.12}, seeds=4)["AFA helps mean"]
-    explored = replace(helps, claim=replace(helps.claim, family=EXPLORATORY), reasons=(), p=0.5, needed=None)
-    wanted = seeds_needed(helps.interval.estimate, helps.variances, ALPHA, df=3)
-    for several in (1, 3):
-        assert {each.needed for each in verdict._decide([explored] * several)} == {wanted}
 
 
 class OnlyConstraint(Suite):
