@@ -1,3 +1,5 @@
+"""A folder of images becomes a data set: its subsets, splits and frames, mostly by a pattern of the paths."""
+
 import json
 from pathlib import Path
 
@@ -8,15 +10,12 @@ import pytest
 from baselines.interface.errors import UserError
 from benchmarks.data import imported_folder
 from benchmarks.data.export_layouts import export
-from benchmarks.data.frame_stores import PackedStore
-from benchmarks.data.image_lists import read_listing
 from benchmarks.data.import_images import import_images
 from benchmarks.data.imported import ImportedDataset
 from benchmarks.data.loading import load
 from benchmarks.runs.store import load_records
 
 PATTERN = r".*/(?P<pid>\d+)C(?P<camid>\d+)T(?P<tracklet>\d+)F(?P<frame>\d+)\.(png|jpg)"
-HEADER = "subset,pid,camid,tracklet,frame"
 # Four people with two tracklets in camera 1 and one in camera 2; one person in camera 1 alone.
 PEOPLE = [(pid, camid, tracklet) for pid in (1, 2, 3, 4) for camid, tracklet in ((1, 1), (1, 2), (2, 1))] + [(5, 1, 1)]
 
@@ -26,30 +25,12 @@ def paths(people=PEOPLE, frames=(9, 10)):
 
 
 @pytest.fixture
-def draw(tmp_path):
-    """`draw(path, ...)` writes an image to each path in tmp_path/images, each with pixels and a size of its own."""
+def bring(bring_images):
+    """`bring(rows, **options)` imports the images by a CSV of those rows or, without them, by PATTERN."""
 
-    def write(*names):
-        for number, name in enumerate(names):
-            file = tmp_path / "images" / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            size = (16 + number % 3, 8 + number % 2, 3)
-            assert cv2.imwrite(str(file), np.random.default_rng(list(name.encode())).integers(0, 256, size, np.uint8))
-        return tmp_path / "images"
-
-    return write
-
-
-@pytest.fixture
-def bring(tmp_path, monkeypatch):
-    """`bring(rows, **options)` imports tmp_path/images, by a CSV of those rows or, without them, by PATTERN."""
-    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
-
-    def call(rows=None, name="mine", header=HEADER, **options):
-        if rows is not None:
-            (tmp_path / "list.csv").write_text("\n".join([header, *rows]) + "\n")
-        by = {"pattern": PATTERN} if rows is None else {"csv": tmp_path / "list.csv"}
-        return import_images(tmp_path / "images", name, imported_folder(name), **{**by, **options})
+    def call(rows=None, **options):
+        by = {"pattern": PATTERN} if rows is None else {"rows": rows}
+        return bring_images(**{**by, **options})
 
     return call
 
@@ -127,20 +108,6 @@ def test_frames_are_in_numerical_order(draw, bring):
     (tracklet,) = (row for row in load("mine").table.itertuples() if row.pid == 7)
     expected = [(images / f"{name}.png").read_bytes() for name in ("2/7C1T1F2", "1/7C1T1F9", "0/7C1T1F10")]
     assert [bytes(load("mine").store.read(name)) for name in tracklet.frames] == expected
-
-
-def test_csv_gives_subsets(draw, bring):
-    images = draw("a/1.png", "a/2.png", "a/10.png", "é 1.png", "c.png")
-    train = ["train,1,1,t,a/10.png", "train,1,1,t,./a/2.png", "train,1,1,t,a/1.png"]
-    table = bring([*train, "query,7,1,u,é 1.png", "gallery,7,2,u,c.png"])
-    rows = {tuple(row)[:4]: row.frames for row in table.itertuples(index=False)}
-    store = PackedStore(imported_folder("mine") / "frames.arrow")
-    assert {row: [bytes(store.read(name)) for name in frames] for row, frames in rows.items()} == {
-        ("train", 1, 1, "t"): [(images / f"a/{number}.png").read_bytes() for number in (1, 2, 10)],
-        ("query", 7, 1, "u"): [(images / "é 1.png").read_bytes()],
-        ("gallery", 7, 2, "u"): [(images / "c.png").read_bytes()],
-    }
-    assert ImportedDataset("mine").splits == 1
 
 
 def test_subset_test_is_divided(draw, bring):
@@ -272,32 +239,6 @@ def cut(file):
     file.with_suffix(".png").unlink()
 
 
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        (["train,1,1,a,1.png", "train,1,1,a,1.png"], "list.csv, line 3: 1.png is in line 2 already"),
-        (["train,1,1,a,1.png", "query,2,1,b,./1.png"], "list.csv, line 3: 1.png is in line 2 already"),
-        (["train,1,1,a,1.png", "train,2,1,a,2.png"], "list.csv, line 3: tracklet a shows pid 1 and 2"),
-        (["train,1,1,a,1.png", "train,1,2,a,2.png"], "list.csv, line 3: tracklet a shows camid 1 and 2"),
-        (["train,1,1,a,1.png", "gallery,1,2,b,2.png"], "list.csv, line 3: person 1 is in train and in gallery"),
-        (
-            ["train,1,1,a,1.png", "probe,2,2,b,2.png"],
-            "list.csv, line 3: subset 'probe'; known: train, query, gallery, test",
-        ),
-        (["train,1,1,a,1.png", "train,2,2,b,gone.png"], "gone.png: No such file"),
-        (["train,1,1,a,/etc/1.png"], "list.csv, line 2: /etc/1.png: frame must be a path in"),
-        (["train,1,1,a,../1.png"], "list.csv, line 2: ../1.png: frame must be a path in"),
-        (["train,,1,a,1.png"], "list.csv, line 2: has no pid"),
-        (["train,1,1,1.png"], "list.csv, line 2: expected 5 values"),
-        ([], "list.csv: lists no images"),
-    ],
-)
-def test_wrong_row_is_named(draw, bring, rows, message):
-    draw("1.png", "2.png")
-    with pytest.raises(UserError, match=message):
-        bring(rows)
-
-
 def test_numbers_of_any_length_are_compared_by_value(draw, bring):
     draw(*(f"{n}.png" for n in range(6)))
     long = "1" + "0" * 6000
@@ -305,37 +246,6 @@ def test_numbers_of_any_length_are_compared_by_value(draw, bring):
     rows = [f"train,1,1,{tracklet},{n}.png" for n, tracklet in enumerate(tracklets)]
     table = bring([*rows, "query,2,1,q,3.png", "gallery,2,2,g,4.png", "train,3,1,t,5.png"])
     assert [name for name in table.tracklet if name.startswith("a")] == tracklets[::-1]
-
-
-@pytest.mark.parametrize(
-    ("last", "message"),
-    [("c", r"line 3: not CSV \(unexpected end of data\)"), ('"', "line 4: a value with a line break")],
-)
-def test_quotation_mark_takes_in_no_further_rows(tmp_path, last, message):
-    file = tmp_path / "list.csv"
-    file.write_text(f'frame,pid,camid,tracklet\n1.png,1,1,a\n2.png,1,1,"b\n3.png,2,1,{last}\n')
-    with pytest.raises(UserError, match=rf"list\.csv, {message}"):
-        read_listing(tmp_path, file)
-
-
-def test_cell_that_is_too_long_is_refused(draw, bring):
-    draw("1.png")
-    with pytest.raises(UserError, match=r"list\.csv, line 2: not CSV \(field larger than field limit"):
-        bring([f"train,1,1,{'a' * 200_000},1.png"])
-
-
-@pytest.mark.parametrize(
-    ("header", "wrong"),
-    [
-        ("pid,camera,frame", "no column may be named 'camera'; the columns are frame"),
-        ("pid,cam_id,frame", "no column may be named 'cam_id'; did you mean 'camid'"),
-        ("pid,camid", "a column must be named frame; the columns are frame and, if known"),
-    ],
-)
-def test_wrong_header_is_refused(draw, bring, header, wrong):
-    draw("1.png")
-    with pytest.raises(UserError, match=rf"list\.csv, line 1: {wrong}"):
-        bring([], header=header)
 
 
 @pytest.mark.parametrize(
