@@ -17,11 +17,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,6 +51,7 @@ from benchmarks.runs import environment
 
 from .drawing import draw_within, drawn_dataset
 from .reference import CLASSES, CPU, NOISE, embed_bare, features, model_of, product, random_batch, train_bare
+from .windows import WINDOWS, Rate, median_seconds, rate_of_steps, window_rates
 
 Row = dict[str, Any]
 FIRST = ("mean+afa", "mean")  # measured before all others, in both precisions
@@ -59,7 +59,6 @@ NEXT = ("cnn3d", "flow", "qan", "lstm")  # then the other baselines
 PRECISIONS = ("bf16", "float32")
 # The largest difference to float32 on the CPU, as a share: of a loss term, and of the features by their norms.
 TOLERANCE = {"float32": 1e-3, "bf16": 0.1}
-WINDOWS = 5  # of which a figure is the median
 CLOSING_SECONDS = 15.0  # seconds before the last moment, in which the command closes by itself
 
 
@@ -177,7 +176,8 @@ class Rows:
         data, flow = self._with_flow(model) if model.baseline.flow_fields else (self.data, None)
 
         def bare() -> Rate:
-            return self._rate(lambda steps: train_bare(model, batch, steps), len(batch.labels) * settings.clip_frames)
+            frames = len(batch.labels) * settings.clip_frames
+            return rate_of_steps(lambda steps: train_bare(model, batch, steps), frames, self.scale.window, self.device)
 
         if self.device.type == "cuda":
             gc.collect()  # the models of rows before
@@ -198,21 +198,7 @@ class Rows:
             self.at_test[baseline] = self._at_test(model, data, flow)
         note(row, **self.at_test[baseline])
 
-    def _rate(self, call: Callable[[int], None], frames: int) -> "Rate":
-        """Frames per second of a call that repeats a step a given number of times, after a warm-up."""
-        call(3)
-        one = self._seconds(call, 2) / 2
-        times = int(np.clip(self.scale.window / one, 2, 1000))
-        return Rate.of([times * frames / self._seconds(call, times) for _ in range(WINDOWS)])
-
-    def _seconds(self, call: Callable[[int], None], times: int) -> float:
-        synchronize(self.device)
-        began = time.perf_counter()
-        call(times)
-        synchronize(self.device)
-        return time.perf_counter() - began
-
-    def _harness(self, model: ReidModel, data: LoadedDataset, flow: FlowStacks | None, bare: float) -> "Rate":
+    def _harness(self, model: ReidModel, data: LoadedDataset, flow: FlowStacks | None, bare: float) -> Rate:
         """The trainer with its loading, once its workers are ahead, on batches as large as all of the paper's but one."""
         settings = model.settings
         training = data.table[data.table.subset == "train"]
@@ -262,7 +248,7 @@ class Rows:
                 embed_bare(model, Clips(pixels, motion))
 
         with torch.compiler.set_stance("force_eager"):
-            alone = self._rate(forward, shape[0] * steps)
+            alone = rate_of_steps(forward, shape[0] * steps, self.scale.window, self.device)
         extraction = Rate.of(window_rates(marks))
         return {
             "extraction": extraction.median,
@@ -294,28 +280,6 @@ class FirstBatches(TrainingBatches):
 
     def __len__(self) -> int:
         return self.count
-
-
-class Rate(NamedTuple):
-    """Frames per second over several windows: their median, and the range of them all as a share of it."""
-
-    median: float
-    spread: float
-
-    @classmethod
-    def of(cls, rates: list[float]) -> "Rate":
-        """Of the rates of all windows."""
-        median = float(np.median(rates))
-        return cls(median, (max(rates) - min(rates)) / median)
-
-
-def window_rates(marks: list[tuple[int, float]]) -> list[float]:
-    """Frames per second in each window of the second half of the marks (frames done, time); workers start in the first half."""
-    kept = marks[(len(marks) - 1) // 2 :]
-    edges = np.unique(np.linspace(0, len(kept) - 1, WINDOWS + 1).round().astype(int))
-    return [
-        (kept[last][0] - kept[first][0]) / (kept[last][1] - kept[first][1]) for first, last in pairwise(edges.tolist())
-    ]
 
 
 def agreement(scale: Scale, device: torch.device) -> Iterator[Row]:
@@ -357,23 +321,13 @@ def evaluation(whole: pd.DataFrame, data: LoadedDataset, settings: Settings, dev
         else:  # numpy multiplies on a processor
             product(query.numpy(), shown.numpy())
 
-    def seconds(call: Callable[[], object]) -> float:
-        times = []
-        for _ in range(1 + WINDOWS):  # the first warms up
-            synchronize(device)
-            began = time.perf_counter()
-            call()
-            synchronize(device)
-            times.append(time.perf_counter() - began)
-        return float(np.median(times[1:]))
-
     return {
         "device": device.type,
         "queries": len(query),
         "gallery": len(shown),
         "channels": channels,
-        "product": seconds(bare),
-        "seconds": seconds(lambda: rank_tracklets(distances, queries, gallery, data.protocols)),
+        "product": median_seconds(bare, device),
+        "seconds": median_seconds(lambda: rank_tracklets(distances, queries, gallery, data.protocols), device),
     }
 
 
@@ -381,12 +335,6 @@ def on(device: torch.device, batch: Batch) -> Batch:
     """A batch with its pixels and labels on the device; which clips are mirrored and erased is read by the processor."""
     flow = batch.flow.to(device) if batch.flow is not None else None
     return batch._replace(frames=batch.frames.to(device), labels=batch.labels.to(device), flow=flow)
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait for the device."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 @contextmanager

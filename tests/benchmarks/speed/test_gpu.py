@@ -45,14 +45,6 @@ def test_record_has_every_figure(measured):
     assert all(each["difference"] <= each["tolerance"] for each in record["agreement"])
 
 
-def test_rates_of_windows():
-    """Ten marks warm up; then come ten seconds of 100 frames each, but for one that takes two seconds."""
-    times = [*range(18), 19, 20, 21]
-    rates = gpu.window_rates([(100 * done, float(time)) for done, time in enumerate(times)])
-    assert rates == pytest.approx([100, 100, 100, 200 / 3, 100])
-    assert gpu.Rate.of(rates) == pytest.approx((100, 1 / 3))
-
-
 def test_partial_record_after_time_limit(measured, monkeypatch):
     monkeypatch.setattr(gpu, "agreement", lambda *_: signal.raise_signal(signal.SIGALRM))
     record = measured()
