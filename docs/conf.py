@@ -43,7 +43,8 @@ def settings() -> str:
 
     In brackets stands the value for baselines that read order, where it is another.
     """
-    from benchmarks.experiments.settings import Recipe, meanings, read_recipe
+    from benchmarks.experiments.recipe_files import Recipe, read_recipe
+    from benchmarks.experiments.settings import meanings
 
     def value(recipe: Recipe, name: str) -> str:
         plain = recipe.settings[name]

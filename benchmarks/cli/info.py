@@ -27,7 +27,8 @@ def list_names(plugin: Plugin = []) -> None:
     from benchmarks.data import DATASETS, import_summary, imported_datasets
     from benchmarks.evaluation.protocols import PROTOCOLS
     from benchmarks.experiments.own_settings import own_defaults
-    from benchmarks.experiments.settings import meanings, recipe_summaries
+    from benchmarks.experiments.recipe_files import recipe_summaries
+    from benchmarks.experiments.settings import meanings
 
     def show(title: str, lines: dict[str, str]) -> None:
         print(f"{title}\n" + "".join(f"  {name:<20} {summary}".rstrip() + "\n" for name, summary in lines.items()))

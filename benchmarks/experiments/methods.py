@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from baselines import BASELINES
+from baselines import BASELINES, order_readers
 from baselines.interface.errors import UserError
 
 # What a method's name says about the parts (section 3.2 and 4.3): BASELINE alone, +afa, +afa-motion.
@@ -53,6 +53,11 @@ def baseline(method: str) -> str:
         UserError: as `split_method`.
     """
     return split_method(method)[0]
+
+
+def reads_order(method: str) -> bool:
+    """Whether a method's baseline reads the order of frames."""
+    return baseline(method) in order_readers()
 
 
 def needs_attributes(method: str) -> bool:

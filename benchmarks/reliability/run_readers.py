@@ -13,7 +13,8 @@ from optuna.trial import TrialState
 
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import ATTACHED
-from benchmarks.experiments.settings import RECIPES, resolve
+from benchmarks.experiments.recipe_files import RECIPES
+from benchmarks.experiments.settings import resolve
 from benchmarks.reporting import gallery
 from benchmarks.runs.exchange import export_runs, exported_runs
 from benchmarks.runs.finished import FinishedRun

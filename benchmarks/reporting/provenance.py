@@ -9,7 +9,8 @@ import numpy as np
 from benchmarks.data.dataset import NOT_PUBLISHED
 from benchmarks.experiments.code_digest import HALF, same_numbers
 from benchmarks.experiments.experiment import DatasetPair, Experiment
-from benchmarks.experiments.settings import DEFAULTS_OF_NEW_SETTINGS, SEARCHED, changed_from_recipe, ordered_settings
+from benchmarks.experiments.recipe_files import ordered_settings
+from benchmarks.experiments.settings import DEFAULTS_OF_NEW_SETTINGS, SEARCHED, changed_from_recipe
 from benchmarks.runs.record import Record
 
 COSTS = {"M params": "{:.2f}", "G MAC": "{:.3g}", "frames/s": "{:.0f}"}  # columns, and how their figures are written

@@ -7,7 +7,7 @@ from tabulate import tabulate
 
 from benchmarks.data.dataset import Dataset
 from benchmarks.data.table import statistics
-from benchmarks.experiments.settings import ordered_settings
+from benchmarks.experiments.recipe_files import ordered_settings
 from benchmarks.runs.record import RANKS, Record
 
 from .provenance import data_notes, recognition_notes

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from benchmarks import paths
 from benchmarks.data.loading import is_packed
-from benchmarks.experiments.settings import flattened
+from benchmarks.experiments.recipe_files import flattened
 from benchmarks.runs import environment
 from benchmarks.suites.suite import Planned
 from slurm.ledger import Task

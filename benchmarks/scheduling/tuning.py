@@ -22,8 +22,9 @@ from benchmarks.engine.run import Machine, plan, run
 from benchmarks.engine.training import DivergedError
 from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
-from benchmarks.experiments.methods import ATTACHED, check_method
-from benchmarks.experiments.settings import SEARCHED, Settings, as_toml, change, read_recipe, reads_order
+from benchmarks.experiments.methods import ATTACHED, check_method, reads_order
+from benchmarks.experiments.recipe_files import as_toml, read_recipe
+from benchmarks.experiments.settings import SEARCHED, Settings, change
 from benchmarks.paths import results_dir
 from benchmarks.progress import show_progress
 from benchmarks.runs.checksums import remove_checked

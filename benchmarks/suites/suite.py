@@ -12,7 +12,8 @@ from baselines.interface.errors import UserError
 from benchmarks.data.find import find_dataset, full_name
 from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.methods import check_method
-from benchmarks.experiments.settings import Settings, recipe_for, recipe_label, resolve
+from benchmarks.experiments.recipe_files import recipe_for
+from benchmarks.experiments.settings import Settings, recipe_label, resolve
 
 from . import SEEDS
 

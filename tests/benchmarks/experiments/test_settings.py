@@ -9,16 +9,8 @@ import torch
 from afa.losses import batch_hard_triplet
 from baselines.interface.errors import UserError
 from benchmarks.experiments.methods import split_method
-from benchmarks.experiments.settings import (
-    KEYS,
-    changed_from_recipe,
-    flattened,
-    from_dict,
-    meanings,
-    recipe_names,
-    recipe_summaries,
-    resolve,
-)
+from benchmarks.experiments.recipe_files import recipe_names, recipe_summaries
+from benchmarks.experiments.settings import KEYS, changed_from_recipe, from_dict, meanings, resolve
 from benchmarks.runs.exchange import exported_records
 
 
@@ -156,32 +148,8 @@ def test_calibrated_trainers():
         assert tuple(settings[key] for key in keys) == values
 
 
-def clip_frames_of(recipe) -> tuple[int, int]:
-    """Of `mean`, which does not read order, and of `lstm`, which does."""
-    return resolve(str(recipe), "mean").clip_frames, resolve(str(recipe), "lstm").clip_frames
-
-
-def test_nearest_recipe_that_names_a_setting_decides(tmp_path):
-    base, child, grandchild = (tmp_path / name for name in ("base.toml", "child.toml", "grandchild.toml"))
-    base.write_text('extends = "small"\nclip_frames = 3\n[ordered]\nclip_frames = 5\nspacing = 2\n')
-    assert clip_frames_of(base) == (3, 5)  # within one recipe, [ordered] comes first
-    child.write_text(f'extends = "{base}"\nclip_frames = 4\n')
-    assert clip_frames_of(child) == (4, 4)
-    assert resolve(str(child), "lstm").spacing == 2  # what the child does not name stays
-    grandchild.write_text(f'extends = "{child}"\n[ordered]\nclip_frames = 6\n')
-    assert clip_frames_of(grandchild) == (4, 6)
-
-
 def test_set_overrides_ordered_settings():
     assert resolve("small", "lstm", ["sampling=even", "clip_frames=5"]).clip_frames == 5
-
-
-def test_flattened_recipe_resolves_alike(tmp_path):
-    file = tmp_path / "flat.toml"
-    for recipe in ("dukev", "control"):
-        file.write_text(flattened(recipe))
-        for method in ("mean+afa", "lstm"):
-            assert resolve(str(file), method) == resolve(recipe, method)
 
 
 @pytest.mark.parametrize("recipe", recipe_names())
@@ -212,13 +180,6 @@ def test_number_where_a_text_is_expected():
     assert resolve("small", "mean", ["milestones=30,50"]).milestones == "30,50"
 
 
-def test_recipe_file_extends_a_recipe(tmp_path):
-    file = tmp_path / "mine.toml"
-    file.write_text('extends = "small"\nepochs = 3\n')
-    assert resolve(str(file), "mean").epochs == 3
-    assert resolve(str(file), "mean").backbone == "small"
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -246,27 +207,6 @@ def test_wrong_change_is_named(change, message):
         resolve("small", "mean", [change])
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("extends='smal'", "extends 'smal': no recipe 'smal'; did you mean 'small'"),
-        (f"extends='{'a' * 300}'", "no recipe 'aaa"),
-        ("extends='small'\nlr = nan", "lr must be from 0 to 1e"),
-        ("epoch = 3\nextends='small'", "did you mean 'epochs'"),
-        ("epochs = 3", "lacks backbone"),
-        ("epochs = ", "not TOML"),
-        ("extends = 3", "extends takes a recipe's name"),
-        ("extends='small'\nordered = 3", "ordered is a table"),
-        ("extends='small'\n[ordered]\nspacings = 3", "did you mean 'spacing'"),
-    ],
-)
-def test_wrong_recipe_is_named(tmp_path, text, message):
-    file = tmp_path / "mine.toml"
-    file.write_text(text)
-    with pytest.raises(UserError, match=rf"mine\.toml.*{message}"):
-        resolve(str(file), "mean")
-
-
 def test_unknown_recipe_or_attachment():
     with pytest.raises(UserError, match="did you mean 'small'"):
         resolve("smal", "mean")
@@ -278,20 +218,6 @@ def test_unknown_recipe_or_attachment():
 def test_settings_survive_a_record():
     settings = resolve("small", "qan+afa", ["epochs=2"])
     assert from_dict(settings.as_dict()) == settings
-
-
-def test_recipe_that_extends_itself(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "a.toml").write_text('extends = "b.toml"\n')
-    (tmp_path / "b.toml").write_text('extends = "a.toml"\n')
-    with pytest.raises(UserError, match=r"recipe a\.toml: extends itself, through a\.toml and b\.toml"):
-        resolve("a.toml", "mean")
-
-
-def test_binary_recipe_is_refused(tmp_path):
-    (tmp_path / "image.toml").write_bytes(b"\xff\xd8")
-    with pytest.raises(UserError, match=r"image\.toml: not TOML"):
-        resolve(str(tmp_path / "image.toml"), "mean")
 
 
 def test_changed_from_recipe():
