@@ -18,7 +18,8 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from baselines.interface.errors import UserError
 from benchmarks.atomic import atomic_file, naming, write_atomically
 from benchmarks.reporting.report.html import ASSETS, Markup, el, page
-from benchmarks.runs.record import Amount, Count, Fraction, Name, Record, parse, to_json
+from benchmarks.runs.field_types import Amount, Count, Fraction, Name
+from benchmarks.runs.record import Record, parse, to_json
 from benchmarks.runs.store import leave_out
 
 if TYPE_CHECKING:

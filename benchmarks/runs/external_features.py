@@ -28,8 +28,9 @@ from benchmarks.experiments.experiment import EXTERNAL, Experiment
 from benchmarks.parsing import one_line
 
 from .cost import Clock, new_record
+from .field_types import check_name
 from .folder import RunFolder
-from .record import Record, check_name
+from .record import Record
 from .store import write_record
 from .unfinished import start_run
 

@@ -4,95 +4,38 @@ On disk a record is JSON with these names as keys. Fractions are from 0 to 1, ti
 """
 
 import json
-import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from baselines.interface.errors import UserError
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import TYPES, check_values
 
+from .field_types import (
+    LARGEST,
+    LONGEST_TEXT,
+    Amount,
+    Count,
+    Digest,
+    Fraction,
+    Name,
+    Text,
+    Time,
+    check_count,
+    check_digest,
+    check_name,
+    check_text,
+)
+
 FORMAT = 1  # raised when the fields change: a reader refuses a record of another format
 RANKS = (1, 5, 10, 20)
-LONGEST_TEXT = 200  # characters; in the name of a run, bytes, so that its folder and its page can be written
-LARGEST = 2**63 - 1
-
-
-def _check_text(text: str) -> str:
-    """Text that can be printed on one line: 1 to 200 printable characters.
-
-    Raises:
-        ValueError: any other.
-    """
-    if not 0 < len(text) <= LONGEST_TEXT or not text.isprintable():
-        raise ValueError(f"must be 1 to {LONGEST_TEXT} printable characters, not {text[:LONGEST_TEXT]!r}")
-    return text
-
-
-def check_name(text: str) -> str:
-    """A text that can be taken neither for a path nor for a hidden file, such as the ledger of the jobs.
-
-    Raises:
-        ValueError: any other.
-    """
-    if text.startswith(".") or "/" in text or "\\" in text:
-        raise ValueError(
-            f"must be a name without '/' and '\\' that does not begin with '.', not {text[:LONGEST_TEXT]!r}"
-        )
-    return _check_text(text)
-
-
-def _check_time(text: object) -> object:
-    """A text that is a date and a time, as such. A number alone would be read as seconds since 1970.
-
-    Raises:
-        ValueError: any other text.
-    """
-    if not isinstance(text, str):
-        return text
-    with suppress(ValueError):
-        if re.match(r"\d{4}-\d\d-\d\dT", text):
-            return datetime.fromisoformat(text)
-    raise ValueError(f"must be a date and a time, such as 2026-01-31T12:00:00+00:00, not {text[:LONGEST_TEXT]!r}")
-
-
-def _check_digest(text: str) -> str:
-    """A digest in hexadecimal digits, or "none" where there was nothing to read.
-
-    Raises:
-        ValueError: any other.
-    """
-    if not re.fullmatch(r"[0-9a-f]{1,128}|none", text):
-        raise ValueError(f"must be a digest in hexadecimal digits or 'none', not {text[:LONGEST_TEXT]!r}")
-    return text
-
-
-def _check_count(number: int) -> int:
-    """A whole number from 0 on that 64 bits can hold: a longer one could not even be printed.
-
-    Raises:
-        ValueError: any other.
-    """
-    if not 0 <= number <= LARGEST:
-        raise ValueError("must be a whole number of at most 64 bits, 0 or more")
-    return number
-
-
-Text = Annotated[str, AfterValidator(_check_text)]
-Name = Annotated[str, AfterValidator(check_name)]
-Digest = Annotated[str, AfterValidator(_check_digest)]
-Count = Annotated[int, AfterValidator(_check_count)]
-Time = Annotated[AwareDatetime, BeforeValidator(_check_time)]
-Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -219,8 +162,8 @@ def _check_experiment(experiment: Experiment) -> Experiment:
     """
     checks: dict[Callable[[Any], object], tuple[str, ...]] = {
         check_name: ("method", "dataset", "test", "recipe"),
-        _check_count: ("seed", "split", "test_split"),
-        _check_digest: ("data", "test_data", "weights", "flow_weights", "attributes"),
+        check_count: ("seed", "split", "test_split"),
+        check_digest: ("data", "test_data", "weights", "flow_weights", "attributes"),
     }
     for check, fields in checks.items():
         for key in fields:
@@ -252,7 +195,7 @@ def _check_simple_settings(settings: tuple[tuple[str, type, Any], ...]) -> None:
         try:
             check_name(key)
             if kind is str and value:
-                _check_text(value)
+                check_text(value)
         except ValueError as error:
             raise ValueError(f"settings.{key[:LONGEST_TEXT]!r} {error}") from None
     try:
