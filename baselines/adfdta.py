@@ -1,22 +1,22 @@
 """`adfdta`: attribute-driven feature disentangling and temporal aggregation, after Zhao, Shen, Jin, Lu and Hua (CVPR 2019).
 
 An embedding has a global block, W f_t of the pooled map f_t, and a block x_it for each attribute i: the average of the map under
-a spatial attention of its own, through a layer of its own, 256 channels. A linear classifier tells the attribute's value from
-x_it. The less sure it is in a frame, the less the block counts:
+the attribute's own spatial attention, then its own linear layer to 256 channels. A linear classifier predicts the attribute's
+value from x_it. The less certain it is in a frame, the less the block of that frame counts:
 
     w_it = exp(-H_it / sigma),  X_C,i = sum_t w_it x_it / sum_t w_it        H_it the entropy of the classifier's probabilities
 
 The global block is the plain mean. No layer over time is learned. The loss `attribute` is the cross-entropy of the values, a mean
-over frames and known attributes. At test no attribute is needed.
+over frames and known attributes. At test no attributes are needed.
 
-No code was found, and only the abstract and notes on the paper could be read. They give the groups of features, each tied to
-attributes by supervision, and weights that fall with the entropy.
+No code was found, and only the abstract and notes on the paper could be read. They describe the groups of features, each tied
+to attributes by supervision, and weights that fall with the entropy.
 
-Choices: the paper gathers attributes in six groups; each is a group by itself here, as a data set names attributes and no groups.
+Choices: the paper has six groups of attributes; here each attribute is a group, because a data set names attributes, not groups.
 The entropy is divided by its largest value, log of the number of values, so that one sigma suits all; sigma is 1, and the weight
-of the loss is 1. The weights pass no gradient to the classifiers, which so learn the attributes alone. The attention is a 1x1
-convolution and a softmax over the map, which starts as the average. The paper transfers attributes from another data set (RAP);
-these are those of the training people.
+of the loss is 1. The weights pass no gradient to the classifiers, so these learn only the attributes. The attention is a 1x1
+convolution and a softmax over the map, and starts as the plain average. The paper transfers attributes from another data set
+(RAP); here they are those of the training people.
 """
 
 import math
@@ -39,7 +39,7 @@ UNKNOWN = -1
 
 @register("adfdta")
 class AttributeDriven(Baseline):
-    """A block of features for each attribute of people, weighted over time by how sure its value is; and a global block.
+    """A block of features for each attribute of people, weighted over time by how certain its value is; and a global block.
 
     Family: weights of frames
     Source: after ADFDTA: Zhao et al., CVPR 2019, the abstract and notes on the paper
@@ -92,7 +92,10 @@ class AttributeDriven(Baseline):
         return {"attribute": self.attribute_weight * sum(terms) / (values != UNKNOWN).sum().clamp(min=1)}
 
     def recognise(self, coherence: Tensor) -> Tensor | None:
-        """The value whose logit is largest in the frames' weighted mean; by a linear classifier, that is the mean's own."""
+        """The value with the largest logit for the weighted mean of the frames.
+
+        The classifiers are linear, so the logits of the mean are the mean of the frames' logits.
+        """
         blocks = coherence.unflatten(1, (1 + len(self.groups), WIDTH))[:, 1:].unbind(dim=1)
         classifiers = [cast(AttributeGroup, group).classifier for group in self.groups]
         values = [classify(block).argmax(dim=1) for classify, block in zip(classifiers, blocks, strict=True)]
@@ -121,6 +124,6 @@ class AttributeGroup(nn.Module):
 
 
 def uncertainty(logits: Tensor) -> Tensor:
-    """The entropy of probabilities, from logits (N, V), V > 1, to (N,): 0 where one value is sure, 1 where all are equal."""
+    """The entropy of probabilities, from logits (N, V), V > 1, to (N,): 0 where one value is certain, 1 where all are equal."""
     logs = logits.log_softmax(dim=1)
     return -(logs.exp() * logs).sum(dim=1) / math.log(logits.shape[1])

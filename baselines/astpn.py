@@ -4,13 +4,13 @@
     s_t = r_t + V dropout(tanh(s_t-1)),  s_0 = 0                             X^t, D = 128
     A = tanh(P U G^T),  a = softmax_t max_j A(t, j),  X_C = sum_t a_t s_t    P = G = the s_t of the clip
 
-The paper attends from each sequence of a pair to the other. In training this one attends from a clip to itself, as the
-released code does at test, so that a tracklet has one vector: the attention remains, but it is not joint over two sequences.
-As A is between -1 and 1, the largest ratio of two weights is e^2.
+In the paper each sequence of a pair attends to the other. Here a clip attends to itself in training too, as in the released
+code at test, so a tracklet has one vector. The attention remains, but it is not joint over two sequences. As A is between -1
+and 1, the largest ratio of two weights is e^2.
 
 Choices: the pyramid reads the backbone's last map, first reduced to 32 channels, instead of three convolutions with 32 maps on
 images of 56 x 40 pixels. Optical flow, two of their five input channels, is left out. The first step has the bias of V, where
-the code learns one of its own. Losses are the trainer's; theirs are a hinge on the distance of a pair and two softmaxes.
+the code learns a separate one. Losses are the trainer's; the paper has a hinge on the distance of a pair and two softmaxes.
 Distances are not summed over 16 crops and mirror images. A tracklet is one clip at test (`test_clips` is "whole"), as the state
 is carried and every frame is matched with all others; the code takes at most 128 frames.
 """

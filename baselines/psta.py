@@ -1,17 +1,17 @@
 """`psta`: Pyramid Spatial-Temporal Aggregation of Wang, Zhang, Gao, Geng, Lu and Wang (ICCV 2021), after its released code.
 
-Frames are merged two by two, three times. With a, b two neighbouring maps (a 1x1 convolution to 1,024 channels, batch
-normalisation and ReLU after the backbone), i and j positions, q and k convolutions to an eighth of the channels, E one of two
-layers to a quarter and an eighth, P one to half of what it reads, c = ReLU(L mean(a)) the average of a map, to an eighth:
+Frames are merged two by two, three times. a and b are two neighbouring maps: the backbone's, after a 1x1 convolution to 1,024
+channels, batch normalisation and ReLU. i and j are positions; q and k convolutions to an eighth of the channels; E two of them,
+to a quarter and to an eighth; P one to half of its inputs; c_a = ReLU(L mean(a)) the average of a map, reduced to an eighth:
 
     n_ab(i) = [q(a)_i . k(b)_j for all j, q(b)_j . k(a)_i for all j]     affinities in both directions, 2 h w numbers
-    alpha_a(i) = sigmoid(BN(w . [P [E(a), E(b)]_i, W n_ab(i)]))          where the two agree, W to half as many channels
-    g_a = sigmoid(M2 ReLU(M1 [c_a, c_b]))                                a gate of channels; that of b reads [c_b, c_a]
+    alpha_a(i) = sigmoid(BN(w . [P [E(a), E(b)]_i, W n_ab(i)]))          where the two agree; W halves the channels
+    g_a = sigmoid(M2 ReLU(M1 [c_a, c_b]))                                a gate for each channel; that of b reads [c_b, c_a]
     TRA = ReLU(g_a alpha_a a + g_b alpha_b b)^2
-    alpha'_a(i) = sigmoid(BN(w' . V [E(a)_i, W' n_aa(i)]))               with q, k, W of its own: what a map has by itself
+    alpha'_a(i) = sigmoid(BN(w' . V [E(a)_i, W' n_aa(i)]))               with its own q, k, W: what one map shows alone
     g'_a = sigmoid(N2 ReLU(N1 mean(a)))
     SRA = ReLU(g'_a alpha'_a a + g'_b alpha'_b b)
-    out = bottleneck(TRA + SRA)                                          convolutions 1x1, 3x3, 1x1, a quarter as wide
+    out = bottleneck(TRA + SRA)                                          convolutions 1x1, 3x3, 1x1, a quarter as wide inside
 
 q, k, E, P, V, W and the layers of the bottleneck are convolutions with batch normalisation and ReLU. Nothing depends on which
 of the two frames comes first.
@@ -20,16 +20,16 @@ v_l is the average of level l over its steps and positions, and X_C = (v_1 + v_2
 the map of level 1 to which frame t belongs: two neighbouring frames share one. X_C is not their mean, so the motion X^t - X_C
 has a bias.
 
-This is not the whole system: it has a neck, a classifier and a triplet for each of v_1, (v_1 + v_2) / 2 and X_C. Here X_C
-alone has them, and the trainer's.
+This is not the whole system, which has a neck, a classifier and a triplet loss for each of v_1, (v_1 + v_2) / 2 and X_C. Here
+only X_C has them, and they are the trainer's.
 
-W fixes the size of the map: the model takes images of the run's size. T is a multiple of 8: a clip is extended by its last
-frame, and a tracklet is cut into clips of `clip_frames` at test.
+W fixes the size of the map: the model takes images of the run's size. T is a multiple of 8: a clip is extended by repeating its
+last frame, and a tracklet is cut into clips of `clip_frames` at test.
 
-Choices: all pairs of a level are normalised together, which the code does one by one, and a backbone of fewer than 1,024
-channels keeps its own number. The code takes clips of 8 frames, 8 apart where the tracklet is long enough, and a cosine triplet
-after the neck: `clip_frames=8`, `sampling=consecutive`, `spacing=8`, `triplet_feature=after`, `triplet_distance=cosine`,
-`margin=0.3`, `label_smoothing=0.1`.
+Choices: all pairs of a level are normalised together, while the code normalises them one by one. A backbone with fewer than
+1,024 channels keeps its own number. The code takes clips of 8 frames, 8 apart where the tracklet is long enough, and a cosine
+triplet after the neck: `clip_frames=8`, `sampling=consecutive`, `spacing=8`, `triplet_feature=after`,
+`triplet_distance=cosine`, `margin=0.3`, `label_smoothing=0.1`.
 """
 
 from collections.abc import Callable
@@ -108,7 +108,7 @@ class Merge(nn.Module):
         )
 
     def forward(self, one: Tensor, other: Tensor) -> Tensor:
-        """(N, C, h, w) twice to once.
+        """Two maps (N, C, h, w) to one.
 
         Raises:
             UserError: another h w than the weights were made for.
@@ -140,7 +140,7 @@ class Merge(nn.Module):
 
 
 class Affinities(nn.Module):
-    """How like each position of a map is to all positions of its partner."""
+    """How similar each position of a map is to all positions of its partner."""
 
     def __init__(self, channels: int, cells: int) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ class Affinities(nn.Module):
         return joint
 
     def products(self, maps: Tensor, partner: Partner) -> Tensor:
-        """n, (2 N, 2 h w, h, w): of each position, with all of the partner as the key and then as the query."""
+        """n, (2 N, 2 h w, h, w): products of each position with all of the partner, first as keys and then as queries."""
         queries, keys = self.query(maps).flatten(2), self.key(maps).flatten(2)
         there = partner(keys).transpose(1, 2) @ queries
         back = partner(queries).transpose(1, 2) @ keys
@@ -177,12 +177,12 @@ def swap(halves: Tensor) -> Tensor:
 
 
 def score(inputs: int) -> nn.Sequential:
-    """One number from 0 to 1 a position."""
+    """One number from 0 to 1 for each position."""
     return nn.Sequential(nn.Conv2d(inputs, 1, 1, bias=False), nn.BatchNorm2d(1), nn.Sigmoid())
 
 
 def convolution(inputs: int, outputs: int, size: int) -> nn.Sequential:
     """A convolution that keeps the size of the map, batch normalisation and ReLU."""
     layer = nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False)
-    nn.init.kaiming_normal_(layer.weight)  # keeps the scale of what it reads, which the square otherwise makes tiny
+    nn.init.kaiming_normal_(layer.weight)  # keeps the scale of the input, which the square would make tiny
     return nn.Sequential(layer, nn.BatchNorm2d(outputs), nn.ReLU())

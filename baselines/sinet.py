@@ -9,7 +9,7 @@ Salient-to-broad (SBM), after blocks 1, 3, 5 of layer3 with p = 0, 1, 2: frames 
 later frames are suppressed at those places, which broadens their attention.
 
     g = SE(x) [mean over the inner map > mean over the whole map]       a gate of channels, its second factor 0 or 1
-    K = 3x3 kernel of C channels: 9 weighted means of ReLU(g front)     weights by a 1x1 convolution, BN and ReLU, of sum 1
+    K = 3x3 kernel of C channels: 9 weighted means of ReLU(g front)     weights from a 1x1 convolution, BN and ReLU, with sum 1
     f = softmax_i(K * ReLU(g later) / 9),  a = 1 / (f h w),  s = exp(5 (a - 1)) where a < 1, else 1
     later <- s later + 0.1 mean(front),   front <- front + 0.1 sum (1 - s) later / sum (1 - s)
 
@@ -17,12 +17,12 @@ X^t is the pooled last map, X_C their mean; D is the backbone's, no weights. Fro
 treats the difference as motion.
 
 L1 fixes T and the size of the map: the model takes clips of `clip_frames` frames, and a tracklet is cut into such clips at test.
-As in the code, T that 4 divides is taken in groups of 4 by SBM.
+As in the code, SBM splits a T that is a multiple of 4 into groups of 4.
 
 Choices: any other T is one group, with p at most T - 2. A stage of one block has its module after it. Convolutions before a
-batch normalisation have no bias. On a map of 2 columns or rows the inner map is not cut there; where nothing is suppressed the
-front gains nothing. The contrastive loss of weight 0.001 is left out. The code's clips at test are spread over the tracklet.
-It takes the maximum over the image and a cosine triplet after the neck: `pooling=max`, `triplet_feature=after`,
+batch normalisation have no bias. On a map of 2 columns or rows the inner map is not cropped on that side; where nothing is
+suppressed the front gains nothing. The contrastive loss of weight 0.001 is left out. The code spreads its clips at test over
+the tracklet. It takes the maximum over the image and a cosine triplet after the neck: `pooling=max`, `triplet_feature=after`,
 `triplet_distance=cosine`, `margin=0.3`, with `clip_frames=4`, `sampling=restricted`.
 """
 
@@ -87,7 +87,7 @@ class Integration(TemporalLayer):
         width, fewer = (max(1, size // REDUCTION) for size in (channels, positions))
         self.positions = positions
         self.reduce = nn.Sequential(nn.Conv1d(channels, width, 1, bias=False), nn.BatchNorm1d(width))
-        # Over positions, channels being samples.
+        # Over positions; the channels are the samples.
         self.integrate = nn.Sequential(
             nn.Conv1d(positions, fewer, 1, bias=False), nn.BatchNorm1d(fewer), nn.Conv1d(fewer, positions, 1)
         )
@@ -156,7 +156,7 @@ class Broaden(TemporalLayer):
 
 
 def suppression(kernel: Tensor, later: Tensor) -> Tensor:
-    """s (B, T, h, w), from 0 to 1: kernels (B, C, 3, 3), one for all gated later frames (B, T, C, h, w) of a clip."""
+    """s (B, T, h, w), from 0 to 1, from one kernel for each clip (B, C, 3, 3) and its gated later frames (B, T, C, h, w)."""
     batch, steps = later.shape[:2]
     padded = F.pad(later.flatten(0, 1), (1, 1, 1, 1), mode="replicate").unflatten(0, (batch, steps))
     found = (

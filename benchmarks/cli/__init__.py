@@ -74,7 +74,7 @@ for group in app.registered_groups:
     for verb in group.typer_instance.registered_commands if group.typer_instance else ():
         verb.cls = _Verb
 
-USER_ERROR = 2  # exit statuses; the other two as shells have them after SIGINT and SIGPIPE
+USER_ERROR = 2  # exit statuses; the other two are those of shells after SIGINT and SIGPIPE
 STOPPED = 130
 OUTPUT_CLOSED = 141
 
@@ -127,13 +127,13 @@ def _setting_meant(error: Any) -> str:
 
     named = named_here(error.option_name.lstrip("-"), KEYS)
     takes_settings = error.ctx and any("--set" in option.opts for option in error.ctx.command.params)
-    return f"settings have --set NAME=VALUE; here it is {named}" if named and takes_settings else ""
+    return f"settings use --set NAME=VALUE; this one is {named}" if named and takes_settings else ""
 
 
 def _status_and_message(error: BaseException) -> tuple[int, str]:
     """The exit status for an error, and its message in one line."""
     if type(error).__name__ == "Abort" and isinstance(error.__context__, EOFError):
-        error = error.__context__  # typer takes the end of any file for that of the keyboard's input
+        error = error.__context__  # typer mistakes the end of any file for the end of the keyboard's input
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ in ("Abort", "Stopped"):
         return STOPPED, f"{str(error) or 'stopped'}; the same command resumes from there"
     if hasattr(error, "format_message"):  # a wrong option or verb; `bench` alone has its help as the message
@@ -146,7 +146,7 @@ def _status_and_message(error: BaseException) -> tuple[int, str]:
     if plugin is not None:
         return USER_ERROR, f"{plugin}: {line} (an error in the plug-in; --debug shows the traceback)"
     if isinstance(error, OSError) and error.filename:
-        file = error.filename2 or error.filename  # of a copy, the second is what is written
+        file = error.filename2 or error.filename  # for a copy, the second is the one written
         variables = (f" (in the folder that {name} names)" for name in paths.variables_above(Path(file)))
         return USER_ERROR, f"{file}: {reason(error)}" + "".join(variables)
     return 1, f"{line} (an error in the program; --debug shows the traceback)"

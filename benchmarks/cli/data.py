@@ -98,7 +98,7 @@ class VideoOptions(NamedTuple):
         list[Path],
         typer.Option(
             help="With --video: the identity of each track, as a CSV file with the columns track_id,identity; one for "
-            "each video, or one for all with the column camera, too. Default: for feature extraction only."
+            "each video, or one for all that also has the column camera. Default: for feature extraction only."
         ),
     ] = []
     add: Annotated[bool, typer.Option("--add", help="With --video: add the videos to the imported data set NAME.")] = (
@@ -123,15 +123,15 @@ class ImageOptions(NamedTuple):
         str | None,
         typer.Option(
             metavar="REGEX",
-            help="With --images: a regular expression that matches the path of an image in DIR. Its named groups are "
-            "those of subset, pid, camid, tracklet and frame that the path shows.",
+            help="With --images: a regular expression that matches the path of an image in DIR. It has a named "
+            "group for each of subset, pid, camid, tracklet and frame that the path contains.",
         ),
     ] = None
     csv: Annotated[
         Path | None,
         typer.Option(
             help="With --images, in place of --pattern: a CSV file with the column frame, the path of an image in DIR, "
-            "and those that are known of subset,pid,camid,tracklet."
+            "and those of the columns subset,pid,camid,tracklet that are known."
         ),
     ] = None
     splits: Annotated[
@@ -145,7 +145,7 @@ class ImageOptions(NamedTuple):
         str | None,
         typer.Option(
             help="With --images: each-camera (the default) makes the first tracklet of a test identity in each camera a "
-            "query; first-camera, only the one in its first camera. All others are the gallery."
+            "query; first-camera makes only the one in its first camera a query. All others are the gallery."
         ),
     ] = None
     distractor: Annotated[

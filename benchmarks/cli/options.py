@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benchmarks.scheduling.selection import Selection
 
 
-LARGEST = 2**63 - 1  # what a record holds
+LARGEST = 2**63 - 1  # the largest integer that a record can hold
 
 
 def add_plugins(files: list[Path]) -> list[Path]:

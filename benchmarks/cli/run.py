@@ -68,7 +68,7 @@ def run(
     """Train and evaluate one experiment. If it has already finished, show its result."""
     from benchmarks.runs.expectation import parse_expectation
 
-    expectations = [parse_expectation(text) for text in expect]  # an error in them costs no training
+    expectations = [parse_expectation(text) for text in expect]  # before the training, so that an error costs none
     first_line(f"{method} on {dataset}, seed {seed}")
     short = {"backbone": backbone, "weights": weights, "epochs": epochs, "precision": precision}
     changes = [f"{key}={value}" for key, value in short.items() if value is not None] + change
@@ -195,7 +195,7 @@ def features(
     workers: Workers = None,
     plugin: Plugin = [],
 ) -> None:
-    """Compute the features of tracklets, by a finished run or a backbone alone, and write files that `bench score` can read."""
+    """Compute the features of tracklets, with a finished run or a backbone alone, and write files that `bench score` can read."""
     first_line(run or f"{backbone}")
     from benchmarks.scheduling.single_runs import export_features
 

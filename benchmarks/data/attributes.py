@@ -1,4 +1,4 @@
-"""Attributes of people, such as the colour of their clothes: read from a file, and as numbers for a baseline."""
+"""Attributes of people, such as the colour of their clothes: reads them from a file and encodes them for a baseline."""
 
 import csv
 import hashlib
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from .loading import LoadedDataset
 
 FILE = "attributes.csv"  # in the folder of a data set
-LAYOUT = "pid,ATTRIBUTE,...: a row for each person, or several, of which the most frequent values count"
-LONGEST_NAME = 200  # characters of an attribute's name, which a record holds
+LAYOUT = "pid,ATTRIBUTE,...: one row for each person, or several, whose most frequent values count"
+LONGEST_NAME = 200  # characters; the longest name of an attribute that a record can hold
 NOT_ATTRIBUTES = ("camera", "tracklet")  # columns of the public list of MARS
 
 
 def read_attributes(file: Path) -> pd.DataFrame:
-    """A row of texts for each pid (the index, sorted), a column for each attribute; an empty text where it is unknown.
+    """A table of strings: a row for each pid (the sorted index), a column for each attribute; empty where a value is unknown.
 
-    The first column of the file is the pid. Of several rows of a person, the most frequent known value counts, and of equally
-    frequent ones the first in the order of texts.
+    The first column of the file is the pid. If a person has several rows, the most frequent known value counts; of equally
+    frequent values, the first in sorted order.
 
     Raises:
-        UserError: the file cannot be read, or is not such a table; the message names the row, without empty ones.
+        UserError: the file cannot be read, or is not such a table; the message names the row, not counting empty ones.
     """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
-        # Each line by itself: a quotation mark must not take in further rows.
+        # Lines are parsed separately, because an open quotation mark would swallow the rows after it.
         cells = [row for line in lines for row in csv.reader([line], strict=True) if row]
         head, *rows = [[cell.strip() for cell in row] for row in cells] or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -66,7 +66,7 @@ def attributes_of(data: "LoadedDataset", subset: str) -> pd.DataFrame:
     """The attributes of the people of a subset of a data set, as `read_attributes` gives them.
 
     Raises:
-        UserError: nothing is known of the data set's people; the message says what to provide.
+        UserError: the data set has no attributes; the message says what to provide.
     """
     pids = np.unique(data.table.pid[data.table.subset == subset]).tolist()
     table = data.dataset.attributes(data.root, pids)
@@ -79,7 +79,7 @@ def training_attributes(data: "LoadedDataset") -> pd.DataFrame:
     """The attributes of the training people of a data set.
 
     Raises:
-        UserError: as `attributes_of`, or no two people differ in one.
+        UserError: as `attributes_of`, or no two people differ in an attribute.
     """
     table = attributes_of(data, "train")
     if not known_values(table):
@@ -89,17 +89,17 @@ def training_attributes(data: "LoadedDataset") -> pd.DataFrame:
 
 def missing_line(name: str, root: Path) -> str:
     """What to provide where a data set has no attributes."""
-    return f"data set {name}: nothing is known of its people; put their attributes into {root / FILE} ({LAYOUT})"
+    return f"data set {name}: the attributes of its people are not known; put them into {root / FILE} ({LAYOUT})"
 
 
 def known_values(table: pd.DataFrame) -> dict[str, list[str]]:
-    """The values of each attribute in which these people differ, in the order of texts."""
+    """The values of each attribute in which these people differ, sorted."""
     values = {str(name): sorted({*map(str, table[name])} - {""}) for name in table.columns}
     return {name: known for name, known in values.items() if len(known) > 1}
 
 
 def encode_attributes(table: pd.DataFrame, values: Mapping[str, Sequence[str]]) -> NDArray[np.int64]:
-    """(K, A): the number, in `values`, of each attribute's value for each of K people; -1: unknown, or none of them."""
+    """(K, A): the index in `values` of each attribute's value for each of K people; -1: unknown, or not in `values`."""
     columns = [[known.index(text) if text in known else -1 for text in table[name]] for name, known in values.items()]
     return np.array(columns, np.int64).reshape(len(columns), len(table)).T
 

@@ -23,7 +23,7 @@ def recognise_attributes(
     seed: int,
     flow: FlowStacks | None,
 ) -> dict[str, Recognition]:
-    """How often each attribute is right on the queries. Empty if the model recognises none, or no query has a known value."""
+    """How often each attribute of the queries is recognised. Empty if the model recognises none or no query has a known value."""
     baseline = model.baseline
     if not baseline.uses_attributes:
         return {}

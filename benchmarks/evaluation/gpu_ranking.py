@@ -1,7 +1,7 @@
-"""The ranks of hits where a GPU holds the features: each hit is compared with all distances of its query.
+"""The ranks of hits when a GPU holds the features: each hit is compared with all distances of its query.
 
-A processor is faster with `ranking`, which sorts what is near; a GPU counts faster than it sorts. Distances are IEEE float32,
-whatever the process allows elsewhere.
+A CPU is faster with `ranking`, which sorts only what is as near as the farthest hit; a GPU counts faster than it sorts. Distances
+are IEEE float32, whatever precision the process allows elsewhere.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ COMPARISONS = 1 << 27  # of hits with columns at a time
 def hit_ranks(
     distances: FeatureDistances, columns: np.ndarray, hits: Pairs, excluded: Pairs, extents: list[int]
 ) -> np.ndarray:
-    """The ranks of hits (E, N), from 1; for each extent among its first columns. Ties go to the lower column.
+    """The ranks (E, N) of hits, from 1, in the gallery of each extent. Ties go to the lower column.
 
     Args:
         distances: of features that are tensors on one device.
@@ -60,13 +60,13 @@ def hit_ranks(
                 row = first + int(values.isnan().any(dim=1).int().argmax())
                 raise UserError(f"query row {row}: a distance is NaN; correct or remove its source")
             own, of_hits = _of_queries(hits, first, len(queries), device)
-            values[_of_queries(excluded, first, len(queries), device)[1]] = torch.nan  # nearer than nothing
+            values[_of_queries(excluded, first, len(queries), device)[1]] = torch.nan  # never nearer than a hit
             ranks[:, own] = _counts(values, of_hits, extents) + 1
     return ranks.cpu().numpy()
 
 
 def _counts(values: Tensor, hits: tuple[Tensor, Tensor], extents: list[int]) -> Tensor:
-    """(E, N): among the first columns of each extent, those that come before a hit, (N,) rows and columns of `values`."""
+    """(E, N): how many of the first columns of each extent come before each hit. `hits` are (N,) rows and columns of `values`."""
     counts = torch.empty(len(extents), len(hits[0]), dtype=torch.int64, device=values.device)
     numbers = torch.arange(values.shape[1], device=values.device)
     together = max(1, COMPARISONS // max(1, values.shape[1]))
@@ -81,14 +81,14 @@ def _counts(values: Tensor, hits: tuple[Tensor, Tensor], extents: list[int]) -> 
 
 
 def _of_queries(pairs: Pairs, first: int, count: int, device: torch.device) -> tuple[slice, tuple[Tensor, Tensor]]:
-    """Where the pairs of `count` queries are, and these pairs, with queries counted from the first of them."""
+    """The positions of the pairs of `count` queries, and these pairs, with queries counted from `first`."""
     start, stop = np.searchsorted(pairs[0], (first, first + count))
     query, column = (torch.from_numpy(part[start:stop]).to(device) for part in pairs)
     return slice(int(start), int(stop)), (query - first, column)
 
 
 class _Projection:
-    """The space of a metric's inner product, as `Metric.project` and `Metric.signed` have it, on the device."""
+    """The space of a metric's inner product, as in `Metric.project` and `Metric.signed`, on the device."""
 
     def __init__(self, metric: Metric, device: torch.device) -> None:
         parts = (metric.projection, metric.signs)
@@ -130,7 +130,7 @@ def _cosine(values: Tensor, query_squares: Tensor, squares: Tensor) -> None:
     values.div_(squares.clamp(min=smallest).sqrt()).div_(query_squares.clamp(min=smallest).sqrt()).neg_().add_(1)
 
 
-# Makes distances of inner products in their place; the counterparts of the functions in `metrics`.
+# Turn inner products into distances, in place; the counterparts of the functions in `metrics`.
 _DISTANCES: dict[Callable[..., None], Callable[[Tensor, Tensor, Tensor], None]] = {
     quadratic: _quadratic,
     euclidean: _euclidean,
@@ -140,7 +140,7 @@ _DISTANCES: dict[Callable[..., None], Callable[[Tensor, Tensor, Tensor], None]] 
 
 @contextmanager
 def _ieee_float32(device: torch.device) -> Iterator[None]:
-    """Products in IEEE float32 in this block, whatever a training has allowed (TF32, bfloat16, autocast)."""
+    """Products in IEEE float32 in this block, whatever the training allows (TF32, bfloat16, autocast)."""
     allowed = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:

@@ -1,4 +1,4 @@
-"""The verdict in words and, for terminals, as a picture of letters. It says no more than the judged claims do."""
+"""The verdict in words and, for terminals, as a picture made of characters. It says no more than the judged claims do."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ from .provenance import pair_title
 from .statistics import Verdict
 from .verdict import JudgedClaim
 
-PLOT = 41  # letters of a picture
+PLOT = 41  # characters across the picture
 
 
 def answer(judged: Sequence[JudgedClaim]) -> list[str]:
@@ -45,7 +45,7 @@ def _title(pair: DatasetPair, group: Sequence[JudgedClaim]) -> str:
 
 
 def _found(group: Sequence[JudgedClaim]) -> list[str]:
-    """A sentence for each verdict: the claims, and where they are decided the effects in points."""
+    """A sentence for each verdict: the claims and, where they are decided, their effects in points."""
     made = []
     for verdict in Verdict:
         found = [each for each in group if each.verdict == verdict]
@@ -62,7 +62,7 @@ def _found(group: Sequence[JudgedClaim]) -> list[str]:
 
 
 def picture(judged: Sequence[JudgedClaim]) -> str:
-    """The forest plot in letters: `o` the effect, `-` its interval, `|` 0, `:` the margin, `x` the paper's on these data."""
+    """The forest plot in characters: `o` the effect, `-` its interval, `|` 0, `:` the margin, `x` the paper's on these data."""
     known = measured(judged)
     if not known:
         return ""

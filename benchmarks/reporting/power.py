@@ -1,4 +1,4 @@
-"""Before a suite runs: how many seeds each of its claims takes, and what its test set can show at all."""
+"""Before a suite runs: how many seeds each of its claims needs, and the smallest difference that its test set can show."""
 
 import json
 import math
@@ -26,10 +26,10 @@ from .statistics import fewest_units
 from .verdict import paper_effect
 
 MEASURED = Path(__file__).parents[2] / "results" / "measured"
-ENOUGH = 10  # degrees of freedom: a baseline with fewer is planned by what all baselines have together
+ENOUGH = 10  # degrees of freedom; a baseline with fewer is planned from the runs of all baselines together
 # How much seeds vary depends on these most: records that share them are preferred.
 SCALE = ("backbone", "height", "width", "epochs")
-# Rows that differ in these alone, and share a baseline and a seed, begin with the same weights and see the same people.
+# Rows that differ only in these, and share a baseline and a seed, begin with the same weights and see the same people.
 OF_A_ROW = {*ATTACHED, "granularity", "coherence_norm", "shuffle", "test_frames"}
 
 
@@ -38,8 +38,8 @@ class Noise:
     """How much the figures of runs vary over seeds, pooled over the rows of several methods; variances of fractions.
 
     Attributes:
-        own: of a run, by itself, with degrees of freedom: for arms of different baselines.
-        paired: of a run less what the rows of its baseline share with its seed: for arms of one baseline.
+        own: the variance of single runs, and its degrees of freedom; for arms of different baselines.
+        paired: the same, after subtracting what the rows of a baseline share at each seed; for arms of one baseline.
     """
 
     own: tuple[float, int]
@@ -48,15 +48,15 @@ class Noise:
 
 @dataclass(frozen=True)
 class PlannedClaim:
-    """What a claim takes to be decided with a power of POWER.
+    """What it takes to decide a claim with a power of POWER.
 
     Attributes:
         paper: the effect that the paper prints on these data, a fraction; None if it prints none.
         seeds: None if the noise is unknown, or no number of seeds would do.
-        runs: of all arms together, with what is done already.
-        seconds: None if nothing like its runs is recorded.
+        runs: of all arms together, including those that are done already.
+        seconds: None if no similar runs are recorded.
         deviation: of the difference from seed to seed, a fraction; NaN if unknown.
-        source: where the deviation is from, with its degrees of freedom, or why it is unknown.
+        source: where the deviation comes from, with its degrees of freedom, or why it is unknown.
     """
 
     claim: Claim
@@ -76,11 +76,11 @@ def plan_claims(
     effect: float,
     seconds_of: Callable[[Sequence[Experiment]], list[float | None]],
 ) -> Iterator[PlannedClaim]:
-    """What each claim of a suite takes on each pair of data sets.
+    """What each claim of a suite needs on each pair of data sets.
 
     Args:
         name: of the suite.
-        pilot: finished runs; where none tells how much seeds vary, the records of this repository do.
+        pilot: finished runs; if they do not show how much seeds vary, the records of this repository are used.
         effect: the true effect to be found, a fraction.
         seconds_of: about how long each of several runs will take, one after the other.
     """
@@ -126,9 +126,9 @@ def _variances(
     claim: Claim, pair: DatasetPair, arms: Sequence[Experiment], pilot: Sequence[Record]
 ) -> tuple[Sequence[float], float, str] | str:
     """The variances of the claim's parts over seeds, one for each baseline, with the degrees of freedom of their sum and where
-    they are from; or why they are unknown.
+    they come from; or why they are unknown.
 
-    The best source is the claim's own weighted sums, as `bench verdict` takes them. Rows that are like its arms tell how much
+    The best source is the claim's own weighted sums, as `bench verdict` computes them. Rows that are like its arms show how much
     one run varies, but not how the results of several arms rise and fall together.
     """
     scale = [arms[0].settings.get(key) for key in SCALE] if arms else []
@@ -143,7 +143,7 @@ def _variances(
 
 
 def _own_spread(claim: Claim, records: Sequence[Record]) -> tuple[Sequence[float], float] | None:
-    """As `spread`, of the runs that a verdict would take; None if the claim's arms have not run together often enough."""
+    """As `spread`, of the runs that a verdict would use; None if the claim's arms have not run together often enough."""
     arms = most_tuned_runs(claim, [FinishedRun(record) for record in records])
     if isinstance(arms, str) or repetition(arms[0])[1] < MIN_RUNS:
         return None
@@ -152,7 +152,7 @@ def _own_spread(claim: Claim, records: Sequence[Record]) -> tuple[Sequence[float
 
 
 def _parts(claim: Claim, records: Sequence[Record]) -> tuple[Sequence[float], float] | None:
-    """As `_own_spread`, from runs of the claim's baselines or, where one has too few, of all: they are taken as equally noisy."""
+    """As `_own_spread`, from runs of the claim's baselines; for one with too few, from runs of all, taken as equally noisy."""
     weights: dict[str, list[float]] = {}
     for arm in claim.arms:
         weights.setdefault(baseline(arm.method), []).append(arm.weight)
@@ -207,7 +207,7 @@ def measured_records() -> list[Record]:
 
 
 def fewest_queries(suite: Suite, choice: Choice, records: Sequence[Record], root: Path | None = None) -> Iterator[str]:
-    """Lines of text: what two checkpoints must differ in on each test set. A real one is in `root`, or in BENCH_DATA."""
+    """Lines that say by how much two checkpoints must differ on each test set. Real ones are read from `root` or BENCH_DATA."""
     for pair in dataset_pairs(suite, choice):
         queries = _count_queries(pair.tested_on, records, root)
         if queries:
@@ -219,7 +219,7 @@ def fewest_queries(suite: Suite, choice: Choice, records: Sequence[Record], root
 
 
 def _count_queries(dataset: str, records: Sequence[Record], root: Path | None) -> int:
-    """The number of queries: of a finished run, of the data set's folder, or as published; 0 if none is known."""
+    """The number of queries: from a finished run, from the data set's folder, or as published; 0 if unknown."""
     known = find_dataset(dataset)
     for record in records:
         metrics = record.find_metrics(known.protocols[0], "before")

@@ -54,7 +54,7 @@ def common_settings(experiments: Sequence[Experiment]) -> dict[str, Any]:
 
 
 def _distinct(experiments: Sequence[Experiment]) -> list[Experiment]:
-    """One experiment for each recipe, method and object of settings: thousands of runs of an index share them."""
+    """One experiment for each recipe, method and settings object: thousands of runs from an index share them."""
     return list({(each.recipe, each.method, id(each.settings)): each for each in experiments}.values())
 
 
@@ -71,12 +71,12 @@ def change_notes(changes: Mapping[str, Any]) -> list[str]:
 
 
 def data_notes(records: Iterable[Record]) -> list[str]:
-    """What must be said of the data beside each figure, once for each data set."""
+    """The cautions about the data that belong beside each figure, once for each data set."""
     return sorted({f"{name}: {note}" for each in records for name, note in each.data_notes.items()})
 
 
 def recognition_notes(records: Iterable[Record]) -> list[str]:
-    """A line for each method that recognises some attributes no better than always their most frequent value."""
+    """A line for each method that recognises some attributes no better than by always guessing their most frequent value."""
     by_method: dict[str, dict[str, list[float]]] = {}
     for each in records:
         for name, found in each.recognised.items():
@@ -88,7 +88,7 @@ def recognition_notes(records: Iterable[Record]) -> list[str]:
         if failed:
             notes.append(
                 f"{method}: on the queries, {len(failed)} of {len(attributes)} attributes are recognised no better than by "
-                f"always saying the most frequent value, so that their weights mean nothing: {', '.join(failed)}"
+                f"always guessing the most frequent value, so their weights mean nothing: {', '.join(failed)}"
             )
     return notes
 
@@ -100,7 +100,7 @@ def pair_title(pair: DatasetPair, notes: Iterable[str]) -> str:
 
 
 def order_settings(experiments: Sequence[Experiment]) -> dict[str, Any]:
-    """What the one recipe of all experiments gives those whose baselines read order."""
+    """The settings that the recipe gives to baselines that read order; empty if there are none, or several recipes."""
     asked = dict.fromkeys((each.recipe, each.method) for each in experiments)  # each once: thousands of runs share them
     given = [ordered_settings(*each) for each in asked] if len({recipe for recipe, _ in asked}) == 1 else []
     return next(filter(None, given), {})
@@ -158,8 +158,8 @@ def flag_mixed(values: Iterable[str]) -> str:
 def code_note(records: Sequence[Record]) -> str:
     """The digests of the shared code, and in words what is mixed: that code, or the files of a model.
 
-    A baseline, a backbone and a matcher each have files of their own, so only runs that share all three are compared. (The
-    first records have a baseline's files in the shared half, too.)
+    A baseline, a backbone and a matcher each have files of their own, so only runs that share all three are compared. (In
+    the oldest records, the shared half includes the baseline's files.)
     """
     models: dict[tuple[str, ...], set[str]] = {}
     for record in records:

@@ -109,7 +109,7 @@ def tune_methods(
 
 
 def shortened(settings: Settings, epochs: int) -> Settings:
-    """The settings with a training of so many epochs, and the steps of the learning rate at the same shares of it.
+    """The settings for a training of this many epochs, with the steps of the learning rate at the same fractions of it.
 
     Short trials tell good settings from bad ones for a fraction of the cost (Li et al., Hyperband, JMLR 18, 2018).
     """
@@ -133,7 +133,7 @@ def tune(
     """Run the trials that are missing. Returns the first `trials` in their order, and their folder, in `results`.
 
     Raises:
-        UserError: too few identities to hold out, none of them seen by two cameras, or another process tunes the same.
+        UserError: too few identities to hold out, none of them seen by two cameras, or another process is tuning the same.
         Stopped: a signal ended a training; the next call resumes the trial.
     """
     settings = change(settings, {"holdout": settings.holdout or HOLDOUT}, "tune")
@@ -179,7 +179,7 @@ def draw(trial: BaseTrial, own: Settings, ordered: bool) -> dict[str, Any]:
 
     Args:
         ordered: for a baseline that reads order. It keeps the recipe's sampling and spacing and gets no shorter clips, so that
-            each trial sees neighbouring frames and a gait cycle where the recipe does; chunks at test stay as long as clips. A
+            each trial sees neighbouring frames, and a gait cycle if the recipe does; chunks at test stay as long as clips. A
             search by accuracy alone may choose clips that show no motion, and then its result says nothing about motion.
     """
     low, high = SEARCHED["lr"]
@@ -217,7 +217,7 @@ def _validate(
     metrics = record.find_metrics("validation", "before")
     if metrics is None or metrics.mAP is None:
         raise UserError(
-            f"data set {data.name}: no held-out training identity is seen by two cameras, so that no trial can be scored"
+            f"data set {data.name}: no held-out training identity is seen by two cameras, so no trial can be scored"
         )
     return metrics.mAP
 
@@ -242,7 +242,7 @@ def write_recipe(
     kept = {key: value for key, value in read_recipe(recipe).of(method).items() if key in ATTACHED}
     lines = [
         f"# {len(trials)} trials of {epochs} epochs: mAP {100 * best(trials).score:.1f} on held-out training identities, "
-        f"{100 * trials[0].score:.1f} by the recipe's own settings.",
+        f"{100 * trials[0].score:.1f} with the recipe's own settings.",
         *as_toml(chosen),
         "",
         *as_toml({key: value for key, value in {**settings.as_dict(), **kept}.items() if key not in chosen}),

@@ -5,7 +5,7 @@ from pathlib import Path
 from baselines.interface.registry import Registry
 
 SUITES = Registry("suite", Path(__file__).parent, __name__, base="benchmarks.suites.suite:Suite")
-# Claims of plug-ins; those of the project are a table, in claims.py, and no file lies in this folder.
+# The claims of plug-ins. Those of the project are a table in claims.py, so this folder does not exist.
 COMPARISONS = Registry(
     "claim",
     Path(__file__).parent / "comparisons",
@@ -14,7 +14,7 @@ COMPARISONS = Registry(
 )
 
 SEEDS = 10  # of a suite by default: fewer leave Student's t so few degrees of freedom that most effects stay undecided
-# Of a suite with claims fixed beforehand: what the plan of table4 on `walkers` asks for, to find one point of mAP.
+# Of a suite with claims fixed beforehand: as many as the plan of table4 on `walkers` asks for, to find one point of mAP.
 PLANNED_SEEDS = 32
 # Of a suite that asks about many systems: they differ more than seeds do, as docs/systems.md shows.
 SYSTEMS_SEEDS = 3

@@ -33,7 +33,7 @@ class Factors(Suite):
                 (f"classification={classification}", f"sigma={sigma}", f"lambda={weight}"),
             )
             if (classification, sigma, weight) != ("pooled", 0.0, 0.0)
-            else Row("pooled, sigma 0, lambda 0", "mean")  # "+AFA" without its parts, and the same bits
+            else Row("pooled, sigma 0, lambda 0", "mean")  # "+AFA" without its parts gives the same bits
             for classification, sigma, weight in product(("pooled", "consensus"), (0.0, 0.025), (0.0, 0.1))
         ]
 

@@ -56,7 +56,7 @@ class Claim:
         paper: a table and two of its rows, whose difference the paper prints; empty if it prints none.
         transfer: whether the models are trained on one data set and tested on another.
         needs: what must hold for the comparison to be meaningful: "controls", "tuning".
-        worlds: the drawn data sets about which it is made; empty: all on which no other claim of its family is.
+        worlds: the drawn data sets that the claim is about; empty: all that no other claim of its family is about.
         metric: of the results, one of METRICS.
     """
 
@@ -82,7 +82,7 @@ class Claim:
 
 
 def default_seeds(suite: str) -> int:
-    """How many seeds a suite runs unless the user says otherwise: as planned, if the verdict judges claims by it."""
+    """How many seeds a suite runs unless the user says otherwise: as many as planned, if the verdict judges its claims."""
     judged = {claim.suite for claim in CLAIMS if claim.family not in UNCORRECTED}
     if suite in judged:
         return PLANNED_SEEDS
@@ -92,8 +92,9 @@ def default_seeds(suite: str) -> int:
 class Comparison:
     """A claim of a plug-in: one method is better than another. A subclass under `@register("NAME")` is one claim.
 
-    The first line of its docstring is the claim in words. A side is a method, and behind it the settings that belong to the
-    claim: `mean test_frames=1`. Give a setting on both sides; all that neither names must be the same in the runs of both.
+    The first line of its docstring is the claim in words. A side is a method, followed by the settings that the claim
+    compares: `mean test_frames=1`. Give such a setting on both sides; all settings that neither side gives must be the same in
+    the runs of both.
 
     Attributes:
         better, worse: the two sides.

@@ -24,9 +24,9 @@ from .suite import Choice, Planned, Row, experiments_of_row, settings_for
 
 DATASET, APPEARANCE, RECIPE = "walkers-gait", "walkers-appearance", "control"
 QUICK: tuple[tuple[str, tuple[str, ...]], ...] = (("mean", ()), ("cnn3d", ()), ("cnn3d", ("shuffle=both",)))
-# A control may differ in these from the runs for which it speaks: what it changes itself, what AFA adds, and a machine's.
+# Settings in which a control may differ from the runs that it applies to: its own changes, AFA's, and those of a machine.
 FREE = {"shuffle", "threads", "granularity", "coherence_norm", *ATTACHED}
-# What `mean` must share with a baseline that is judged beside it; it may see other clips and have another learning rate.
+# Settings that `mean` must share with a baseline that is compared with it; its clips and learning rate may differ.
 SHARED = ("backbone", "weights", "height", "width", "epochs")
 # Thresholds for R1, in percent, under the data set's first protocol, before batch normalisation; of the mean over seeds.
 CHANCE = 1.37  # of a random ranking: the mean share of right tracklets among those that a query is ranked against
@@ -39,7 +39,7 @@ BESIDE_MEAN, SEES_NO_CLOTHES = -10.0, "flow-only"
 
 
 def judge(records: Sequence[Record]) -> list[str]:
-    """A line for each control that fails among the plain baselines' runs, group by group of settings; empty if all hold.
+    """A line for each control that fails among the runs of plain baselines, for each group of settings; empty if all hold.
 
     A control that has not run is not judged, unless others are compared with it.
     """
@@ -87,8 +87,8 @@ def problems(records: Sequence[Record], judged: Mapping[str, Mapping[str, Any]])
     """The failed and missing controls of some baselines, and of `mean`, on one line; "" if all have run and hold.
 
     Args:
-        judged: for each baseline the settings of the runs about which something is claimed. Only controls by the same settings
-            count, apart from those in FREE; those of `mean`, unless it is named, by any that share SHARED.
+        judged: for each baseline the settings of the runs about which something is claimed. Only controls with the same settings
+            count, apart from those in FREE. Those of `mean`, unless it is named, count if they share SHARED with any.
     """
     here = [record for record in filter(is_control, records) if _speaks_for(record, judged)]
     not_run = missing(here, sorted({*judged, "mean"}))
@@ -108,7 +108,7 @@ def _speaks_for(control: Record, judged: Mapping[str, Mapping[str, Any]]) -> boo
 
 
 def same_recipe(settings: Mapping[str, Any]) -> str:
-    """A text that is equal for the settings of a run and of a control that speaks for it."""
+    """A string that is equal for the settings of a run and of a control that applies to it."""
     return json.dumps({key: value for key, value in settings.items() if key not in FREE}, sort_keys=True)
 
 
@@ -128,7 +128,7 @@ def missing(records: Sequence[Record], baselines: Sequence[str]) -> list[str]:
 
 
 def on_gait(row: Row, dataset: str, choice: Choice) -> list[Planned]:
-    """The controls on walkers-gait that speak for a row trained on `dataset`, with as many threads; none for a row with AFA."""
+    """The controls on walkers-gait that apply to a row trained on `dataset`, with its number of threads; none if it has AFA."""
     if split_method(row.method)[1]:
         return []
 
@@ -140,7 +140,7 @@ def on_gait(row: Row, dataset: str, choice: Choice) -> list[Planned]:
 
 
 def sees_no_order(method: str, gait: float) -> bool:
-    """Whether a baseline reads order, but its R1 on walkers-gait, in percent, is what a blind one may reach, or below LEAST."""
+    """Whether a baseline reads order, but its R1 on walkers-gait, `gait` in percent, is below its LEAST, or else BLIND."""
     return method in order_readers() and gait < LEAST.get(method, BLIND)
 
 

@@ -52,7 +52,7 @@ class Distill(Suite):
             for sigma in sigmas
             for part, method in DISTILLED.items()
         ]
-        return [Row("no noise", "mean+afa", ("sigma=0.0",)), *noisy]  # which is one method, whatever is distilled
+        return [Row("no noise", "mean+afa", ("sigma=0.0",)), *noisy]  # without noise both are one method
 
 
 @register("families")

@@ -1,4 +1,4 @@
-"""The published systems of Tables 2 and 3 of the paper: the method that each is here, or why it is not built.
+"""The published systems of Tables 2 and 3 of the paper: which method implements each, or why it is not built.
 
 docs/systems.md says which source each of them follows and which choices were made.
 """
@@ -18,12 +18,12 @@ class System:
 
     Attributes:
         label: its name in the paper's tables.
-        baseline: what it is here.
+        baseline: the baseline that implements it.
         changes: settings that it needs without AFA besides those of the recipe, as "key=value".
         note: what to know before its figures are compared with the published ones. It begins with "after" where the sources
             are so thin that the baseline is not the system itself.
         recipe: of its own trainer; empty where there is none.
-        protocol, feature: by which its code tests; None as for the table's other rows.
+        protocol, feature: those with which its code tests; None: those of the table's other rows.
     """
 
     label: str
@@ -46,14 +46,14 @@ class System:
 
     @property
     def rows(self) -> tuple[Row, Row]:
-        """The system as it was published, and with AFA, whose frame loss replaces a classification of the system's own."""
+        """The system as it was published, and with AFA, whose frame loss replaces the system's own classification."""
         kept = tuple(each for each in self.changes if not each.startswith("classification="))
         plain = Row(self.label, self.baseline, self.changes)
         return plain, Row(f"{self.label} + AFA", f"{self.baseline}+afa", kept)
 
     @property
     def own_rows(self) -> tuple[Row, ...]:
-        """The system by its own trainer, if it is here."""
+        """The system with its own trainer, if that trainer has a recipe."""
         row = Row(
             f"{self.label}, own trainer",
             self.baseline,
@@ -169,7 +169,7 @@ TEMPORAL = (
     ),
 )
 SYSTEMS = AGGREGATION + TEMPORAL
-# Beside them: the baselines of the paper's Table 4, and later systems.
+# Besides these: the baselines of the paper's Table 4, and later systems.
 BASELINES = (System("ResNet-50", "mean"), System("QAN*", "qan"))
 LATER = (
     System(
@@ -227,7 +227,7 @@ NOT_BUILT = {
     "VRSTC": "generates frames",
 }
 
-# Headings of a table: the paper's two groups, in each its order, and itself.
+# Headings of a table: the paper's two groups, each in the paper's order, and the paper itself.
 GROUPS = {
     "aggregation of frames": (*(system.label for system in AGGREGATION), "SDM", "STAL"),
     "temporal feature learning": (*(system.label for system in TEMPORAL), "DVR", "DSAN", "VRSTC"),
@@ -237,17 +237,15 @@ AFTER = frozenset(row.label for system in ALL if system.is_after for row in (*sy
 
 
 def rows(systems: Sequence[System], own_trainers: bool) -> list[Row]:
-    """Each system, followed by the system with AFA and, if asked for, by its own trainer where that is here."""
+    """Each system without AFA, with AFA and, if `own_trainers`, with its own trainer where that has a recipe."""
     return [row for system in systems for row in (*system.rows, *(system.own_rows if own_trainers else ()))]
 
 
 def notes(systems: Sequence[System]) -> tuple[str, ...]:
     """What AFA changes in the rows, and the systems' notes, as they stand below a table."""
     by_frame = [system.label for system in systems if "classification=frames" in system.changes]
-    how = (
-        "+ AFA: noise, the coherence constraint, and classification by consensus in place of that of the pooled vector"
-    )
-    how += f", or, in {', '.join(by_frame)}, of each frame" * bool(by_frame)
+    how = "+ AFA: noise, the coherence constraint, and classification by consensus instead of classification of the pooled vector"
+    how += f" (in {', '.join(by_frame)}: of each frame)" * bool(by_frame)
     return how, *(f"{system.label}: {system.note}" for system in systems if system.note)
 
 

@@ -145,7 +145,7 @@ def dataset_pairs(suite: Suite, choice: Choice) -> list[DatasetPair]:
 def experiments(suite: Suite, choice: Choice) -> Iterator[Planned]:
     """All experiments of a suite, each once, ordered by seeds, then data sets, then splits, then rows.
 
-    So an interrupted suite has whole comparisons of few seeds on every data set, rather than all seeds of the first one.
+    So an interrupted suite has complete comparisons with few seeds on every data set, rather than all seeds on the first one.
 
     Raises:
         UserError: an unknown data set, method, recipe or setting.
@@ -166,7 +166,7 @@ def all_rows(suite: Suite, dataset: str) -> Sequence[Row]:
     """The rows of a suite that are trained on `dataset`.
 
     Raises:
-        UserError: the suite is one of a plug-in, and its `rows` returns something else.
+        UserError: the suite comes from a plug-in, and its `rows` returns something else.
     """
     rows = suite.rows(dataset)
     if not isinstance(rows, Sequence) or not all(isinstance(row, Row) for row in rows):
@@ -176,7 +176,7 @@ def all_rows(suite: Suite, dataset: str) -> Sequence[Row]:
 
 
 def rows_for(suite: Suite, pair: DatasetPair, choice: Choice) -> list[Row]:
-    """The rows of a suite's table for a pair of data sets, without those that the chosen backbone does not have."""
+    """The rows of a suite's table for a pair of data sets, without those that do not exist for the chosen backbone."""
     return [
         row
         for row in all_rows(suite, pair.trained_on)

@@ -32,7 +32,7 @@ class Crossing(NamedTuple):
     """Where a difference that grows with the share crosses 0, in percent of people, and its interval.
 
     share: None where it does not cross 0 between the first share and the last.
-    low, high: the shares between which the interval of the difference contains 0; None where it nowhere does.
+    low, high: the shares between which the interval of the difference contains 0; None where it never does.
     """
 
     share: float | None
@@ -72,7 +72,7 @@ def cues(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: str 
 
 
 def _series(runs: Sequence[FinishedRun]) -> tuple[Series[Place], int]:
-    """The runs of each place, of one context in the clean worlds and of one in the hard ones: their panels are apart."""
+    """The runs of each place: one context for the clean worlds and one for the hard worlds, which have separate panels."""
     rows = hypothesis.Cues().rows("")
     method_of = row_of(rows)
     worlds = {name: _world(name) for name in {run.experiment.test for run in runs}}
@@ -110,7 +110,7 @@ def _gap_notes(series: Series[Place], hard: bool) -> list[str]:
 
 
 def _crossing_notes(series: Series[Place], hard: bool, protocol: str | None) -> list[str]:
-    """Where the best of the motion baselines that ran at all shares, by its mean over them, overtakes mean."""
+    """Where a motion baseline overtakes mean: of those that ran at all shares, the one with the best mean over them."""
     differences: dict[str, dict[float, Interval]] = {}
     for baseline in MOTION:
         for share in SHARES:
@@ -131,7 +131,7 @@ def crossing(differences: Mapping[float, Interval]) -> Crossing:
     """Where the difference crosses 0, linear between shares, and where its interval contains 0.
 
     These are the shares at which a test of no difference would not reject. Between two shares the ends of the interval are
-    interpolated, which makes it too wide rather than too narrow: an average's standard error is at most the errors' average.
+    interpolated, which can only make it too wide: the standard error of an average is at most the average of the errors.
     """
     shares = np.linspace(min(differences), max(differences), 1001)
     known = sorted(differences)

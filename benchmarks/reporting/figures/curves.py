@@ -41,7 +41,7 @@ def _cmc_line(label: str, runs: Sequence[FinishedRun], protocol: str | None) -> 
     ranks = list(range(1, RANKS + 1))
     points: list[Interval | None] = []
     for k in ranks:
-        new = not points or (first == k).any()  # otherwise nothing changes from the rank before
+        new = not points or (first == k).any()  # otherwise the point is that of the rank before
         points.append(mean(np.where(np.isnan(first), np.nan, first <= k), pids, runs) if new else points[-1])
     return line(label, ranks, points)
 

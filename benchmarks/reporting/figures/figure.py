@@ -1,4 +1,4 @@
-"""What a figure is: panels of lines with their intervals, and notes."""
+"""The parts of a figure: panels of lines with their intervals, and notes."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ MOST_LINES = 7  # per panel; more cannot be told apart
 LEVEL = "95% interval: for one run, over other people; for several, also over other seeds or splits"
 
 # curves: with bands; points: with bars; steps: each from the height of the one before; rows: points beside their names; scatter:
-# points without bars over a logarithmic scale, with their names in `ticks`, in the order of the last line's
+# points without bars over a logarithmic scale, with their names in `ticks`, in the order of the last line's points
 Form = Literal["curves", "points", "steps", "rows", "scatter"]
 
 
@@ -34,7 +34,7 @@ class Panel:
     Attributes:
         ticks: (x, text) where the axis has ticks of its own.
         empty: why there are no lines.
-        margin: of differences: those within ± this many points are negligible. None where y is no difference.
+        margin: of differences: those within ± this many points are negligible. None where y is not a difference.
     """
 
     title: str
@@ -66,7 +66,10 @@ def line(label: str, x: Sequence[float], points: Sequence[Interval | None]) -> L
 
 
 def in_words(interval: Interval, form: Callable[[float], str] = signed) -> str:
-    """`+1.2 (+0.4 to +2.0)`, in points; without its interval where that is unknown. `form` is that of differences by default."""
+    """`+1.2 (+0.4 to +2.0)`, in points; without its interval where that is unknown.
+
+    form: writes a number; by default, a difference.
+    """
     estimate, low, high = (form(100 * part) for part in (interval.estimate, interval.low, interval.high))
     known = math.isfinite(interval.low) and math.isfinite(interval.high)
     return f"{estimate} ({low} to {high})" if known else estimate

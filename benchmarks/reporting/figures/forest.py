@@ -30,7 +30,7 @@ def forest(judged: Sequence[JudgedClaim]) -> Figure:
     known = _drawn(judged)
     by_family = {family: [each for each in known if each.claim.family == family] for family in FAMILIES}
     panels = [_panel(family, here) for family, here in by_family.items() if here]
-    notes = ["The grey band: effects that are negligible. To the right of 0 is what the claim says."]
+    notes = ["The grey band marks negligible effects. An effect to the right of 0 agrees with the claim."]
     few = len(measured(judged)) - len(known)
     absent = len(judged) - len(known) - few
     if few:
@@ -69,7 +69,7 @@ def families(judged: Sequence[JudgedClaim]) -> Figure:
     runs = ", ".join(map(str, sorted({each.runs for each in known})))
     notes.append(
         "Differences on the same seeds, splits and queries. Bars: 95% interval, over other seeds or splits on these people; "
-        f"runs of each side: {runs}. The grey band: negligible."
+        f"runs of each side: {runs}. The grey band marks negligible differences."
     )
     doubts: dict[str, list[str]] = {}
     for each, name in zip(known, names, strict=True):
@@ -86,7 +86,7 @@ def _motion(judged: JudgedClaim) -> str:
 
 
 def _drawn(judged: Sequence[JudgedClaim]) -> list[JudgedClaim]:
-    """The claims whose interval is over other seeds, by data sets; that of fewer runs is over other people and would mislead."""
+    """The claims whose interval is over other seeds, by data sets; with fewer runs it is over other people and would mislead."""
     return sorted((each for each in measured(judged) if each.people is not None), key=lambda each: each.datasets)
 
 
@@ -116,7 +116,7 @@ def _panel(family: str, here: Sequence[JudgedClaim]) -> Panel:
 
 
 def _in_two(labels: tuple[str, str], first: Sequence[bool], intervals: Sequence[Interval]) -> list[Line]:
-    """The intervals in their rows, as two lines: those of which `first` is true, and the others. A line can be empty."""
+    """The intervals in their rows, as two lines: those for which `first` is true, and the others. A line can be empty."""
     made = []
     for label, wanted in zip(labels, (True, False), strict=True):
         places = [place for place, one in enumerate(first) if one == wanted]

@@ -1,4 +1,4 @@
-"""Which runs may stand side by side in a figure, and the intervals of their results and differences.
+"""Which runs a figure may compare, and the intervals of their results and differences.
 
 A figure of comparisons shows one context: runs that share everything but what the figure varies. Where there are several, the
 one that covers most of the figure is shown, and the runs of the others are counted.
@@ -40,9 +40,9 @@ def choose(
     Args:
         key: of the series that a run belongs to; None: the run is not of this figure.
         varied: the settings that differ between series.
-        place: where runs that are compared were trained and tested; None: on one version of the data.
-        covered: how much of the figure these series fill; of contexts that fill as much the one with the most runs is chosen,
-            and of those the newest.
+        place: what the data of compared runs must have in common; None: the data sets and their versions.
+        covered: how much of the figure these series fill; of contexts that fill equally much, the one with the most runs is
+            chosen, and of those the newest.
 
     Returns:
         The runs of a series share all settings and the code, and are ordered by seed and split, one for each.
@@ -74,7 +74,7 @@ def choose(
 
 
 def _shared_settings(run: FinishedRun, varied: Collection[str]) -> str:
-    """The recipe and the changes from it; of a recipe that this project lacks, the settings that do not depend on the method."""
+    """The recipe and the changes from it; for a recipe that this project lacks, the settings that do not depend on the method."""
     experiment = run.experiment
     changed = changed_from_recipe(experiment.recipe, experiment.method, experiment.settings)
     if changed is None:
@@ -126,7 +126,7 @@ def repeated(runs: Sequence[FinishedRun]) -> dict[tuple[int, int], FinishedRun]:
 
 
 def in_common(several: Sequence[Sequence[FinishedRun]]) -> list[list[FinishedRun]]:
-    """Of each of several series, the runs of the seeds and splits that all have."""
+    """For each of several series, the runs of the seeds and splits that all of them have."""
     by_seed = [repeated(runs) for runs in several]
     common = sorted(set.intersection(*map(set, by_seed))) if by_seed else []
     return [[each[key] for key in common] for each in by_seed]
@@ -147,7 +147,7 @@ def result(runs: Sequence[FinishedRun], metric: str, protocol: str | None) -> In
 
 
 def mean(values: np.ndarray, pids: np.ndarray, runs: Sequence[FinishedRun]) -> Interval | None:
-    """The mean and its interval; an unknown one where all queries show one person, None where no query has a match.
+    """The mean and its interval, which is unknown where all queries show one person; None where no query has a match.
 
     Args:
         values: (S, Q) fractions, a row for each run.

@@ -55,7 +55,7 @@ def sources(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: s
         f"In % of {METRIC}; steps are differences on the same seeds and queries. One frame is the first of a tracklet, seen by "
         f"the model of mean. Bars: {LEVEL}; {counted(shown, protocol)}.",
         *(
-            f"{name}: of the seeds and splits that all its steps have; {number_of(left, 'further run')} left out, so these "
+            f"{name}: only the seeds and splits that all its steps have; {number_of(left, 'further run')} left out, so these "
             "steps can differ from the verdict's effects."
             for name, left in unused.items()
         ),

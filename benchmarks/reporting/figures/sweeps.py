@@ -27,8 +27,8 @@ class Sweep:
         setting: its name; 0 is the reference.
         axis: the label of the axis.
         attachments: the parts of a method's name that have the setting.
-        position: what stands on the axis for a value of the setting.
-        absence: what the reference is, in words.
+        position: where a value of the setting is on the axis.
+        absence: the reference, in words.
     """
 
     setting: str
@@ -154,7 +154,7 @@ def _figure(
         where = shown[0][0].experiment.test
         title = f"{title}, on {where}"
         notes = [
-            f"Differences to {sweep.absence} on the same seeds and queries. Bars: {LEVEL}; {counted(shown, protocol)}."
+            f"Differences from {sweep.absence} on the same seeds and queries. Bars: {LEVEL}; {counted(shown, protocol)}."
         ]
         alone = {point.method for point in series} - {each.label.partition(":")[0] for p in panels for each in p.lines}
         notes += [f"Left out because they have only one value of {sweep.setting}: {', '.join(sorted(alone))}."] * bool(

@@ -47,7 +47,7 @@ class Measured(NamedTuple):
 
 
 def systems(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: str | None = None) -> Figure:
-    """Three panels: mAP with and without AFA for each system; what AFA changes, and over all of them; mAP against frames/s."""
+    """Three panels: mAP with and without AFA for each system; what AFA changes in each and overall; mAP against frames/s."""
     title = "Published systems with and without AFA"
     rows = [row for system in ALL for row in system.rows]
     series, others = choose(of_tested(runs, dataset), row_of(rows), varied_by(rows))
@@ -117,8 +117,8 @@ def summary(effects: Sequence[Interval], repeats: int) -> list[str]:
     over = f"{signed(100 * together.effect)} points ({inner}), p = {together.p:.2g}"
     if math.isnan(together.q):
         return [
-            f"{count}. Over the {together.systems} systems: {over}; a deviation of {100 * together.tau:.1f} between systems and "
-            f"seeds, which fewer than {MIN_RUNS} seeds or splits of each cannot tell apart{further}.",
+            f"{count}. Over the {together.systems} systems: {over}; a deviation of {100 * together.tau:.1f} over systems and "
+            f"seeds (fewer than {MIN_RUNS} seeds or splits of each cannot separate the two){further}.",
             "Exploratory: not fixed beforehand. Student's interval over other systems and other seeds, on these people, whom all "
             "systems share.",
         ]

@@ -57,9 +57,9 @@ def test_doctor_unwritable_folder(bench, tmp_path, monkeypatch, place):
         (("run", "--method", "mean", "--seeds", "0,1"), "no option '--seeds'; did you mean '--seed'?"),
         (
             ("run", "--batch-size", "32"),
-            "no option '--batch-size'; settings have --set NAME=VALUE; here it is identities x clips",
+            "no option '--batch-size'; settings use --set NAME=VALUE; this one is identities x clips",
         ),
-        (("run", "--learning_rate", "1"), "no option '--learning_rate'; settings have --set NAME=VALUE; here it is lr"),
+        (("run", "--learning_rate", "1"), "no option '--learning_rate'; settings use --set NAME=VALUE; this one is lr"),
         (("show", "--learning_rate", "1"), "no option '--learning_rate'; `bench show --help` lists the options"),
         (("run", "--zzz"), "no option '--zzz'; `bench run --help` lists the options"),
         (("run", "--method", "mean"), "--dataset'; see `bench run --help`"),

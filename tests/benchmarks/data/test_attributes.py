@@ -98,10 +98,10 @@ def test_run_needs_attributes(bench, tmp_path):
     line = refused.err.splitlines()[-1]
     assert (refused.status, "Traceback" in refused.err) == (2, False)
     assert line.startswith(
-        f"bench: data set few: nothing is known of its people; put their attributes into {file} (pid,"
+        f"bench: data set few: the attributes of its people are not known; put them into {file} (pid,"
     )
     dry = bench("submit", "--method", "adfdta", "--dataset", "few", "--dry-run", "--local")
-    assert f"missing: data set few: nothing is known of its people; put their attributes into {file} (" in dry.err
+    assert f"missing: data set few: the attributes of its people are not known; put them into {file} (" in dry.err
     file.write_text("pid,hat\n" + "".join(f"{pid},yes\n" for pid in range(1, 9)))
     assert "no two of its training people differ" in bench(*run).err.splitlines()[-1]
     names = []
