@@ -1,4 +1,4 @@
-"""Read JSON and TOML that a user or a stranger wrote. Any error in a text is reported in one line."""
+"""Read what a user or a stranger wrote: JSON, TOML, and texts of one line. Any error is reported in one line."""
 
 import json
 import tomllib
@@ -8,12 +8,19 @@ from typing import Any
 
 from baselines.interface.errors import UserError
 
+LONGEST_TEXT = 200  # characters; the longest text that a record holds
+LARGEST = 2**63 - 1  # the largest integer that a record holds
 MOST_DOTS = 1000  # in a line of TOML. tomllib needs minutes for a key of 50,000 parts
 
 
 def one_line(error: object) -> str:
     """The message of an error of another library, for a part of one line: at most 200 characters."""
-    return " ".join(str(error).split())[:200]
+    return " ".join(str(error).split())[:LONGEST_TEXT]
+
+
+def is_text(text: str) -> bool:
+    """Whether a text can be printed on one line and held by a record: 1 to LONGEST_TEXT printable characters."""
+    return 0 < len(text) <= LONGEST_TEXT and text.isprintable()
 
 
 def parse_json(text: str | bytes, source: Path | str) -> Any:

@@ -12,13 +12,10 @@ import typer
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
 from benchmarks.api import add_plugin
-from benchmarks.suites import PLANNED_SEEDS, SEEDS, SYSTEMS_SEEDS
+from benchmarks.suites import PLANNED_REPETITIONS, REPETITIONS, SYSTEMS_REPETITIONS
 
 if TYPE_CHECKING:
     from benchmarks.scheduling.selection import Selection
-
-
-LARGEST = 2**63 - 1  # the largest integer that a record can hold
 
 
 def add_plugins(files: list[Path]) -> list[Path]:
@@ -101,8 +98,9 @@ class SuiteOptions(NamedTuple):
         typer.Option(
             min=1,
             max=10_000,
-            help=f"The number of seeds, counted from 0. Default: {PLANNED_SEEDS} for a suite with claims that `bench verdict` "
-            f"judges, {SYSTEMS_SEEDS} for the suites of published systems, {SEEDS} for others.",
+            help="The number of seeds, counted from 0. Default: enough for this many runs of each row, over all splits: "
+            f"{PLANNED_REPETITIONS} in a suite with claims fixed beforehand, {SYSTEMS_REPETITIONS} in the suites of published "
+            f"systems, {REPETITIONS} in others.",
         ),
     ] = None
     quick: Annotated[

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.parsing import LARGEST
 from benchmarks.paths import results_dir
 
-from .options import LARGEST, Change, Dataset, Plugin, Recipe, Root, Run, SkipBad, Split, Workers, first_line
+from .options import Change, Dataset, Plugin, Recipe, Root, Run, SkipBad, Split, Workers, first_line
 from .printing import exit_if_missing, print_record
 
 verbs = typer.Typer()

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-from .options import LARGEST, Change, Dataset, Plugin, Recipe, Root, SkipBad, Split, Workers, first_line
+from benchmarks.parsing import LARGEST
+
+from .options import Change, Dataset, Plugin, Recipe, Root, SkipBad, Split, Workers, first_line
 
 verbs = typer.Typer()
 

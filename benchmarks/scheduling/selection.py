@@ -1,14 +1,15 @@
 """The experiments that a user selects: those of a suite, or of one method."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from baselines import BASELINES
 from baselines.interface.errors import UserError
+from benchmarks.data.find import find_dataset
 from benchmarks.experiments.settings import Settings
 from benchmarks.suites import SUITES
-from benchmarks.suites.claims import default_seeds
 from benchmarks.suites.suite import Choice, Planned, Single, Suite, dataset_pairs, experiments, settings_for
 
 
@@ -64,7 +65,7 @@ def select(
     """The experiments of a suite, or of one method.
 
     Args:
-        seeds: None: the default of the suite.
+        seeds: None: as many as give the runs of a row that the suite has by default, over the splits of its data sets.
 
     Raises:
         UserError: not exactly one of suite and method; an unknown suite or data set; too few data sets; or one root for several.
@@ -79,10 +80,13 @@ def select(
     name = suite or method or ""
     passed = [word for file in plugins for word in ("--plugin", str(file.absolute()))]
     passed += ["--skip-bad"] if skip_bad else []
-    choice = Choice(tuple(datasets), seeds or default_seeds(name), recipe, tuple(changes), quick)
+    choice = Choice(tuple(datasets), seeds or 1, recipe, tuple(changes), quick)
     pairs = dataset_pairs(selected, choice)
     if not pairs:
         raise UserError(f"{name} trains on one data set and tests on another; name both, each with --dataset")
+    if seeds is None:
+        splits = min(find_dataset(pair.trained_on).splits for pair in pairs)
+        choice = replace(choice, seeds=math.ceil(selected.repetitions / splits))
     if root is not None:
         names = sorted({name for pair in pairs for name in pair})
         if len(names) != 1:

@@ -13,8 +13,10 @@ COMPARISONS = Registry(
     base="benchmarks.suites.claims:Comparison",
 )
 
-SEEDS = 10  # of a suite by default: fewer leave Student's t so few degrees of freedom that most effects stay undecided
-# Of a suite with claims fixed beforehand: as many as the plan of table4 on `walkers` asks for, to find one point of mAP.
-PLANNED_SEEDS = 32
-# Of a suite that asks about many systems: they differ more than seeds do, as docs/systems.md shows.
-SYSTEMS_SEEDS = 3
+# How often each row of a suite runs by default, over all seeds and splits. With fewer than ten, Student's t has so few degrees
+# of freedom that most effects stay undecided.
+REPETITIONS = 10
+# Of a suite with claims fixed beforehand: what `bench plan table4 --quick --dataset walkers` asks for, to find one point of mAP.
+PLANNED_REPETITIONS = 32
+# Of the suites of published systems: the fewest with which the meta-analysis separates systems from seeds.
+SYSTEMS_REPETITIONS = 3

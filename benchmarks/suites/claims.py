@@ -18,7 +18,7 @@ from baselines.interface.errors import UserError
 from benchmarks.experiments.methods import check_method
 from benchmarks.experiments.settings import resolve
 
-from . import COMPARISONS, PLANNED_SEEDS, SEEDS, SYSTEMS_SEEDS
+from . import COMPARISONS
 from .paper_figures import INVERSE_SIGMAS
 
 METRIC, ALPHA, POWER = "mAP", 0.05, 0.8
@@ -79,14 +79,6 @@ class Claim:
     def varied(self) -> set[str]:
         """The settings that its arms change."""
         return {text.partition("=")[0] for arm in self.arms for text in arm.changes}
-
-
-def default_seeds(suite: str) -> int:
-    """How many seeds a suite runs unless the user says otherwise: as many as planned, if the verdict judges its claims."""
-    judged = {claim.suite for claim in CLAIMS if claim.family not in UNCORRECTED}
-    if suite in judged:
-        return PLANNED_SEEDS
-    return SYSTEMS_SEEDS if suite in ("systems", "table2", "table3") else SEEDS
 
 
 class Comparison:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from baselines.interface.registry import register
 from benchmarks.data.datasets.cues import SHARES
 
+from . import PLANNED_REPETITIONS
 from .claims import COHERENCE, MOTION, SIGMAS
 from .suite import Row, Suite
 
@@ -22,6 +23,7 @@ class Sources(Suite):
     """Where accuracy comes from: one frame, more frames in any order, or their order. "One frame" tests the same model."""
 
     datasets = ("walkers",)
+    repetitions = PLANNED_REPETITIONS
 
     def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
         ordered = (row for name in MOTION for row in order_of(name))
@@ -43,6 +45,7 @@ class Distill(Suite):
     """Coherence or motion as the distilled part, with noise per clip or frame; with noise per batch both are one method."""
 
     datasets = ("walkers",)
+    repetitions = PLANNED_REPETITIONS
 
     def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
         per = {"clip": SIGMAS, "frame": SIGMAS, "batch": SIGMAS_PER_BATCH}
@@ -60,6 +63,7 @@ class Families(Suite):
     """Coherence baselines against motion baselines; to be fair, tune each with `bench tune` first (--recipe FOLDER)."""
 
     datasets = ("walkers",)
+    repetitions = PLANNED_REPETITIONS
 
     def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
         return [Row(name, name) for name in (*COHERENCE, *MOTION)]
@@ -70,6 +74,7 @@ class Cues(Suite):
     """When motion wins: worlds in which a share of the people, from none to all, differ only in gait; clean and hard."""
 
     datasets = tuple(f"cues:{share}{world}" for world in ("", "-hard") for share in SHARES)
+    repetitions = PLANNED_REPETITIONS
 
     def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
         return [Row(method, method) for name in ("mean", *MOTION) for method in (name, f"{name}+afa")]

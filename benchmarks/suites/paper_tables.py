@@ -7,7 +7,7 @@ from benchmarks.data.drawn import DrawnDataset
 from benchmarks.data.find import find_dataset
 from benchmarks.experiments.experiment import DatasetPair
 
-from . import published_systems
+from . import PLANNED_REPETITIONS, SYSTEMS_REPETITIONS, published_systems
 from .published_systems import NOT_BUILT, SYSTEMS
 from .suite import Row, Suite
 
@@ -33,6 +33,7 @@ class Table2(Suite):
     not_built = NOT_BUILT
     groups, after = published_systems.GROUPS, published_systems.AFTER
     notes = (*published_systems.notes(SYSTEMS), *published_systems.NOTES_OF_NOT_BUILT)
+    repetitions = SYSTEMS_REPETITIONS
 
     def rows(self, dataset: str) -> Sequence[Row]:
         # "We only use the optical flows for iLIDS-VID" (section 3.3).
@@ -51,6 +52,7 @@ class Table3(Suite):
     not_built = NOT_BUILT
     groups, after = published_systems.GROUPS, published_systems.AFTER
     notes = published_systems.notes(systems)
+    repetitions = SYSTEMS_REPETITIONS
 
     def rows(self, dataset: str) -> Sequence[Row]:
         own = dataset in self.datasets
@@ -63,6 +65,7 @@ class Table4(Suite):
 
     datasets = ("mars", "dukev")
     paper = "table4"
+    repetitions = PLANNED_REPETITIONS
 
     def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
         return (
@@ -82,6 +85,7 @@ class Table5(Suite):
 
     datasets = ("mars", "dukev")
     paper = "table5"
+    repetitions = PLANNED_REPETITIONS
 
     def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
         return (Row("Baseline", "mean"), Row("QAN*", "qan"), Row("AFA", "mean+afa"))

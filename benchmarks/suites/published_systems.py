@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from baselines.interface.registry import register
 
+from . import SYSTEMS_REPETITIONS
 from .suite import Row, Suite
 
 
@@ -268,6 +269,7 @@ class Systems(Suite):
     }
     after = AFTER
     notes = notes(ALL)
+    repetitions = SYSTEMS_REPETITIONS
 
     def rows(self, dataset: str) -> Sequence[Row]:
         return rows(ALL, own_trainers=dataset in self.datasets)

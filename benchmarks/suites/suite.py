@@ -15,7 +15,7 @@ from benchmarks.experiments.methods import check_method
 from benchmarks.experiments.recipe_files import recipe_for
 from benchmarks.experiments.settings import Settings, recipe_label, resolve
 
-from . import SEEDS
+from . import REPETITIONS
 
 QUICK = ("epochs=12", "lr_step=9")  # less than a minute per run on two cores, with the recipe `small`
 
@@ -58,6 +58,7 @@ class Suite(ABC):
             before it. A table with headings also says by which trainer each row was trained.
         after: labels of rows whose sources are too thin for the method to be the published one.
         notes: lines below its table.
+        repetitions: how often each row runs by default, over all seeds and splits.
     """
 
     datasets: ClassVar[tuple[str, ...]] = ("mars",)
@@ -68,6 +69,7 @@ class Suite(ABC):
     groups: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     after: ClassVar[frozenset[str]] = frozenset()
     notes: ClassVar[tuple[str, ...]] = ()
+    repetitions: ClassVar[int] = REPETITIONS
 
     @abstractmethod
     def rows(self, dataset: str) -> Sequence[Row]:
@@ -101,7 +103,7 @@ class Choice:
     """
 
     datasets: tuple[str, ...] = ()
-    seeds: int = SEEDS
+    seeds: int = REPETITIONS
     recipe: str | None = None
     changes: tuple[str, ...] = ()
     quick: bool = False

@@ -13,7 +13,7 @@ from benchmarks.reporting.verdict import judge
 from benchmarks.runs.finished import runs_in_file
 from benchmarks.runs.record import Metrics
 from benchmarks.suites import SUITES
-from benchmarks.suites.claims import PAPER, claims_about, default_seeds, family_size
+from benchmarks.suites.claims import CLAIMS, PAPER, UNCORRECTED, claims_about, family_size
 from benchmarks.suites.suite import Choice, experiments
 
 
@@ -48,16 +48,20 @@ def test_noise_that_rows_share_is_told_from_what_they_do_not(pilot):
     assert (found.own[1], found.paired[1]) == (6 * 59, (3 + 1) * 59)
 
 
-def test_suites_with_claims_run_as_many_seeds_as_planned():
-    """By the records of this repository, to find one point of mAP in table4 on `walkers`."""
-    choice = Choice(("walkers",), seeds=1, quick=True)
-    rows = list(experiments(SUITES.get("table4")(), choice))
-    plans = list(plan_claims("table4", rows, [], 0.01, lambda runs: [None] * len(runs)))
+def test_table4_runs_as_many_seeds_as_planned():
+    """By the records of this repository, to find one point of mAP on `walkers` with --quick."""
+    suite, choice = SUITES.get("table4")(), Choice(("walkers",), seeds=1, quick=True)
+    plans = list(plan_claims("table4", list(experiments(suite, choice)), [], 0.01, lambda runs: [None] * len(runs)))
     assert all("runs of this claim" in plan.source for plan in plans)
-    assert 10 < max(plan.seeds for plan in plans) <= default_seeds("table4")
-    assert default_seeds("cues") == default_seeds("table4")
-    assert default_seeds("table2") == 3
-    assert default_seeds("matrix") == default_seeds("a suite of a plug-in") == 10
+    assert 10 < max(plan.seeds for plan in plans) <= suite.repetitions
+
+
+def test_suites_of_fixed_claims_run_more_than_others():
+    fixed = {claim.suite for claim in CLAIMS if claim.family not in UNCORRECTED}
+    assert "table4" in fixed
+    repetitions = {name: SUITES.get(name)().repetitions for name in SUITES.names()}
+    assert {repetitions[name] for name in fixed} == {repetitions["table4"]}
+    assert {name for name, count in repetitions.items() if count == repetitions["table4"]} == fixed
 
 
 def test_one_baseline_is_planned_by_what_its_rows_do_not_share(pilot):
