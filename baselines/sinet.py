@@ -20,7 +20,7 @@ L1 fixes T and the size of the map: the model takes clips of `clip_frames` frame
 As in the code, SBM splits a T that is a multiple of 4 into groups of 4.
 
 Choices: any other T is one group, with p at most T - 2. A stage of one block has its module after it. Convolutions before a
-batch normalisation have no bias. On a map of 2 columns or rows the inner map is not cropped on that side; where nothing is
+batch normalisation have no bias. On a map of 2 columns or rows the inner map is not cropped in that direction; where nothing is
 suppressed the front gains nothing. The contrastive loss of weight 0.001 is left out. The code spreads its clips at test over
 the tracklet. It takes the maximum over the image and a cosine triplet after the neck: `pooling=max`, `triplet_feature=after`,
 `triplet_distance=cosine`, `margin=0.3`, with `clip_frames=4`, `sampling=restricted`.

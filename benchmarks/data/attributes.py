@@ -6,20 +6,20 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from baselines.interface.errors import UserError
+from benchmarks.parsing import LONGEST_TEXT, is_text, one_line
 
 if TYPE_CHECKING:
     from .loading import LoadedDataset
 
 FILE = "attributes.csv"  # in the folder of a data set
 LAYOUT = "pid,ATTRIBUTE,...: one row for each person, or several, whose most frequent values count"
-LONGEST_NAME = 200  # characters; the longest name of an attribute that a record can hold
 NOT_ATTRIBUTES = ("camera", "tracklet")  # columns of the public list of MARS
 
 
@@ -40,7 +40,7 @@ def read_attributes(file: Path) -> pd.DataFrame:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file}: cannot be read ({error})") from error
     names = head[1:]
-    if not names or len(set(head)) < len(head) or head[0].isdecimal() or not all(map(_is_name, names)):
+    if not names or len(set(head)) < len(head) or head[0].isdecimal():
         raise UserError(f"{file}: its first line must name the columns, each with a different name: {LAYOUT}")
     people: dict[int, list[Counter[str]]] = {}
     for number, row in enumerate(rows, 2):
@@ -58,21 +58,52 @@ def _most_frequent(count: Counter[str]) -> str:
     return min(count, key=lambda value: (-count[value], value), default="")
 
 
-def _is_name(text: str) -> bool:
-    return 0 < len(text) <= LONGEST_NAME and text.isprintable()
+class KnownAttributes(NamedTuple):
+    """The attributes in which the training people differ, as numbers.
+
+    Attributes:
+        names: of A attributes.
+        training: (K, A) the value of each of K training people, counted from 0 in sorted order; -1: unknown.
+        queries: (Q, A) that of the person of each of Q queries; values that no training person has come after the others.
+    """
+
+    names: tuple[str, ...]
+    training: NDArray[np.int64]
+    queries: NDArray[np.int64]
 
 
-def attributes_of(data: "LoadedDataset", subset: str) -> pd.DataFrame:
-    """The attributes of the people of a subset of a data set, as `read_attributes` gives them.
+def known_attributes(
+    data: "LoadedDataset", training_pids: NDArray[np.int64], query_pids: NDArray[np.int64]
+) -> KnownAttributes:
+    """The attributes of these training people, and of the people of these queries.
 
     Raises:
-        UserError: the data set has no attributes; the message says what to provide.
+        UserError: as `attributes_of`.
     """
-    pids = np.unique(data.table.pid[data.table.subset == subset]).tolist()
-    table = data.dataset.attributes(data.root, pids)
+    table = attributes_of(data, np.union1d(training_pids, query_pids))
+    training, queries = table.loc[training_pids], table.loc[query_pids]
+    values = known_values(training)
+    of_all = {name: [*known, *sorted({*queries[name]} - {*known, ""})] for name, known in values.items()}
+    return KnownAttributes(tuple(values), encode_attributes(training, values), encode_attributes(queries, of_all))
+
+
+def attributes_of(data: "LoadedDataset", pids: NDArray[np.int64]) -> pd.DataFrame:
+    """The attributes of these people of a data set, as `read_attributes` gives them; an empty text where nothing is known.
+
+    Raises:
+        UserError: the data set has no attributes (the message says what to provide), or one with a name that no record can hold.
+    """
+    table = data.dataset.attributes(data.root, pids.tolist())
     if table is None:
         raise UserError(missing_line(data.name, data.root))
-    return table.reindex(pids, fill_value="")
+    table = table.rename(columns=str).reindex(pids, fill_value="").fillna("").astype(str)
+    for name in table.columns:
+        if not is_text(name):
+            raise UserError(
+                f"data set {data.name}: the name of an attribute must have 1 to {LONGEST_TEXT} printable characters, "
+                f"not {one_line(repr(name))}"
+            )
+    return table
 
 
 def training_attributes(data: "LoadedDataset") -> pd.DataFrame:
@@ -81,7 +112,7 @@ def training_attributes(data: "LoadedDataset") -> pd.DataFrame:
     Raises:
         UserError: as `attributes_of`, or no two people differ in an attribute.
     """
-    table = attributes_of(data, "train")
+    table = attributes_of(data, np.unique(data.table.pid[data.table.subset == "train"]))
     if not known_values(table):
         raise UserError(f"data set {data.name}: no two of its training people differ in a known attribute")
     return table
@@ -94,7 +125,7 @@ def missing_line(name: str, root: Path) -> str:
 
 def known_values(table: pd.DataFrame) -> dict[str, list[str]]:
     """The values of each attribute in which these people differ, sorted."""
-    values = {str(name): sorted({*map(str, table[name])} - {""}) for name in table.columns}
+    values = {name: sorted({*table[name]} - {""}) for name in table.columns}
     return {name: known for name, known in values.items() if len(known) > 1}
 
 

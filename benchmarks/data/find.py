@@ -2,13 +2,12 @@
 
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
+from benchmarks.parsing import LONGEST_TEXT
 
 from . import DATASETS, imported_datasets, registered_name
 from .dataset import Dataset, PackedDataset
 from .drawn import DrawnDataset
 from .imported import ImportedDataset
-
-LONGEST_NAME = 200  # characters; the name of a run, which begins with it, has no more either
 
 
 def find_dataset(name: str) -> Dataset:
@@ -17,8 +16,8 @@ def find_dataset(name: str) -> Dataset:
     Raises:
         UserError: no such data set; the message gives the closest name, size or world.
     """
-    if len(name) > LONGEST_NAME:
-        raise UserError(f"no data set {name[:40]!r}...: a name has at most {LONGEST_NAME} characters")
+    if len(name) > LONGEST_TEXT:
+        raise UserError(f"no data set {name[:40]!r}...: a name has at most {LONGEST_TEXT} characters")
     if name in imported_datasets():
         return ImportedDataset(name)
     if registered_name(name) not in DATASETS.entries:

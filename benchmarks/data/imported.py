@@ -17,6 +17,7 @@ import pandas as pd
 
 from baselines.interface.errors import UserError
 from benchmarks.atomic import atomic_folder, write_atomically
+from benchmarks.parsing import LONGEST_TEXT
 
 from . import DATASETS, IMPORT_NOTE, import_note, imported_folder
 from .dataset import PackedDataset
@@ -24,7 +25,6 @@ from .packed_folder import write_packed
 from .table import check, shared_persons
 
 TRAINS_IN = "trains_in"  # a column of TABLE: the random splits in which a test tracklet is for training, such as "0,3"
-LONGEST_NOTE = 200  # characters, as long as a text in a record may be
 
 
 class ImportedDataset(PackedDataset):
@@ -84,8 +84,8 @@ def check_import(name: str, to: Path, train_share: float, note: str, add: bool =
         raise UserError(f"--add: there is no imported data set {name}; omit --add to import the first part of it")
     if to.exists() and not add:
         raise UserError(f"{to}: exists already; choose another --name, or delete that folder first")
-    if len(note) > LONGEST_NOTE or not note.isprintable():
-        raise UserError(f"--note: must be one line of at most {LONGEST_NOTE} characters, to fit below a table")
+    if len(note) > LONGEST_TEXT or not note.isprintable():
+        raise UserError(f"--note: must be one line of at most {LONGEST_TEXT} characters, to fit below a table")
 
 
 def write_import(

@@ -18,6 +18,7 @@ import pandas as pd
 from baselines.interface.errors import UserError
 from baselines.interface.plugins import plugin_at_fault
 from benchmarks.atomic import atomic_file, write_atomically
+from benchmarks.parsing import LONGEST_TEXT
 from benchmarks.paths import cache_dir, data_dir
 
 from . import DATASETS, Progress, no_progress, packing, read_json
@@ -25,7 +26,6 @@ from . import table as tables
 from .dataset import NOT_PUBLISHED, Dataset, Fault, PackedDataset, StructureError
 from .find import find_dataset, find_known
 from .frame_stores import PACK, FolderStore, PackedStore, Store
-from .imported import LONGEST_NOTE
 from .leaving_out import digest_without_people, people_note, without_people
 from .packed_folder import file_digest, pack_digest, stored_digest
 
@@ -81,7 +81,7 @@ def data_note(name: str, split: int, digest: str) -> str:
         if (note := _index_note(file)) is not None and digest_without_people(name, note["digest"]) == digest
     )
     counts = (_counts_note(dataset, tables.read_table(file.with_suffix(".parquet"))) for file in list(found)[:1])
-    return "; ".join(filter(None, (people_note(name), *counts, dataset.note)))[:LONGEST_NOTE]
+    return "; ".join(filter(None, (people_note(name), *counts, dataset.note)))[:LONGEST_TEXT]
 
 
 def counts_note(name: str, root: Path | None = None) -> str:

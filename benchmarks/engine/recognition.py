@@ -1,43 +1,94 @@
 """Whether a model that learns attributes of the training people recognises them on people whom it has not seen."""
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from baselines import BASELINES
+from baselines.interface.baseline import Baseline
+from baselines.interface.errors import UserError
 from benchmarks.clips.reading import FlowStacks
 from benchmarks.clips.subsets import test_tracklets
-from benchmarks.data.attributes import attributes_of, encode_attributes, known_values, training_attributes
+from benchmarks.data.attributes import KnownAttributes, known_attributes
 from benchmarks.data.loading import LoadedDataset
+from benchmarks.experiments.methods import split_method
 from benchmarks.runs.record import Recognition
 
 from .extraction import extract
-from .model import ReidModel
+from .model import ReidModel, code_place
+
+if TYPE_CHECKING:
+    from benchmarks.runs.cost import Clock
+
+    from .run import Machine
+
+
+def attributes_for(method: str, data: LoadedDataset, pids: NDArray[np.int64]) -> KnownAttributes | None:
+    """The attributes of the training people `pids` and of the queries, where the method's baseline uses them."""
+    if not BASELINES.get(split_method(method)[0]).uses_attributes:
+        return None
+    return known_attributes(data, pids, test_tracklets(data)[0].pid.to_numpy())
+
+
+def check_recognition(model: ReidModel, known: KnownAttributes | None) -> None:
+    """Check the shape of what the baseline's `recognise` returns.
+
+    Raises:
+        UserError: another shape than (N, A).
+    """
+    if known is None or not _recognises(model.baseline):
+        return
+    found = _values(model, torch.zeros(2, model.baseline.channels))
+    expected = (2, len(known.names))
+    if found is not None and found.shape != expected:
+        kind = type(model.baseline)
+        raise UserError(
+            f"{code_place(kind.recognise)}: recognise of {kind.__name__} returned values of shape {tuple(found.shape)} for 2 "
+            f"features and {expected[1]} attributes; it must be {expected}"
+        )
+
+
+def _recognises(baseline: Baseline) -> bool:
+    return type(baseline).recognise is not Baseline.recognise
 
 
 @torch.inference_mode()
+def _values(model: ReidModel, features: Tensor) -> Tensor | None:
+    """What `recognise` returns for features (N, D), on the CPU."""
+    model.eval()
+    found = model.baseline.recognise(features.to(next(model.parameters()).device))
+    return None if found is None else found.cpu()
+
+
 def recognise_attributes(
     model: ReidModel,
     data: LoadedDataset,
-    training_pids: NDArray[np.int64],
-    workers: int,
+    known: KnownAttributes | None,
+    machine: "Machine",
+    clock: "Clock",
     seed: int,
     flow: FlowStacks | None,
 ) -> dict[str, Recognition]:
-    """How often each attribute of the queries is recognised. Empty if the model recognises none or no query has a known value."""
-    baseline = model.baseline
-    if not baseline.uses_attributes:
+    """How often each attribute is recognised on the queries. Empty if the baseline recognises none."""
+    if known is None or not _recognises(model.baseline):
         return {}
+    clock.start()
     queries, _ = test_tracklets(data)
-    values = known_values(training_attributes(data).loc[training_pids])
-    true = encode_attributes(attributes_of(data, "query").loc[queries.pid], values)
-    features = extract(model, queries, data.store, model.settings, workers, seed=seed, flow=flow)
-    found = baseline.recognise(torch.from_numpy(features.before).to(next(model.parameters()).device))
+    progress = partial(machine.report, "recognise", note=data.name)
+    features = extract(model, queries, data.store, model.settings, machine.workers, progress, seed, flow)
+    found = _values(model, torch.from_numpy(features.before))
     if found is None:
         return {}
     results = {}
-    for name, guess, truth in zip(values, found.cpu().numpy().T, true.T, strict=True):
-        known = truth >= 0
-        if known.any():
-            right = float((guess == truth)[known].mean())
-            results[name] = Recognition(right, float(np.bincount(truth[known]).max() / known.sum()), int(known.sum()))
+    for name, guess, truth in zip(known.names, found.numpy().T, known.queries.T, strict=True):
+        counted = truth >= 0
+        if counted.any():
+            right = float((guess == truth)[counted].mean())
+            most_frequent = float(np.bincount(truth[counted]).max() / counted.sum())
+            results[name] = Recognition(right, most_frequent, int(counted.sum()))
+    clock.lap("recognise", len(queries))
     return results

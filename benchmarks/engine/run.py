@@ -7,10 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save
 
@@ -24,7 +22,7 @@ from benchmarks.clips.raft import flow_digest
 from benchmarks.clips.reading import FlowStacks
 from benchmarks.clips.subsets import hold_out, test_tracklets
 from benchmarks.clips.training_batches import TrainingBatches
-from benchmarks.data.attributes import attributes_digest, encode_attributes, known_values, training_attributes
+from benchmarks.data.attributes import attributes_digest, training_attributes
 from benchmarks.data.loading import LoadedDataset, load
 from benchmarks.data.verify import bad_frames, leave_out
 from benchmarks.evaluation.protocols import PROTOCOLS
@@ -45,7 +43,7 @@ from benchmarks.runs.unfinished import start_run, starting_code
 from . import distributed
 from .model import ReidModel, build_model
 from .precision import check_precision
-from .recognition import recognise_attributes
+from .recognition import attributes_for, check_recognition, recognise_attributes
 from .scoring import find_matcher, fit_metrics, needs_fit, read_metrics, score, validate, validate_epoch, write_metrics
 from .training import train
 
@@ -151,9 +149,12 @@ def run(
             )
         _check_processes(batches, settings)
         known = attributes_for(experiment.method, data, batches.pids)
-        model, _ = build_model(experiment.method, len(batches.pids), settings, experiment.seed, known)
+        values = torch.from_numpy(known.training) if known else None
+        model, _ = build_model(experiment.method, len(batches.pids), settings, experiment.seed, values)
         model.to(machine.device)
-        find_matcher(model, settings)  # now, so that its errors do not wait for hours of training
+        # Now, so that errors of plug-ins do not wait for hours of training:
+        find_matcher(model, settings)
+        check_recognition(model, known)
         price = cost(model, settings)  # now: a wrong forward is noticed before hours of training
         alike = None if fresh else distributed.from_leader(partial(trained_alike, experiment, folder))
         if alike is not None and not folder.checkpoint.exists():
@@ -186,7 +187,7 @@ def run(
             if needs_fit(model, settings):
                 _write(folder.fitted_metric, partial(write_metrics, metrics))
             results, queries = score(model, data, settings, metrics, machine, clock, seed, flow)
-            recognised = recognise_attributes(model, data, batches.pids, machine.workers, seed, flow)
+            recognised = recognise_attributes(model, data, known, machine, clock, seed, flow)
         if held_out is not None:
             results += validate(model, held_out, data.store, settings, metrics, machine, seed, flow)
         record = new_record(experiment, results, clock, price, {data.key: data.left_out}, recognised)
@@ -335,14 +336,6 @@ def flow_for(method: str, data: LoadedDataset, settings: Settings, machine: Mach
     if not fields:
         return None
     return FlowStacks(flow_store(data, settings, partial(machine.report, "flow", note=data.name)), fields)
-
-
-def attributes_for(method: str, data: LoadedDataset, pids: NDArray[np.int64]) -> torch.Tensor | None:
-    """The attributes of the training people `pids`, as `Baseline.add_attributes` takes them, where the baseline uses them."""
-    if not BASELINES.get(split_method(method)[0]).uses_attributes:
-        return None
-    table = training_attributes(data).loc[pids]
-    return torch.from_numpy(encode_attributes(table, known_values(table)))
 
 
 def prepare(settings: Settings, device: torch.device) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.data.dataset import NOT_PUBLISHED
 from benchmarks.experiments.code_digest import HALF, same_numbers
 from benchmarks.experiments.experiment import DatasetPair, Experiment
+from benchmarks.experiments.methods import needs_attributes
 from benchmarks.experiments.recipe_files import ordered_settings
 from benchmarks.experiments.settings import DEFAULTS_OF_NEW_SETTINGS, SEARCHED, changed_from_recipe
 from benchmarks.runs.record import Record
@@ -75,22 +76,30 @@ def data_notes(records: Iterable[Record]) -> list[str]:
     return sorted({f"{name}: {note}" for each in records for name, note in each.data_notes.items()})
 
 
-def recognition_notes(records: Iterable[Record]) -> list[str]:
-    """A line for each method that recognises some attributes no better than by always guessing their most frequent value."""
-    by_method: dict[str, dict[str, list[float]]] = {}
-    for each in records:
-        for name, found in each.recognised.items():
-            more = by_method.setdefault(each.experiment.method, {}).setdefault(name, [])
-            more.append(found.accuracy - found.majority)
-    notes = []
-    for method, attributes in sorted(by_method.items()):
-        failed = [name for name, more in attributes.items() if np.mean(more) <= 0]
+def recognition_notes(rows: Iterable[tuple[str, Sequence[Record]]]) -> list[str]:
+    """For each labelled row of a model that learns attributes: which of them it recognises no better than a constant guess.
+
+    An attribute with one value in all queries is left out: there every guess of that value is right.
+    """
+    notes, unknown = [], []
+    for label, records in rows:
+        learning = [
+            each for each in records if not each.experiment.external and needs_attributes(each.experiment.method)
+        ]
+        more: dict[str, list[float]] = {}
+        for each in learning:
+            for name, found in each.recognised.items():
+                if found.majority < 1:
+                    more.setdefault(name, []).append(found.accuracy - found.majority)
+        failed = [name for name, differences in more.items() if np.mean(differences) <= 0]
         if failed:
             notes.append(
-                f"{method}: on the queries, {len(failed)} of {len(attributes)} attributes are recognised no better than by "
-                f"always guessing the most frequent value, so their weights mean nothing: {', '.join(failed)}"
+                f"{label}: {len(failed)} of {len(more)} attributes are recognised on the queries no better than by always "
+                f"guessing the most frequent value, so their weights say little: {', '.join(failed)}"
             )
-    return notes
+        unknown += [label] if learning and not more else []
+    measured = "whether attributes are recognised on the queries was not measured"
+    return [*notes, *([f"{', '.join(unknown)}: {measured}"] if unknown else [])]
 
 
 def pair_title(pair: DatasetPair, notes: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from benchmarks.runs.record import RANKS, Record
 from .provenance import data_notes, recognition_notes
 from .table import cell
 
-ITEMS = {"fit": "tracklets", "evaluate": "tracklets"}  # of a phase; of the others, frames
+ITEMS = dict.fromkeys(("fit", "evaluate", "recognise"), "tracklets")  # of a phase; of the others, frames
 
 
 def describe(record: Record, stale: list[str]) -> str:
@@ -30,7 +30,7 @@ def describe(record: Record, stale: list[str]) -> str:
         record.name,
         f"{experiment.method} on {datasets}, seed {experiment.seed}, split {experiment.split}, recipe {experiment.recipe}",
     ]
-    lines += [*data_notes([record]), *recognition_notes([record])]
+    lines += [*data_notes([record]), *recognition_notes([(record.experiment.method, [record])])]
     lines += [f"STALE: {reason}" for reason in stale]
     lines += ["", _results(record), ""]
     if record.recognised:

@@ -180,7 +180,7 @@ def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
         *_view_notes(rows),
         *_published_notes(suite, pair, rows),
         *_gait_notes(rows),
-        *recognition_notes(run for row in rows for run in row.runs),
+        *recognition_notes((row.label, row.runs) for row in rows),
         *suite.notes,
         *_provenance_notes(rows, letters),
     ]

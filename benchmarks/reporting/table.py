@@ -197,7 +197,7 @@ def _notes(rows: Sequence[MethodRow], context: _Context) -> list[str]:
     processors = flag_mixed(run.environment.processor for run in runs)
     notes = [
         *data_notes(runs),
-        *recognition_notes(runs),
+        *recognition_notes((row.label, row.runs) for row in rows),
         f"protocol {context.protocol}; percent; mean ± standard deviation over runs; "
         f"feature {context.feature} batch normalisation",
         cost_note(processor_letters(runs)),

@@ -10,12 +10,12 @@ from types import MappingProxyType
 import torch
 
 from baselines.interface.errors import UserError
-from benchmarks.data.imported import LONGEST_NOTE
 from benchmarks.data.loading import data_note
 from benchmarks.engine.model import ReidModel, code_place
 from benchmarks.experiments.code_digest import code_digest
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.settings import Settings
+from benchmarks.parsing import LONGEST_TEXT
 
 from . import environment
 from .record import FORMAT, Cost, Metrics, Phase, Recognition, Record
@@ -122,4 +122,4 @@ def _note(data: tuple[str, int, str], left_out: Mapping[str, Mapping[str, str]])
     name, split, _ = data
     count = len(left_out.get(f"{name}/{split}", ()))
     frames = f"without {count:,} {'frame' if count == 1 else 'frames'} that cannot be read" if count else ""
-    return "; ".join(filter(None, (frames, data_note(*data))))[:LONGEST_NOTE]
+    return "; ".join(filter(None, (frames, data_note(*data))))[:LONGEST_TEXT]

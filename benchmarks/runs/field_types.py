@@ -7,8 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
-LONGEST_TEXT = 200  # characters; in the name of a run, bytes, so that its folder and its page can be written
-LARGEST = 2**63 - 1
+from benchmarks.parsing import LARGEST, LONGEST_TEXT, is_text
 
 
 def check_text(text: str) -> str:
@@ -17,7 +16,7 @@ def check_text(text: str) -> str:
     Raises:
         ValueError: any other.
     """
-    if not 0 < len(text) <= LONGEST_TEXT or not text.isprintable():
+    if not is_text(text):
         raise ValueError(f"must be 1 to {LONGEST_TEXT} printable characters, not {text[:LONGEST_TEXT]!r}")
     return text
 

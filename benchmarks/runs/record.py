@@ -17,10 +17,9 @@ from baselines.interface.errors import UserError
 from benchmarks.experiments.experiment import Experiment
 from benchmarks.experiments.methods import split_method
 from benchmarks.experiments.settings import TYPES, check_values
+from benchmarks.parsing import LARGEST, LONGEST_TEXT
 
 from .field_types import (
-    LARGEST,
-    LONGEST_TEXT,
     Amount,
     Count,
     Digest,
@@ -74,7 +73,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Phase:
-    """How long a phase took. items: frames; in the phases `fit` and `evaluate`, tracklets."""
+    """How long a phase took. items: frames; in the phases `fit`, `evaluate` and `recognise`, tracklets."""
 
     seconds: Amount
     items: Count
@@ -222,7 +221,7 @@ class Record:
         code: the digest of the code that decided the numbers.
         metrics: a row for each protocol and feature, those of the data set's default protocol first.
         cost: None for features that were extracted elsewhere.
-        phases: by name: train, fit, extract, evaluate.
+        phases: by name: train, fit, extract, evaluate, recognise.
         peak_memory: by kind: resident, and gpu where there is one.
         data_notes: what every table must say of a data set, by its name. Records made before there were notes have none.
         left_out: by `DATASET/SPLIT`, the frames that could not be read and were left out, each with the reason.
@@ -265,7 +264,7 @@ def _check_record(record: Record) -> Record:
     """
     if record.name != record.experiment.name:
         raise ValueError(f"name must be that of the experiment, {record.experiment.name!r}, not {record.name!r}")
-    if len(record.name.encode()) > LONGEST_TEXT:
+    if len(record.name.encode()) > LONGEST_TEXT:  # so that its folder and its page can be written
         raise ValueError(f"name must have at most {LONGEST_TEXT} bytes")
     rows = [(row.protocol, row.feature) for row in record.metrics]
     for number, (row, key) in enumerate(zip(record.metrics, rows, strict=True)):

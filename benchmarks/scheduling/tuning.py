@@ -179,7 +179,7 @@ def draw(trial: BaseTrial, own: Settings, ordered: bool) -> dict[str, Any]:
 
     Args:
         ordered: for a baseline that reads order. It keeps the recipe's sampling and spacing and gets no shorter clips, so that
-            each trial sees neighbouring frames, and a gait cycle if the recipe does; chunks at test stay as long as clips. A
+            each trial sees neighbouring frames and a gait cycle if the recipe's clips do; chunks at test stay as long as clips. A
             search by accuracy alone may choose clips that show no motion, and then its result says nothing about motion.
     """
     low, high = SEARCHED["lr"]

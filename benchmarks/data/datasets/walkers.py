@@ -178,7 +178,7 @@ class Walkers(DrawnDataset):
         return puppets.dress(_random(self.world, "outfit", subset, other))
 
     def attributes(self, root: Path, pids: Sequence[int]) -> pd.DataFrame:  # noqa: ARG002 - known without a file
-        """What the people wear, exactly; see `puppets.attributes`. The tracklet does not matter: training people keep a look."""
+        """What the people wear, exactly; see `puppets.attributes`. It is the same in all tracklets of a person."""
         return pd.DataFrame.from_dict({pid: puppets.attributes(self.look(pid, "")) for pid in pids}, orient="index")
 
     def position(self, pid: int) -> tuple[str, int]:

@@ -39,7 +39,10 @@ def run_page(run: FinishedRun, strips: "gallery.Lists | None", stale: list[str])
         el("h1", f"{experiment.method} on {datasets}"),
         el("p", f"Seed {experiment.seed}, split {experiment.split}, recipe {experiment.recipe}", class_="lead"),
         el("p", el("code", run.name)),
-        [el("p", note, class_="note") for note in (*data_notes([record]), *recognition_notes([record]))],
+        [
+            el("p", note, class_="note")
+            for note in (*data_notes([record]), *recognition_notes([(experiment.method, [record])]))
+        ],
         [el("p", f"Stale: {reason}", class_="warning") for reason in stale],
         el("h2", "Results"),
         table(_metrics(record), "Results"),
