@@ -107,10 +107,12 @@ def status(
 
     The state comes from the files of the runs first, and then from the queue.
     """
+    from benchmarks.runs.record_index import without_collection
     from benchmarks.scheduling.submitted import titles_and_states
 
     while True:
-        experiments = titles_and_states(options.select(name) if name is not None else None)
+        with without_collection():
+            experiments = titles_and_states(options.select(name) if name is not None else None)
         if not experiments:
             print(
                 "nothing was submitted; use `bench submit SUITE` to submit, or `bench status SUITE` to see the results here"

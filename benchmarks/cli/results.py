@@ -80,9 +80,11 @@ def _print_finished(
     files: Sequence[Path],
 ) -> None:
     from benchmarks.runs.find import find_runs
+    from benchmarks.runs.record_index import without_collection
 
-    records = [run.record for run in find_runs(datasets=datasets, files=files, methods=methods)]
-    print_tables(records, protocol, style, feature, check_current=not files)
+    with without_collection():
+        records = [run.record for run in find_runs(datasets=datasets, files=files, methods=methods)]
+        print_tables(records, protocol, style, feature, check_current=not files)
     if not files:
         _warn_of_unknown(records)
 

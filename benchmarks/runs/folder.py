@@ -16,6 +16,7 @@ from benchmarks.atomic import write_atomically
 from .checksums import remove_checked
 
 LOCK_ATTEMPTS = 10
+RECORD = "record.json"
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class RunFolder:
     @property
     def record(self) -> Path:
         """Everything else; written last, so that a run with a record is finished."""
-        return self.path / "record.json"
+        return self.path / RECORD
 
     @property
     def failure(self) -> Path:
@@ -169,13 +170,19 @@ class RunFolder:
         shutil.rmtree(self.gallery, ignore_errors=True)
 
 
-def run_folders(results_dir: Path) -> list[RunFolder]:
-    """The folders in the results directory, by name, without hidden ones: the ledger, and runs that are being removed."""
+def run_folders(results_dir: Path, unfinished: bool = False) -> list[RunFolder]:
+    """The folders in the results directory, by name, without hidden ones: the ledger, and runs that are being removed.
+
+    Args:
+        unfinished: only those without a record.
+    """
     try:
         with os.scandir(results_dir) as entries:
             names = sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_dir())
     except FileNotFoundError:
         return []
+    if unfinished:
+        names = [name for name in names if not os.path.exists(f"{results_dir}/{name}/{RECORD}")]  # noqa: PTH110 - faster
     return [RunFolder(results_dir / name) for name in names]
 
 

@@ -99,8 +99,8 @@ def _experiment(folder: RunFolder) -> Experiment | None:
 def unfinished_runs(results_dir: Path) -> list[UnfinishedRun]:
     """The runs that were started and have not finished, by name."""
     runs = []
-    for folder in run_folders(results_dir):
-        experiment = None if folder.record.exists() else _experiment(folder)
+    for folder in run_folders(results_dir, unfinished=True):
+        experiment = _experiment(folder)
         if experiment is None:
             continue
         (detail, share), left = _progress(folder, experiment), _seconds_left(folder, experiment)
