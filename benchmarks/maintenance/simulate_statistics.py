@@ -8,7 +8,7 @@ minutes. The spreads of the worlds are rounded from the records in results/measu
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -316,6 +316,7 @@ def simulate_missing(file: Path = FILE) -> None:
     if file.exists():
         record |= json.loads(file.read_text(encoding="utf-8"))
     record["measured"] = measured()
+    _write(file, record)
     splits = [(SPLIT_WORLD, seeds, partial(simulate_splits, seeds, REPETITIONS)) for seeds in (1, 3)]
     rows = [(each.name, seeds, partial(simulate, each, seeds, REPETITIONS)) for each in WORLDS for seeds in SEEDS]
     plans = [
@@ -325,7 +326,11 @@ def simulate_missing(file: Path = FILE) -> None:
         for world, number, simulation in cells:
             if not any((row["world"], row[key]) == (world, number) for row in record[kind]):
                 record[kind] += simulation(generator("simulate statistics", kind, world, number))
-                file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+                _write(file, record)
+
+
+def _write(file: Path, record: Mapping[str, Any]) -> None:
+    file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

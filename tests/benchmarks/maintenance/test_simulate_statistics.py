@@ -108,6 +108,14 @@ def test_only_what_the_record_lacks_is_simulated(tmp_path, monkeypatch):
     assert again["plans"][-1]["world"] == last["world"]
 
 
+def test_measured_noise_is_renewed_where_nothing_is_missing(tmp_path, monkeypatch):
+    file = tmp_path / "statistics.json"
+    file.write_text(json.dumps({**json.loads(FILE.read_text()), "measured": {}}))
+    monkeypatch.setattr(simulate_statistics, "measured", lambda: {"correlation": 0.5})
+    simulate_statistics.simulate_missing(file)
+    assert json.loads(file.read_text())["measured"] == {"correlation": 0.5}
+
+
 def test_short_simulation_of_splits_agrees(recorded):
     for row in simulate_splits(1, 60, np.random.default_rng(2)):
         expected = recorded[SPLIT_WORLD, 1, row["interval"]]["power"]
