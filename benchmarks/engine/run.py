@@ -184,7 +184,7 @@ def run(
         results: list[Metrics] = []
         queries, recognised = pd.DataFrame(), {}
         if tested:
-            if needs_fit(model, settings):
+            if needs_fit(settings):
                 _write(folder.fitted_metric, partial(write_metrics, metrics))
             results, queries = score(model, data, settings, metrics, machine, clock, seed, flow)
             recognised = recognise_attributes(model, data, known, machine, clock, seed, flow)
@@ -279,7 +279,7 @@ def evaluate_elsewhere(source: RunFolder, record: Record, data: LoadedDataset, p
         with distributed.leader_first():
             flow = flow_for(experiment.method, data, settings, machine)
         clock = Clock()
-        metrics = read_metrics(source.fitted_metric, model, settings)
+        metrics = read_metrics(source.fitted_metric, settings)
         results, queries = score(model, data, settings, metrics, machine, clock, experiment.seed, flow)
         left_out = {**record.left_out, data.key: data.left_out}
         record = new_record(experiment, results, clock, cost(model, settings), left_out)

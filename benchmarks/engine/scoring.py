@@ -43,16 +43,27 @@ Comparison: TypeAlias = Callable[[Rows, Rows], Distances]
 
 
 def find_matcher(model: ReidModel, settings: Settings) -> Matcher | None:
-    """The matcher that the settings name, or the baseline's own; None where distances are those of features."""
-    if settings.matcher in NO_MATCHER:
-        return model.baseline.matcher if settings.matcher == "own" else None
-    matcher: Matcher = MATCHERS.get(settings.matcher)()
+    """The matcher that the settings name, or the baseline's own; None where distances are those of features.
+
+    Raises:
+        UserError: the settings name a metric that is fitted, too.
+    """
+    matcher: Matcher | None = None
+    if settings.matcher not in NO_MATCHER:
+        matcher = MATCHERS.get(settings.matcher)()
+    elif settings.matcher == "own":
+        matcher = model.baseline.matcher
+    if matcher is not None and settings.metric in FITTED_METRICS:
+        raise UserError(
+            f"metric={settings.metric}: {type(matcher).__name__} compares the tracklets here, and no metric; omit it, or add "
+            "--set matcher=none"
+        )
     return matcher
 
 
-def needs_fit(model: ReidModel, settings: Settings) -> bool:
-    """Whether a metric is fitted on the training tracklets: the settings name one, and no matcher replaces it."""
-    return settings.metric in FITTED_METRICS and find_matcher(model, settings) is None
+def needs_fit(settings: Settings) -> bool:
+    """Whether the metric that the settings name is fitted on the training tracklets."""
+    return settings.metric in FITTED_METRICS
 
 
 def fit_metrics(
@@ -70,7 +81,7 @@ def fit_metrics(
     Raises:
         UserError: the training tracklets do not suffice.
     """
-    if not needs_fit(model, settings):
+    if not needs_fit(settings):
         return _fixed_metrics(settings)
     clock.start()
     features = extract(model, training, store, settings, machine.workers, partial(machine.report, "fit"), seed, flow)
@@ -83,8 +94,8 @@ def fit_metrics(
 
 
 def _fixed_metrics(settings: Settings) -> dict[str, Metric]:
-    """Fixed metrics by kind of feature; empty where a matcher replaces a fitted metric."""
-    return dict.fromkeys(TrackletFeatures._fields, METRICS[settings.metric]) if settings.metric in METRICS else {}
+    """A metric that is not fitted, by kind of feature."""
+    return dict.fromkeys(TrackletFeatures._fields, METRICS[settings.metric])
 
 
 FITTED_PARTS = ("projection", "signs")  # what is stored of a fitted metric
@@ -97,13 +108,13 @@ def write_metrics(metrics: dict[str, Metric], file: Path) -> None:
         np.savez(open_file, **arrays)
 
 
-def read_metrics(file: Path, model: ReidModel, settings: Settings) -> dict[str, Metric]:
+def read_metrics(file: Path, settings: Settings) -> dict[str, Metric]:
     """The metrics of a finished run, as `fit_metrics` returned them; the fitted ones are read from the run's file.
 
     Raises:
         UserError: no such file, or a damaged one.
     """
-    if not needs_fit(model, settings):
+    if not needs_fit(settings):
         return _fixed_metrics(settings)
     if not file.exists():
         raise UserError(f"{file}: not found; `bench run ... --fresh` makes it again")

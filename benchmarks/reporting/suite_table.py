@@ -90,7 +90,9 @@ class MeasuredRow:
 
     @property
     def differences(self) -> dict[str, float]:
-        """Means less published figures; NaN where either is missing."""
+        """Means less published figures; NaN where either is missing, or the row has another trainer."""
+        if self.row is not None and not self.row.reproduces:
+            return dict.fromkeys(self.values, math.nan)
         return {metric: mean - self.published[metric] for metric, mean in self.means.items()}
 
 
@@ -103,7 +105,8 @@ def measured_rows(
     feature: str = "before",
 ) -> list[MeasuredRow]:
     """The rows of a suite's table on one pair of data sets; the arguments are those of `grids`."""
-    protocol = protocol or find_dataset(pair[1]).protocols[0]
+    protocols = find_dataset(pair[1]).protocols
+    protocol = protocol or protocols[0]
     published, notes = _published(suite, pair), _notes_on_figures(suite, pair)
     rows = {row.label: row for row in rows_for(suite, pair, choice)}
     planned = {(label, ""): experiments_of_row(row, pair, choice) for label, row in rows.items()}
@@ -120,9 +123,14 @@ def measured_rows(
     for label in _in_order([*published], [*rows]):
         row, row_states = rows.get(label), states.get((label, ""), [])
         gait = [controls.r1(record) for record in _finished(states.get((label, GAIT), []))]
-        view = ((row and row.protocol) or protocol, (row and row.feature) or feature)
+        # Its code's protocol may be one that other data sets do not have.
+        view = (
+            row.protocol if row and row.protocol in protocols else protocol,
+            row.feature if row and row.feature else feature,
+        )
         values = {metric: _values(_finished(row_states), metric, *view) for metric in metrics}
-        figures = {metric: published.get(label, {}).get(metric, math.nan) for metric in metrics}
+        label_of_figures = row.published_as if row and row.published_as else label
+        figures = {metric: published.get(label_of_figures, {}).get(metric, math.nan) for metric in metrics}
         doubts = {metric: text for metric, text in notes.get(label, {}).items() if metric in metrics}
         measured.append(MeasuredRow(label, row, view, row_states, values, figures, doubts, gait))
     return measured
@@ -328,6 +336,8 @@ def _published_notes(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow
         where = " to ".join(dict.fromkeys(_own_pairs(suite)[-1]))
         whose = "its" if suite.paper else "published"
         notes.append(f"{source}: {whose} figures on {where}; differences between data sets are not shown")
+    if comparable and any(row.row and not row.row.reproduces for row in rows):
+        notes.append("Δ: only where the trainer is that of the published figures")
     if published and any(math.isnan(figure) for row in rows for figure in row.published.values()):
         notes.append(f"{source}: empty where no figure was published")
     doubts: dict[str, list[str]] = {}

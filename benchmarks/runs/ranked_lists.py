@@ -90,7 +90,7 @@ def rank_queries(
     both = pd.concat([queries, gallery], ignore_index=True)
     progress = partial(machine.report, "extract", note=data.name)
     seed = record.experiment.seed
-    metrics = read_metrics(source.fitted_metric, model, settings)
+    metrics = read_metrics(source.fitted_metric, settings)
     compared = compare_tracklets(model, both, data.store, settings, metrics, machine.workers, progress, seed, flow)
     in_gallery = np.arange(len(queries), len(both))
     if PROTOCOLS[results.protocol.iloc[0]].queries_in_gallery:

@@ -49,8 +49,8 @@ class System:
     def rows(self) -> tuple[Row, Row]:
         """The system as it was published, and with AFA, whose frame loss replaces the system's own classification."""
         kept = tuple(each for each in self.changes if not each.startswith("classification="))
-        plain = Row(self.label, self.baseline, self.changes)
-        return plain, Row(f"{self.label} + AFA", f"{self.baseline}+afa", kept)
+        plain = Row(self.label, self.baseline, self.changes, reproduces=False)
+        return plain, Row(f"{self.label} + AFA", f"{self.baseline}+afa", kept, reproduces=False)
 
     @property
     def own_rows(self) -> tuple[Row, ...]:
@@ -62,6 +62,7 @@ class System:
             self.recipe,
             protocol=self.protocol,
             feature=self.feature,
+            published_as=self.label,
         )
         return (row,) if self.recipe else ()
 

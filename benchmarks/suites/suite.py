@@ -32,6 +32,9 @@ class Row:
         expected: published results of the row on the suite's own data set: metric -> percent.
         not_reproducible: why no code gives the expected results, which are then shown and not judged; empty: they are judged.
         backbones: the backbones for which the row exists; empty: all.
+        published_as: the label of its published results in the paper's tables; by default its own.
+        reproduces: whether its trainer is that of the published results, so that a difference to them says something about this
+            harness.
     """
 
     label: str
@@ -43,6 +46,8 @@ class Row:
     expected: Mapping[str, float] = field(default_factory=dict)
     not_reproducible: str = ""
     backbones: tuple[str, ...] = ()
+    published_as: str | None = None
+    reproduces: bool = True
 
 
 class Suite(ABC):

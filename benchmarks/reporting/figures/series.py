@@ -106,7 +106,7 @@ def row_of(rows: Sequence[Row]) -> Callable[[FinishedRun], str | None]:
 
 def left_out(others: int) -> list[str]:
     """A note on the runs of other contexts."""
-    return [f"Runs with other settings, which are not drawn: {others}."] if others else []
+    return [f"Runs with other settings or of another processor, which are not drawn: {others}."] if others else []
 
 
 def notes_on_data(shown: Iterable[Sequence[FinishedRun]]) -> list[str]:

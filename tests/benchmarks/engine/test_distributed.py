@@ -31,7 +31,8 @@ from benchmarks.engine import distributed
 from benchmarks.engine.extraction import extract
 from benchmarks.engine.model import build_model
 from benchmarks.engine.optimizer import PrecisionWrapper
-from benchmarks.engine.run import Machine, attributes_for, flow_for, without_bad_frames
+from benchmarks.engine.recognition import attributes_for
+from benchmarks.engine.run import Machine, flow_for, without_bad_frames
 from benchmarks.experiments.settings import resolve
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.store import read_record
@@ -71,7 +72,8 @@ def train(method: str, steps: int, *changes: str) -> dict[str, object]:
     settings = batches.settings
     data = load("walkers:tiny")
     known = attributes_for(method, data, batches.pids)
-    model = build_model(method, len(batches.pids), settings, 0, known)[0].train()
+    values = torch.from_numpy(known.training) if known else None
+    model = build_model(method, len(batches.pids), settings, 0, values)[0].train()
     if settings.statistics_shares > 1 and distributed.world() == 1:
         in_shares(model.baseline, settings.statistics_shares)
     model.double()

@@ -98,9 +98,14 @@ def test_own_matcher(run, plugin):
     assert maps(run("--method", "farthest-mean", "--set", "matcher=none")) == plain
 
 
-def test_no_fit_for_a_matcher(run):
-    record = run("--method", "mean", "--set", "matcher=nearest-frames", "--set", "metric=xqda")
-    assert set(record.phases) == {"extract", "evaluate"}
+def test_no_fit_for_a_matcher(bench, run):
+    """A metric that would not be used is refused, before the training, for a matcher of the settings or the baseline's own."""
+    for words in (("mean", "--set", "matcher=nearest-frames"), ("case",)):
+        answer = bench("run", "--dataset", "walkers:tiny", "--epochs", 0, "--set", "metric=xqda", "--method", *words)
+        assert answer.status == 2
+        assert "metric=xqda: " in answer.err
+        assert "compares the tracklets here, and no metric; omit it, or add --set matcher=none" in answer.err
+    assert "fit" in run("--method", "case", "--set", "matcher=none", "--set", "metric=xqda").phases
 
 
 def test_nearest_frames_in_ranked_lists(bench, run, results):

@@ -10,7 +10,8 @@ import torch
 from benchmarks.clips.training_batches import TrainingBatches
 from benchmarks.data.loading import load
 from benchmarks.engine.model import ReidModel, build_model
-from benchmarks.engine.run import Machine, attributes_for, flow_for
+from benchmarks.engine.recognition import attributes_for
+from benchmarks.engine.run import Machine, flow_for
 from benchmarks.engine.training import Stopped, train
 from benchmarks.experiments.settings import resolve
 from benchmarks.suites import published_systems
@@ -25,7 +26,8 @@ def go_on(method: str, folder: Path) -> ReidModel:
     flow = flow_for(method, data, settings, Machine(0, 10.0, lambda *_, **__: None))
     batches = TrainingBatches(data.table[data.table.subset == "train"], data.store, settings, 0, flow)
     known = attributes_for(method, data, batches.pids)
-    model, _ = build_model(method, len(batches.pids), settings, 0, known)
+    values = torch.from_numpy(known.training) if known else None
+    model, _ = build_model(method, len(batches.pids), settings, 0, values)
     folder.mkdir(exist_ok=True)
     files = {name: folder / name for name in ("checkpoint", "curves", "log")}
     train(model, batches, folder, **files, workers=0, checkpoint_minutes=10)

@@ -91,7 +91,7 @@ def test_fig3a_shows_differences_to_no_noise(finish, results):
         "mean+afa-motion: motion distilled": [25, -25],
     }
     assert [line.y for line in average.lines] == [[-12.5, 12.5], [12.5, -12.5]]  # half of a hit at rank 1
-    assert "Runs with other settings, which are not drawn: 1." in figure.notes
+    assert "Runs with other settings or of another processor, which are not drawn: 1." in figure.notes
 
 
 def test_differences_are_paired_by_seed(finish, results):
@@ -117,7 +117,7 @@ def test_series_of_two_settings_are_not_mixed(finish, results):
     assert [line.y for line in figure.panels[0].lines] == [[0]]
     assert "on walkers" in figure.title
     assert any("seeds per point: 2;" in note for note in figure.notes)
-    assert "Runs with other settings, which are not drawn: 4." in figure.notes
+    assert "Runs with other settings or of another processor, which are not drawn: 4." in figure.notes
     finish("mean+afa", sigma=0.1, epochs=3, ranks=[1] * 20)
     (line,) = sweeps.fig3a(finished_runs(results), "walkers").panels[0].lines
     assert line.y == [100, 100]  # more of the figure in fewer runs

@@ -219,7 +219,9 @@ def test_distill_compares_with_no_noise(measure, tmp_path):
 def test_distill_ignores_other_suites(measure):
     ours, theirs = measure("distill", by_part), measure("factors", by_part)
     assert sweeps.distill([*theirs, *ours]).panels == sweeps.distill(ours).panels
-    assert "Runs with other settings, which are not drawn: " in " ".join(sweeps.distill([*theirs, *ours]).notes)
+    assert "Runs with other settings or of another processor, which are not drawn: " in " ".join(
+        sweeps.distill([*theirs, *ours]).notes
+    )
 
 
 def test_forest_has_a_row_for_each_claim_with_an_interval_over_seeds(measure, tmp_path):
