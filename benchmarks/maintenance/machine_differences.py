@@ -65,7 +65,10 @@ def main() -> None:
     machine = {key: getattr(described, key) for key in ("cpu", "cpu_model", "instructions", "libraries")}
     cases = {"as it is": (), **CASES}
     measured = {which: {case: run_with(limited, which) for case, limited in cases.items()} for which in RUNS}
-    content = {"machine": machine, "runs": measured["--short"], "whole": measured["--whole"]}
+    elsewhere = json.loads(FILE.read_text())[
+        "elsewhere"
+    ]  # the same whole trainings on other processors, from their records
+    content = {"machine": machine, "runs": measured["--short"], "whole": measured["--whole"], "elsewhere": elsewhere}
     FILE.write_text(json.dumps(content, indent=1) + "\n")
 
 

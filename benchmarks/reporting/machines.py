@@ -6,10 +6,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from benchmarks.runs.exchange import exported_records
-
 FILE = Path("results/measured/machines.json")  # written by benchmarks.maintenance.machine_differences
-SAME_RUNS = Path("results/measured/sources.parquet")  # the same whole trainings on another machine
 
 
 def table() -> str:
@@ -26,21 +23,16 @@ def table() -> str:
 
 
 def whole_table() -> str:
-    """R1 and mAP of whole trainings, for each method and set of kernels, and of the same run on the machine of `SAME_RUNS`."""
-    whole = json.loads(FILE.read_text())["whole"]
-    here = json.loads(FILE.read_text())["machine"]["cpu"]
+    """R1 and mAP of whole trainings, for each method and set of kernels, and of the same run on other processors."""
+    measured = json.loads(FILE.read_text())
+    whole, here = measured["whole"], measured["machine"]["cpu"]
     rows: list[list[str]] = []
     for method in whole["as it is"]:
         for case, runs in whole.items():
             metrics = next(iter(runs[method].values()))
             rows.append([method, f"{here}, {case}", *(f"{100 * metrics[name]:.1f}" for name in ("R1", "mAP"))])
-        for record in exported_records(SAME_RUNS):
-            settings = record.experiment.settings
-            if (record.experiment.method, record.experiment.seed) == (method, 0) and settings["shuffle"] == "none":
-                found = record.find_metrics(record.first_protocol, "before")
-                if found and not settings["test_frames"]:
-                    figures = (f"{found.percent(name):.1f}" for name in ("R1", "mAP"))
-                    rows.append([method, record.environment.processor, *figures])
+        for processor, runs in measured["elsewhere"].items():
+            rows.append([method, processor, *(f"{100 * runs[method][name]:.1f}" for name in ("R1", "mAP"))])
     return tabulate(rows, ("method", "kernels", "R1", "mAP"), "github", disable_numparse=True)
 
 
