@@ -113,13 +113,13 @@ def _table(
     ours = own_experiments(records)
     shared = common_settings(ours), common_changes(ours), order_settings(ours)
     context = _Context(protocol, feature, *shared, data_versions(ours))
-    looks: dict[tuple[str, str, int], tuple[str, str]] = {}
+    cached: dict[tuple[str, str, int], tuple[str, str]] = {}
     rows: dict[tuple[str, ...], list[tuple[Record, Metrics]]] = {}
     for record in records:
         metrics = record.find_metrics(protocol, feature)
         if metrics is not None:
             reasons = stale_reasons(record, digests) if digests is not None else []
-            rows.setdefault(_row_key(record.experiment, context, looks, reasons), []).append((record, metrics))
+            rows.setdefault(_row_key(record.experiment, context, cached, reasons), []).append((record, metrics))
     rows = _tell_features_apart(rows)
     repeated = Counter(label for label, *_ in rows)
     made = []
@@ -156,19 +156,20 @@ def _default_protocol(records: Sequence[Record], feature: str) -> str:
 def _row_key(
     experiment: Experiment,
     context: _Context,
-    looks: dict[tuple[str, str, int], tuple[str, str]],
+    cached: dict[tuple[str, str, int], tuple[str, str]],
     reasons: Sequence[str],
 ) -> tuple[str, ...]:
     """The label, and everything that the runs of one row must share.
 
     Args:
-        looks: the label and the settings by recipe, method and object of settings, which thousands of runs share; it is filled.
+        cached: filled here: the label and the differing settings, by recipe, method and settings object. Thousands of runs from
+            an index share such an object.
     """
     shared = experiment.recipe, experiment.method, id(experiment.settings)
-    if shared not in looks:
+    if shared not in cached:
         different = {key: value for key, value in experiment.settings.items() if key not in context.settings}
-        looks[shared] = _label(experiment, different, context), json.dumps(different, sort_keys=True)
-    return (*looks[shared], "; ".join(reasons), *context.versions(experiment))
+        cached[shared] = _label(experiment, different, context), json.dumps(different, sort_keys=True)
+    return (*cached[shared], "; ".join(reasons), *context.versions(experiment))
 
 
 def _label(experiment: Experiment, different: Mapping[str, Any], context: _Context) -> str:
