@@ -48,6 +48,11 @@ def imported_datasets() -> list[str]:
     return sorted(file.parent.name for file in (cache_dir() / "imported").glob(f"*/{IMPORT_NOTE}"))
 
 
+def is_imported(name: str) -> bool:
+    """Whether `name` is an imported data set; cheaper than listing all of them."""
+    return name == Path(name).name and (imported_folder(name) / IMPORT_NOTE).is_file()
+
+
 def import_note(name: str) -> dict[str, Any]:
     """What an imported data set says about itself (see `imported`).
 
@@ -79,4 +84,4 @@ def registered_name(full_name: str) -> str:
 
 def is_known(full_name: str) -> bool:
     """Whether a data set of that registered name is installed, plugged in or imported."""
-    return registered_name(full_name) in DATASETS.entries or full_name in imported_datasets()
+    return registered_name(full_name) in DATASETS.entries or is_imported(full_name)

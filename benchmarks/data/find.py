@@ -4,7 +4,7 @@ from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
 from benchmarks.parsing import LONGEST_TEXT
 
-from . import DATASETS, imported_datasets, registered_name
+from . import DATASETS, imported_datasets, is_imported, registered_name
 from .dataset import Dataset, PackedDataset
 from .drawn import DrawnDataset
 from .imported import ImportedDataset
@@ -18,15 +18,15 @@ def find_dataset(name: str) -> Dataset:
     """
     if len(name) > LONGEST_TEXT:
         raise UserError(f"no data set {name[:40]!r}...: a name has at most {LONGEST_TEXT} characters")
-    if name in imported_datasets():
+    if registered_name(name) in DATASETS.entries:
+        dataset: Dataset = DATASETS.get(registered_name(name)).from_name(name)
+        return dataset
+    if is_imported(name):
         return ImportedDataset(name)
-    if registered_name(name) not in DATASETS.entries:
-        names = DATASETS.names() + imported_datasets()
-        in_another_case = (each for each in names if each.casefold() == name.casefold())
-        known = nearest(next(in_another_case, name), names)
-        raise UserError(f"no data set {name!r}; {known} (add one with `bench data import` or --plugin FILE.py)")
-    dataset: Dataset = DATASETS.get(registered_name(name)).from_name(name)
-    return dataset
+    names = DATASETS.names() + imported_datasets()
+    in_another_case = (each for each in names if each.casefold() == name.casefold())
+    known = nearest(next(in_another_case, name), names)
+    raise UserError(f"no data set {name!r}; {known} (add one with `bench data import` or --plugin FILE.py)")
 
 
 def full_name(name: str) -> str:

@@ -47,7 +47,7 @@ def read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> Recipe:
         if recipe not in recipe_names():
             where = f"recipe {extended_by[-1]}: extends {recipe!r}: " if extended_by else ""
             raise UserError(
-                f"{where}no recipe {recipe!r:.100}; {nearest(recipe, recipe_names())}, or name a .toml file"
+                f"{where}no recipe {recipe!r:.100}; {nearest(recipe, list(recipe_names()))}, or name a .toml file"
             )
     if str(file) in extended_by:
         raise UserError(f"recipe {file}: extends itself, through {' and '.join(extended_by)}")
@@ -84,9 +84,10 @@ def _by_full_name(values: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def recipe_names() -> list[str]:
+@cache
+def recipe_names() -> tuple[str, ...]:
     """The recipes that come with the project."""
-    return sorted(file.stem for file in RECIPES.glob("*.toml"))
+    return tuple(sorted(file.stem for file in RECIPES.glob("*.toml")))
 
 
 def recipe_summaries() -> dict[str, str]:

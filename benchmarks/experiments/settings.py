@@ -164,13 +164,22 @@ def meanings() -> dict[str, str]:
 
 
 def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
-    """The settings of a run: the recipe's, those of its table [ordered] if the baseline reads order, those that the method's name
-    implies, the baseline's own backbone, then each `--set key=value` in order.
+    """The settings of a run: those of its recipe and method, then each `--set key=value` in order.
 
     Args:
         recipe: a name from recipes/, or a TOML file.
         method: BASELINE[+afa|+afa-motion].
         changes: texts "key=value".
+
+    Raises:
+        UserError: unknown recipe, key or value; the message suggests the nearest valid one.
+    """
+    return with_changes(from_recipe(recipe, method), changes)
+
+
+def from_recipe(recipe: str, method: str) -> Settings:
+    """The settings of a recipe, those of its table [ordered] if the baseline reads order, those that the method's name implies,
+    and the baseline's own backbone.
 
     Raises:
         UserError: unknown recipe, key or value; the message suggests the nearest valid one.
@@ -188,6 +197,15 @@ def resolve(recipe: str, method: str, changes: Iterable[str] = ()) -> Settings:
     settings = change(Settings(**plain, own=own), ATTACHMENTS[split_method(method)[1]], f"method {method}")
     if backbone := getattr(BASELINES.entries.get(baseline(method)), "trunk", ""):
         settings = change(settings, {"backbone": backbone}, f"method {method}")
+    return settings
+
+
+def with_changes(settings: Settings, changes: Iterable[str]) -> Settings:
+    """Settings after each text "key=value" in order.
+
+    Raises:
+        UserError: unknown key or value; the message suggests the nearest valid one.
+    """
     for text in changes:
         key, equals, value = text.partition("=")
         if not equals or not text.isprintable():  # a second line would be TOML of its own

@@ -13,7 +13,7 @@ from benchmarks.data.find import find_dataset, full_name
 from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.methods import check_method
 from benchmarks.experiments.recipe_files import recipe_for
-from benchmarks.experiments.settings import Settings, recipe_label, resolve
+from benchmarks.experiments.settings import Settings, from_recipe, recipe_label, with_changes
 
 from . import REPETITIONS
 
@@ -197,7 +197,17 @@ def experiments_of_row(row: Row, pair: DatasetPair, choice: Choice) -> list[Plan
     return [_plan(row, pair, seed, split, choice) for seed in range(choice.seeds) for split in splits]
 
 
-_resolved = cache(resolve)  # once per row, and not for each of its seeds and splits
+def first_experiment(row: Row, pair: DatasetPair, choice: Choice) -> Planned:
+    """The experiment of one row with seed 0 and split 0."""
+    return _plan(row, pair, 0, 0, choice)
+
+
+_from_recipe = cache(from_recipe)
+
+
+@cache  # once per row, and not for each of its seeds and splits
+def _resolved(recipe: str, method: str, changes: tuple[str, ...]) -> Settings:
+    return with_changes(_from_recipe(recipe, method), changes)
 
 
 def settings_for(row: Row, dataset: str, choice: Choice) -> tuple[str, tuple[str, ...], Settings]:

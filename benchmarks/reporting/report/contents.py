@@ -29,7 +29,7 @@ from benchmarks.reporting.verdict import JudgedClaim, judge
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.scheduling.states import FindStates
 from benchmarks.suites import SUITES, published_systems
-from benchmarks.suites.suite import QUICK, Choice, Row, Suite, all_rows, dataset_pairs, experiments_of_row, rows_for
+from benchmarks.suites.suite import QUICK, Choice, Row, Suite, all_rows, dataset_pairs, first_experiment, rows_for
 
 from .html import el
 
@@ -87,10 +87,9 @@ def suite_tables(runs: Sequence[FinishedRun], find_states: FindStates) -> list[S
 
 def _requests(suite: Suite, pair: DatasetPair, choice: Choice) -> list[str]:
     """Each row of a suite on a pair of data sets, as `_of_any_seed` has it; empty where the suite cannot be run so."""
-    first = replace(choice, seeds=1)
     try:
         rows = rows_for(suite, pair, choice) if pair in dataset_pairs(suite, choice) else []
-        return [_of_any_seed(experiments_of_row(row, pair, first)[0].experiment) for row in rows]
+        return [_of_any_seed(first_experiment(row, pair, choice).experiment) for row in rows]
     except UserError:  # a setting that only one of the methods has, or a part of a plug-in that is not loaded
         return []
 
