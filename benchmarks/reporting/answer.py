@@ -1,5 +1,6 @@
 """The verdict in words and, for terminals, as a picture made of characters. It says no more than the judged claims do."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -20,24 +21,27 @@ PLOT = 41  # characters across the picture
 
 
 def answer(judged: Sequence[JudgedClaim]) -> list[str]:
-    """How many claims are decided; what was found, for each family on each pair of data sets; and what was not run."""
-    fixed = [each for each in judged if each.claim.family not in UNCORRECTED]
-    known = measured(judged)
-    decided = sum(each.verdict != Verdict.UNDECIDED for each in fixed)
-    lines = [
-        f"Claims of the two families, counted on each data set: {len(fixed)}; "
-        f"measured: {sum(each.interval is not None for each in fixed)}; decided: {decided}."
-    ]
-    for (name, pair), group in groupby(known, lambda each: (each.claim.family, each.datasets)):
+    """What was found, for each family on each pair of data sets; how many claims are decided; and what was not run."""
+    lines = []
+    for (name, pair), group in groupby(measured(judged), lambda each: (each.claim.family, each.datasets)):
         drawn = ", where people are drawn" if is_drawn(pair.trained_on) else ""
         here = list(group)
         lines.append(f"On {_title(pair, here)}{drawn} ({name}): {' '.join(_found(here))}")
-    absent = [each for each in judged if each.interval is None]
-    if absent:
-        suites = dict.fromkeys(each.claim.suite for each in absent if each.claim.suite)
-        where = f" (suites {', '.join(suites)})" if suites else ""
-        lines.append(f"Not measured: {len(absent)}{where}.")
-    return lines
+    fixed = [each for each in judged if each.claim.family not in UNCORRECTED]
+    decided = sum(each.verdict != Verdict.UNDECIDED for each in fixed)
+    lines.append(
+        f"Claims of the two families, counted on each data set: {len(fixed)}; "
+        f"measured: {sum(each.interval is not None for each in fixed)}; decided: {decided}."
+    )
+    return [*lines, *_not_measured(fixed)]
+
+
+def _not_measured(fixed: Sequence[JudgedClaim]) -> list[str]:
+    """How many claims of the two families have no runs, by suite, and what tells how many they take."""
+    suites = Counter(each.claim.suite for each in fixed if each.interval is None)
+    counts = ", ".join(f"{count} of suite {name}" for name, count in suites.items())
+    plan = "bench plan SUITE --dataset NAME --effect 1"
+    return [f"Not run: {counts}. `{plan}` says how many seeds and hours they take."] if suites else []
 
 
 def _title(pair: DatasetPair, group: Sequence[JudgedClaim]) -> str:

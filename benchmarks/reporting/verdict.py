@@ -121,9 +121,10 @@ class JudgedClaim:
 
 
 def judge(runs: Sequence[FinishedRun], protocol: str | None = None, dataset: str | None = None) -> list[JudgedClaim]:
-    """Every claim on every pair of data sets of the runs, by family. Their controls are looked for among all runs.
+    """Every claim on every pair of data sets of the runs, by family; those of drawn people come last.
 
-    The data sets of the controls have no claims: what must come out there is known, and their runs say how far others count.
+    Controls are looked for among all runs. The data sets of the controls have no claims: what must come out there is known, and
+    their runs say how far others count.
 
     Args:
         protocol: None is each data set's first.
@@ -132,7 +133,8 @@ def judge(runs: Sequence[FinishedRun], protocol: str | None = None, dataset: str
     ours = [run for run in runs if not run.experiment.external]
     judged = []
     pairs = {run.experiment.datasets for run in ours if dataset in (None, *run.experiment.datasets)}
-    for pair in sorted(each for each in pairs if each.trained_on.partition(":")[0] not in CONTROLS_DATA):
+    of_claims = [each for each in pairs if each.trained_on.partition(":")[0] not in CONTROLS_DATA]
+    for pair in sorted(of_claims, key=lambda each: (is_drawn(each.trained_on), each)):
         here = [run for run in ours if run.experiment.datasets == pair]
         found = [_judge(claim, pair, here, protocol, ours) for claim in claims_about(*pair)]
         for family in FAMILIES:

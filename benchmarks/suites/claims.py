@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from baselines import order_readers
 from baselines.interface.errors import UserError
+from benchmarks.data import registered_name
 from benchmarks.experiments.methods import check_method
 from benchmarks.experiments.settings import resolve
 
@@ -33,6 +34,8 @@ UNCORRECTED = (EXPLORATORY, PLUG_IN)  # they were not fixed before anything ran
 COHERENCE = ("mean", "qan")
 MOTION = ("lstm-changes", "cnn3d", "flow")
 ORDER_SENSITIVE = order_readers()  # they must pass the controls
+# What the suite `cues` runs. Its worlds have no other claims.
+ON_THE_DIAL = tuple(method for name in ("mean", *MOTION) for method in (name, f"{name}+afa"))
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class Claim:
         paper: a table and two of its rows, whose difference the paper prints; empty if it prints none.
         transfer: whether the models are trained on one data set and tested on another.
         needs: what must hold for the comparison to be meaningful: "controls", "tuning".
-        worlds: the drawn data sets that the claim is about; empty: all that no other claim of its family is about.
+        worlds: the data sets that the claim is about; empty: all that no other claim of its family is about, but the worlds of
+            `cues` only if that suite runs the arms.
         metric: of the results, one of METRICS.
     """
 
@@ -273,6 +277,8 @@ def points(claims: Iterable[Claim]) -> str:
 def claims_about(trained_on: str, tested_on: str) -> list[Claim]:
     """The claims that are made about a pair of data sets, run or not."""
     fitting = [each for each in all_claims() if each.transfer == (trained_on != tested_on)]
+    if registered_name(tested_on) == "cues":
+        fitting = [each for each in fitting if all(arm.method in ON_THE_DIAL and not arm.changes for arm in each.arms)]
     of_world = {each.family for each in fitting if tested_on in each.worlds}
     return [each for each in fitting if tested_on in each.worlds or (not each.worlds and each.family not in of_world)]
 

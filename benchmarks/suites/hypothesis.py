@@ -6,10 +6,9 @@ from baselines.interface.registry import register
 from benchmarks.data.datasets.cues import SHARES
 
 from . import PLANNED_REPETITIONS
-from .claims import COHERENCE, MOTION, SIGMAS
+from .claims import COHERENCE, MOTION, ON_THE_DIAL, SIGMAS
 from .suite import Row, Suite
 
-SIGMAS_PER_BATCH = (0.1, 0.5)
 DISTILLED = {"coherence": "mean+afa", "motion": "mean+afa-motion"}
 
 
@@ -48,11 +47,10 @@ class Distill(Suite):
     repetitions = PLANNED_REPETITIONS
 
     def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
-        per = {"clip": SIGMAS, "frame": SIGMAS, "batch": SIGMAS_PER_BATCH}
         noisy = [
             Row(f"{part}, a {granularity}, sigma {sigma:g}", method, (f"sigma={sigma}", f"granularity={granularity}"))
-            for granularity, sigmas in per.items()
-            for sigma in sigmas
+            for granularity in ("clip", "frame", "batch")
+            for sigma in SIGMAS
             for part, method in DISTILLED.items()
         ]
         return [Row("no noise", "mean+afa", ("sigma=0.0",)), *noisy]  # without noise both are one method
@@ -77,4 +75,4 @@ class Cues(Suite):
     repetitions = PLANNED_REPETITIONS
 
     def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
-        return [Row(method, method) for name in ("mean", *MOTION) for method in (name, f"{name}+afa")]
+        return [Row(method, method) for method in ON_THE_DIAL]

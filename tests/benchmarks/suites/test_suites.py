@@ -147,7 +147,7 @@ def test_hypothesis_by_test_settings_alone(name, runs):
 
 def test_distill_compares_parts_under_one_noise():
     found = planned("distill", datasets=("walkers",), seeds=1)
-    assert len(found) == 1 + 2 * (6 + 6 + 2)
+    assert len(found) == 1 + 2 * (6 + 6 + 6)
     (reference, *noisy) = (each.experiment for each in found)
     assert reference.settings["sigma"] == 0
     sigmas = {}
