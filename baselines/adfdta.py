@@ -2,21 +2,21 @@
 
 An embedding has a global block, W f_t of the pooled map f_t, and a block x_it for each attribute i: the average of the map under
 the attribute's own spatial attention, then its own linear layer to 256 channels. A linear classifier predicts the attribute's
-value from x_it. The less certain it is in a frame, the less the block of that frame counts:
+value from x_it. The less certain the classifier is in a frame, the smaller the weight of the frame's block:
 
-    w_it = exp(-H_it / sigma),  X_C,i = sum_t w_it x_it / sum_t w_it        H_it the entropy of the classifier's probabilities
+    w_it = exp(-H_it / sigma),  X_C,i = sum_t w_it x_it / sum_t w_it        H_it: the entropy of the classifier's probabilities
 
-The global block is the plain mean. No layer over time is learned. The loss `attribute` is the cross-entropy of the values, a mean
-over frames and known attributes. At test no attributes are needed.
+The coherence of the global block is the plain mean over the frames. No layer over time is learned. The loss `attribute` is the
+mean cross-entropy of the values over frames and known attributes. At test no attributes are needed.
 
-No code was found, and only the abstract and notes on the paper could be read. They describe the groups of features, each tied
-to attributes by supervision, and weights that fall with the entropy.
+No code was found, and only the abstract and notes by others on the paper could be read. They describe groups of features, each
+supervised by attributes, and weights that fall with the entropy.
 
 Choices: the paper has six groups of attributes; here each attribute is a group, because a data set names attributes, not groups.
-The entropy is divided by its largest value, log of the number of values, so that one sigma suits all; sigma is 1, and the weight
-of the loss is 1. The weights pass no gradient to the classifiers, so these learn only the attributes. The attention is a 1x1
-convolution and a softmax over the map, and starts as the plain average. The paper transfers attributes from another data set
-(RAP); here they are those of the training people.
+The entropy is divided by its largest value, the logarithm of the number of values, so that one sigma suits all attributes. sigma
+is 1, and so is the weight of the loss. The weights pass no gradient to the classifiers, so these learn only the attributes. The
+attention is a 1x1 convolution and a softmax over the map, and starts as the plain average. The paper transfers attributes from
+another data set (RAP); here they are those of the training people.
 """
 
 import math
@@ -92,9 +92,9 @@ class AttributeDriven(Baseline):
         return {"attribute": self.attribute_weight * sum(terms) / (values != UNKNOWN).sum().clamp(min=1)}
 
     def recognise(self, coherence: Tensor) -> Tensor | None:
-        """The value with the largest logit for the weighted mean of the frames.
+        """(N, D) to (N, A): of each attribute, the value with the largest logit for the weighted mean of the frames.
 
-        The classifiers are linear, so the logits of the mean are the mean of the frames' logits.
+        The classifiers are linear, so the logits of the weighted mean are the weighted mean of the frames' logits.
         """
         blocks = coherence.unflatten(1, (1 + len(self.groups), WIDTH))[:, 1:].unbind(dim=1)
         classifiers = [cast(AttributeGroup, group).classifier for group in self.groups]
@@ -107,7 +107,7 @@ class AttributeDriven(Baseline):
 
 
 class AttributeGroup(nn.Module):
-    """The features of one attribute with `values` values, and its classifier: maps (N, C, h, w) to (N, WIDTH)."""
+    """The features of one attribute and its classifier: maps (N, C, h, w) to (N, WIDTH). `values`: how many values it has."""
 
     def __init__(self, channels: int, values: int) -> None:
         super().__init__()
@@ -124,6 +124,6 @@ class AttributeGroup(nn.Module):
 
 
 def uncertainty(logits: Tensor) -> Tensor:
-    """The entropy of probabilities, from logits (N, V), V > 1, to (N,): 0 where one value is certain, 1 where all are equal."""
+    """Logits (N, V), V > 1, to entropies (N,), divided by log V: 0 if one value is certain, 1 if all are equally likely."""
     logs = logits.log_softmax(dim=1)
     return -(logs.exp() * logs).sum(dim=1) / math.log(logits.shape[1])

@@ -1,4 +1,4 @@
-"""Read what a user or a stranger wrote: JSON, TOML, and texts of one line. Any error is reported in one line."""
+"""Read what a user or a stranger wrote: JSON, TOML and single lines of text. Every error is reported in one line."""
 
 import json
 import tomllib
@@ -19,7 +19,7 @@ def one_line(error: object) -> str:
 
 
 def is_text(text: str) -> bool:
-    """Whether a text can be printed on one line and held by a record: 1 to LONGEST_TEXT printable characters."""
+    """Whether a text fits on one line and into a record: 1 to LONGEST_TEXT printable characters."""
     return 0 < len(text) <= LONGEST_TEXT and text.isprintable()
 
 

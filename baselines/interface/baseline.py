@@ -83,9 +83,10 @@ class Baseline(nn.Module, ABC):
         self.register_buffer("attributes", values)
 
     def recognise(self, coherence: Tensor) -> Tensor | None:  # noqa: ARG002 - for subclasses
-        """The value of each attribute, numbered as in `add_attributes`, by the features of tracklets: (N, D) to (N, A).
+        """The value of each of A attributes, (N, A) integers, from the features (N, D) of N tracklets.
 
-        A run reports how often it is right on the queries. Default: None, for a model that recognises no attribute.
+        Values are numbered as in `add_attributes`. A run reports how often they are right on the queries. Default: None, for a
+        model that recognises no attribute.
         """
         return None
 

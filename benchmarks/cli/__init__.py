@@ -74,7 +74,7 @@ for group in app.registered_groups:
     for verb in group.typer_instance.registered_commands if group.typer_instance else ():
         verb.cls = _Verb
 
-USER_ERROR = 2  # exit statuses; the other two are those of shells after SIGINT and SIGPIPE
+USER_ERROR = 2  # the exit statuses; the next two are those that shells give after SIGINT and SIGPIPE
 STOPPED = 130
 OUTPUT_CLOSED = 141
 
@@ -121,7 +121,7 @@ def _usage_message(error: Any) -> str:
 
 
 def _setting_meant(error: Any) -> str:
-    """What to type for an option that is a setting, such as --batch-size; empty if it is none, or if the verb takes none."""
+    """What to type for an option that is a setting, such as --batch-size; "" if it is no setting, or the verb takes none."""
     from benchmarks.experiments.other_names import named_here
     from benchmarks.experiments.settings import KEYS
 

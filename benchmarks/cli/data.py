@@ -91,14 +91,16 @@ class VideoOptions(NamedTuple):
     camera: Annotated[
         list[int],
         typer.Option(
-            min=0, help="With --video: the number of its camera. Default for a single video: each track is a camera."
+            min=0,
+            help="With --video: the number of its camera. Default for a single video: each track counts as a camera of its own.",
         ),
     ] = []
     identities: Annotated[
         list[Path],
         typer.Option(
             help="With --video: the identity of each track, as a CSV file with the columns track_id,identity; one for "
-            "each video, or one for all that also has the column camera. Default: for feature extraction only."
+            "each video, or one for all that also has the column camera. Without it, no identity is known, and the data set "
+            "is for feature extraction only."
         ),
     ] = []
     add: Annotated[bool, typer.Option("--add", help="With --video: add the videos to the imported data set NAME.")] = (

@@ -54,7 +54,7 @@ def figure(
         "cmc": partial(curves.cmc, protocol=protocol),
         "training": curves.training,
     }
-    of_claims = {"forest": forest.forest, "families": forest.families}  # whose controls ran on data sets of their own
+    of_claims = {"forest": forest.forest, "families": forest.families}  # their controls ran on other data sets
     known |= {key: partial(_of_claims, each, protocol, dataset) for key, each in of_claims.items()}
     for draw in (
         *(sweeps.fig3a, sweeps.fig3b, sources.sources, sources.order),

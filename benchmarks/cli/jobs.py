@@ -142,7 +142,7 @@ def logs(
         str, typer.Argument(metavar="RUN", help="The title or name of an experiment, or a part of it, or a job id.")
     ],
 ) -> None:
-    """Print the output of the last job of an experiment: for each process, standard output first."""
+    """Print the output of the last job of an experiment: of each process in turn, standard output first."""
     from benchmarks.scheduling.submitted import read_logs
 
     for text in read_logs(run):

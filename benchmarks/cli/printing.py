@@ -28,11 +28,13 @@ def check_choices(style: str, feature: str = "before") -> None:
 
 
 def exit_if_missing(selection: "Selection", also: Sequence[str] = ()) -> None:
-    """After a dry run: print which data sets do not have the published counts, and what the experiments would miss here, each
-    with its remedy. Exit with status 2 if anything is missing.
+    """After a dry run, print which data sets do not have the published counts, and what the experiments lack here, with remedies.
 
     Args:
-        also: other data sets that they read.
+        also: other data sets that the experiments read.
+
+    Raises:
+        typer.Exit: with status 2, if anything is missing.
     """
     from benchmarks.scheduling.preflight import counts_notes, missing_here
 
@@ -61,7 +63,7 @@ def print_tables(
 ) -> None:
     """Print the tables of records, under the given protocol or each data set's first.
 
-    check_current: mark records that other code or data made.
+    check_current: mark records of earlier code or data as stale.
     """
     from benchmarks.reporting.table import page, tables
     from benchmarks.runs.find import available_digests

@@ -1,4 +1,4 @@
-"""Verbs that train and evaluate, and that take what was trained elsewhere: run, eval, score, features, export."""
+"""Verbs that train, evaluate and export models, and evaluate features of other code: run, eval, score, features, export."""
 
 import sys
 from pathlib import Path
@@ -69,7 +69,7 @@ def run(
     """Train and evaluate one experiment. If it has already finished, show its result."""
     from benchmarks.runs.expectation import parse_expectation
 
-    expectations = [parse_expectation(text) for text in expect]  # before the training, so that an error costs none
+    expectations = [parse_expectation(text) for text in expect]  # before the training, so that an error is found early
     first_line(f"{method} on {dataset}, seed {seed}")
     short = {"backbone": backbone, "weights": weights, "epochs": epochs, "precision": precision}
     changes = [f"{key}={value}" for key, value in short.items() if value is not None] + change

@@ -140,7 +140,7 @@ def plan(
         return
     points = f"{effect:g} point{'' if effect == 1 else 's'} of mAP"
     print(
-        f"\nTo find a true effect of {points} in 4 of 5 repetitions, after Holm's correction (paper: its effect on these data):"
+        f"\nTo find a true effect of {points} in 4 of 5 repetitions, after Holm's correction (paper: the printed effect):"
     )
     lines = [
         [

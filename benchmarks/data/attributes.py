@@ -1,4 +1,4 @@
-"""Attributes of people, such as the colour of their clothes: reads them from a file and encodes them for a baseline."""
+"""Attributes of people, such as the colour of their clothes: how they are read from a file and encoded for a baseline."""
 
 import csv
 import hashlib
@@ -62,9 +62,9 @@ class KnownAttributes(NamedTuple):
     """The attributes in which the training people differ, as numbers.
 
     Attributes:
-        names: of A attributes.
-        training: (K, A) the value of each of K training people, counted from 0 in sorted order; -1: unknown.
-        queries: (Q, A) that of the person of each of Q queries; values that no training person has come after the others.
+        names: of the A attributes.
+        training: (K, A) values of the K training people. The values of an attribute are sorted and counted from 0; -1: unknown.
+        queries: (Q, A) values of the people of the Q queries. Values that no training person has are numbered after the others.
     """
 
     names: tuple[str, ...]
@@ -77,6 +77,10 @@ def known_attributes(
 ) -> KnownAttributes:
     """The attributes of these training people, and of the people of these queries.
 
+    Args:
+        training_pids: (K,), each once.
+        query_pids: (Q,), one for each query.
+
     Raises:
         UserError: as `attributes_of`.
     """
@@ -88,10 +92,10 @@ def known_attributes(
 
 
 def attributes_of(data: "LoadedDataset", pids: NDArray[np.int64]) -> pd.DataFrame:
-    """The attributes of these people of a data set, as `read_attributes` gives them; an empty text where nothing is known.
+    """The attributes of these people of a data set, as `read_attributes` gives them; empty where a value is unknown.
 
     Raises:
-        UserError: the data set has no attributes (the message says what to provide), or one with a name that no record can hold.
+        UserError: the data set has no attributes (the message says what to provide), or one whose name no record can hold.
     """
     table = data.dataset.attributes(data.root, pids.tolist())
     if table is None:

@@ -1,4 +1,7 @@
-"""Whether a model that learns attributes of the training people recognises them on people whom it has not seen."""
+"""How well a model that learns attributes of the training people recognises those of people whom it has not seen.
+
+Shapes: N features of length D, A attributes.
+"""
 
 from functools import partial
 from typing import TYPE_CHECKING
@@ -28,17 +31,24 @@ if TYPE_CHECKING:
 
 
 def attributes_for(method: str, data: LoadedDataset, pids: NDArray[np.int64]) -> KnownAttributes | None:
-    """The attributes of the training people `pids` and of the queries, where the method's baseline uses them."""
+    """The attributes of the training people and of the people of the queries; None if the method's baseline uses none.
+
+    Args:
+        pids: (K,) of the training people, in the order of the model's classes.
+
+    Raises:
+        UserError: as `known_attributes`.
+    """
     if not BASELINES.get(split_method(method)[0]).uses_attributes:
         return None
     return known_attributes(data, pids, test_tracklets(data)[0].pid.to_numpy())
 
 
 def check_recognition(model: ReidModel, known: KnownAttributes | None) -> None:
-    """Check the shape of what the baseline's `recognise` returns.
+    """Check that what the baseline's `recognise` returns has the shape (N, A), if it recognises attributes.
 
     Raises:
-        UserError: another shape than (N, A).
+        UserError: it has another shape.
     """
     if known is None or not _recognises(model.baseline):
         return
@@ -53,12 +63,13 @@ def check_recognition(model: ReidModel, known: KnownAttributes | None) -> None:
 
 
 def _recognises(baseline: Baseline) -> bool:
+    """Whether the baseline has a `recognise` of its own."""
     return type(baseline).recognise is not Baseline.recognise
 
 
 @torch.inference_mode()
 def _values(model: ReidModel, features: Tensor) -> Tensor | None:
-    """What `recognise` returns for features (N, D), on the CPU."""
+    """What `recognise` returns for features (N, D): values (N, A) on the CPU, or None."""
     model.eval()
     found = model.baseline.recognise(features.to(next(model.parameters()).device))
     return None if found is None else found.cpu()
@@ -73,7 +84,15 @@ def recognise_attributes(
     seed: int,
     flow: FlowStacks | None,
 ) -> dict[str, Recognition]:
-    """How often each attribute is recognised on the queries. Empty if the baseline recognises none."""
+    """How often each attribute is recognised on the queries, by its name. `clock` measures this as the phase "recognise".
+
+    Attributes whose value is known for no query are left out. The result is empty if the baseline recognises none.
+
+    Args:
+        known: as `attributes_for` returned it.
+        seed: of the run.
+        flow: the optical flow of the data set, if the baseline reads it.
+    """
     if known is None or not _recognises(model.baseline):
         return {}
     clock.start()

@@ -39,7 +39,7 @@ def read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> Recipe:
     The nearest recipe that names a setting decides: a plain setting replaces that of the extended recipe and of its [ordered].
 
     Raises:
-        UserError: an unknown recipe, a file that is not there or not TOML, or a recipe that extends itself.
+        UserError: an unknown recipe, a file that does not exist or is not TOML, or a recipe that extends itself.
     """
     file = Path(recipe)
     if file.suffix != ".toml":
@@ -55,7 +55,7 @@ def read_recipe(recipe: str, extended_by: tuple[str, ...] = ()) -> Recipe:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"--recipe {file}: {error.strerror}") from error
-    except ValueError as error:  # not even text
+    except ValueError as error:  # not text
         raise UserError(f"recipe {file}: not TOML: {error}") from error
     values = dict(_parse_once(text, f"recipe {file}"))
     base, ordered = values.pop("extends", None), values.pop("ordered", {})
@@ -91,7 +91,7 @@ def recipe_names() -> tuple[str, ...]:
 
 
 def recipe_summaries() -> dict[str, str]:
-    """By name, the comment in the first line of each recipe, and what differs for baselines that read order."""
+    """For each recipe, by name: the comment in its first line, and the settings that differ for baselines that read order."""
     summaries = {}
     for name in recipe_names():
         text, recipe = (RECIPES / f"{name}.toml").read_text(), read_recipe(name)
@@ -102,7 +102,7 @@ def recipe_summaries() -> dict[str, str]:
 
 
 def ordered_settings(recipe: str, method: str) -> dict[str, Any]:
-    """What a recipe's [ordered] gives a method's baseline, where it reads order; empty if the project has no such recipe."""
+    """A recipe's table [ordered] if the method's baseline reads order; empty otherwise, or if the project has no such recipe."""
     return read_recipe(recipe).ordered if recipe in recipe_names() and reads_order(method) else {}
 
 

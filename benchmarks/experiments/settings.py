@@ -1,4 +1,4 @@
-"""The settings of a run: what there is to set, in which range, and how a recipe and `--set key=value` give them values."""
+"""The settings of a run: their names and ranges, and how a recipe and `--set key=value` give them values."""
 
 import inspect
 import re

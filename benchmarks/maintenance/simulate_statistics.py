@@ -1,8 +1,8 @@
-"""Coverage and power of the intervals that could judge a claim, and of plans, on simulated runs with a known true difference.
+"""Simulate runs with a known true difference, for the coverage and power of intervals that could judge a claim, and of plans.
 
 `python -m benchmarks.maintenance.simulate_statistics` simulates what results/measured/statistics.json lacks, and writes it there;
 docs/statistics.md shows it. Without that file it simulates every world 4,000 times and every plan 2,000 times: about fifteen
-minutes. The spreads of the worlds are rounded from the records in results/measured: `measured` in the file.
+minutes. The spreads of the worlds are rounded from those in the records of results/measured, which the file has as `measured`.
 """
 
 import json
@@ -175,9 +175,12 @@ def simulate(world: World, seeds: int, repetitions: int, random: np.random.Gener
 
 
 def simulate_plans(world: World, pilot: int, repetitions: int, random: np.random.Generator) -> list[dict[str, Any]]:
-    """The mean true power of plans for 80%, each from a pilot of its own with that many seeds, and their median of seeds.
+    """The mean true power of plans for a power of 80%, and the median number of seeds that they ask for.
 
-    Also that of plans which take the pilot's variance for the true one (`face`).
+    `face` is the power of plans that take the variance of the pilot as the true one.
+
+    Args:
+        pilot: the number of seeds of a pilot. Each plan has its own.
     """
     effect = PLANNED * _deviation(world)
     found: dict[str, list[bool]] = {"power": [], "face": []}
@@ -299,7 +302,7 @@ def table(file: Path = FILE) -> str:
 
 
 def table_of_plans(file: Path = FILE) -> str:
-    """The power of plans as a table in Markdown, in percent, and in brackets that of plans at face value."""
+    """The power of plans as a table in Markdown, in percent; in brackets, that of plans that take a pilot's variance as true."""
     lines = ["| world | " + " | ".join(f"pilot of {pilot} seeds" for pilot in PILOTS) + " |"]
     lines += ["| --- " * (1 + len(PILOTS)) + "|"]
     rows: dict[str, dict[int, str]] = defaultdict(dict)
@@ -311,7 +314,7 @@ def table_of_plans(file: Path = FILE) -> str:
 
 
 def simulate_missing(file: Path = FILE) -> None:
-    """Add to the record what it lacks, one world after the other; each has a random stream of its own."""
+    """Add to the file what it lacks, one world after the other. Each world has a random stream of its own."""
     record: dict[str, Any] = {"repetitions": REPETITIONS, "measured": {}, "rows": [], "plans": []}
     if file.exists():
         record |= json.loads(file.read_text(encoding="utf-8"))

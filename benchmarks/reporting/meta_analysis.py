@@ -1,17 +1,20 @@
-"""One effect over several systems, each measured with an error of its own: a random-effects meta-analysis.
+"""The mean effect over several systems, each measured with an error of its own: a random-effects meta-analysis.
 
-Model: y_i = mu + u_i + e_i, where system i differs from the mean by u_i ~ N(0, tau²), and e_i ~ N(0, s_i²) is the error of its
-measurement.
+Model: y_i = mu + u_i + e_i. The measured effect y_i of system i differs from the mean effect mu by u_i ~ N(0, tau²), because
+systems differ, and by the error of its measurement, e_i ~ N(0, s_i²).
 
-- tau² by DerSimonian and Laird (Controlled Clinical Trials 7, 1986), from Cochran's Q; 0 where Q is less than expected.
-- The interval of mu by Hartung and Knapp (Statistics in Medicine 20, 2001): Student's t with k - 1 degrees of freedom, and a
-  variance from how far the systems are from mu. The usual normal interval is too narrow for a few systems.
-- Where errors are unknown, as after one run of each system, all weigh alike: the interval is Student's of the plain mean.
-- Where a further system would lie, by Higgins, Thompson and Spiegelhalter (JRSS A 172, 2009): Student's t with k - 2.
+- tau² is that of DerSimonian and Laird (Controlled Clinical Trials 7, 1986), from Cochran's Q; 0 if Q is less than expected.
+- The interval of mu is that of Hartung and Knapp (Statistics in Medicine 20, 2001) for k systems: Student's t with k - 1 degrees
+  of freedom, and a variance that is estimated from how far the systems are from mu. The usual normal interval is too narrow for
+  a few systems.
+- If the errors are unknown, as after one run of each system, all systems have equal weights: the interval is Student's interval
+  of the plain mean.
+- The range for the effect of a further system is that of Higgins, Thompson and Spiegelhalter (JRSS A 172, 2009): Student's t
+  with k - 2 degrees of freedom.
 
-The interval of mu holds the truth about as often as it says where the errors are known, which a test simulates. Errors that are
-estimated from three seeds make it hold somewhat less often. Where a further system would lie is a rough span, too narrow where
-the errors are large.
+If the errors are known, the interval of mu contains the true mean about as often as its level says; a test simulates this. With
+errors that are estimated from three seeds it contains it somewhat less often. The range for a further system is rough, and too
+narrow if the errors are large.
 """
 
 import math
@@ -28,12 +31,12 @@ class MetaAnalysis:
 
     Attributes:
         effect, low, high: mu and its interval.
-        p: two-sided, of mu = 0.
-        error: the standard error by which the interval is computed.
-        tau: the standard deviation between systems; of their measured effects where errors are unknown.
-        q: Cochran's Q, of which k - 1 is expected where all systems have one effect; NaN where errors are unknown.
-        next_low, next_high: between which the effect of a further system lies; infinite with two systems.
-        systems: k.
+        p: the two-sided p-value of mu = 0.
+        error: the standard error from which the interval is computed.
+        tau: the standard deviation between systems; that of their measured effects if the errors are unknown.
+        q: Cochran's Q, which is k - 1 on average if all systems have the same effect; NaN if the errors are unknown.
+        next_low, next_high: the range for the effect of a further system, at the interval's level; infinite for two systems.
+        systems: their number, k.
     """
 
     effect: float
@@ -51,7 +54,11 @@ class MetaAnalysis:
 def random_effects(
     effects: Sequence[float], errors: Sequence[float] | None = None, level: float = 0.95
 ) -> MetaAnalysis:
-    """The meta-analysis of k effects with these standard errors, or with unknown ones.
+    """The meta-analysis of k effects.
+
+    Args:
+        errors: the standard error of each effect, in the same unit; None if they are unknown.
+        level: of the interval and of the range for a further system.
 
     Raises:
         ValueError: fewer than two effects, or an error that is not positive and finite.

@@ -53,8 +53,8 @@ class PlannedClaim:
     Attributes:
         paper: the effect that the paper prints on these data, a fraction; None if it prints none.
         seeds: None if the noise is unknown, or no number of seeds would do.
-        runs: of all arms together, including those that are done already.
-        seconds: None if no similar runs are recorded.
+        runs: of all arms, seeds and splits together, including those that are done already.
+        seconds: the time of these runs, one after the other; None if no similar runs are recorded.
         deviation: of the difference from seed to seed, a fraction; NaN if unknown.
         source: where the deviation comes from, with its degrees of freedom, or why it is unknown.
     """
@@ -126,10 +126,10 @@ def _variances(
     claim: Claim, pair: DatasetPair, arms: Sequence[Experiment], pilot: Sequence[Record]
 ) -> tuple[Sequence[float], float, str] | str:
     """The variances of the claim's parts over seeds, one for each baseline, with the degrees of freedom of their sum and where
-    they come from; or why they are unknown.
+    they come from in words; or a text that says why they are unknown.
 
-    The best source is the claim's own weighted sums, as `bench verdict` computes them. Rows that are like its arms show how much
-    one run varies, but not how the results of several arms rise and fall together.
+    The best source is the claim's own weighted sums, as `bench verdict` computes them. Runs of similar rows show how much one run
+    varies, but not how the results of several arms rise and fall together.
     """
     scale = [arms[0].settings.get(key) for key in SCALE] if arms else []
     for source, records in (("pilot", pilot), ("results/measured", measured_records())):
@@ -152,7 +152,10 @@ def _own_spread(claim: Claim, records: Sequence[Record]) -> tuple[Sequence[float
 
 
 def _parts(claim: Claim, records: Sequence[Record]) -> tuple[Sequence[float], float] | None:
-    """As `_own_spread`, from runs of the claim's baselines; for one with too few, from runs of all, taken as equally noisy."""
+    """As `_own_spread`, from all runs of the claim's baselines.
+
+    A baseline with fewer than ENOUGH degrees of freedom is taken to vary as much as the baselines of all records together.
+    """
     weights: dict[str, list[float]] = {}
     for arm in claim.arms:
         weights.setdefault(baseline(arm.method), []).append(arm.weight)
@@ -169,7 +172,7 @@ def _parts(claim: Claim, records: Sequence[Record]) -> tuple[Sequence[float], fl
 
 
 def _figure(record: Record, metric: str) -> float | None:
-    """A result under the first protocol, a fraction; None where the run has none."""
+    """A run's result under its first protocol, a fraction; None if it has none."""
     metrics = record.find_metrics(record.first_protocol, "before")
     return None if metrics is None else getattr(metrics, metric)
 

@@ -14,11 +14,11 @@ from benchmarks.experiments.recipe_files import ordered_settings
 from benchmarks.experiments.settings import DEFAULTS_OF_NEW_SETTINGS, SEARCHED, changed_from_recipe
 from benchmarks.runs.record import Record
 
-COSTS = {"M params": "{:.2f}", "G MAC": "{:.3g}", "frames/s": "{:.0f}"}  # columns, and how their figures are written
+COSTS = {"M params": "{:.2f}", "G MAC": "{:.3g}", "frames/s": "{:.0f}"}  # the columns, and the format of their numbers
 
 
 def processor_letters(records: Iterable[Record]) -> dict[str, str]:
-    """A letter for each processor on which frames/s were measured; empty unless there are several."""
+    """A letter for each processor on which frames/s were measured, by its name; empty if there is only one."""
     processors = sorted({each.environment.processor for each in records if "extract" in each.phases})
     return dict(zip(processors, ascii_letters, strict=False)) if len(processors) > 1 else {}
 
@@ -30,7 +30,10 @@ def cost_note(letters: Mapping[str, str]) -> str:
 
 
 def cost_cells(records: Sequence[Record], letters: Mapping[str, str]) -> list[str]:
-    """Means over runs in the order of COSTS, a dash where nothing is known, and the letters of the processors."""
+    """The cells of a row in the columns of COSTS: means over the runs, or a dash if nothing is known.
+
+    The last cell also has the letters of the processors, as `processor_letters` gives them.
+    """
     known = [_costs(each) for each in records]
     values = {column: [each[column] for each in known if column in each] for column in COSTS}
     cells = [form.format(np.mean(values[column])) if values[column] else "-" for column, form in COSTS.items()]
@@ -40,7 +43,7 @@ def cost_cells(records: Sequence[Record], letters: Mapping[str, str]) -> list[st
 
 
 def _costs(record: Record) -> dict[str, float]:
-    """One run's costs by the names in COSTS; none for features that were extracted elsewhere."""
+    """One run's costs by the names in COSTS; empty for features that were extracted elsewhere."""
     cost, extract = record.cost, record.phases.get("extract")
     costs = {"M params": cost.parameters / 1e6, "G MAC": cost.multiply_adds / 1e9} if cost else {}
     return costs | {"frames/s": extract.per_second} if extract else costs
@@ -55,7 +58,7 @@ def common_settings(experiments: Sequence[Experiment]) -> dict[str, Any]:
 
 
 def _distinct(experiments: Sequence[Experiment]) -> list[Experiment]:
-    """One experiment for each recipe, method and settings object: thousands of runs from an index share them."""
+    """One experiment for each recipe, method and settings object, because thousands of runs from an index share these."""
     return list({(each.recipe, each.method, id(each.settings)): each for each in experiments}.values())
 
 
@@ -72,14 +75,18 @@ def change_notes(changes: Mapping[str, Any]) -> list[str]:
 
 
 def data_notes(records: Iterable[Record]) -> list[str]:
-    """The cautions about the data that belong beside each figure, once for each data set."""
+    """The cautions about the data that every table and plot must show, each once."""
     return sorted({f"{name}: {note}" for each in records for name, note in each.data_notes.items()})
 
 
 def recognition_notes(rows: Iterable[tuple[str, Sequence[Record]]]) -> list[str]:
-    """For each labelled row of a model that learns attributes: which of them it recognises no better than a constant guess.
+    """Notes on the rows whose models learn attributes: which attributes each recognises no better than a constant guess.
 
-    An attribute with one value in all queries is left out: there every guess of that value is right.
+    An attribute that has the same value in all queries is not counted, because always guessing that value is right. A last note
+    names the rows for which nothing was measured.
+
+    Args:
+        rows: labels and their runs.
     """
     notes, unknown = [], []
     for label, records in rows:
@@ -103,7 +110,11 @@ def recognition_notes(rows: Iterable[tuple[str, Sequence[Record]]]) -> list[str]
 
 
 def pair_title(pair: DatasetPair, notes: Iterable[str]) -> str:
-    """The title of a table on a pair of data sets with these `data_notes`, which say whose counts are not the published ones."""
+    """The title of a table on a pair of data sets.
+
+    Args:
+        notes: as `data_notes` gives them. They say which of the two does not have the published counts; the title marks it.
+    """
     differ = {name for name in pair if any(note.startswith(f"{name}: {NOT_PUBLISHED}") for note in notes)}
     return " to ".join(f"{name} ({NOT_PUBLISHED})" if name in differ else name for name in dict.fromkeys(pair))
 
@@ -131,7 +142,11 @@ def tuning_trials(settings: Mapping[str, Any]) -> int:
 
 
 def tuning_notes(rows: Iterable[tuple[str, Sequence[Record]]]) -> list[str]:
-    """How the labelled rows were tuned, if any: whether with the same number of trials, and the chosen settings."""
+    """Notes on how the rows were tuned: whether with the same number of trials, and the chosen settings. Empty if no row was.
+
+    Args:
+        rows: labels and their runs.
+    """
     first = {label: records[0].experiment for label, records in rows if records}
     settings = {label: each.settings for label, each in first.items() if not each.external}
     trials = {label: tuning_trials(each) for label, each in settings.items()}
@@ -165,7 +180,7 @@ def flag_mixed(values: Iterable[str]) -> str:
 
 
 def code_note(records: Sequence[Record]) -> str:
-    """The digests of the shared code, and in words what is mixed: that code, or the files of a model.
+    """The digests of the shared code, and in words what differs between the runs: that code, or the files of a model.
 
     A baseline, a backbone and a matcher each have files of their own, so only runs that share all three are compared. (In
     the oldest records, the shared half includes the baseline's files.)

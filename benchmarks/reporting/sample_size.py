@@ -1,7 +1,7 @@
-"""How many seeds a claim takes: how likely it is that so many show a true effect, and the fewest that are likely enough.
+"""How many seeds a claim needs: the power of a given number of seeds, and the smallest number with enough power.
 
-The runs to come are judged as `over_seeds` in statistics.py does. How much their results vary over seeds is known or estimated
-from a few finished runs, by `spread`.
+The power is that of the test of `over_seeds` in statistics.py. The variance of the results over seeds is known, or `spread`
+estimates it from a few finished runs. Effects, margins and variances are in one unit, such as fractions and their squares.
 """
 
 import math
@@ -13,15 +13,15 @@ from scipy import special, stats
 
 from .statistics import satterthwaite_df, variances_over_seeds
 
-MOST_SEEDS = 1000
-POINTS = 1024  # at which `power_of` averages: within 0.002 of what 32 times as many give
+MOST_SEEDS = 1000  # no plan has more
+POINTS = 1024  # over which `power_of` averages; with 32 times as many, the power differs by at most 0.002
 
 
 def spread(blocks: Sequence[np.ndarray]) -> tuple[tuple[float, ...], float]:
     """The variance over seeds of each part of a difference, and the degrees of freedom of their sum.
 
-    The degrees of freedom are Welch's, (sum s²)² / (sum s⁴ / (df + 2)) - 2 (Biometrika 34, 1947), which are right on average:
-    Satterthwaite's, as good as they are for a test, are too few where there are few seeds, so that a plan would ask for too many.
+    The degrees of freedom are Welch's, (sum s²)² / (sum s⁴ / (df + 2)) - 2 (Biometrika 34, 1947), which are right on average.
+    Satterthwaite's are good for a test, but too few if there are few seeds, so that a plan would ask for too many seeds.
 
     Args:
         blocks: as in `over_seeds`, with two runs or more.
@@ -39,12 +39,15 @@ def seeds_needed(
     splits: int = 1,
     df: float = math.inf,
 ) -> int | None:
-    """How many seeds show a true effect with this power: that it is not 0, or with `margin` that it is smaller than that.
+    """The smallest number of seeds that shows with this power that an effect is not 0.
 
     Args:
-        variances: of the weighted sum of each baseline's arms over seeds, as in `over_seeds`.
-        alpha: the level after Holm's correction.
-        df: degrees of freedom with which their sum was estimated; infinite if they are known.
+        effect: the true effect.
+        variances: over seeds, of each baseline's weighted sum of arms, as in `over_seeds`.
+        alpha: the level of the test after Holm's correction.
+        margin: None; or the seeds must show instead that the effect is nearer to 0 than this.
+        splits: on how many splits each seed runs.
+        df: the degrees of freedom with which the sum of the variances was estimated; infinite if it is known.
 
     Returns:
         At least 3; None if MOST_SEEDS do not suffice.
@@ -70,11 +73,12 @@ def power_of(
     splits: int = 1,
     df: float = math.inf,
 ) -> float:
-    """The probability that this many seeds show a true effect; the arguments are those of `seeds_needed`.
+    """The probability that this many seeds show a true effect; the other arguments are those of `seeds_needed`.
 
-    It is a mean over what is unknown before the runs: the true variances, which are the estimated ones times df / chi²(df) (the
-    predictive power of Spiegelhalter, Abrams and Myles, Bayesian Approaches to Clinical Trials, 2004, section 6.5), and those
-    that the runs will show. Given both, the figure is normal. So Welch's test needs no approximation, however few the seeds.
+    Two kinds of variances are unknown before the runs, and the result is the mean over both. The true variances are distributed
+    as the estimated ones times df / chi²(df): this is the predictive power of Spiegelhalter, Abrams and Myles (Bayesian
+    Approaches to Clinical Trials, 2004, section 6.5). The variances that the runs will show differ from the true ones by chance.
+    Given both, the measured difference is normal. So Welch's test needs no approximation, however few the seeds.
     """
     if not any(variances):
         return float(abs(effect) > 0 if margin is None else abs(effect) < margin)
@@ -92,7 +96,7 @@ def power_of(
 
 @cache
 def _points(dimensions: int) -> np.ndarray:
-    """(dimensions, POINTS) numbers that fill the unit cube evenly (Sobol's, scrambled), the same in each call."""
+    """(dimensions, POINTS) points that fill the unit cube evenly (Sobol's, scrambled), the same in each call."""
     return np.asarray(stats.qmc.Sobol(dimensions, seed=0).random(POINTS).T)
 
 

@@ -1,9 +1,9 @@
-"""Intervals, tests and verdicts for measured figures, from arrays with the result of each query.
+"""Intervals, tests and verdicts for measured results, from arrays with one value for each query.
 
 `values` is (S, Q): a row for each run (seeds, or seeds and splits), a column for each query. It holds average precision or a hit
 at rank 1 as a fraction, and NaN where the query has no match (or its person is not tested in that split). `pids`, (Q,), is the
-person of each query; over several splits, the columns of one person share a pid. A figure is the mean over a run's matched
-queries, then over runs.
+person of each query; over several splits, the columns of one person share a pid. A `figure` is the mean over the matched queries
+of one run; that of a method is the mean over its runs.
 
 Each interval answers one of three questions:
 
@@ -155,7 +155,7 @@ def over_seeds(blocks: Sequence[np.ndarray], level: float = 0.95) -> Interval:
 
 
 def variances_over_seeds(blocks: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
-    """(B,) variances over seeds of B blocks, each the mean over its splits, and the degrees of freedom of each.
+    """The variance over seeds of each of B blocks, (B,), as a mean over its splits, and the degrees of freedom of one block.
 
     Args:
         blocks: as in `over_seeds`, with two runs or more.
@@ -167,7 +167,10 @@ def variances_over_seeds(blocks: Sequence[np.ndarray]) -> tuple[np.ndarray, int]
 
 
 def satterthwaite_df(variances: np.ndarray, df: float) -> np.ndarray:
-    """The degrees of freedom (Satterthwaite's) of sums over the first axis of independent variances, each estimated with `df`."""
+    """Satterthwaite's degrees of freedom of sums of independent variances, which lie along the first axis.
+
+    df: the degrees of freedom with which each variance was estimated.
+    """
     squares = np.square(variances).sum(axis=0)
     return df * np.maximum(variances.sum(axis=0) ** 2 / np.where(squares > 0, squares, 1), 1)
 
@@ -198,7 +201,10 @@ def over_splits(figures: np.ndarray, test_to_train: float, level: float = 0.95) 
 def difference_over_splits(
     values: np.ndarray, others: np.ndarray, pids: np.ndarray, splits: np.ndarray, level: float = 0.95
 ) -> Interval:
-    """As `difference` for `methods`: splits, averaged over their seeds, crossed with people. splits: (S,) that of each run."""
+    """As `difference` for `methods`, of splits crossed with people. Each split is averaged over its seeds.
+
+    splits: (S,) the split of each run.
+    """
     differences = _paired(values, others)
     by_split = np.stack([_mean_of_rows(differences[splits == split]) for split in np.unique(splits)])
     return difference(by_split, np.where(np.isnan(by_split), np.nan, 0.0), pids, "methods", level)

@@ -47,9 +47,10 @@ def grids(
     """A table for each pair of data sets of a suite.
 
     Args:
-        find_states: gives the states of planned experiments.
-        protocol: for rows without their own; None is the data set's first.
-        feature: "before" or "after" batch normalisation, for rows without their own.
+        choice: the user's options for the suite.
+        find_states: gives the states of planned experiments, in their order.
+        protocol: for rows that name none; None is the data set's first.
+        feature: "before" or "after" batch normalisation, for rows that name none.
     """
     return [
         grid(suite, pair, measured_rows(suite, choice, pair, find_states, protocol, feature))
@@ -63,11 +64,12 @@ class MeasuredRow:
 
     Attributes:
         row: None for a published system that is not built.
-        view: the protocol and the feature of its figures.
-        values: by metric, in percent, one per run.
-        published: by metric, in percent; NaN where no figure was published.
-        doubts: by metric, what to know of a published figure; only where there is something.
-        gait: R1 of its controls on walkers-gait, in percent; empty where none has run.
+        view: the protocol and the feature of its results.
+        states: of its experiments, over all seeds and splits.
+        values: by metric, in percent, one for each finished run that has this view; None if none of its queries has a match.
+        published: by metric, in percent; NaN if no result was published.
+        doubts: by metric, a caution about the published result, if there is one.
+        gait: R1 of its controls on walkers-gait, in percent, one per run; empty if none has run.
     """
 
     label: str
@@ -85,12 +87,12 @@ class MeasuredRow:
 
     @property
     def means(self) -> dict[str, float]:
-        """NaN where nothing was measured."""
+        """By metric, in percent, over the runs; NaN if nothing was measured."""
         return {metric: mean(values) for metric, values in self.values.items()}
 
     @property
     def differences(self) -> dict[str, float]:
-        """Means less published figures; NaN where either is missing, or the row has another trainer."""
+        """By metric, in points: the mean less the published result; NaN if either is missing, or the row has another trainer."""
         if self.row is not None and not self.row.reproduces:
             return dict.fromkeys(self.values, math.nan)
         return {metric: mean - self.published[metric] for metric, mean in self.means.items()}
@@ -123,7 +125,7 @@ def measured_rows(
     for label in _in_order([*published], [*rows]):
         row, row_states = rows.get(label), states.get((label, ""), [])
         gait = [controls.r1(record) for record in _finished(states.get((label, GAIT), []))]
-        # Its code's protocol may be one that other data sets do not have.
+        # A row may name the protocol of its published code, which this data set may lack.
         view = (
             row.protocol if row and row.protocol in protocols else protocol,
             row.feature if row and row.feature else feature,
@@ -137,7 +139,7 @@ def measured_rows(
 
 
 def _in_order(published: list[str], labels: Sequence[str]) -> list[str]:
-    """Published rows in their order; each other row comes behind the one that precedes it in the suite."""
+    """Published rows in their order; each other row comes after the one that precedes it in the suite."""
     order = published.copy()
     for before, label in pairwise(["", *labels]):
         if label not in order:
@@ -146,7 +148,7 @@ def _in_order(published: list[str], labels: Sequence[str]) -> list[str]:
 
 
 def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
-    """The rows as a table, with notes on how its figures were made."""
+    """The rows as a table, with notes on how its results were made."""
     published, comparable = bool(_published(suite, pair)), _comparable(suite, pair)
     metrics = list(rows[0].values) if rows else []
     beside = [_source(suite)] * published + ["Δ"] * comparable
@@ -196,12 +198,12 @@ def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
 
 
 def _comparable(suite: Suite, pair: DatasetPair) -> bool:
-    """Whether figures were published for exactly this pair of data sets."""
+    """Whether results were published for exactly this pair of data sets."""
     return bool(_published(suite, pair)) and pair in _own_pairs(suite)
 
 
 def _needs(row: MeasuredRow, pair: DatasetPair) -> str:
-    """What a row needs that the data set may lack, as it stands behind the reason for an empty cell."""
+    """What a row needs that the data set may lack, to append to the reason for an empty cell; "" if it needs nothing."""
     lacking = row.row and needs_attributes(row.row.method) and not is_drawn(pair.trained_on)
     return " (needs attributes of its people)" if lacking else ""
 
@@ -220,14 +222,14 @@ def _cells(suite: Suite, row: MeasuredRow, published: bool, comparable: bool, ne
     )
     for metric, values in row.values.items():
         cells.append(cell(values) if values else reason)
-        reason = "" if not values else reason  # once a row
+        reason = "" if not values else reason  # the reason is given once per row
         cells += [_figure(row.published[metric], "{:.1f}".format) + "*" * (metric in row.doubts)] * published
         cells += [_figure(row.differences[metric], signed)] * comparable
     return cells
 
 
 def _trainer(row: Row | None) -> str:
-    """By which trainer a row is trained: the one that the table's rows share, or the recipe of its own."""
+    """The cell that names a row's trainer: the one that the rows of the table share, or the row's own recipe."""
     return "" if row is None else f"own: {row.recipe}" if row.recipe else "shared"
 
 
@@ -236,14 +238,14 @@ def _figure(value: float, form: Callable[[float], str]) -> str:
 
 
 def _source(suite: Suite) -> str:
-    """The heading of the column with the published figures."""
+    """The heading of the column with the published results."""
     return "paper" if suite.paper else "expected"
 
 
 def _agreement(row: MeasuredRow) -> str:
-    """Whether the published figures could be those of one more seed, and how far such a figure may be from our mean.
+    """Whether the published results could come from one more seed, and how far such a result may be from our mean.
 
-    Empty where nothing was measured or published.
+    Empty if nothing was measured or published.
     """
     differences = {metric: each for metric, each in row.differences.items() if not math.isnan(each)}
     if not differences:
@@ -266,9 +268,9 @@ def _own_pairs(suite: Suite) -> list[DatasetPair]:
 
 
 def _published(suite: Suite, pair: DatasetPair) -> dict[str, dict[str, float]]:
-    """The paper's figures, or the published ones that the suite expects: label -> metric -> percent.
+    """The paper's results, or the published ones that the suite expects: label -> metric -> percent.
 
-    For a pair of data sets that the paper does not have, those of its last pair.
+    For a pair of data sets that the paper does not have, they are those of its last pair.
     """
     if not suite.paper:
         rows = suite.rows(_own_pairs(suite)[-1][0])
@@ -281,7 +283,7 @@ def _published(suite: Suite, pair: DatasetPair) -> dict[str, dict[str, float]]:
 
 
 def _notes_on_figures(suite: Suite, pair: DatasetPair) -> dict[str, dict[str, str]]:
-    """What to know of published figures before relying on them: label -> metric -> note."""
+    """Cautions about published results: label -> metric -> note."""
     if not suite.paper:
         rows = suite.rows(_own_pairs(suite)[-1][0])
         doubted = [row for row in rows if row.not_reproducible]
@@ -304,7 +306,7 @@ def _values(runs: Sequence[Record], metric: str, protocol: str, feature: str) ->
 
 
 def _why_empty(states: Sequence[State]) -> str:
-    """Why there is no figure: the states other than done, with counts if there are several."""
+    """Why there is no result: the states other than done, with counts if there are several."""
     counts = Counter(state.name for state in states if state.name != DONE)
     if not counts:
         return "protocol not computed"
@@ -312,7 +314,7 @@ def _why_empty(states: Sequence[State]) -> str:
 
 
 def _view_notes(rows: Sequence[MeasuredRow]) -> list[str]:
-    """The protocol and feature of the figures; if rows differ, which rows use which."""
+    """The protocol and feature of the results; if rows differ, which rows use which."""
     views: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         views.setdefault(row.view, []).append(row.label)
@@ -324,7 +326,7 @@ def _view_notes(rows: Sequence[MeasuredRow]) -> list[str]:
 
 
 def _published_notes(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> list[str]:
-    """Which figures are further off than seeds explain, and on which data sets the published ones were measured."""
+    """Which results are further off than seeds explain, and on which data sets the published ones were measured."""
     published, comparable, source = bool(_published(suite, pair)), _comparable(suite, pair), _source(suite)
     notes = []
     if comparable and suite.calibrates:
@@ -396,5 +398,5 @@ def _provenance_notes(rows: Sequence[MeasuredRow], letters: dict[str, str]) -> l
 
 
 def _notes_without_runs(pair: DatasetPair) -> list[str]:
-    """What must be said of the data before a run says it: that the folder's counts are not the published ones."""
+    """The notes on the data if there is no record with such notes yet: whether the counts are the published ones."""
     return [f"{name}: {note}" for name in dict.fromkeys(pair) if (note := counts_note(name))]

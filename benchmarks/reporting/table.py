@@ -162,8 +162,8 @@ def _row_key(
     """The label, and everything that the runs of one row must share.
 
     Args:
-        cached: filled here: the label and the differing settings, by recipe, method and settings object. Thousands of runs from
-            an index share such an object.
+        cached: the label and the differing settings, by recipe, method and settings object; filled here. Thousands of runs from
+            an index share a settings object.
     """
     shared = experiment.recipe, experiment.method, id(experiment.settings)
     if shared not in cached:

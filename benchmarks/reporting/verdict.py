@@ -43,8 +43,8 @@ from .statistics import (
     verdict,
 )
 
-CONTROLS_DATA = (controls.DATASET, controls.APPEARANCE)  # of any size
-CONTROLS, TUNING = "controls", "not tuned alike"  # how reasons begin
+CONTROLS_DATA = (controls.DATASET, controls.APPEARANCE)  # in any size, such as :tiny
+CONTROLS, TUNING = "controls", "not tuned alike"  # the first words of reasons
 # On drawn data, the generator decides which claims hold; a verdict says nothing about real people.
 ON_DRAWN_DATA = {
     Verdict.SUPPORTED: "holds in this world",
@@ -72,18 +72,18 @@ class JudgedClaim:
         runs: of each arm.
         paper: the effect that the paper prints for these data sets, a fraction; None if it prints none.
         p: the p-value of no effect: from the interval, or for checkpoints from flipping whole identities. Not yet corrected.
-        protocol: used for the judgement, with a warning if it is not the data set's first, which was fixed in advance.
+        protocol: by which it is judged, with a warning if it is not the data set's first, which was fixed in advance.
         people: as `interval`, over other seeds and other test people; None with fewer than MIN_RUNS runs.
-        margin: effects below it are negligible; a fraction.
+        margin: effects nearer to 0 than this are negligible; a fraction.
         p_negligible: the p-value of an effect of the margin or more. Not yet corrected.
         variances: of the difference over seeds, a part for each baseline; empty where they are unknown.
         df: degrees of freedom of their sum.
-        splits: on which each seed ran.
+        splits: the number of splits on which each seed ran.
         seconds: how long the runs of one seed took on average, of all arms and splits together.
-        machine: that made them.
+        machine: the machine of the runs, in words; "" if none ran.
         needed: how many seeds would decide an undecided claim if the true effect is the measured one; None if MOST_SEEDS would
             not, or nothing was measured.
-        notes: what must be said of the data.
+        notes: the cautions about the data.
     """
 
     claim: Claim
@@ -123,12 +123,11 @@ class JudgedClaim:
 def judge(runs: Sequence[FinishedRun], protocol: str | None = None, dataset: str | None = None) -> list[JudgedClaim]:
     """Every claim on every pair of data sets of the runs, by family; those of drawn people come last.
 
-    Controls are looked for among all runs. The data sets of the controls have no claims: what must come out there is known, and
-    their runs say how far others count.
+    Controls are looked for among all runs. Their data sets have no claims, because the right result there is known beforehand.
 
     Args:
         protocol: None is each data set's first.
-        dataset: judge only what was trained or tested on it.
+        dataset: judge only runs that were trained or tested on it.
     """
     ours = [run for run in runs if not run.experiment.external]
     judged = []
@@ -160,7 +159,7 @@ def _undecided(claim: Claim, pair: DatasetPair, reason: str) -> JudgedClaim:
 def _judge(
     claim: Claim, pair: DatasetPair, runs: Sequence[FinishedRun], protocol: str | None, all_runs: Sequence[FinishedRun]
 ) -> JudgedClaim:
-    """A claim before the correction, UNDECIDED as yet."""
+    """A claim before Holm's correction, still UNDECIDED."""
     arms = most_tuned_runs(claim, runs)
     if isinstance(arms, str):
         return _undecided(claim, pair, f"{arms} ({claim.made_by})")
@@ -174,7 +173,7 @@ def measure(
     protocol: str | None = None,
     reasons: tuple[str, ...] = (),
 ) -> JudgedClaim:
-    """The effect of a claim with its interval and p, UNDECIDED as yet.
+    """The effect of a claim with its interval and p-value, still UNDECIDED.
 
     Args:
         arms: the runs of each arm, paired by seed and split.
@@ -243,10 +242,12 @@ def measure(
 
 
 def _seconds(run: FinishedRun) -> float:
+    """How long all phases of a run took."""
     return sum(phase.seconds for phase in run.record.phases.values())
 
 
 def _machine(run: FinishedRun) -> str:
+    """The GPUs of a run, or its cores and their processor."""
     environment = run.record.environment
     if environment.gpu:
         return f"{environment.processes} x {environment.gpu}"
@@ -292,9 +293,9 @@ def paper_effect(claim: Claim, pair: DatasetPair) -> float | None:
 def _decide(judged: Sequence[JudgedClaim]) -> list[JudgedClaim]:
     """The verdicts of one family on one pair of data sets.
 
-    Holm's correction covers all its claims, which were fixed in advance: once the tests that there is an effect, and once those
-    that there is none to speak of. So each of the two errors is made in at most 5 of 100 families. A claim that cannot be tested
-    yet counts as one that shows nothing, so that no verdict is withdrawn when it is tested. Exploratory claims stand alone.
+    Holm's correction covers all claims of the family, which were fixed in advance: once the tests that there is an effect, and
+    once the tests that it is negligible. So each of the two errors is made in at most 5 of 100 families. A claim that cannot be
+    tested yet counts as not significant, so that no verdict is withdrawn when it is tested. Exploratory claims are not corrected.
     """
     tested = [number for number, each in enumerate(judged) if each.interval is not None and not each.missing]
     corrected = bool(judged) and judged[0].claim.family not in UNCORRECTED

@@ -91,7 +91,7 @@ def new_record(
 
     Args:
         left_out: by `DATASET/SPLIT`, the frames that were left out and why.
-        recognised: by attribute, how often it is recognised.
+        recognised: how well each attribute is recognised, by its name.
 
     Raises:
         ValueError: the experiment's baseline is not loaded.
@@ -118,7 +118,7 @@ def new_record(
 
 
 def _note(data: tuple[str, int, str], left_out: Mapping[str, Mapping[str, str]]) -> str:
-    """What every table must say of the data, as long as a record may hold."""
+    """The caution about the data that every table prints, cut to the length that a record may hold."""
     name, split, _ = data
     count = len(left_out.get(f"{name}/{split}", ()))
     frames = f"without {count:,} {'frame' if count == 1 else 'frames'} that cannot be read" if count else ""

@@ -1,4 +1,4 @@
-"""The types of a record's fields: what a text, a name, a digest, a number and a time in a file may be."""
+"""The types of a record's fields: which texts, names, digests, numbers and times a record may hold."""
 
 import re
 from contextlib import suppress
@@ -11,10 +11,10 @@ from benchmarks.parsing import LARGEST, LONGEST_TEXT, is_text
 
 
 def check_text(text: str) -> str:
-    """Text that can be printed on one line: 1 to 200 printable characters.
+    """The text, which must fit on one line: 1 to LONGEST_TEXT printable characters.
 
     Raises:
-        ValueError: any other.
+        ValueError: it does not.
     """
     if not is_text(text):
         raise ValueError(f"must be 1 to {LONGEST_TEXT} printable characters, not {text[:LONGEST_TEXT]!r}")
@@ -22,10 +22,10 @@ def check_text(text: str) -> str:
 
 
 def check_name(text: str) -> str:
-    """A text that can be taken neither for a path nor for a hidden file, such as the ledger of the jobs.
+    """The text, which must not look like a path or like a hidden file, such as the ledger of the jobs.
 
     Raises:
-        ValueError: any other.
+        ValueError: it does, or is not a text as in `check_text`.
     """
     if text.startswith(".") or "/" in text or "\\" in text:
         raise ValueError(
@@ -35,10 +35,10 @@ def check_name(text: str) -> str:
 
 
 def check_time(text: object) -> object:
-    """A text that is a date and a time, as such. A number alone would be read as seconds since 1970.
+    """The date and time that a text gives. A text that is only a number is refused: it would be read as seconds since 1970.
 
     Raises:
-        ValueError: any other text.
+        ValueError: the text is not a date and a time.
     """
     if not isinstance(text, str):
         return text
@@ -49,10 +49,10 @@ def check_time(text: object) -> object:
 
 
 def check_digest(text: str) -> str:
-    """A digest in hexadecimal digits, or "none" where there was nothing to read.
+    """The digest, which must be in hexadecimal digits, or "none" if there was nothing to read.
 
     Raises:
-        ValueError: any other.
+        ValueError: it is another text.
     """
     if not re.fullmatch(r"[0-9a-f]{1,128}|none", text):
         raise ValueError(f"must be a digest in hexadecimal digits or 'none', not {text[:LONGEST_TEXT]!r}")
@@ -60,10 +60,10 @@ def check_digest(text: str) -> str:
 
 
 def check_count(number: int) -> int:
-    """A whole number from 0 on that 64 bits can hold: a longer one could not even be printed.
+    """The number, which must be from 0 to LARGEST. Python refuses to print a much longer one.
 
     Raises:
-        ValueError: any other.
+        ValueError: it is not.
     """
     if not 0 <= number <= LARGEST:
         raise ValueError("must be a whole number of at most 64 bits, 0 or more")

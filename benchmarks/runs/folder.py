@@ -171,7 +171,7 @@ class RunFolder:
 
 
 def run_folders(results_dir: Path, unfinished: bool = False) -> list[RunFolder]:
-    """The folders in the results directory, by name, without hidden ones: the ledger, and runs that are being removed.
+    """The folders in the results directory, sorted by name, without hidden ones (the ledger, and runs that are being removed).
 
     Args:
         unfinished: only those without a record.

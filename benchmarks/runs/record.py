@@ -90,9 +90,9 @@ class Recognition:
     """How well a model that learns an attribute of people recognises it on the queries.
 
     Attributes:
-        accuracy: the share of the queries whose value it finds.
-        majority: the share that has the most frequent value, which is what always saying that value would reach.
-        queries: how many have a known value.
+        accuracy: the share of the queries whose value it recognises.
+        majority: the share with the most frequent value: the accuracy of always guessing that value.
+        queries: how many queries have a known value. Both shares are of these.
     """
 
     accuracy: Fraction

@@ -65,7 +65,7 @@ def select(
     """The experiments of a suite, or of one method.
 
     Args:
-        seeds: None: as many as give the runs of a row that the suite has by default, over the splits of its data sets.
+        seeds: their number. None: as many as give each row the suite's default number of runs, over all splits.
 
     Raises:
         UserError: not exactly one of suite and method; an unknown suite or data set; too few data sets; or one root for several.
@@ -75,7 +75,7 @@ def select(
     if method is not None and not datasets:
         raise UserError("--method: add --dataset, a name from `bench list`")
     if suite is not None and suite not in SUITES.entries and suite.partition("+")[0] in BASELINES.entries:
-        raise UserError(f"{suite} is a method and no suite; give it as --method {suite}")
+        raise UserError(f"{suite} is a method, not a suite; give it as --method {suite}")
     selected = SUITES.get(suite)() if suite is not None else Single(method or "")
     name = suite or method or ""
     passed = [word for file in plugins for word in ("--plugin", str(file.absolute()))]

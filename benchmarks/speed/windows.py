@@ -8,18 +8,18 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-WINDOWS = 5  # of which a figure is the median
+WINDOWS = 5  # a measurement is the median over this many
 
 
 class Rate(NamedTuple):
-    """Frames per second over several windows: their median, and the range of them all as a share of it."""
+    """Frames per second over several windows: their median, and their spread, which is their range as a share of the median."""
 
     median: float
     spread: float
 
     @classmethod
     def of(cls, rates: list[float]) -> "Rate":
-        """Of the rates of all windows."""
+        """The rate from those of all windows."""
         median = float(np.median(rates))
         return cls(median, (max(rates) - min(rates)) / median)
 
@@ -38,13 +38,16 @@ def rate_of_steps(call: Callable[[int], None], frames: int, window: float, devic
 
 
 def median_seconds(call: Callable[[], object], device: torch.device) -> float:
-    """The median time of WINDOWS calls, after one that warms up."""
+    """The median time of WINDOWS calls, in seconds, after one call as a warm-up."""
     times = [_seconds(call, device) for _ in range(1 + WINDOWS)]
     return float(np.median(times[1:]))
 
 
 def window_rates(marks: list[tuple[int, float]]) -> list[float]:
-    """Frames per second in each window of the second half of the marks (frames done, time); workers start in the first half."""
+    """Frames per second in each window of the second half of the marks; workers start in the first half.
+
+    marks: frames done, and the time in seconds.
+    """
     kept = marks[(len(marks) - 1) // 2 :]
     edges = np.unique(np.linspace(0, len(kept) - 1, WINDOWS + 1).round().astype(int))
     return [
@@ -53,7 +56,7 @@ def window_rates(marks: list[tuple[int, float]]) -> list[float]:
 
 
 def _seconds(call: Callable[[], object], device: torch.device) -> float:
-    """Of one call, until the device has done its work."""
+    """How many seconds a call takes, until the device has done its work."""
     _synchronize(device)
     began = time.perf_counter()
     call()

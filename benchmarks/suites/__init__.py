@@ -16,7 +16,9 @@ COMPARISONS = Registry(
 # How often each row of a suite runs by default, over all seeds and splits. With fewer than ten, Student's t has so few degrees
 # of freedom that most effects stay undecided.
 REPETITIONS = 10
-# Of a suite with claims fixed beforehand: what `bench plan table4 --quick --dataset walkers` asks for, to find one point of mAP.
+# The same for a suite with claims fixed beforehand: as many as `bench plan table4 --quick --dataset walkers` asks for to find an
+# effect of one point of mAP.
 PLANNED_REPETITIONS = 32
-# Of the suites of published systems: the fewest with which the meta-analysis separates systems from seeds.
+# The same for the suites of published systems: the fewest with which the meta-analysis can tell the differences between systems
+# from those between seeds.
 SYSTEMS_REPETITIONS = 3

@@ -62,7 +62,7 @@ class Repeats(Suite):
         return [Row(name, name, ("epochs=6", "threads=1")) for name in BASELINES.names()]
 
 
-# Each is another reading of the paper or what related work does; docs/paper-notes.md explains them.
+# Each is another reading of the paper, or what related work does; docs/paper-notes.md explains them.
 CHOICES = (
     ("granularity=clip",),
     ("granularity=frame",),

@@ -1,8 +1,8 @@
-"""The claims, each as a comparison of methods whose sign is predicted. They are fixed before anything runs.
+"""The claims: comparisons of methods whose sign is predicted.
 
-Two families, with Holm's correction in each on every pair of data sets: PAPER, what the paper prints or says, and HYPOTHESIS, the
-question of its title. All other claims are EXPLORATORY: they are shown apart, without correction, and confirm nothing. The claims
-of plug-ins, a family of their own, are exploratory too.
+Two families of claims were fixed before anything ran: PAPER, what the paper prints or says, and HYPOTHESIS, the question of its
+title. Holm's correction applies to each family on every pair of data sets. All other claims are EXPLORATORY: they are shown
+apart, without correction, and confirm nothing. The claims of plug-ins, a family of their own, are exploratory too.
 
 The metric is mAP; a plug-in may name R1. The margin below which a difference is negligible is the smallest effect that the paper
 prints for one of its claims (`benchmarks.reporting.verdict.margin`).
@@ -23,10 +23,10 @@ from . import COMPARISONS
 from .paper_figures import INVERSE_SIGMAS
 
 METRIC, ALPHA, POWER = "mAP", 0.05, 0.8
-MIN_RUNS = 3  # seeds or splits; fewer do not show how much they vary
-MIN_TRIALS = 20  # of `bench tune` for each method; after fewer a method may be far from its best
+MIN_RUNS = 3  # seeds or splits; fewer do not show how much results vary
+MIN_TRIALS = 20  # of `bench tune` for each method; after fewer trials a method may be far from its best settings
 
-METRICS = ("mAP", "R1")  # that have a value for each query
+METRICS = ("mAP", "R1")  # those that have a value for each query
 
 PAPER, HYPOTHESIS, EXPLORATORY, PLUG_IN = FAMILIES = ("paper", "hypothesis", "exploratory", "plug-in")
 UNCORRECTED = (EXPLORATORY, PLUG_IN)  # they were not fixed before anything ran
@@ -76,7 +76,7 @@ class Claim:
 
     @property
     def made_by(self) -> str:
-        """What runs its arms."""
+        """In words, what runs its arms: a suite, or `bench run`."""
         return f"suite {self.suite}" if self.suite else "bench run"
 
     @property
@@ -111,7 +111,7 @@ def _difference(
 
 
 def _distilled(granularity: str) -> tuple[Arm, ...]:
-    """The coherence less the motion as the distilled part, under the same constraint: the mean over SIGMAS."""
+    """Distilled coherence less distilled motion under the same constraint, as a mean over SIGMAS."""
     return tuple(
         Arm(sign / len(SIGMAS), method, (f"sigma={sigma}", f"granularity={granularity}", "lambda=0.1"))
         for sigma in SIGMAS
@@ -275,7 +275,7 @@ def points(claims: Iterable[Claim]) -> str:
 
 
 def claims_about(trained_on: str, tested_on: str) -> list[Claim]:
-    """The claims that are made about a pair of data sets, run or not."""
+    """The claims about a pair of data sets, whether they were run or not."""
     fitting = [each for each in all_claims() if each.transfer == (trained_on != tested_on)]
     if registered_name(tested_on) == "cues":
         fitting = [each for each in fitting if all(arm.method in ON_THE_DIAL and not arm.changes for arm in each.arms)]

@@ -28,23 +28,23 @@ QUICK: tuple[tuple[str, tuple[str, ...]], ...] = (("mean", ()), ("cnn3d", ()), (
 FREE = {"shuffle", "threads", "granularity", "coherence_norm", *ATTACHED}
 # Settings that `mean` must share with a baseline that is compared with it; its clips and learning rate may differ.
 SHARED = ("backbone", "weights", "height", "width", "epochs")
-# Thresholds for R1, in percent, under the data set's first protocol, before batch normalisation; of the mean over seeds.
+# Thresholds for R1, in percent: the mean over seeds, under the data set's first protocol, before batch normalisation.
 CHANCE = 1.37  # of a random ranking: the mean share of right tracklets among those that a query is ranked against
-BLIND = 3 * CHANCE  # at most: for methods that cannot see the order of frames, and for all methods on shuffled frames
-# On walkers-gait, at least: points above mean, or R1 itself.
+BLIND = 3 * CHANCE  # the most for methods that cannot see the order of frames, and for all methods on shuffled frames
+# The least on walkers-gait: points above mean, or R1 itself.
 ABOVE_MEAN = {"flow": 20.0, "lstm-changes": 20.0}
 LEAST = {**{name: BLIND for name in ORDER_SENSITIVE if name not in ABOVE_MEAN}, "cnn3d": 50.0}
-# On walkers-appearance, at least: points above mean; for all that see clothes.
+# The least on walkers-appearance, for all methods that see clothes: points above mean.
 BESIDE_MEAN, SEES_NO_CLOTHES = -10.0, "flow-only"
 
 
 def judge(records: Sequence[Record]) -> list[str]:
-    """A line for each control that fails among the runs of plain baselines, for each group of settings; empty if all hold.
+    """A line for each control that fails among the runs of plain baselines, for each group of settings; empty if all pass.
 
-    A control that has not run is not judged, unless others are compared with it.
+    A control that has not run is not judged. A baseline that must be compared with `mean` fails if `mean` has not run.
     """
     values: dict[tuple[str, str, bool, str], list[float]] = {}
-    means: dict[tuple[str, str], list[float]] = {}  # of the baseline `mean` by data set and what must be shared
+    means: dict[tuple[str, str], list[float]] = {}  # R1 of `mean` by data set and SHARED settings
     shared = {}
     for record in filter(is_control, records):
         experiment = record.experiment
@@ -84,7 +84,7 @@ def judge(records: Sequence[Record]) -> list[str]:
 
 
 def problems(records: Sequence[Record], judged: Mapping[str, Mapping[str, Any]]) -> str:
-    """The failed and missing controls of some baselines, and of `mean`, on one line; "" if all have run and hold.
+    """The failed and missing controls of some baselines, and of `mean`, on one line; "" if all have run and pass.
 
     Args:
         judged: for each baseline the settings of the runs about which something is claimed. Only controls with the same settings
@@ -99,6 +99,7 @@ def problems(records: Sequence[Record], judged: Mapping[str, Mapping[str, Any]])
 
 
 def _speaks_for(control: Record, judged: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a control applies to the judged runs, as `problems` says."""
     method, settings = control.experiment.method, control.experiment.settings
     if method in judged:
         return same_recipe(settings) == same_recipe(judged[method])
@@ -140,12 +141,18 @@ def on_gait(row: Row, dataset: str, choice: Choice) -> list[Planned]:
 
 
 def sees_no_order(method: str, gait: float) -> bool:
-    """Whether a baseline reads order, but its R1 on walkers-gait, `gait` in percent, is below its LEAST, or else BLIND."""
+    """Whether a baseline reads order, but its R1 on walkers-gait is below its threshold in LEAST, or below BLIND if it has none.
+
+    gait: this R1, in percent.
+    """
     return method in order_readers() and gait < LEAST.get(method, BLIND)
 
 
 def is_control(record: Record) -> bool:
-    """Whether a record is of our run of a plain baseline on one of the controls' data sets, in order or shuffled throughout."""
+    """Whether a record is a control: our own run of a plain baseline on walkers-gait or walkers-appearance.
+
+    Its frames are in order both in training and at test, or shuffled in both.
+    """
     experiment = record.experiment
     settings = experiment.settings
     return (
@@ -168,6 +175,6 @@ def by_own_recipe(record: Record) -> bool:
 
 
 def r1(record: Record) -> float:
-    """In percent, under the record's first protocol, before batch normalisation; 0 where no query has a match."""
+    """R1 in percent, under the record's first protocol, before batch normalisation; 0 if no query has a match."""
     metrics = record.find_metrics(record.first_protocol, "before")
     return (metrics.percent("R1") if metrics else None) or 0.0

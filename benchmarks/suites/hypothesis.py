@@ -13,7 +13,10 @@ DISTILLED = {"coherence": "mean+afa", "motion": "mean+afa-motion"}
 
 
 def order_of(baseline: str, where: str = "both") -> tuple[Row, Row]:
-    """A baseline on frames in order, and on shuffled frames ("test": only those of test tracklets)."""
+    """Two rows: a baseline on frames in order, and on shuffled frames.
+
+    where: "both": frames are shuffled in training and at test; "test": only at test.
+    """
     return Row(baseline, baseline), Row(f"{baseline}, frames shuffled", baseline, (f"shuffle={where}",))
 
 

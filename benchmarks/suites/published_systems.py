@@ -21,10 +21,10 @@ class System:
         label: its name in the paper's tables.
         baseline: the baseline that implements it.
         changes: settings that it needs without AFA besides those of the recipe, as "key=value".
-        note: what to know before its figures are compared with the published ones. It begins with "after" where the sources
-            are so thin that the baseline is not the system itself.
-        recipe: of its own trainer; empty where there is none.
-        protocol, feature: those with which its code tests; None: those of the table's other rows.
+        note: what to know before its results are compared with the published ones. It begins with "after" if the sources are
+            not detailed enough for the baseline to be the system itself.
+        recipe: of its own trainer; empty if there is none.
+        protocol, feature: those with which its published code tests; None: those of the table's other rows.
     """
 
     label: str
@@ -42,7 +42,7 @@ class System:
 
     @property
     def name(self) -> str:
-        """The label, with "after" where it is not the system itself."""
+        """The label, with "after" in front if it is not the system itself."""
         return f"after {self.label}" if self.is_after else self.label
 
     @property
@@ -251,7 +251,7 @@ def notes(systems: Sequence[System]) -> tuple[str, ...]:
     return how, *(f"{system.label}: {system.note}" for system in systems if system.note)
 
 
-# How the figures of systems that are not built were published; below Table 2.
+# Notes below Table 2 on the systems that are not built: how their results were published.
 NOTES_OF_NOT_BUILT = (
     "SDM: published for both directions, averaged, on random splits; no mAP",
     "DVR: figures of the journal version; the conference paper has 28.9 R1 on iLIDS-VID",

@@ -33,7 +33,7 @@ class Row:
         not_reproducible: why no code gives the expected results, which are then shown and not judged; empty: they are judged.
         backbones: the backbones for which the row exists; empty: all.
         published_as: the label of its published results in the paper's tables; by default its own.
-        reproduces: whether its trainer is that of the published results, so that a difference to them says something about this
+        reproduces: whether its trainer is that of the published results, so that a difference from them says something about this
             harness.
     """
 
@@ -51,17 +51,17 @@ class Row:
 
 
 class Suite(ABC):
-    """Rows, and the data sets on which they are measured. `bench suite list` shows the docstring's first line.
+    """Rows, and the data sets on which they are measured. `bench suite list` shows the first line of a suite's docstring.
 
     Class attributes:
         datasets: trained and tested on, unless the user names others.
         metrics: the columns of its table.
         paper: the table of the paper that its results are compared with; "" if there is none.
-        calibrates: whether its results must agree with the expected ones, within the spread over its seeds.
+        calibrates: whether its results must agree with the expected ones, as far as the spread over its seeds allows.
         not_built: rows of the paper's table that the suite does not have: label -> reason.
         groups: headings in its table: heading -> labels of the rows below it. A row with another label stays with the row
             before it. A table with headings also says by which trainer each row was trained.
-        after: labels of rows whose sources are too thin for the method to be the published one.
+        after: labels of rows whose sources are not detailed enough for the method to be the published one.
         notes: lines below its table.
         repetitions: how often each row runs by default, over all seeds and splits.
     """
@@ -132,7 +132,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Planned:
-    """One experiment of a suite. `arguments` are those of its `bench run`; `experiment` has no digests yet."""
+    """One experiment of a suite, still without digests of data and weights. `arguments` are those of its `bench run`."""
 
     row: Row
     experiment: Experiment
@@ -211,7 +211,7 @@ def _resolved(recipe: str, method: str, changes: tuple[str, ...]) -> Settings:
 
 
 def settings_for(row: Row, dataset: str, choice: Choice) -> tuple[str, tuple[str, ...], Settings]:
-    """A row's recipe, the changes to it, and the resulting settings."""
+    """A row's recipe, the changes to it as "key=value", and the resulting settings."""
     own = recipe_for(choice.recipe, row.method) if choice.recipe and not row.recipe else row.recipe
     recipe = own or ("small" if choice.quick else find_dataset(dataset).recipe)
     changes = (*(QUICK if choice.quick else ()), *choice.changes, *row.changes)

@@ -1,4 +1,4 @@
-"""`adfdta`: a block of features counts as much as its attribute is sure, and attributes are learned from people."""
+"""`adfdta`: the surer the value of an attribute, the larger the weight of its block; attributes are learned from people."""
 
 import math
 
@@ -36,7 +36,7 @@ def answering(model: torch.nn.Module, group: int, logits: torch.Tensor, monkeypa
 
 @torch.no_grad()
 def test_uncertain_frames_count_least(monkeypatch):
-    """Of the second attribute, frame 0 is sure, frame 1 halves between two of three values, frame 2 knows nothing."""
+    """On the second attribute, frame 0 is sure, frame 1 is undecided between two of three values, frame 2 between all."""
     model, given = build(sigma=0.5).eval(), clips(batch=1, steps=3)
     before = model(given)
     answers = torch.tensor([[50.0, 0, 0], [0, 0, -50], [0, 0, 0]])
@@ -101,7 +101,7 @@ def test_impossible_settings_are_refused(settings):
 
 
 def test_attributes_of_unseen_people_are_recognised():
-    """Trained on drawn people: trousers are recognised on others, and whoever's legs are hidden is unsure of those alone."""
+    """After training on drawn people, the trousers of others are recognised; if the legs are hidden, only they become unsure."""
     world = find_dataset("walkers-appearance:demo-32x16")
     rows = world.tracklets().query("subset == 'train'").groupby("pid").head(2)
     pids = sorted(rows.pid.unique())

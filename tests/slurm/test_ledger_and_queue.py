@@ -1,4 +1,4 @@
-"""Which jobs there are, and what becomes of them: ledger and queue, with a squeue that the tests write."""
+"""Which jobs exist, and in which state they are: the ledger and the queue, with a squeue that the tests write."""
 
 import fcntl
 import json

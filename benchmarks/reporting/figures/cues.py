@@ -110,7 +110,7 @@ def _gap_notes(series: Series[Place], hard: bool) -> list[str]:
 
 
 def _crossing_notes(series: Series[Place], hard: bool, protocol: str | None) -> list[str]:
-    """Where a motion baseline overtakes mean: of those that ran at all shares, the one with the best mean over them."""
+    """Where a motion baseline overtakes mean: of those that ran at every share, the one with the best mean over the shares."""
     differences: dict[str, dict[float, Interval]] = {}
     for baseline in MOTION:
         for share in SHARES:
@@ -149,9 +149,9 @@ def crossing(differences: Mapping[float, Interval]) -> Crossing:
 def crossing_in_words(baseline: str, found: Crossing, among: int = 1) -> str:
     """`cnn3d overtakes mean where 42% of the people (35 to 50) are known by gait alone`, or that it does not.
 
-    among: of how many motion baselines it is the best.
+    among: the number of motion baselines of which it is the best.
     """
-    best = f", the best of {among} motion baselines that ran at all shares," if among > 1 else ""
+    best = f", the best of {among} motion baselines that ran at every share," if among > 1 else ""
     if found.share is None:
         where = f"; undecided from {found.low:.0f} to {found.high:.0f}%" if found.low is not None else ""
         return f"{baseline}{best} and mean do not cross{where}."

@@ -12,7 +12,7 @@ MOST_LINES = 7  # per panel; more cannot be told apart
 LEVEL = "95% interval: for one run, over other people; for several, also over other seeds or splits"
 
 # curves: with bands; points: with bars; steps: each from the height of the one before; rows: points beside their names; scatter:
-# points without bars over a logarithmic scale, with their names in `ticks`, in the order of the last line's points
+# points without bars on a logarithmic scale; `ticks` has their names, in the order of the last line's points
 Form = Literal["curves", "points", "steps", "rows", "scatter"]
 
 

@@ -86,7 +86,7 @@ def _motion(judged: JudgedClaim) -> str:
 
 
 def _drawn(judged: Sequence[JudgedClaim]) -> list[JudgedClaim]:
-    """The claims whose interval is over other seeds, by data sets; with fewer runs it is over other people and would mislead."""
+    """The claims with an interval over other seeds, by data sets. With too few runs it is over other people and would mislead."""
     return sorted((each for each in measured(judged) if each.people is not None), key=lambda each: each.datasets)
 
 

@@ -99,7 +99,7 @@ def test_own_matcher(run, plugin):
 
 
 def test_no_fit_for_a_matcher(bench, run):
-    """A metric that would not be used is refused, before the training, for a matcher of the settings or the baseline's own."""
+    """Before the training, a fitted metric is refused if a matcher, of the settings or of the baseline, would take its place."""
     for words in (("mean", "--set", "matcher=nearest-frames"), ("case",)):
         answer = bench("run", "--dataset", "walkers:tiny", "--epochs", 0, "--set", "metric=xqda", "--method", *words)
         assert answer.status == 2

@@ -1,4 +1,4 @@
-"""A run of a model that learns attributes says how well it recognises them, and which of them no better than by a guess."""
+"""A run of a model that learns attributes records how well it recognises them, and notes those that it only guesses."""
 
 from collections import Counter
 from dataclasses import replace
@@ -26,7 +26,7 @@ def recorded(results: Path) -> Record:
 
 
 def test_shares_are_those_of_the_queries(bench, monkeypatch, tmp_path):
-    """A model that always says the first value is right as often as it occurs; values that nobody had in training are wrong."""
+    """A model that always guesses the first value is right as often as that value occurs, and never on values new at test."""
     monkeypatch.setattr(
         AttributeDriven,
         "recognise",
@@ -47,7 +47,7 @@ def test_shares_are_those_of_the_queries(bench, monkeypatch, tmp_path):
         new += len(set(values) - set(learned[name]))
         expected = Recognition(counts[learned[name][0]] / total, max(counts.values()) / total, total)
         assert vars(found[name]) == pytest.approx(vars(expected))
-    assert new  # some values of the queries nobody had in training
+    assert new  # some values of the queries do not occur in training
 
 
 def test_an_untrained_model_says_that_its_weights_say_little(bench, tmp_path):
@@ -71,7 +71,7 @@ def test_wrong_shape_is_refused_before_the_training(bench, monkeypatch):
 
 
 def test_a_note_is_of_the_mean_over_the_runs_of_a_row(make_record):
-    """Two runs, one above and one below the majority: what counts is their mean."""
+    """The mean of two runs counts, one above and one below the majority."""
     runs = [
         replace(make_record("adfdta", seed=seed), recognised={"hat": Recognition(accuracy, 0.5, 10)})
         for seed, accuracy in enumerate((0.75, 0.375))

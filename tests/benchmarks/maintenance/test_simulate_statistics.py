@@ -1,4 +1,4 @@
-"""The simulation by which the statistics of the verdict were chosen: what it recorded, and that a short one agrees."""
+"""The simulation by which the statistics of the verdict were chosen: its record, with which a short simulation agrees."""
 
 import json
 import math
@@ -74,7 +74,7 @@ def test_short_simulation_agrees_with_the_record(recorded, world):
 
 
 def test_plans_have_the_power_that_they_promise():
-    """On average over pilots of 3, 5 and 10 seeds; plans at face value do not."""
+    """On average over pilots of 3, 5 and 10 seeds; plans that take the estimate as exact do not."""
     plans = json.loads(FILE.read_text())["plans"]
     assert len(plans) == 9
     assert all(0.76 <= row["power"] <= 0.84 for row in plans)

@@ -8,7 +8,7 @@ from scipy.special import ndtri
 
 
 def people(rng, identities, queries_each=None):
-    """Whose each query is: so many of each, or 1 and more, 3 on average."""
+    """The person of each query: `queries_each` queries of each person, or else at least 1, and 3 on average."""
     counts = 1 + rng.poisson(2, identities) if queries_each is None else queries_each
     return np.repeat(np.arange(identities), counts)
 

@@ -147,7 +147,7 @@ def test_cues_find_the_crossing(measure, tmp_path):
     crossings = [note for note in figure.notes if "overtakes mean" in note]
     assert [note.partition(":")[0] for note in crossings] == ["clean", "hard"]
     assert all(
-        ", the best of 3 motion baselines that ran at all shares, overtakes mean where " in note for note in crossings
+        ", the best of 3 motion baselines that ran at every share, overtakes mean where " in note for note in crossings
     )
     assert any("falls with the share by construction" in note for note in figure.notes)
     save(figure, tmp_path / "cues.svg")

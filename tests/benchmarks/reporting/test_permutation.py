@@ -44,7 +44,7 @@ def test_same_generator_gives_the_same_p(rng):
 
 
 def test_runs_count_alike_in_a_permutation(rng):
-    """Of ten queries of five people the second run has three: a query of it counts more, so that both runs count alike."""
+    """The second run has only three of the ten queries: each of its queries counts more, so that both runs count alike."""
     values, pids = np.full((2, 10), np.nan), np.arange(5).repeat(2)
     values[0], values[1, [0, 3, 8]] = rng.normal(0.2, 1, 10), [-1.0, -1.0, 2.0]
     parts = np.bincount(pids, np.nan_to_num(values[0]) / 10 + np.nan_to_num(values[1]) / 3)

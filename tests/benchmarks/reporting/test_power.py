@@ -1,4 +1,4 @@
-"""How many seeds a claim takes, planned from runs whose spread is known."""
+"""How many seeds a claim needs, planned from runs whose spread is known."""
 
 import math
 from dataclasses import replace
@@ -49,7 +49,7 @@ def test_noise_that_rows_share_is_told_from_what_they_do_not(pilot):
 
 
 def test_table4_runs_as_many_seeds_as_planned():
-    """By the records of this repository, to find one point of mAP on `walkers` with --quick."""
+    """As planned from the records of this repository, to find an effect of one point of mAP on `walkers` with --quick."""
     suite, choice = SUITES.get("table4")(), Choice(("walkers",), seeds=1, quick=True)
     plans = list(plan_claims("table4", list(experiments(suite, choice)), [], 0.01, lambda runs: [None] * len(runs)))
     assert all("runs of this claim" in plan.source for plan in plans)
@@ -90,7 +90,7 @@ def test_two_baselines_take_more(pilot):
 
 
 def test_claim_whose_arms_ran_together_is_planned_by_their_own_sums(pilot):
-    """By those of each seed: they vary as much as the arms' errors do not cancel."""
+    """There is one weighted sum for each seed; they vary as far as the errors of the arms do not cancel."""
     records = pilot("table4", 5)
     plain, afa = (
         [
@@ -106,7 +106,7 @@ def test_claim_whose_arms_ran_together_is_planned_by_their_own_sums(pilot):
 
 
 def test_plan_and_verdict_agree_on_the_records_of_a_suite():
-    """If the true effect is the measured one, both want as many seeds."""
+    """If the true effect is the measured one, both ask for the same number of seeds."""
     runs = runs_in_file(MEASURED / "distill.parquet")
     judged = [each for each in judge(runs, dataset="walkers") if each.claim.suite == "distill" and each.needed]
     assert judged

@@ -1,4 +1,4 @@
-"""The number of seeds that is planned shows an effect as often as planned, judged by simulated runs and scipy's tests."""
+"""The planned number of seeds shows an effect as often as planned, as simulated runs and scipy's tests confirm."""
 
 import math
 
@@ -36,7 +36,7 @@ def share_decided(rng, effect, variances, seeds, decides, repetitions=2000):
 @pytest.mark.parametrize("seeds", [3, 10])
 @pytest.mark.parametrize("baselines", [1, 2])
 def test_planned_power_is_found_on_average_over_pilots(seeds, baselines):
-    """Of pilots and runs with a deviation of 1 in all, judged by scipy's tests."""
+    """The difference has a deviation of 1 in pilots and runs; scipy's tests judge the runs."""
     draw, level, effect, found = np.random.default_rng(1), 0.05 / 7, 0.65, []
     for _ in range(300):
         variances, df = spread(draw.normal(0, baselines**-0.5, (baselines, seeds)))
@@ -51,7 +51,7 @@ def test_planned_power_is_found_on_average_over_pilots(seeds, baselines):
 
 @pytest.mark.parametrize("seeds", [3, 5, 8])
 def test_power_of_two_baselines_with_few_seeds(rng, seeds):
-    """Welch's test of scipy, of an effect that the normal test finds 8 or 9 times in 10."""
+    """As by scipy's Welch test, for an effect that a normal test finds 8 or 9 times in 10."""
     runs = rng.normal(0, 1, (2, seeds, 20_000))
     effect = 5.5 / math.sqrt(seeds)
     found = np.mean(stats.ttest_ind(runs[0] + effect, runs[1], equal_var=False).pvalue < 0.05 / 7)
@@ -60,14 +60,14 @@ def test_power_of_two_baselines_with_few_seeds(rng, seeds):
 
 @pytest.mark.parametrize("df", [2, 4, 27])
 def test_power_by_an_estimated_variance_is_the_mean_over_what_it_may_be(df):
-    """Of Student's noncentral t, over a thousand quantiles of the true variance."""
+    """The mean of the power by Student's noncentral t, over a thousand quantiles of the true variance."""
     true = df / stats.chi2.ppf((np.arange(1000) + 0.5) / 1000, df)
     expected = stats.nct.sf(stats.t.isf(0.005, 11), 11, 1.2 * np.sqrt(12 / true)).mean()
     assert power_of(1.2, (1.0,), 12, 0.01, df=df) == pytest.approx(expected, abs=0.003)
 
 
 def test_power_against_simulated_tests(rng):
-    """Two baselines on four splits, at a level of 0.2: against 0, and against a margin."""
+    """Two baselines on four splits, at a level of 0.2: tests against 0, and against a margin."""
     runs = [rng.normal(effect, deviation, (2000, 4, 3)) for effect, deviation in ((0.5, 1), (0, 0.5))]
     found = [over_seeds(blocks) for blocks in zip(*runs, strict=True)]
     shown = np.mean([each.p < 0.2 for each in found])
@@ -113,18 +113,18 @@ def test_splits_count_in_the_number_of_seeds(splits, margin):
 
 
 def test_more_than_the_most_seeds_are_no_answer():
-    # A normal test takes (1.960 + 0.842)² s² / effect² seeds: about 1,200 of this effect and 800 of the larger one.
+    # A normal test needs (1.960 + 0.842)² s² / effect² seeds: about 1,200 for the smaller effect and 800 for the larger one.
     smaller, larger = (2.802 / np.sqrt(count) for count in (1200, 800))
     assert power_of(smaller, (1.0,), MOST_SEEDS, 0.05) < 0.8 < power_of(smaller, (1.0,), 1300, 0.05)
     assert seeds_needed(smaller, (1.0,), 0.05) is None
     assert seeds_needed(larger, (1.0,), 0.05) == pytest.approx(800, abs=5)
-    variance = 1.27123302  # of which exactly that many seeds are enough
+    variance = 1.27123302  # with which exactly MOST_SEEDS are enough
     assert power_of(0.1, (variance,), MOST_SEEDS - 1, 0.05) < 0.8 <= power_of(0.1, (variance,), MOST_SEEDS, 0.05)
     assert seeds_needed(0.1, (variance,), 0.05) == MOST_SEEDS
 
 
 def test_spread_by_hand():
-    """Variances 2 and 8 with a degree of freedom each, and over two splits 1 and 4 with two each."""
+    """Variances 2 and 8 with one degree of freedom each; over two splits, variances 1 and 4 with two degrees each."""
     assert spread([np.array([0.0, 2.0]), np.array([0.0, 4.0])]) == ((2, 8), pytest.approx(3 * 100 / 68 - 2))
     blocks = [np.array([[0.0, 2.0], [5.0, 5.0]]), np.array([[0.0, 4.0], [1.0, 1.0]])]
     assert spread(blocks) == ((1, 4), pytest.approx(4 * 25 / 17 - 2))

@@ -1,6 +1,6 @@
-"""The verdict's own controls, from committed records: nothing is decided where nothing differs, and planted effects are found.
+"""The verdict's own controls, from committed records: nothing is decided if nothing differs, and planted effects are found.
 
-Runs are drawn from the recorded figures: seeds with replacement, over splits those of each split by themselves.
+Runs are drawn from the recorded results: seeds with replacement; with several splits, within each split.
 """
 
 from dataclasses import replace
@@ -21,7 +21,7 @@ from benchmarks.suites import SUITES, controls
 from benchmarks.suites.claims import ALPHA, CLAIMS, family_size
 from benchmarks.suites.suite import Choice, experiments
 
-PILOTS, PILOT = 200, 5  # of so many seeds; over splits, of two
+PILOTS, PILOT = 200, 5  # how many pilots, and the seeds of each; with several splits, two seeds
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def repeats():
 
 
 def compared(repeats, *, one_baseline, splits):
-    """Pairs of methods on the same data that ran as often and do not always agree."""
+    """Pairs of methods that ran equally often on the same data and do not always have the same result."""
     return [
         (repeats[one], repeats[other])
         for one, other in combinations(repeats, 2)
@@ -55,7 +55,7 @@ def compared(repeats, *, one_baseline, splits):
 
 
 def test_nothing_is_decided_where_nothing_differs(repeats):
-    """A method's seeds in two halves; over splits each split's seeds, which are two, and the differences of the splits.
+    """The seeds of a method are compared in two halves; with several splits, the two seeds of each split.
 
     The rate is over all methods and worlds: five splits of two seeds have 32 arrangements, of which 2 agree in sign and are
     always decided.
@@ -74,8 +74,9 @@ def test_nothing_is_decided_where_nothing_differs(repeats):
 def studied(make_record, with_precisions, monkeypatch):
     """`studied(text, dataset, pairs, strength, changes)`: the share of studies, planned from pilots, that support a claim.
 
-    The effect, in standard deviations of the difference over seeds, is planted into figures of a random pair of methods. Each
-    pilot plans four studies. Some of them are judged whole; the others by their seeds alone, at Holm's strictest level.
+    The effect, `strength` in standard deviations of the difference over seeds, is added to the results of one of a random pair of
+    methods. Each pilot plans four studies. Some of them are judged in full, the others by their seeds alone, at Holm's strictest
+    level.
     """
     monkeypatch.setattr(power, "measured_records", list)
     monkeypatch.setattr(controls, "problems", lambda *_: "")

@@ -1,4 +1,4 @@
-"""How many seeds a selection has where the user gives no number."""
+"""How many seeds a selection has if the user gives no number."""
 
 import pytest
 
