@@ -16,7 +16,8 @@ DECIDES_NOTHING = ("benchmarks.experiments", "benchmarks.runs", "benchmarks.data
 
 def forget():
     """What the functions keep of files that a test changes."""
-    for kept in (code_digest._digest, code_digest._own_code, code_digest._syntax, code_digest.model_files):
+    kept_results = (code_digest._digest, code_digest._own_code, code_digest._syntax, code_digest._tree)
+    for kept in (*kept_results, code_digest.model_files):
         kept.cache_clear()
 
 
