@@ -14,8 +14,10 @@ from benchmarks.experiments.methods import baseline
 from benchmarks.reporting import power, verdict
 from benchmarks.reporting.pairing import fits
 from benchmarks.reporting.power import measured_records, plan_claims
+from benchmarks.reporting.sample_size import seeds_needed
 from benchmarks.reporting.statistics import over_seeds
 from benchmarks.reporting.verdict import judge
+from benchmarks.runs.exchange import exported_records
 from benchmarks.runs.record import Metrics
 from benchmarks.suites import SUITES, controls
 from benchmarks.suites.claims import ALPHA, CLAIMS, family_size
@@ -42,16 +44,20 @@ def repeats():
 
 
 def compared(repeats, *, one_baseline, splits):
-    """Pairs of methods that ran equally often on the same data and do not always have the same result."""
-    return [
-        (repeats[one], repeats[other])
-        for one, other in combinations(repeats, 2)
-        if one[0] == other[0]
-        and (baseline(one[1]) == baseline(other[1])) == one_baseline
-        and repeats[one].shape == repeats[other].shape
-        and (len(repeats[one]) > 1) == splits
-        and np.ptp(repeats[one] - repeats[other], axis=1).all()
-    ]
+    """Pairs of methods on the same data and splits, by the seeds that both have, that do not always have the same result."""
+    pairs = []
+    for one, other in combinations(repeats, 2):
+        seeds = min(repeats[one].shape[1], repeats[other].shape[1])
+        pair = repeats[one][:, :seeds], repeats[other][:, :seeds]
+        if (
+            one[0] == other[0]
+            and (baseline(one[1]) == baseline(other[1])) == one_baseline
+            and len(pair[0]) == len(pair[1])
+            and (len(pair[0]) > 1) == splits
+            and np.ptp(pair[0] - pair[1], axis=1).all()
+        ):
+            pairs.append(pair)
+    return pairs
 
 
 def test_nothing_is_decided_where_nothing_differs(repeats):
@@ -145,3 +151,17 @@ def test_planted_effects_over_splits_are_found_at_the_planned_rate(repeats, stud
     pairs = compared(repeats, one_baseline=True, splits=True)
     assert pairs
     assert 0.76 <= studied("AFA helps mean", "ilidsvid", pairs, 0.25) <= 0.84
+
+
+def test_a_method_made_worse_is_found_at_the_planned_rate():
+    """`mean` as it is and with half the learning rate: what it loses over all seeds is the effect, and studies draw from them."""
+    by_rate = {}
+    for record in exported_records(power.MEASURED / "weakened.parquet"):
+        by_rate.setdefault(record.experiment.settings["lr"], {})[record.experiment.seed] = record.metrics[0].mAP
+    half, usual = (by_rate[rate] for rate in sorted(by_rate))
+    lost = np.array([usual[seed] - half[seed] for seed in sorted(usual)])
+    assert len(lost) == 40
+    needed = seeds_needed(lost.mean(), [lost.var()], ALPHA)
+    draw = np.random.default_rng(0)
+    studies = [over_seeds([lost[draw.integers(len(lost), size=needed)]]) for _ in range(2000)]
+    assert 0.76 <= np.mean([each.p < ALPHA and each.estimate > 0 for each in studies]) <= 0.84
