@@ -40,9 +40,10 @@ from benchmarks.runs import environment
 
 from .reference import features, random_batch, train_bare
 
-RECORD = Path("results/measured/growth.json")
+RECORD, GPU_RECORD = Path("results/measured/growth.json"), Path("results/measured/gpu.json")
 SIZES = (0.01, 0.1, 1, 10, 100)  # times MARS
 QUERIES, CHANNELS, LENGTH = 512, 512, 20
+MARS_LENGTH, JOB = 58, 8  # frames of a tracklet of MARS, on average; GPUs of a Slurm job
 
 
 class Growth(NamedTuple):
@@ -187,7 +188,21 @@ def summary(file: Path = RECORD) -> str:
     gallery = ranking.size * GROWTHS[0].mars
     hours = ranking.seconds * 1e5 / QUERIES * 1e6 / gallery / 3600
     lines.append(f"- so 100,000 queries in a gallery of a million take {hours:.1f} h on this machine, block by block")
+    hours = 1e6 * MARS_LENGTH / _extracted_per_second() / 3600
+    lines.append(
+        f"- extracting a million tracklets of {MARS_LENGTH} frames, MARS's mean length, would take {hours:.1f} h on the [GPU](#on-a-gpu)"
+        f" that was measured, with `mean` in float32; a Slurm job with {JOB} such GPUs shares the tracklets among its processes, and "
+        f"would take {hours / JOB:.1f} h; its first process ranks"
+    )
     return "\n".join([*lines, f"\n{record['machine']['cpu']}, {record['machine']['cores']} cores."])
+
+
+def _extracted_per_second() -> float:
+    """The frames that the measurement on a GPU extracted in a second, with `mean` in float32."""
+    methods = parse_json(GPU_RECORD.read_bytes(), GPU_RECORD)["methods"]
+    return next(
+        float(each["extraction"]) for each in methods if (each["method"], each["precision"]) == ("mean", "float32")
+    )
 
 
 def main(file: Path, figure: Path) -> None:

@@ -9,11 +9,11 @@ from operator import itemgetter
 from benchmarks.reporting.statistics import Interval, Verdict
 from benchmarks.reporting.verdict import CONTROLS, TUNING, JudgedClaim
 from benchmarks.reporting.verdict_tables import TITLES
-from benchmarks.suites.claims import FAMILIES, METRIC, MIN_RUNS, points
+from benchmarks.suites.claims import FAMILIES, METRIC, MIN_RUNS, UNCORRECTED, points
 
 from .figure import Figure, Line, Panel, in_words, line
 
-DECIDED, UNDECIDED = "decided, with its 95% interval", "undecided, with its 95% interval"
+DECIDED, UNDECIDED = "decided, with its 95% interval", "undecided or exploratory, with its 95% interval"
 PAPER = "the paper's, on the same data"
 HOLDS, FAILS = "its controls hold", "a control fails or was not run: says nothing about motion"
 
@@ -86,8 +86,8 @@ def _motion(judged: JudgedClaim) -> str:
 
 
 def _drawn(judged: Sequence[JudgedClaim]) -> list[JudgedClaim]:
-    """The claims with an interval over other seeds, by data sets. With too few runs it is over other people and would mislead."""
-    return sorted((each for each in measured(judged) if each.people is not None), key=lambda each: each.datasets)
+    """The claims with an interval over other seeds. With too few runs it is over other people and would mislead."""
+    return [each for each in measured(judged) if each.people is not None]
 
 
 def _data_notes(judged: Sequence[JudgedClaim]) -> list[str]:
@@ -97,7 +97,8 @@ def _data_notes(judged: Sequence[JudgedClaim]) -> list[str]:
 
 def _panel(family: str, here: Sequence[JudgedClaim]) -> Panel:
     intervals = [each.interval for each in here if each.interval]
-    lines = _in_two((DECIDED, UNDECIDED), [each.verdict != Verdict.UNDECIDED for each in here], intervals)
+    decided = [each.verdict != Verdict.UNDECIDED and family not in UNCORRECTED for each in here]
+    lines = _in_two((DECIDED, UNDECIDED), decided, intervals)
     papers = [(float(place), 100 * each.paper) for place, each in enumerate(here) if each.paper is not None]
     if papers:
         xs, ys = [list(part) for part in zip(*papers, strict=True)]
