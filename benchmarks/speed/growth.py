@@ -190,9 +190,9 @@ def summary(file: Path = RECORD) -> str:
     lines.append(f"- so 100,000 queries in a gallery of a million take {hours:.1f} h on this machine, block by block")
     hours = 1e6 * MARS_LENGTH / _extracted_per_second() / 3600
     lines.append(
-        f"- extracting a million tracklets of {MARS_LENGTH} frames, MARS's mean length, would take {hours:.1f} h on the [GPU](#on-a-gpu)"
-        f" that was measured, with `mean` in float32; a Slurm job with {JOB} such GPUs shares the tracklets among its processes, and "
-        f"would take {hours / JOB:.1f} h; its first process ranks"
+        f"- extracting a million tracklets of {MARS_LENGTH} frames, MARS's mean length, would take {hours:.1f} h on the "
+        f"[GPU](#on-a-gpu) that was measured, with `mean` in float32; a Slurm job with {JOB} such GPUs shares the tracklets "
+        f"among its processes, and would take {hours / JOB:.1f} h; its first process ranks"
     )
     return "\n".join([*lines, f"\n{record['machine']['cpu']}, {record['machine']['cores']} cores."])
 
