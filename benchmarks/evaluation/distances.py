@@ -31,6 +31,8 @@ MATCHED_QUERIES, STACKED = 128, 2048
 class Block:
     """The distances of some consecutive queries to C tracklets.
 
+    Their keys have the order of a query's distances and cost less; different keys may have the same distance.
+
     Attributes:
         first: the number of the first query.
         values: (n, C) distances.
@@ -39,13 +41,21 @@ class Block:
     first: int
     values: np.ndarray
 
-    def at(self, queries: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """(N,) distances of the pairs of these queries and columns, both (N,)."""
+    def keys_at(self, queries: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """(N,) keys of the pairs of these queries and columns, both (N,)."""
         return np.asarray(self.values[queries, columns])
 
-    def piece(self, queries: slice, columns: slice) -> np.ndarray:
-        """(r, c) distances that the caller may overwrite, and that are valid until the next piece is requested."""
+    def keys(self, queries: slice, columns: slice) -> np.ndarray:
+        """(r, c) keys that the caller may overwrite, and that are valid until the next ones are requested."""
         return self.values[queries, columns].copy()
+
+    def to_distances(self, queries: np.ndarray | slice, keys: np.ndarray) -> np.ndarray:  # noqa: ARG002 - for products
+        """The distances of keys, (N,) or (N, c), of N queries; they may take the memory of the keys."""
+        return keys
+
+    def piece(self, queries: slice, columns: slice) -> np.ndarray:
+        """(r, c) distances that the caller may overwrite, and that are valid until the next piece or keys are requested."""
+        return self.to_distances(queries, self.keys(queries, columns))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,27 +65,33 @@ class ProductBlock(Block):
     Attributes:
         first: the number of the first query.
         values: (n, C) inner products.
-        metric: makes distances of them.
-        query_squares, squares: (n,) and (C,) inner products of the queries and of the tracklets with themselves.
+        metric: makes keys and distances of them.
+        query_squares: (n,) inner products of the queries with themselves.
+        of_squares: (C,) what the metric makes of the inner products of the tracklets with themselves.
         buffer: memory for a piece.
     """
 
     metric: Metric
     query_squares: np.ndarray
-    squares: np.ndarray
+    of_squares: np.ndarray
     buffer: np.ndarray
 
-    def at(self, queries: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    def keys_at(self, queries: np.ndarray, columns: np.ndarray) -> np.ndarray:
         picked = np.asarray(self.values[queries, columns])
-        self.metric.to_distances(picked, self.query_squares[queries], self.squares[columns], picked)
+        self.metric.to_keys(picked, self.of_squares[columns], picked)
         return picked
 
-    def piece(self, queries: slice, columns: slice) -> np.ndarray:
+    def keys(self, queries: slice, columns: slice) -> np.ndarray:
         products = self.values[queries, columns]
         fits = products.size <= self.buffer.size
         out = self.buffer[: products.size].reshape(products.shape) if fits else np.empty_like(products)
-        self.metric.to_distances(products, self.query_squares[queries, None], self.squares[columns], out)
+        self.metric.to_keys(products, self.of_squares[columns], out)
         return out
+
+    def to_distances(self, queries: np.ndarray | slice, keys: np.ndarray) -> np.ndarray:
+        squares = self.query_squares[queries]
+        self.metric.to_distances(keys, squares if keys.ndim == 1 else squares[:, None], keys)
+        return keys
 
 
 class Distances(Protocol):
@@ -167,7 +183,7 @@ class FeatureDistances:
 
         load = cache(read) if len(columns) <= KEPT else read
         buffer = np.empty((min(self.block, len(self.query)), len(columns)), np.float32)
-        squares = np.empty(len(columns), np.float32)
+        of_squares = np.empty(len(columns), np.float32)
         piece = np.empty(PIECE, np.float32)
         for start in range(0, len(self.query), self.block):
             query_rows = np.arange(start, min(start + self.block, len(self.query)))
@@ -180,9 +196,9 @@ class FeatureDistances:
                 inside = slice(stop - len(others), stop)
                 if start == 0:
                     side, _, rows = chunks[number]
-                    squares[inside] = _squares(side, rows, metric.signed(others), others)
+                    of_squares[inside] = metric.of_squares(_squares(side, rows, metric.signed(others), others))
                 np.matmul(left, others.T, out=products[:, inside])
-            yield ProductBlock(start, products, metric, query_squares, squares, piece)
+            yield ProductBlock(start, products, metric, query_squares, of_squares, piece)
 
 
 class PairwiseDistances:

@@ -14,31 +14,54 @@ from baselines.interface.errors import UserError
 from .protocols import check_choice
 from .xqda import fit_xqda
 
-# Turns the inner products of queries with gallery rows into distances, in the last argument, which may be the first. The
-# two in between are the inner products of the queries and of the gallery rows with themselves. All shapes are broadcast.
-ToDistances: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], None]
+# A distance has two steps. The first makes a key of an inner product and of what the metric makes of the gallery row's square
+# (its inner product with itself). The second makes a distance of the key and of the query's square, and never falls as a key
+# grows. So the keys of one query have the order of its distances, but different keys may have the same distance.
+# Both steps take (values, what concerns one side, out). Shapes are broadcast, and `out` may be the first.
+Step: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
 
 
-def quadratic(products: np.ndarray, query_squares: np.ndarray, squares: np.ndarray, out: np.ndarray) -> None:
+def halve(squares: np.ndarray) -> np.ndarray:
+    """|b|^2 / 2."""
+    return squares / np.float32(2)
+
+
+def subtract(products: np.ndarray, halves: np.ndarray, out: np.ndarray) -> None:
+    """|b|^2 / 2 - a.b, from |b|^2 / 2."""
+    np.subtract(halves, products, out=out)
+
+
+def quadratic(keys: np.ndarray, query_squares: np.ndarray, out: np.ndarray) -> None:
     """|a|^2 + |b|^2 - 2 a.b, the squared Euclidean distance."""
-    np.multiply(products, -2, out=out)
-    out += squares
+    np.multiply(keys, 2, out=out)
     out += query_squares
 
 
-def euclidean(products: np.ndarray, query_squares: np.ndarray, squares: np.ndarray, out: np.ndarray) -> None:
+def euclidean(keys: np.ndarray, query_squares: np.ndarray, out: np.ndarray) -> None:
     """The Euclidean distance; 0 where rounding made its square negative."""
-    quadratic(products, query_squares, squares, out)
+    quadratic(keys, query_squares, out)
     np.maximum(out, 0, out=out)
     np.sqrt(out, out=out)
 
 
-def cosine(products: np.ndarray, query_squares: np.ndarray, squares: np.ndarray, out: np.ndarray) -> None:
+def negate_norms(squares: np.ndarray) -> np.ndarray:
+    """-|b|; 0 counts as the smallest number."""
+    return -_norms(squares)
+
+
+def divide(products: np.ndarray, opposite_norms: np.ndarray, out: np.ndarray) -> None:
+    """-a.b / |b|, from -|b|."""
+    np.divide(products, opposite_norms, out=out)
+
+
+def cosine(keys: np.ndarray, query_squares: np.ndarray, out: np.ndarray) -> None:
     """1 - cos; 1 where a feature is 0."""
-    smallest = np.finfo(np.float32).tiny
-    np.divide(products, np.sqrt(np.maximum(squares, smallest)), out=out)
-    out /= np.sqrt(np.maximum(query_squares, smallest))
-    np.subtract(1, out, out=out)
+    np.divide(keys, _norms(query_squares), out=out)
+    np.add(1, out, out=out)
+
+
+def _norms(squares: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.maximum(squares, np.finfo(np.float32).tiny))
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +69,16 @@ class Metric:
     """A distance between two feature vectors.
 
     Attributes:
-        to_distances: makes distances of inner products.
-        projection: (D, R) float32, applied to the features at unit length; None: features are used as they are.
+        to_distances: the second step, from keys and the squares of the queries.
+        of_squares: makes what the first step needs of the squares of gallery rows.
+        to_keys: the first step, from inner products and the result of `of_squares`.
+    projection: (D, R) float32, applied to the features at unit length; None: features are used as they are.
         signs: (R,) float32, the sign with which each projected dimension enters the inner product; None: all positive.
     """
 
-    to_distances: ToDistances
+    to_distances: Step
+    of_squares: Callable[[np.ndarray], np.ndarray] = halve
+    to_keys: Step = subtract
     projection: np.ndarray | None = None
     signs: np.ndarray | None = None
 
@@ -68,7 +95,7 @@ class Metric:
         return projected if self.signs is None else projected * self.signs
 
 
-METRICS = {"euclidean": Metric(euclidean), "cosine": Metric(cosine)}
+METRICS = {"euclidean": Metric(euclidean), "cosine": Metric(cosine, negate_norms, divide)}
 
 # Each fits a metric on features (N, D) with pids (N,) and camids (N,) and the run's seed, and returns `projection` and `signs`.
 Fit: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
@@ -105,4 +132,4 @@ def fit_metric(name: str, features: np.ndarray, pids: np.ndarray, camids: np.nda
 
 def fitted_metric(projection: np.ndarray, signs: np.ndarray) -> Metric:
     """sum_r signs_r (projection_r . (a / |a| - b / |b|))^2, from (D, R) and (R,). Distances may be negative."""
-    return Metric(quadratic, projection, signs)
+    return Metric(quadratic, projection=projection, signs=signs)

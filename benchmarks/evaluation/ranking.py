@@ -207,11 +207,8 @@ def _hit_ranks(
         for first in range(0, len(block.values), together):
             some = slice(first, min(first + together, len(block.values)))
             (own, of_hits), (_, of_excluded) = (_of_queries(pairs, block.first, some) for pairs in (hits, excluded))
-            nearest = block.at(of_hits[0] + first, of_hits[1])
-            few = _rank_few(block, some, of_hits, nearest, of_excluded, extents) if len(columns) <= COLUMNS else None
-            ranks[:, own] = (
-                _rank_by_sorting(block, some, of_hits, nearest, of_excluded, extents) if few is None else few
-            )
+            few = _rank_few(block, some, of_hits, of_excluded, extents) if len(columns) <= COLUMNS else None
+            ranks[:, own] = _rank_by_sorting(block, some, of_hits, of_excluded, extents) if few is None else few
     return *hits, *ranks
 
 
@@ -222,9 +219,7 @@ def _of_queries(pairs: Pairs, first: int, queries: slice) -> tuple[slice, Pairs]
     return own, (pairs[0][own] - start, pairs[1][own])
 
 
-def _rank_few(
-    block: Block, queries: slice, hits: Pairs, distances: np.ndarray, excluded: Pairs, extents: list[int]
-) -> np.ndarray | None:
+def _rank_few(block: Block, queries: slice, hits: Pairs, excluded: Pairs, extents: list[int]) -> np.ndarray | None:
     """The ranks of the hits (E, N) by sorting only what is as near as each query's farthest hit; None if that is too much.
 
     Query, distance and column are packed into one integer, so that a single sort serves all queries and settles ties.
@@ -232,28 +227,43 @@ def _rank_few(
     Args:
         queries: at most `MOST_QUERIES` of the block.
         hits, excluded: of these queries, which are counted from the first.
-        distances: (N,) of the hits.
     """
     count, width = queries.stop - queries.start, block.values.shape[1]
-    if distances.dtype != np.float32 or not width:
+    if block.values.dtype != np.float32 or not width:
         return None
-    farthest = np.full((count, 1), -np.inf, np.float32)
-    np.maximum.at(farthest[:, 0], hits[0], distances)
-    keys = []
+    keys_of_hits = block.keys_at(hits[0] + queries.start, hits[1])
+    farthest = np.full(count, -np.inf, np.float32)
+    np.maximum.at(farthest, hits[0], keys_of_hits)
+    limits = _beyond(block, queries, farthest)[:, None]
+    packed_parts = []
     for first in range(0, width, PIECE):
-        piece = _piece(block, queries, slice(first, min(first + PIECE, width)), excluded)
-        near = np.flatnonzero(piece <= farthest)
+        columns = slice(first, min(first + PIECE, width))
+        piece = _without(excluded, block.keys(queries, columns), block.first + queries.start, columns)
+        near = np.flatnonzero(piece <= limits)
         if len(near) > piece.size // 8:
             return None
         query = np.repeat(np.arange(count), np.diff(np.searchsorted(near, np.arange(count + 1) * piece.shape[1])))
-        keys.append(_pack(query, piece.ravel()[near], near - query * piece.shape[1] + first))
-    packed = np.sort(np.concatenate(keys))
+        distance = block.to_distances(query + queries.start, piece.ravel()[near])
+        packed_parts.append(_pack(query, distance, near - query * piece.shape[1] + first))
+    packed = np.sort(np.concatenate(packed_parts))
     column = packed & (COLUMNS - 1)
+    distances = block.to_distances(hits[0] + queries.start, keys_of_hits)
     position = packed.searchsorted(_pack(hits[0], distances, hits[1]))
     start = packed.searchsorted(np.arange(count) << (DISTANCE_BITS + COLUMN_BITS))[hits[0]]
     nearer = np.zeros((len(extents), len(packed) + 1), np.int64)
     np.cumsum(column < np.array(extents)[:, None], axis=1, out=nearer[:, 1:])
     return nearer[:, position] - nearer[:, start] + 1
+
+
+def _beyond(block: Block, queries: slice, keys: np.ndarray) -> np.ndarray:
+    """For a key of each query, (n,), one above all keys that have the same distance; minus infinity stays."""
+    distances = block.to_distances(queries, keys.copy())
+    step = np.abs(keys) * np.float32(2**-18) + np.finfo(np.float32).tiny
+    beyond = keys + np.where(np.isfinite(keys), step, 0)
+    while (same := (block.to_distances(queries, beyond.copy()) <= distances) & np.isfinite(beyond)).any():
+        step *= 16
+        beyond = np.where(same, keys + step, beyond)
+    return beyond
 
 
 def _pack(query: np.ndarray, distance: np.ndarray, column: np.ndarray) -> np.ndarray:
@@ -263,11 +273,11 @@ def _pack(query: np.ndarray, distance: np.ndarray, column: np.ndarray) -> np.nda
     return (query << DISTANCE_BITS | ascending) << COLUMN_BITS | column
 
 
-def _rank_by_sorting(
-    block: Block, queries: slice, hits: Pairs, distances: np.ndarray, excluded: Pairs, extents: list[int]
-) -> np.ndarray:
+def _rank_by_sorting(block: Block, queries: slice, hits: Pairs, excluded: Pairs, extents: list[int]) -> np.ndarray:
     """The ranks of the hits (E, N) by sorting the whole row of each query. Arguments as for `_rank_few`."""
-    piece = _piece(block, queries, slice(0, block.values.shape[1]), excluded)
+    distances = block.to_distances(hits[0] + queries.start, block.keys_at(hits[0] + queries.start, hits[1]))
+    columns = slice(0, block.values.shape[1])
+    piece = _without(excluded, block.piece(queries, columns), block.first + queries.start, columns)
     parts = [slice(start, stop) for start, stop in pairwise([0, *extents])]
     ranks = np.empty((len(extents), len(distances)), np.int64)
     bounds = hits[0].searchsorted(np.arange(len(piece) + 1)).tolist()
@@ -283,11 +293,15 @@ def _rank_by_sorting(
     return ranks
 
 
-def _piece(block: Block, queries: slice, columns: slice, excluded: Pairs) -> np.ndarray:
-    """A piece of the block, with NaN for the excluded tracklets, which is nearer than nothing and is sorted last."""
-    piece = block.piece(queries, columns)
+def _without(excluded: Pairs, piece: np.ndarray, first: int, columns: slice) -> np.ndarray:
+    """A piece of keys or distances with NaN for the excluded tracklets: nearer than nothing, and sorted last.
+
+    Args:
+        first: the number of its first query, for the error message.
+        columns: of the piece.
+    """
     if np.isnan(piece.min(initial=np.inf)):
-        row = block.first + queries.start + int(np.isnan(piece).any(axis=1).argmax())
+        row = first + int(np.isnan(piece).any(axis=1).argmax())
         raise UserError(f"query row {row}: a distance is NaN; correct or remove its source")
     inside = (excluded[1] >= columns.start) & (excluded[1] < columns.stop)
     piece[excluded[0][inside], excluded[1][inside] - columns.start] = np.nan

@@ -88,6 +88,23 @@ def test_more_tracklets_than_fit_into_a_packed_integer(monkeypatch):
     assert result.first_hit_rank.tolist() == [3]
 
 
+def test_distances_that_rounding_makes_equal_are_ties():
+    """Whole numbers have exact squared distances, but the square roots of neighbouring ones are equal in float32."""
+    draw = np.random.default_rng(0)
+    query, gallery = np.zeros((4, 4), np.float32), draw.integers(0, 20, (4000, 4)).astype(np.float32)
+    gallery[:, 0] = 4000
+    squared = (gallery.astype(int) ** 2).sum(axis=1)
+    pids = np.where(
+        squared < np.quantile(squared, 0.05), draw.integers(0, 4, len(gallery)), 9
+    )  # few are as near as the hits
+    labels = np.arange(4), np.zeros(4, int), pids, np.ones(len(gallery), int)
+    distances = np.tile(np.sqrt(squared.astype(np.float32)), (4, 1))
+    assert len(np.unique(distances)) < 0.7 * len(np.unique(squared))
+    found = evaluate_features(query, gallery, *labels, ["standard"])["standard"]
+    expected = evaluate(distances.astype(np.float64), *labels)
+    np.testing.assert_array_equal(found.average_precision, expected.average_precision)
+
+
 def test_tiny_distances_are_no_ties():
     far = [(1, 2, 2)] * 30
     gallery = [(2e-10, 1, 2), (1e-10, 2, 2), *far]
