@@ -54,9 +54,9 @@ def find_matcher(model: ReidModel, settings: Settings) -> Matcher | None:
     elif settings.matcher == "own":
         matcher = model.baseline.matcher
     if matcher is not None and settings.metric in FITTED_METRICS:
+        which = "the baseline's own matcher" if settings.matcher == "own" else f"the matcher {settings.matcher}"
         raise UserError(
-            f"metric={settings.metric}: {type(matcher).__name__} compares the tracklets here, and no metric; omit it, or add "
-            "--set matcher=none"
+            f"metric={settings.metric}: {which} compares the tracklets, without a metric; omit metric, or add --set matcher=none"
         )
     return matcher
 

@@ -104,7 +104,7 @@ def test_no_fit_for_a_matcher(bench, run):
         answer = bench("run", "--dataset", "walkers:tiny", "--epochs", 0, "--set", "metric=xqda", "--method", *words)
         assert answer.status == 2
         assert "metric=xqda: " in answer.err
-        assert "compares the tracklets here, and no metric; omit it, or add --set matcher=none" in answer.err
+        assert "matcher compares the tracklets, without a metric; omit metric, or add --set matcher=none" in answer.err
     assert "fit" in run("--method", "case", "--set", "matcher=none", "--set", "metric=xqda").phases
 
 
