@@ -100,11 +100,12 @@ def test_own_matcher(run, plugin):
 
 def test_no_fit_for_a_matcher(bench, run):
     """Before the training, a fitted metric is refused if a matcher, of the settings or of the baseline, would take its place."""
-    for words in (("mean", "--set", "matcher=nearest-frames"), ("case",)):
+    of_settings = ("mean", "--set", "matcher=nearest-frames")
+    for words, which in ((of_settings, "the matcher nearest-frames"), (("case",), "the baseline's own matcher")):
         answer = bench("run", "--dataset", "walkers:tiny", "--epochs", 0, "--set", "metric=xqda", "--method", *words)
         assert answer.status == 2
-        assert "metric=xqda: " in answer.err
-        assert "matcher compares the tracklets, without a metric; omit metric, or add --set matcher=none" in answer.err
+        said = f"metric=xqda: {which} compares the tracklets, without a metric; omit metric, or add --set matcher=none"
+        assert said in answer.err
     assert "fit" in run("--method", "case", "--set", "matcher=none", "--set", "metric=xqda").phases
 
 
