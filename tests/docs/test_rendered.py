@@ -1,5 +1,6 @@
 """Every figure in the documents is what its command prints now."""
 
+import re
 from pathlib import Path
 
 from benchmarks.maintenance.render_documents import BLOCK, render
@@ -27,3 +28,11 @@ def test_python_block_is_rendered():
     text = "<!-- python\nprint(6 * 7)\n-->\n41\n<!-- end -->"
     assert render(text) == "<!-- python\nprint(6 * 7)\n-->\n42\n<!-- end -->"
     assert BLOCK.search(text)
+
+
+def test_findings_take_two_hundred_words():
+    """The README's first answer is short: its words, without numbers, code and the targets of links."""
+    text = (FIGURES.parents[1] / "README.md").read_text()
+    findings = text.partition("## What it found")[2].partition("\n## ")[0]
+    shown = re.sub(r"<!--.*?-->|!\[.*?\]\(.*?\)|(?<=\])\(.*?\)", "", findings, flags=re.DOTALL)
+    assert 100 < len(re.findall(r"\S*[A-Za-z]\S*", shown)) <= 200
