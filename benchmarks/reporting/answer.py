@@ -8,6 +8,7 @@ from itertools import groupby
 from benchmarks.data.find import is_drawn
 from benchmarks.experiments.experiment import DatasetPair
 from benchmarks.suites.claims import UNCORRECTED, points
+from benchmarks.wording import number_of
 
 from .figures.figure import in_words
 from .figures.forest import measured
@@ -49,13 +50,17 @@ def _title(pair: DatasetPair, group: Sequence[JudgedClaim]) -> str:
 
 
 def _found(group: Sequence[JudgedClaim]) -> list[str]:
-    """A sentence for each verdict: the claims and, where they are decided, their effects in points."""
+    """A sentence for each verdict: the claims and, where they are decided, their effects in points. Open exploratory claims are
+    only counted.
+    """
     made = []
     for verdict in Verdict:
         found = [each for each in group if each.verdict == verdict]
         if found and verdict == Verdict.UNDECIDED and len(found) == len(group):
             return [f"none is decided (measured: {len(group)})."]
-        if found:
+        if found and verdict == Verdict.UNDECIDED and found[0].claim.family in UNCORRECTED:
+            made.append(f"{found[0].verdict_text}: {number_of(len(found), 'claim')}.")
+        elif found:
             said = (
                 each.claim.text if verdict == Verdict.UNDECIDED else f"{each.claim.text}, {in_words(each.interval)}"
                 for each in found

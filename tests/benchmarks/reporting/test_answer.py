@@ -7,14 +7,14 @@ from benchmarks.reporting.answer import PLOT, answer, brief, picture
 from benchmarks.reporting.grid import Grid
 from benchmarks.reporting.statistics import Interval, Verdict
 from benchmarks.reporting.verdict import JudgedClaim
-from benchmarks.suites.claims import PAPER, Claim
+from benchmarks.suites.claims import EXPLORATORY, PAPER, Claim
 
 MARS, WALKERS = DatasetPair("mars", "mars"), DatasetPair("walkers", "walkers")
 
 
-def judged(text, verdict, effect=None, pair=MARS, paper=None, table=()):
+def judged(text, verdict, effect=None, pair=MARS, paper=None, table=(), family=PAPER):
     interval = None if effect is None else Interval(*(part / 100 for part in effect), "training", ())
-    return JudgedClaim(Claim(text, "table4", (), PAPER), pair, interval, verdict, (), 3, paper)
+    return JudgedClaim(Claim(text, "table4", (), family), pair, interval, verdict, (), 3, paper)
 
 
 def test_each_decided_claim_is_named_with_its_effect():
@@ -40,6 +40,18 @@ def test_nothing_decided_says_nothing_of_effects():
     assert lines[0] == "On mars (paper): none is decided (measured: 1)."
     assert lines[1] == "Claims of the two families, counted on each data set: 1; measured: 1; decided: 0."
     assert "6.0" not in " ".join(lines)
+
+
+def test_open_exploratory_claims_are_counted():
+    claims = [
+        judged("A helps", Verdict.SUPPORTED, (6, 5, 7), family=EXPLORATORY),
+        *(judged(f"{name} helps", Verdict.UNDECIDED, (1, -2, 4), family=EXPLORATORY) for name in "BC"),
+    ]
+    (line, *_) = answer(claims)
+    assert (
+        line
+        == "On mars (exploratory): exploratory: above 0: A helps, +6.0 (+5.0 to +7.0). exploratory: open: 2 claims."
+    )
 
 
 def test_drawn_people_are_called_so():
