@@ -50,7 +50,10 @@ def imported_datasets() -> list[str]:
 
 def is_imported(name: str) -> bool:
     """Whether `name` is an imported data set; cheaper than listing all of them."""
-    return name == Path(name).name and (imported_folder(name) / IMPORT_NOTE).is_file()
+    try:
+        return name == Path(name).name and (imported_folder(name) / IMPORT_NOTE).is_file()
+    except OSError:  # a name too long for the file system
+        return False
 
 
 def import_note(name: str) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def _cosine(values: Tensor, query_squares: Tensor, squares: Tensor) -> None:
     values.div_(squares.clamp(min=smallest).sqrt()).div_(query_squares.clamp(min=smallest).sqrt()).neg_().add_(1)
 
 
-# Turn inner products into distances, in place; the counterparts of the functions in `metrics`.
+# Turn inner products into distances, in place, by a metric's second step; they do both steps.
 _DISTANCES: dict[Callable[..., None], Callable[[Tensor, Tensor, Tensor], None]] = {
     quadratic: _quadratic,
     euclidean: _euclidean,

@@ -72,7 +72,7 @@ class Metric:
         to_distances: the second step, from keys and the squares of the queries.
         of_squares: makes what the first step needs of the squares of gallery rows.
         to_keys: the first step, from inner products and the result of `of_squares`.
-    projection: (D, R) float32, applied to the features at unit length; None: features are used as they are.
+        projection: (D, R) float32, applied to the features at unit length; None: features are used as they are.
         signs: (R,) float32, the sign with which each projected dimension enters the inner product; None: all positive.
     """
 

@@ -256,7 +256,10 @@ def _rank_few(block: Block, queries: slice, hits: Pairs, excluded: Pairs, extent
 
 
 def _beyond(block: Block, queries: slice, keys: np.ndarray) -> np.ndarray:
-    """For a key of each query, (n,), one above all keys that have the same distance; minus infinity stays."""
+    """For a key of each query, (n,), one above all keys that have the same distance; minus infinity stays.
+
+    The first step is far beyond the rounding of most keys. It grows for keys that are small beside the query's square.
+    """
     distances = block.to_distances(queries, keys.copy())
     step = np.abs(keys) * np.float32(2**-18) + np.finfo(np.float32).tiny
     beyond = keys + np.where(np.isfinite(keys), step, 0)

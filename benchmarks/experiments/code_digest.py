@@ -97,8 +97,8 @@ def _imported(file: Path) -> list[Path]:
     return [each for each in found if each.is_file()]
 
 
-def _statements(node: ast.AST) -> Iterator[ast.stmt]:
-    """All statements inside a node, which are far fewer than its nodes."""
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements inside a node, which are far fewer than its nodes, and the handlers and cases that hold them."""
     for part in ("body", "orelse", "handlers", "finalbody", "cases"):
         for each in getattr(node, part, []):
             yield each

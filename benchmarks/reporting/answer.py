@@ -40,9 +40,9 @@ def answer(judged: Sequence[JudgedClaim]) -> list[str]:
 def _not_measured(fixed: Sequence[JudgedClaim]) -> list[str]:
     """How many claims of the two families have no runs, by suite, and what tells how many they take."""
     suites = Counter(each.claim.suite for each in fixed if each.interval is None)
-    counts = ", ".join(f"{count} of suite {name}" for name, count in suites.items())
+    counts = ", ".join(f"{number_of(count, 'claim')} of suite {name}" for name, count in suites.items())
     plan = "bench plan SUITE --dataset NAME --effect 1"
-    return [f"Not run: {counts}. `{plan}` says how many seeds and hours they take."] if suites else []
+    return [f"Not run: {counts}. `{plan}` says how many seeds and hours a claim takes."] if suites else []
 
 
 def _title(pair: DatasetPair, group: Sequence[JudgedClaim]) -> str:

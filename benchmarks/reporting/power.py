@@ -28,7 +28,7 @@ from .verdict import paper_effect
 MEASURED = Path(__file__).parents[2] / "results" / "measured"
 ENOUGH = 10  # degrees of freedom; a baseline with fewer is planned from the runs of all baselines together
 # How much seeds vary depends on these most: records that share them are preferred.
-SCALE = ("backbone", "height", "width", "epochs")
+SCALE = ("backbone", "height", "width", "epochs", "schedule", "lr_step")
 # Rows that differ only in these, and share a baseline and a seed, begin with the same weights and see the same people.
 OF_A_ROW = {*ATTACHED, "granularity", "coherence_norm", "shuffle", "test_frames"}
 

@@ -24,7 +24,7 @@ Case = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndar
 # no tracklet in the gallery and 112 only in one camera, so that 140 queries have no match under `standard`.
 PEOPLE_BY_CAMERAS = {2: 213, 3: 202, 4: 132, 5: 54, 6: 25}
 ABSENT, ONE_CAMERA, IN_GALLERY, DISTRACTORS = 14, 112, 6082, 3248
-RANKING = "one pass over the products, which compares them with those of the hits, and the ranking of everything as near"
+RANKING = "one pass that makes keys of the products, and the ranking of what is as near as the farthest hit"
 
 
 def mars_labels(draw: np.random.Generator) -> Labels:

@@ -187,12 +187,15 @@ def summary(file: Path = RECORD) -> str:
     ranking = Point(*record["lines"][GROWTHS[0].step][-1])
     gallery = ranking.size * GROWTHS[0].mars
     hours = ranking.seconds * 1e5 / QUERIES * 1e6 / gallery / 3600
-    lines.append(f"- so 100,000 queries in a gallery of a million take {hours:.1f} h on this machine, block by block")
+    lines.append(
+        f"- so 100,000 queries in a gallery of a million, with {CHANNELS} channels, take {hours:.1f} h on this machine, block by "
+        "block; in a Slurm job the first process ranks"
+    )
     hours = 1e6 * MARS_LENGTH / _extracted_per_second() / 3600
     lines.append(
         f"- extracting a million tracklets of {MARS_LENGTH} frames, MARS's mean length, would take {hours:.1f} h on the "
-        f"[GPU](#on-a-gpu) that was measured, with `mean` in float32; a Slurm job with {JOB} such GPUs shares the tracklets "
-        f"among its processes, and would take {hours / JOB:.1f} h; its first process ranks"
+        "[GPU](#on-a-gpu) that was measured, with `mean` in float32, if frames come as fast as from memory; the processes of a "
+        f"Slurm job share the tracklets, so {JOB} such GPUs would take {hours / JOB:.1f} h, if none waits for another"
     )
     return "\n".join([*lines, f"\n{record['machine']['cpu']}, {record['machine']['cores']} cores."])
 

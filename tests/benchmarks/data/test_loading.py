@@ -150,7 +150,8 @@ def test_imported_dataset_is_loaded_by_name(tmp_path, monkeypatch):
 
 def test_unknown_data_set(tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
-    for name in ("marss", "walkers:huge", "mars:tiny"):
+    too_long_for_a_file = "é" * 200
+    for name in ("marss", "walkers:huge", "mars:tiny", too_long_for_a_file):
         with pytest.raises(UserError, match=r"no (data set|size)"):
             load(name)
         assert why_unavailable(name)

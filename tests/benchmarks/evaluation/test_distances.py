@@ -12,7 +12,7 @@ from baselines.interface.matcher import Matcher
 from benchmarks.evaluation import distances as distances_module
 from benchmarks.evaluation import ranking
 from benchmarks.evaluation.distances import FeatureDistances, MatrixDistances, PairwiseDistances, rows_of
-from benchmarks.evaluation.metrics import METRICS
+from benchmarks.evaluation.metrics import METRICS, fitted_metric
 from benchmarks.evaluation.protocols import PROTOCOLS
 from benchmarks.evaluation.ranking import evaluate, evaluate_distances, evaluate_features
 
@@ -102,6 +102,20 @@ def test_cosine_by_hand():
     query, gallery = np.array([[3.0, 0]]), np.array([[1.0, 0], [0, 2], [-5, 0]])
     (row,) = rows_of(FeatureDistances(query, gallery, METRICS["cosine"]), np.arange(3))
     np.testing.assert_allclose(row, [0, 1, 2], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "metric", [*METRICS.values(), fitted_metric(np.eye(2, dtype=np.float32), np.ones(2, np.float32))]
+)
+@pytest.mark.parametrize("query_square", [0.0, 1e-30, 1.0, 1e30])
+def test_distances_never_fall_as_keys_grow(metric, query_square):
+    keys = np.concatenate(
+        [np.linspace(-3, 3, 999), np.geomspace(1e-38, 1e30, 999), -np.geomspace(1e-38, 1e30, 999), [0.0]]
+    )
+    distances = np.sort(keys).astype(np.float32)
+    with np.errstate(over="ignore"):
+        metric.to_distances(distances, np.full(len(keys), query_square, np.float32), distances)
+    assert (distances[1:] >= distances[:-1]).all()
 
 
 def test_first_query_is_not_in_the_gallery():

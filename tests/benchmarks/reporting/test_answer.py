@@ -32,7 +32,7 @@ def test_each_decided_claim_is_named_with_its_effect():
         "NEGLIGIBLE: C helps, +0.1 (-0.2 to +0.4). UNDECIDED: D helps."
     )
     assert lines[1] == "Claims of the two families, counted on each data set: 5; measured: 4; decided: 3."
-    assert lines[2].startswith("Not run: 1 of suite table4. `bench plan ")
+    assert lines[2].startswith("Not run: 1 claim of suite table4. `bench plan ")
 
 
 def test_nothing_decided_says_nothing_of_effects():
