@@ -128,7 +128,7 @@ def test_suites_have_tables_whatever_settings_their_runs_share(committed):
     sections = contents.suite_tables(committed, find_in_records(records))
     made = {each.title: each for each in sections}
     assert {"table4", "cues", "sources", "distill"} <= {each.suite for each in sections}
-    assert len([title for title in made if title.startswith("cues on cues:") and "official" in title]) == 7
+    assert len([title for title in made if title.startswith("cues on cues:") and "official" in title]) == 10
     table = made["table4 on walkers, quick, threads=1, protocol official"].frame.set_index("method")
     wanted = [
         record.find_metrics("official", "before").percent("mAP")
