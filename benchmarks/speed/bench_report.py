@@ -49,5 +49,8 @@ def test_report(benchmark: Any, runs: Path, tmp_path: Path) -> None:
         lambda: write(finished_runs(runs), tmp_path, None, find_in_results(runs), lambda *_: None), rounds=1
     )
     pages = len(list((tmp_path / "runs").glob("*.html")))
-    note = "two fifths of the work is drawing figures, most of it the fonts of their PDF files; a third is the pages of the runs"
+    note = (
+        "a third of the work is drawing figures, most of that the fonts of their PDF files; the tables of suites and the pages "
+        "of runs take a quarter each"
+    )
     note_row(benchmark, f"a report of {pages:,} runs", "", benchmark.stats.stats.max, LIMIT, unit="s", note=note)
