@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from baselines.interface.errors import UserError
-from benchmarks.data.find import find_dataset
+from benchmarks.data.find import find_dataset, find_known
 from benchmarks.data.loading import known_digests
 from benchmarks.experiments.experiment import DatasetPair, Experiment
 from benchmarks.experiments.methods import split_method
@@ -62,7 +62,7 @@ def suite_tables(runs: Sequence[FinishedRun], find_states: FindStates) -> list[S
     """
     experiments = [run.experiment for run in runs]
     pairs = sorted({each.datasets for each in experiments if not each.external})
-    pairs = [pair for pair in pairs if all(map(_is_known, pair))]
+    pairs = [pair for pair in pairs if all(find_known(name) is not None for name in pair)]
     finished: dict[str, set[int]] = {}
     for each in experiments:
         finished.setdefault(_of_any_seed(each), set()).add(each.seed)
@@ -150,15 +150,6 @@ def _count_from_0(seeds: set[int]) -> int:
 
 def _rows(suite: Suite) -> Sequence[Row]:
     return all_rows(suite, suite.datasets[0])
-
-
-def _is_known(dataset: str) -> bool:
-    """Whether this installation can find a data set; one of a plug-in or an imported video may be missing."""
-    try:
-        find_dataset(dataset)
-    except UserError:
-        return False
-    return True
 
 
 def _dataset_sections(pairs: Sequence[tuple[str, str]]) -> list[Section]:
