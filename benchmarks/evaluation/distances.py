@@ -31,8 +31,8 @@ MATCHED_QUERIES, STACKED = 128, 2048
 class Block:
     """The distances of some consecutive queries to C tracklets.
 
-    A key is a number that orders the tracklets of one query as their distances do, and may cost less. Different keys may have the
-    same distance. Here the keys are the distances.
+    The keys of the tracklets sort them in the order of their distances to one query, and can be cheaper to compute. Different
+    keys may have the same distance. Here the keys are the distances.
 
     Attributes:
         first: the number of the first query.

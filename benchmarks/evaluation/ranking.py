@@ -256,9 +256,10 @@ def _rank_few(block: Block, queries: slice, hits: Pairs, excluded: Pairs, extent
 
 
 def _beyond(block: Block, queries: slice, keys: np.ndarray) -> np.ndarray:
-    """For a key of each query, (n,), one above all keys that have the same distance; minus infinity stays.
+    """For one key of each query, (n,), a larger key with a larger distance; minus infinity is returned unchanged.
 
-    The first step is far beyond the rounding of most keys. It grows for keys that are small beside the query's square.
+    The first step is much larger than the rounding error of most keys. For keys that are small compared with the query's square
+    the step grows until the distance changes.
     """
     distances = block.to_distances(queries, keys.copy())
     step = np.abs(keys) * np.float32(2**-18) + np.finfo(np.float32).tiny

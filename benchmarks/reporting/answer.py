@@ -38,7 +38,7 @@ def answer(judged: Sequence[JudgedClaim]) -> list[str]:
 
 
 def _not_measured(fixed: Sequence[JudgedClaim]) -> list[str]:
-    """How many claims of the two families have no runs, by suite, and what tells how many they take."""
+    """How many claims of the two families have no runs, by suite, and the command that says what they cost."""
     suites = Counter(each.claim.suite for each in fixed if each.interval is None)
     counts = ", ".join(f"{number_of(count, 'claim')} of suite {name}" for name, count in suites.items())
     plan = "bench plan SUITE --dataset NAME --effect 1"

@@ -59,8 +59,8 @@ class Claim:
         paper: a table and two of its rows, whose difference the paper prints; empty if it prints none.
         transfer: whether the models are trained on one data set and tested on another.
         needs: what must hold for the comparison to be meaningful: "controls", "tuning".
-        worlds: the data sets that the claim is about; empty: all that no other claim of its family is about, but the worlds of
-            `cues` only if that suite runs the arms.
+        worlds: the data sets that the claim is about. Empty: all that no other claim of its family names; of the worlds of `cues`
+            only if that suite runs all arms.
         metric: of the results, one of METRICS.
     """
 
