@@ -15,7 +15,7 @@ from benchmarks.reporting.verdict import judge
 from benchmarks.reporting.verdict_tables import HEAD, cells, grids
 from benchmarks.runs.record import Metrics, Phase
 from benchmarks.suites import SUITES, controls
-from benchmarks.suites.claims import CLAIMS, EXPLORATORY, HYPOTHESIS, INVERSE_SIGMAS, PAPER, claims_about, family_size
+from benchmarks.suites.claims import CLAIMS, EXPLORATORY, HYPOTHESIS, PAPER, claims_about, family_size
 from benchmarks.suites.suite import Row, Suite
 
 
@@ -253,27 +253,6 @@ def test_other_protocol_is_marked(world):
         assert said in grid.notes
 
 
-class Sweep(Suite):
-    """Fig. 3a with a factor for each clip."""
-
-    def rows(self, dataset):
-        return [
-            Row(f"{part} {inverse}", method, (f"sigma={1 / inverse}", "granularity=clip"))
-            for part, method in (("coherence", "mean+afa"), ("motion", "mean+afa-motion"))
-            for inverse in INVERSE_SIGMAS
-        ]
-
-
-def test_sigma_effect_spans_the_figure(world):
-    effects = {f"coherence {inverse}": 0.0 for inverse in INVERSE_SIGMAS}
-    effects |= {f"motion {inverse}": 0.01 * np.log2(inverse) for inverse in INVERSE_SIGMAS}
-    found = {each.claim.text: each for each in judge(world(effects, suite=Sweep))}
-    falls = "accuracy falls with sigma, 1/80 to 1/2, "
-    # A point a doubling, and five doublings and a third from 1/80 to 1/2.
-    assert found[f"{falls}motion distilled"].interval.estimate == pytest.approx(0.01 * np.log2(80 / 2), abs=0.01)
-    assert found[f"{falls}coherence distilled"].interval.estimate == pytest.approx(0, abs=0.01)
-
-
 class Distilled(Suite):
     """Both parts distilled, with a factor for each clip."""
 
@@ -283,6 +262,18 @@ class Distilled(Suite):
             for method in ("mean+afa", "mean+afa-motion")
             for sigma in (0.025, 0.05, 0.1, 0.2, 0.5, 1.0)
         ]
+
+
+def test_sigma_effect_spans_all_sigmas(world):
+    effects = {
+        row.label: -0.01 * np.log2(float(row.label.split()[-1])) * row.method.endswith("-motion")
+        for row in Distilled().rows("mars")
+    }
+    found = {each.claim.text: each for each in judge(world(effects, suite=Distilled))}
+    falls = "accuracy falls with sigma, 0.025 to 1, "
+    # A point for each doubling of sigma.
+    assert found[f"{falls}motion distilled"].interval.estimate == pytest.approx(0.01 * np.log2(1 / 0.025), abs=0.01)
+    assert found[f"{falls}coherence distilled"].interval.estimate == pytest.approx(0, abs=0.01)
 
 
 def test_distilled_parts_are_compared_over_all_sigmas_of_a_granularity(world):

@@ -10,7 +10,7 @@ from benchmarks.reporting import verdict
 from benchmarks.reporting.sample_size import MOST_SEEDS, power_of, seeds_needed
 from benchmarks.reporting.statistics import difference
 from benchmarks.reporting.verdict import judge
-from benchmarks.suites.claims import ALPHA, EXPLORATORY, INVERSE_SIGMAS
+from benchmarks.suites.claims import ALPHA, EXPLORATORY, SIGMAS
 from benchmarks.suites.suite import Row, Suite
 
 EFFECTS = {"a": 0.0, "b": 0.06, "c": 0.0}
@@ -88,18 +88,18 @@ def test_variance_over_the_seeds_of_each_split(world):
 
 def test_weights_of_arms_count_for_checkpoints_too(world):
     class Sweep(Suite):
-        """Fig. 3a with a factor for each clip."""
+        """The motion distilled, with a factor for each clip."""
 
         def rows(self, dataset):
             return [
-                Row(str(inverse), "mean+afa-motion", (f"sigma={1 / inverse}", "granularity=clip"))
-                for inverse in INVERSE_SIGMAS
+                Row(str(sigma), "mean+afa-motion", (f"sigma={sigma}", "granularity=clip", "lambda=0.1"))
+                for sigma in SIGMAS
             ]
 
-    found = judge(world({str(inverse): 0.01 * np.log2(inverse) for inverse in INVERSE_SIGMAS}, seeds=1, suite=Sweep))
-    (falls,) = (each for each in found if each.claim.text.endswith("1/80 to 1/2, motion distilled"))
+    found = judge(world({str(sigma): -0.01 * np.log2(sigma) for sigma in SIGMAS}, seeds=1, suite=Sweep))
+    (falls,) = (each for each in found if each.claim.text.endswith("0.025 to 1, motion distilled"))
     assert falls.interval.question == "checkpoints"
-    assert falls.interval.estimate == pytest.approx(0.01 * np.log2(80 / 2), abs=0.015)
+    assert falls.interval.estimate == pytest.approx(0.01 * np.log2(1 / 0.025), abs=0.015)
 
 
 def test_claim_without_runs_has_the_effect_of_the_paper_and_no_more(judged):

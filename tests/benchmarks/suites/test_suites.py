@@ -12,9 +12,11 @@ import pytest
 from baselines.backbones.build import build_backbone, strided
 from baselines.interface.errors import UserError
 from benchmarks.experiments.settings import KEYS
+from benchmarks.reporting.pairing import fits
 from benchmarks.reporting.paper_numbers import read
 from benchmarks.suites import SUITES
 from benchmarks.suites.ablations import BACKBONES_WITH, CHOICES
+from benchmarks.suites.claims import CLAIMS
 from benchmarks.suites.suite import Choice, Single, experiments
 
 
@@ -27,6 +29,12 @@ def test_every_suite_runs_on_walkers():
         for each in planned(name, datasets=("walkers",), seeds=1):
             assert each.experiment.dataset.startswith("walkers")
             assert each.experiment.settings["backbone"] == "small"
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.text)
+def test_suite_of_a_claim_runs_all_that_it_compares(claim):
+    run = planned(claim.suite, datasets=("walkers",), seeds=1)
+    assert [arm for arm in claim.arms if not any(fits(arm, claim, each.experiment) for each in run)] == []
 
 
 @pytest.mark.parametrize("name", ["table2", "table3", "table4", "table5"])
