@@ -15,7 +15,7 @@ import pandas as pd
 from baselines.interface.errors import UserError
 from benchmarks.experiments.code_digest import same_numbers
 from benchmarks.experiments.experiment import DatasetPair, Experiment
-from benchmarks.experiments.methods import ATTACHED
+from benchmarks.experiments.methods import ATTACHED, baseline
 from benchmarks.experiments.settings import DEFAULTS_OF_NEW_SETTINGS, changed_from_recipe
 from benchmarks.runs.find import runs_named
 from benchmarks.runs.finished import FinishedRun
@@ -23,7 +23,7 @@ from benchmarks.suites.claims import METRIC, MIN_RUNS, Arm, Claim
 
 from .data_versions import Versions, data_versions
 from .grid import Grid, signed, span
-from .pairing import Repetitions
+from .pairing import Repetitions, complete
 from .provenance import pair_title
 from .verdict import JudgedClaim, measure
 
@@ -105,7 +105,7 @@ def _paired(
     best: tuple[tuple[int, int, int, str], tuple[list[FinishedRun], list[FinishedRun]]] | None = None
     for ours in _groups(one, versions):
         for theirs in _groups(other, versions):
-            keys = sorted(ours.keys() & theirs.keys())
+            keys = complete(ours.keys() & theirs.keys())
             pairs = [(ours[key], theirs[key]) for key in keys] or _on_one_split(ours, theirs)
             if not pairs or any(a.name == b.name for a, b in pairs):
                 continue
@@ -189,13 +189,14 @@ def sentence(found: Comparison) -> str:
     points = 100 * interval.estimate
     runs = len(found.sides[0])
     above = f"{abs(points):.1f} points of {METRIC} {'above' if points >= 0 else 'below'}"
-    many = f"{runs} paired runs" if runs > 1 else "one run"
+    paired = "paired " * (len({baseline(side[0].experiment.method) for side in found.sides}) == 1)
+    many = f"{runs} {paired}runs" if runs > 1 else "one run"
     p = _p(effect.p) if effect.p < SMALLEST_P else f"= {_p(effect.p)}"
     within = f"95% interval {span(interval.low, interval.high)}, p {p}, {many} of each"
     start = f"On {pair_title(found.datasets, effect.notes)}, {one} is {above} {other} ({within}"
     if runs < MIN_RUNS:
         return f"{start}; the interval is over other test people with these trained models, not over other trainings)."
-    return f"{start}; over other seeds on these people)."
+    return f"{start}; over other {effect.repeated} on these people)."
 
 
 def grid(found: Comparison) -> Grid:

@@ -61,7 +61,7 @@ def paired_runs(claim: Claim, runs: Sequence[FinishedRun]) -> list[list[Finished
     numbers = range(len(claim.arms))
     for arms in contexts.values():
         chosen = {number: max(groups.values(), key=_size) for number, groups in arms.items()}
-        keys = _complete(set.intersection(*(set(chosen.get(number, {})) for number in numbers)))
+        keys = complete(set.intersection(*(set(chosen.get(number, {})) for number in numbers)))
         finished = max(_size(each)[1] for each in chosen.values())
         if (len(keys), finished) > (len(best[0]) if best else 0, newest):
             best, newest = [[chosen[number][key] for key in keys] for number in numbers], finished
@@ -78,7 +78,7 @@ def _size(runs: Repetitions) -> tuple[int, str]:
     return len(runs), max(run.record.finished.isoformat() for run in runs.values())
 
 
-def _complete(keys: set[tuple[int, int]]) -> list[tuple[int, int]]:
+def complete(keys: set[tuple[int, int]]) -> list[tuple[int, int]]:
     """The pairs of split and seed whose seed ran on every split; if there is no such seed, one pair for each split."""
     splits = {split for split, _ in keys}
     everywhere = [key for key in sorted(keys) if all((split, key[1]) in keys for split in splits)]

@@ -107,6 +107,11 @@ class JudgedClaim:
     notes: tuple[str, ...] = ()
 
     @property
+    def repeated(self) -> str:
+        """What the runs are repeated over: "seeds", or "splits" where each of several splits ran with one seed."""
+        return "splits" if self.runs == self.splits > 1 else "seeds"
+
+    @property
     def missing(self) -> str:
         """What is needed before a verdict can be given; empty if nothing is."""
         return "; ".join(self.reasons)
@@ -316,6 +321,8 @@ def _decide(judged: Sequence[JudgedClaim]) -> list[JudgedClaim]:
 def _too_few(judged: JudgedClaim, size: int) -> JudgedClaim:
     """An undecided claim, with the number of seeds that would decide it if the true effect is the measured one."""
     assert judged.interval is not None
+    if judged.repeated == "splits":
+        return replace(judged, reasons=("run a second seed on each split, to see how much seeds vary",))
     effect = judged.interval.estimate
     counts = [
         seeds_needed(effect, judged.variances, ALPHA / size, limit, splits=judged.splits, df=judged.df)

@@ -1,6 +1,7 @@
 """`bench compare`: which runs it pairs, and the figures that it prints, against values by hand."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -52,8 +53,26 @@ def test_sentence_names_both_sides_and_the_question(found):
     (compared,) = compare("mean", "qan", found)
     text = sentence(compared)
     assert text.startswith("On walkers, mean is 1.9 points of mAP below qan")
-    assert "3 paired runs" in text
-    assert "other seeds" in text
+    assert "3 runs of each" in text  # two baselines: seeds do not pair them
+    assert "over other seeds" in text
+
+
+def test_runs_of_one_baseline_are_paired(results, finish):
+    for seed, name in product(range(3), ("qan", "qan+afa")):
+        finish(name, seed, ranks=[1.0 + (name == "qan") * seed, *[1.0] * 19])
+    (compared,) = compare("qan+afa", "qan", finished_runs(results))
+    assert "3 paired runs of each" in sentence(compared)
+
+
+def test_one_seed_on_each_split_speaks_of_splits(found, on_splits):
+    (compared,) = compare("mean", "qan", on_splits([run for run in found if run.experiment.seed == 0], 3))
+    assert "over other splits" in sentence(compared)
+
+
+def test_seed_that_ran_on_a_part_of_the_splits_is_left_out(found, on_splits):
+    runs = [run for run in on_splits(found, 3) if run.experiment.seed == 0 or run.experiment.split < 2]
+    (compared,) = compare("mean", "qan", runs)
+    assert [(run.experiment.seed, run.experiment.split) for run in compared.sides[0]] == [(0, 0), (0, 1), (0, 2)]
 
 
 @pytest.mark.parametrize(("p", "printed"), [(0.0234, "p = 0.0234, "), (0.00001, "p < 0.0001, ")])
