@@ -178,37 +178,49 @@ def test_reads_order_says_whether_embeddings_depend_on_order(name):
     assert kind.reads_order == (not set_alike or not torch.allclose(one, still, atol=1e-5))
 
 
-def lstm_by_hand(x: torch.Tensor, wi: torch.Tensor, wh: torch.Tensor, bias: torch.Tensor) -> list[torch.Tensor]:
+def lstm_by_hand(x, wi, wh, bi, bh):
     """The textbook's LSTM: input, forget and output gate and candidate, in torch's order i, f, g, o."""
     hidden = cell = torch.zeros(len(x), wh.shape[1])
     outputs = []
     for step in x.unbind(1):
-        i, f, g, o = (step @ wi.T + hidden @ wh.T + bias).chunk(4, dim=1)
+        i, f, g, o = (step @ wi.T + hidden @ wh.T + bi + bh).chunk(4, dim=1)
         cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
         hidden = o.sigmoid() * cell.tanh()
         outputs.append(hidden)
     return outputs
 
 
-def rnn_by_hand(x: torch.Tensor, wi: torch.Tensor, wh: torch.Tensor, bias: torch.Tensor) -> list[torch.Tensor]:
+def gru_by_hand(x, wi, wh, bi, bh):
+    """Cho et al. (2014), the reset gate after the product as in cuDNN: reset, update and candidate, in torch's order r, z, n."""
+    hidden, outputs = torch.zeros(len(x), wh.shape[1]), []
+    for step in x.unbind(1):
+        (ri, zi, ni), (rh, zh, nh) = ((at @ w.T + b).chunk(3, dim=1) for at, w, b in ((step, wi, bi), (hidden, wh, bh)))
+        update = (zi + zh).sigmoid()
+        hidden = (1 - update) * (ni + (ri + rh).sigmoid() * nh).tanh() + update * hidden
+        outputs.append(hidden)
+    return outputs
+
+
+def rnn_by_hand(x, wi, wh, bi, bh):
     """McLaughlin et al. (2016): o_t = W_i x_t + W_s r_(t-1), r_t = tanh(o_t)."""
     fed_back, outputs = torch.zeros(len(x), wh.shape[1]), []
     for step in x.unbind(1):
-        outputs.append(step @ wi.T + fed_back @ wh.T + bias)
+        outputs.append(step @ wi.T + fed_back @ wh.T + bi + bh)
         fed_back = outputs[-1].tanh()
     return outputs
 
 
 @pytest.mark.parametrize(
-    ("name", "by_hand", "width", "share"), [("lstm", lstm_by_hand, 512, 0), ("rnn", rnn_by_hand, 128, 0.6)]
+    ("name", "by_hand", "width", "share"),
+    [("lstm", lstm_by_hand, 512, 0), ("gru", gru_by_hand, 512, 0), ("rnn", rnn_by_hand, 128, 0.6)],
 )
-def test_published_recurrent_layers(name, by_hand, width, share):
+def test_recurrent_layers(name, by_hand, width, share):
     torch.manual_seed(0)
     model = BASELINES.get(name)(build_backbone("small", "none")[0]).eval()
     layer = model.recurrent
     with torch.no_grad():
         expected = by_hand(
-            model.embed(clips().frames), layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0 + layer.bias_hh_l0
+            model.embed(clips().frames), layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0
         )
         found = model(clips())
     torch.testing.assert_close(found.frames, torch.stack(expected, dim=1))
