@@ -54,7 +54,7 @@ def figure(
         "cmc": partial(curves.cmc, protocol=protocol),
         "training": curves.training,
     }
-    of_claims = {"forest": forest.forest, "families": forest.families}  # their controls ran on other data sets
+    of_claims = {"forest": forest.forest, "families": forest.families}
     known |= {key: partial(_of_claims, each, protocol, dataset) for key, each in of_claims.items()}
     for draw in (
         *(sweeps.fig3a, sweeps.fig3b, sources.sources, sources.order),
@@ -65,7 +65,8 @@ def figure(
         raise UserError(f"no figure {name!r}; choose {', '.join(known)}")
     if to.suffix and to.suffix[1:] not in SUFFIXES and not to.is_dir():
         raise UserError(f"--to {to}: use the suffix .{', .'.join(SUFFIXES)}, or name a folder")
-    drawn = known[name](find_runs(runs, [dataset] if dataset and name not in of_claims else [], file))
+    controlled = {*of_claims, "sources", "order"}  # their controls ran on other data sets
+    drawn = known[name](find_runs(runs, [dataset] if dataset and name not in controlled else [], file))
     for panel in drawn.panels:
         if panel.empty:
             print(f"bench: {panel.title or name} is empty: {panel.empty}", file=sys.stderr)

@@ -115,9 +115,10 @@ def verdict(
     files: From = [],
     plugin: Plugin = [],
 ) -> None:
-    """Judge each claim: the answer in words, a picture, and a table of effects, intervals, the paper's effects and verdicts."""
+    """Judge each claim: the answer in words, a picture, and tables of effects, intervals, the paper's effects and verdicts."""
     check_choices(style)
-    from benchmarks.reporting.answer import answer, brief, picture
+    from benchmarks.reporting.answer import answer, brief, headline, picture
+    from benchmarks.reporting.figures.cues import crossings
     from benchmarks.reporting.grid import page
     from benchmarks.reporting.verdict import judge
     from benchmarks.reporting.verdict_tables import grids
@@ -134,11 +135,9 @@ def verdict(
             f"nothing to judge: no finished run of a method that the claims compare{f' on {dataset}' if dataset else ''}"
         )
     if style in ("terminal", "github"):
-        print("\n\n".join(answer(judged)))
-    if style == "terminal" and (drawn := picture(judged)):
-        print(f"\n{drawn}")
-    if style in ("terminal", "github"):
-        print()
+        drawn = picture(judged) if style == "terminal" else ""
+        first = crossings(runs, protocol) if dataset is None else []
+        print("\n\n".join(filter(None, [*first, *headline(judged), drawn, *answer(judged)])), end="\n\n")
     print(page(brief(tables), style))
 
 

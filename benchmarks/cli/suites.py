@@ -98,8 +98,8 @@ def plan(
     from tabulate import tabulate
 
     from benchmarks.reporting.grid import signed
-    from benchmarks.reporting.power import fewest_queries, plan_claims
-    from benchmarks.scheduling.estimate import estimate_in_turn, gpu_name
+    from benchmarks.reporting.power import fewest_queries, measured_records, plan_claims
+    from benchmarks.scheduling.estimate import estimate_in_turn, gpu_name, on_device
     from benchmarks.scheduling.selection import title
     from benchmarks.scheduling.states import DONE
     from benchmarks.scheduling.suite_plan import plan_suite
@@ -134,7 +134,8 @@ def plan(
     done = [state.record for state in suite_plan.states if state.name == DONE and state.record is not None]
     for line in fewest_queries(selection.suite, selection.choice, done, selection.root):
         print(line)
-    seconds_of = partial(estimate_in_turn, records=suite_plan.recorded)
+    timed = suite_plan.recorded or on_device(measured_records(), gpu=False)
+    seconds_of = partial(estimate_in_turn, records=timed)
     claims = list(plan_claims(name, suite_plan.planned, done, effect / 100, seconds_of))
     if not claims:
         return
@@ -157,3 +158,8 @@ def plan(
     ]
     head = ["data set", "claim", "paper", "seeds", "runs", "time", "deviation", "known from"]
     print(tabulate(lines, head, tablefmt="simple", disable_numparse=True))
+    if not suite_plan.recorded and any(each.seconds for each in claims):
+        machines = " or ".join(sorted({record.environment.cpu for record in timed}))
+        print(
+            f"\ntime: by the speed of the runs in results/measured, on one core of {machines}; none has finished here"
+        )

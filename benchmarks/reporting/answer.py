@@ -7,7 +7,7 @@ from itertools import groupby
 
 from benchmarks.data.find import is_drawn
 from benchmarks.experiments.experiment import DatasetPair
-from benchmarks.suites.claims import UNCORRECTED, points
+from benchmarks.suites.claims import EXPLORATORY, UNCORRECTED, points
 from benchmarks.wording import number_of
 
 from .figures.figure import in_words
@@ -16,24 +16,48 @@ from .grid import Grid
 from .pairing import NOT_RUN
 from .provenance import pair_title
 from .statistics import Verdict
-from .verdict import JudgedClaim
+from .verdict import CONTROLS, TUNING, JudgedClaim
 
 PLOT = 41  # characters across the picture
 
 
+# How a decided claim came out; and why a measured one is undecided, by what its reasons contain: the first that fits.
+CAME_OUT = {Verdict.SUPPORTED: "hold", Verdict.CONTRADICTED: "do not hold", Verdict.NEGLIGIBLE: "negligible"}
+WHY = {
+    CONTROLS: "because a control fails or was not run",
+    TUNING: "because the methods were not tuned alike",
+    "seed": "for want of seeds or splits",
+    "": "for another reason",
+}
+
+
+def headline(judged: Sequence[JudgedClaim]) -> list[str]:
+    """How many claims of the two families are decided, how they came out, and why the others are not decided."""
+    fixed = [each for each in judged if each.claim.family not in UNCORRECTED]
+    known = [each for each in fixed if each.interval is not None]
+    verdicts = Counter(each.verdict for each in known)
+    came_out = "; ".join(f"{said}: {verdicts[word]}" for word, said in CAME_OUT.items() if verdicts[word])
+    decided = len(known) - verdicts[Verdict.UNDECIDED]
+    lines = [
+        f"Claims of the two families, counted on each data set: {len(fixed)}; measured: {len(known)}; decided: {decided}"
+        f"{f' ({came_out})' if came_out else ''}."
+    ]
+    undecided = [each for each in known if each.verdict == Verdict.UNDECIDED]
+    why = Counter(next(key for key in WHY if key in each.missing) for each in undecided)
+    if undecided:
+        said = ", ".join(f"{why[key]} {reason}" for key, reason in WHY.items() if why[key])
+        lines.append(f"Undecided: {said}. The notes below the tables say what each takes.")
+    return lines
+
+
 def answer(judged: Sequence[JudgedClaim]) -> list[str]:
-    """What was found, for each family on each pair of data sets; how many claims are decided; and what was not run."""
+    """What was found, for each family on each pair of data sets, and what was not run."""
     lines = []
     for (name, pair), group in groupby(measured(judged), lambda each: (each.claim.family, each.datasets)):
         drawn = ", where people are drawn" if is_drawn(pair.trained_on) else ""
         here = list(group)
         lines.append(f"On {_title(pair, here)}{drawn} ({name}): {' '.join(_found(here))}")
     fixed = [each for each in judged if each.claim.family not in UNCORRECTED]
-    decided = sum(each.verdict != Verdict.UNDECIDED for each in fixed)
-    lines.append(
-        f"Claims of the two families, counted on each data set: {len(fixed)}; "
-        f"measured: {sum(each.interval is not None for each in fixed)}; decided: {decided}."
-    )
     return [*lines, *_not_measured(fixed)]
 
 
@@ -56,17 +80,18 @@ def _found(group: Sequence[JudgedClaim]) -> list[str]:
     made = []
     for verdict in Verdict:
         found = [each for each in group if each.verdict == verdict]
+        word = found[0].verdict_text.removeprefix(f"{EXPLORATORY}: ") if found else ""  # the line names the family
         if found and verdict == Verdict.UNDECIDED and len(found) == len(group):
             return [f"none is decided (measured: {len(group)})."]
         if found and verdict == Verdict.UNDECIDED and found[0].claim.family in UNCORRECTED:
-            made.append(f"{found[0].verdict_text}: {number_of(len(found), 'claim')}.")
+            made.append(f"{word}: {number_of(len(found), 'claim')}.")
         elif found:
             said = (
                 each.claim.text if verdict == Verdict.UNDECIDED else f"{each.claim.text}, {in_words(each.interval)}"
                 for each in found
                 if each.interval is not None
             )
-            made.append(f"{found[0].verdict_text}: {'; '.join(said)}.")
+            made.append(f"{word}: {'; '.join(said)}.")
     return made
 
 

@@ -76,7 +76,7 @@ def plan_claims(
     effect: float,
     seconds_of: Callable[[Sequence[Experiment]], list[float | None]],
 ) -> Iterator[PlannedClaim]:
-    """What each claim of a suite needs on each pair of data sets.
+    """What each claim that a suite's runs can decide needs on each pair of data sets.
 
     Args:
         name: of the suite.
@@ -86,8 +86,8 @@ def plan_claims(
     """
     for pair in dict.fromkeys(each.experiment.datasets for each in planned):
         for claim in claims_about(*pair):
-            if claim.suite == name:
-                here = [each.experiment for each in planned if each.experiment.datasets == pair]
+            here = [each.experiment for each in planned if each.experiment.datasets == pair]
+            if claim.suite == name or all(any(fits(arm, claim, each) for each in here) for arm in claim.arms):
                 yield _plan(claim, pair, here, pilot, effect, seconds_of)
 
 
@@ -143,9 +143,13 @@ def _variances(
 
 
 def _own_spread(claim: Claim, records: Sequence[Record]) -> tuple[Sequence[float], float] | None:
-    """As `spread`, of the runs that a verdict would use; None if the claim's arms have not run together often enough."""
+    """As `spread`, of the runs that a verdict would use; None if the claim's arms have not run together often enough, or each
+    split ran with one seed, which does not show how much seeds vary.
+    """
     arms = most_tuned_runs(claim, [FinishedRun(record) for record in records])
     if isinstance(arms, str) or repetition(arms[0])[1] < MIN_RUNS:
+        return None
+    if len(arms[0]) == len({run.experiment.split for run in arms[0]}) > 1:
         return None
     tables = [np.array([[_figure(run.record, claim.metric)] for run in runs], float) for runs in arms]
     return None if np.isnan(tables).any() else spread(seed_blocks(claim, arms, tables))

@@ -74,10 +74,11 @@ def grids(judged: Sequence[JudgedClaim], records: Sequence[Record] = ()) -> Iter
 def _explanations(judged: Sequence[JudgedClaim]) -> list[str]:
     """What the columns of a family's table mean."""
     family = judged[0].claim.family
+    splits = ", or over other splits where each ran with one seed" * any(each.repeated == "splits" for each in judged)
     notes = [
-        f"effects in {points(each.claim for each in judged)}; the interval and p are over other seeds on these people, and "
-        f"decide; other people too: the interval over other seeds and other people, with fewer than {MIN_RUNS} runs over other "
-        "people alone",
+        f"effects in {points(each.claim for each in judged)}; the interval and p are over other seeds on these people{splits}, "
+        f"and decide; other people too: the interval over other seeds and other people, with fewer than {MIN_RUNS} runs over "
+        "other people alone",
         f"negligible: shown to be nearer to 0 than {100 * margin():.1f}, the smallest effect that the paper prints",
     ]
     if family in UNCORRECTED:

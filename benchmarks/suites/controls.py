@@ -27,7 +27,7 @@ QUICK: tuple[tuple[str, tuple[str, ...]], ...] = (("mean", ()), ("cnn3d", ()), (
 # Settings in which a control may differ from the runs that it applies to: its own changes, AFA's, and those of a machine.
 FREE = {"shuffle", "threads", "granularity", "coherence_norm", *ATTACHED}
 # Settings that `mean` must share with a baseline that is compared with it; its clips and learning rate may differ.
-SHARED = ("backbone", "weights", "height", "width", "epochs")
+SHARED = ("backbone", "weights", "height", "width", "epochs", "tuning_trials")
 # Thresholds for R1, in percent: the mean over seeds, under the data set's first protocol, before batch normalisation.
 CHANCE = 1.37  # of a random ranking: the mean share of right tracklets among those that a query is ranked against
 BLIND = 3 * CHANCE  # the most for methods that cannot see the order of frames, and for all methods on shuffled frames

@@ -57,7 +57,7 @@ def cues(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: str 
             panels.append(
                 Panel(world, "share of people known by gait alone, %", f"{METRIC}, %", lines, ticks, form="points")
             )
-            notes += _crossing_notes(series, hard, protocol) + _gap_notes(series, hard)
+            notes += [f"{_word(hard)}: {said}" for said in _crossing(series, hard, protocol)] + _gap_notes(series, hard)
     if not panels:
         empty = "no finished runs in the worlds of cues: `bench suite run cues`"
         return Figure("cues", title, [Panel("", "", f"{METRIC}, %", empty=empty)], left_out(others))
@@ -69,6 +69,18 @@ def cues(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: str 
     ]
     notes += notes_on_data(series.values())
     return Figure("cues", title, panels, [*notes, *left_out(others)])
+
+
+def crossings(runs: Sequence[FinishedRun], protocol: str | None = None) -> list[str]:
+    """A sentence for the clean worlds and one for the hard worlds: where motion overtakes coherence; none without the runs."""
+    series, _ = _series(of_tested(runs, None))
+    return [
+        f"In the {_word(hard)} worlds of cues, {said}" for hard in WORLDS for said in _crossing(series, hard, protocol)
+    ]
+
+
+def _word(hard: bool) -> str:
+    return "hard" if hard else "clean"
 
 
 def _series(runs: Sequence[FinishedRun]) -> tuple[Series[Place], int]:
@@ -106,11 +118,14 @@ def _gap_notes(series: Series[Place], hard: bool) -> list[str]:
     """The shares at which nothing ran."""
     run = {place.share for place in series if place.hard == hard}
     missing = [f"{share}%" for share in SHARES if share not in run]
-    return [f"{'hard' if hard else 'clean'}: not run at {', '.join(missing)}."] if missing else []
+    return [f"{_word(hard)}: not run at {', '.join(missing)}."] if missing else []
 
 
-def _crossing_notes(series: Series[Place], hard: bool, protocol: str | None) -> list[str]:
-    """Where a motion baseline overtakes mean: of those that ran at every share, the one with the best mean over the shares."""
+def _crossing(series: Series[Place], hard: bool, protocol: str | None) -> list[str]:
+    """Where a motion baseline overtakes mean: of those that ran at every share, the one with the best mean over the shares.
+
+    A sentence; none if no baseline ran at every share.
+    """
     differences: dict[str, dict[float, Interval]] = {}
     for baseline in MOTION:
         for share in SHARES:
@@ -123,8 +138,7 @@ def _crossing_notes(series: Series[Place], hard: bool, protocol: str | None) -> 
     if not complete:
         return []
     best = max(complete, key=lambda name: sum(each.estimate for each in complete[name].values()))
-    word = "hard" if hard else "clean"
-    return [f"{word}: {crossing_in_words(best, crossing(complete[best]), len(complete))}"]
+    return [crossing_in_words(best, crossing(complete[best]), len(complete))]
 
 
 def crossing(differences: Mapping[float, Interval]) -> Crossing:

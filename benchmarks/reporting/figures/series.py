@@ -20,8 +20,9 @@ from benchmarks.reporting.data_versions import data_versions
 from benchmarks.reporting.provenance import data_notes
 from benchmarks.reporting.query_results import TEST_TO_TRAIN, fraction_matrix, repetition, split_means
 from benchmarks.reporting.statistics import Interval
-from benchmarks.reporting.verdict import margin
+from benchmarks.reporting.verdict import CONTROLS, margin
 from benchmarks.runs.finished import FinishedRun
+from benchmarks.suites import controls
 from benchmarks.suites.suite import Row
 
 Key = TypeVar("Key", bound=Hashable)
@@ -34,6 +35,7 @@ def choose(
     varied: Collection[str],
     place: Callable[[FinishedRun], Hashable] | None = None,
     covered: Callable[[Collection[Key]], int] = len,
+    fixed: Collection[str] = (),
 ) -> tuple[Series[Key], int]:
     """The runs of the context that covers most of the figure, by `key`, and how many runs of other contexts are left out.
 
@@ -43,6 +45,7 @@ def choose(
         place: what the data of compared runs must have in common; None: the data sets and their versions.
         covered: how much of the figure these series fill; of contexts that fill equally much, the one with the most runs is
             chosen, and of those the newest.
+        fixed: the settings that no series may have of its own, as methods and tuned recipes otherwise may.
 
     Returns:
         The runs of a series share all settings and the code, and are ordered by seed and split, one for each.
@@ -57,7 +60,7 @@ def choose(
         asked += 1
         read = versions(experiment)
         where = place(run) if place else (experiment.datasets, read.trained_on, read.tested_on)
-        context = (_shared_settings(run, varied), where, read.weights, run.record.environment.processor)
+        context = (_shared_settings(run, varied, fixed), where, read.weights, run.record.environment.processor)
         files = read.attributes, read.flow_weights
         own = json.dumps([experiment.settings, files, same_numbers(run.record.code)], sort_keys=True)
         found = contexts.setdefault(context, {}).setdefault(series, {}).setdefault(own, {})
@@ -73,12 +76,14 @@ def choose(
     return chosen, asked - sum(map(len, chosen.values()))
 
 
-def _shared_settings(run: FinishedRun, varied: Collection[str]) -> str:
-    """The recipe and the changes from it; for a recipe that this project lacks, the settings that do not depend on the method."""
+def _shared_settings(run: FinishedRun, varied: Collection[str], fixed: Collection[str]) -> str:
+    """The recipe and the changes from it; for a recipe that this project lacks, the settings that do not depend on the method,
+    and those that are `fixed`.
+    """
     experiment = run.experiment
     changed = changed_from_recipe(experiment.recipe, experiment.method, experiment.settings)
     if changed is None:
-        own = {*ATTACHED, *SEARCHED, "test_chunk"}
+        own = {*ATTACHED, *SEARCHED, "test_chunk"} - set(fixed)
         changed = {key: value for key, value in experiment.settings.items() if key not in own}
     return json.dumps([experiment.recipe, {key: changed[key] for key in sorted(changed) if key not in varied}])
 
@@ -112,6 +117,17 @@ def left_out(others: int) -> list[str]:
 def notes_on_data(shown: Iterable[Sequence[FinishedRun]]) -> list[str]:
     """What must be said of the data of the runs that a figure shows."""
     return data_notes(run.record for runs in shown for run in runs)
+
+
+def doubts(runs: Sequence[FinishedRun], name: str, compared: Sequence[FinishedRun]) -> list[str]:
+    """A note if a baseline fails its controls, or they did not run with the settings of the compared runs.
+
+    Args:
+        runs: all runs, among which the controls are looked for.
+    """
+    settings = compared[0].experiment.settings
+    problems = controls.problems([run.record for run in runs], {name: settings})
+    return [f"{name} ({compared[0].experiment.datasets.title}): {CONTROLS}: {problems}."] if problems else []
 
 
 def of_tested(runs: Sequence[FinishedRun], dataset: str | None) -> list[FinishedRun]:
@@ -196,6 +212,8 @@ def _unknown(values: np.ndarray, question: statistics.Question) -> Interval:
 
 def counted(several: Sequence[Sequence[FinishedRun]], protocol: str | None) -> str:
     """`seeds per point: 3; protocol official`, for a note."""
-    counts = ", ".join(map(str, sorted({len(runs) for runs in several})))
+    counts = ", ".join(map(str, sorted({repetition(runs)[1] for runs in several})))
     units = " or ".join(dict.fromkeys(f"{repetition(runs)[0]}s" for runs in several))
-    return f"{units} per point: {counts}; protocol {protocol or several[0][0].record.first_protocol}"
+    most = max(map(len, several))
+    in_all = f", up to {most} runs" if most > max(repetition(runs)[1] for runs in several) else ""
+    return f"{units} per point: {counts}{in_all}; protocol {protocol or several[0][0].record.first_protocol}"

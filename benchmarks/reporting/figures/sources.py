@@ -14,6 +14,7 @@ from .series import (
     choose,
     counted,
     difference,
+    doubts,
     in_common,
     left_out,
     negligible,
@@ -35,6 +36,7 @@ def sources(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: s
     first: list[Interval] = []
     shown: list[list[FinishedRun]] = []
     unused: dict[str, int] = {}
+    doubtful: list[str] = []
     for name in [name for name in MOTION if set(_labels(name)) <= series.keys()] or [FRAMES]:
         labels = _labels(name)
         several = [series[label] for label in labels if label in series]
@@ -43,6 +45,7 @@ def sources(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: s
             if left := sum(map(len, several)) - sum(map(len, common)):
                 unused[name] = left
             shown += common
+            doubtful += doubts(runs, name, common[-1]) if name in MOTION else []
             words = ["one\nframe", "more\nframes", f"{name},\nshuffled", f"{name},\nin order"][: len(labels)]
             panels.append(_waterfall(name, words, steps))
             first = first or steps
@@ -59,6 +62,7 @@ def sources(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: s
             "steps can differ from the verdict's effects."
             for name, left in unused.items()
         ),
+        *doubtful,
         *notes_on_data(shown),
     ]
     return Figure("sources", f"Where accuracy comes from, on {where}", panels, [*notes, *left_out(others)])
@@ -110,6 +114,7 @@ def order(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: str
     lines: list[Line] = []
     notes: list[str] = []
     shown: list[list[FinishedRun]] = []
+    doubtful: list[str] = []
     others = 0
     for name in sorted({run.experiment.test for run in tested}):
         series, more = _by_rows(Order, tested, name, _losses_covered)
@@ -119,6 +124,7 @@ def order(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: str
             if {ordered, shuffled} <= series.keys():
                 loss = difference(series[ordered], series[shuffled], METRIC, protocol)
                 losses |= {baseline: loss} if loss else {}
+                doubtful += doubts(runs, baseline, series[ordered]) if loss else []
         if losses:
             places = [float(MOTION.index(baseline)) for baseline in losses]
             lines.append(line(name, places, list(losses.values())))
@@ -134,7 +140,7 @@ def order(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: str
     notes.append(
         f"Ordered less shuffled frames, on the same seeds and queries. Bars: {LEVEL}; {counted(shown, protocol)}."
     )
-    notes += notes_on_data(shown)
+    notes += [*doubtful, *notes_on_data(shown)]
     return Figure("order", title, [panel], [*notes, *left_out(others)])
 
 

@@ -5,18 +5,23 @@ same seeds and queries is free of both.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from benchmarks.experiments.methods import baseline, split_method
+from benchmarks.experiments.methods import ATTACHED, baseline, split_method
+from benchmarks.experiments.settings import SEARCHED
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.suites.claims import METRIC
 
 from .figure import LEVEL, MOST_LINES, Figure, Line, Panel, line, lines_left_out
-from .series import Series, choose, counted, difference, left_out, negligible, notes_on_data, of_tested
+from .series import Series, choose, counted, difference, in_common, left_out, negligible, notes_on_data, of_tested
 
 GRANULARITIES = ("clip", "frame", "batch")
+ONE_METHOD = (
+    "With one factor for each batch, distilling the motion with delta is distilling the coherence with 1 / delta. So the two "
+    "curves differ only by the distributions of delta and 1 / delta, which part where sigma is large."
+)
 
 
 @dataclass(frozen=True)
@@ -68,21 +73,27 @@ def distill(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: s
     hidden = 0
     for granularity in GRANULARITIES:
         here = {point: found for point, found in series.items() if granularity == point.granularity or not point.value}
-        title = f"one factor for each {granularity}"
-        panel, more = _panel(SIGMA, here, series, METRIC, title, protocol)
+        panel, more = _panel(SIGMA, here, METRIC, _title(granularity), protocol)
         panels.append(panel)
         hidden += more
     panels = [panel for panel in panels if panel.lines] or panels[:1]
-    return _figure(
+    figure = _figure(
         "distill", "Coherence or motion as the distilled part", SIGMA, panels, series, others, hidden, protocol
     )
+    return (
+        replace(figure, notes=[*figure.notes, ONE_METHOD]) if _title("batch") in [p.title for p in panels] else figure
+    )
+
+
+def _title(granularity: str) -> str:
+    return f"one factor for each {granularity}"
 
 
 def _paper_figure(
     name: str, sweep: Sweep, runs: Sequence[FinishedRun], dataset: str | None, protocol: str | None
 ) -> Figure:
     series, others = _series(sweep, runs, dataset)
-    made = [_panel(sweep, series, series, metric, metric, protocol) for metric in ("R1", METRIC)]
+    made = [_panel(sweep, series, metric, metric, protocol) for metric in ("R1", METRIC)]
     panels = [panel for panel, _ in made]
     return _figure(name, f"Fig. 3 ({name[-1]})", sweep, panels, series, others, made[0][1], protocol)
 
@@ -99,18 +110,22 @@ def _series(
         return Point(method, settings["granularity"] if "granularity" in varied else "", settings[sweep.setting])
 
     ours = [run for run in of_tested(runs, dataset) if not run.experiment.external]
-    return choose(ours, point, {sweep.setting, *varied})
+    return choose(ours, point, {sweep.setting, *varied}, covered=_compared, fixed={*ATTACHED, *SEARCHED} - {"target"})
 
 
-def _panel(
-    sweep: Sweep, here: Series[Point], everywhere: Series[Point], metric: str, title: str, protocol: str | None
-) -> tuple[Panel, int]:
+def _compared(points: Collection[Point]) -> int:
+    """How many points have a reference beside them."""
+    references = {baseline(each.method) for each in points if not each.value}
+    return sum(baseline(each.method) in references for each in points if each.value)
+
+
+def _panel(sweep: Sweep, here: Series[Point], metric: str, title: str, protocol: str | None) -> tuple[Panel, int]:
     """A line for each method, and how many lines are left out."""
     lines: list[Line] = []
     for method in sorted({point.method for point in here}):
         values = [point for point in here if point.method == method and point.value]
         values.sort(key=lambda point: sweep.position(point.value))
-        reference = _reference(method, here) or _reference(f"{baseline(method)}+afa", everywhere)
+        reference = _reference(method, here)
         if reference and values:
             positions = [math.log10(sweep.position(point.value)) for point in values]
             made = [difference(here[point], reference, metric, protocol) for point in values]
@@ -129,9 +144,11 @@ def _panel(
 
 
 def _reference(method: str, series: Series[Point]) -> list[FinishedRun]:
-    """The runs of a method without the setting. Without noise, all granularities are one method."""
-    found = [runs for point, runs in series.items() if point.method == method and not point.value]
-    return max(found, key=len, default=[])
+    """The runs of a method without the setting, or those of +afa: without noise, all granularities and targets are one method."""
+    for name in (method, f"{baseline(method)}+afa"):
+        if found := [runs for point, runs in series.items() if point.method == name and not point.value]:
+            return max(found, key=len)
+    return []
 
 
 def _label(method: str, runs: Sequence[FinishedRun]) -> str:
@@ -153,9 +170,11 @@ def _figure(
         shown = list(series.values())
         where = shown[0][0].experiment.test
         title = f"{title}, on {where}"
-        notes = [
-            f"Differences from {sweep.absence} on the same seeds and queries. Bars: {LEVEL}; {counted(shown, protocol)}."
+        compared = [
+            in_common([found, _reference(point.method, series)])[0] for point, found in series.items() if point.value
         ]
+        seeds = counted(list(filter(None, compared)), protocol)
+        notes = [f"Differences from {sweep.absence} on the same seeds and queries. Bars: {LEVEL}; {seeds}."]
         alone = {point.method for point in series} - {each.label.partition(":")[0] for p in panels for each in p.lines}
         notes += [f"Left out because they have only one value of {sweep.setting}: {', '.join(sorted(alone))}."] * bool(
             alone

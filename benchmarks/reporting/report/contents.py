@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from baselines.interface.errors import UserError
+from benchmarks.data import registered_name
 from benchmarks.data.find import find_dataset, find_known
 from benchmarks.data.loading import known_digests
 from benchmarks.experiments.experiment import DatasetPair, Experiment
@@ -28,12 +29,13 @@ from benchmarks.reporting.table import COLUMNS, Table, best, cell, mean, tables
 from benchmarks.reporting.verdict import JudgedClaim, judge
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.scheduling.states import FindStates
-from benchmarks.suites import SUITES, published_systems
+from benchmarks.suites import SUITES, controls, published_systems
 from benchmarks.suites.suite import QUICK, Choice, Row, Suite, all_rows, dataset_pairs, first_experiment, rows_for
 
 from .html import el
 
 FILTERS = ("data set", "baseline", "protocol")
+CONTROL_WORLDS = (controls.DATASET, controls.APPEARANCE)  # in any size
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ class Section:
 
 
 def suite_tables(runs: Sequence[FinishedRun], find_states: FindStates) -> list[Section]:
-    """The tables of every suite with runs for half of its rows, or with any on data sets that no other suite has.
+    """The tables of every suite with runs for half of its rows; or, on its own data sets, for two rows, or for any where no other
+    suite has them. The worlds of the controls belong to the suites that name them.
 
     There is one for each pair of data sets, each set of options that the runs were made with, and each protocol. The paper's
     come first, then those with the most rows. A single row beside figures of another data set is left out.
@@ -73,13 +76,15 @@ def suite_tables(runs: Sequence[FinishedRun], find_states: FindStates) -> list[S
     for name, suite in sorted(suites.items(), key=lambda each: (not each[1].paper, -len(_rows(each[1])), each[0])):
         for pair in pairs:
             own = pair in suite.pairs(suite.datasets)
-            needed = 0.0 if own and owners[pair] == 1 else 0.5
+            if not own and (name == "controls" or registered_name(pair.tested_on) in CONTROL_WORLDS):
+                continue
             shown: set[str] = set()
             for choice in _choices(suite, pair, made_with[pair]):
                 rows = _requests(suite, pair, choice)
                 single = len(rows) == 1 and not own
                 done = [row for row in rows if any(seed < choice.seeds for seed in finished.get(row, ()))]
-                if done and len(done) >= needed * len(rows) and not single and rows[0] not in shown:
+                enough = len(done) >= (min(owners[pair], 2) if own else max(0.5 * len(rows), 1))
+                if enough and not single and rows[0] not in shown:
                     shown.add(rows[0])
                     made += _suite_sections(name, pair, choice, find_states)
     return [*made, *_dataset_sections(pairs)]

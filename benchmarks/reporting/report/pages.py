@@ -6,8 +6,9 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from benchmarks.reporting.answer import answer, brief
+from benchmarks.reporting.answer import answer, brief, headline
 from benchmarks.reporting.drawing import SUFFIXES
+from benchmarks.reporting.figures.cues import crossings
 from benchmarks.reporting.figures.figure import Figure
 from benchmarks.reporting.grid import Grid
 from benchmarks.reporting.provenance import data_notes, pair_title
@@ -45,8 +46,9 @@ def overview(
     shown = list({str(each.frame["data set"].iloc[0]): each for each in reversed(sections)}.values())[::-1]
     body = [
         el("h1", "Results at a glance"),
-        [el("p", line) for line in answer(claims)],
+        [el("p", line) for line in (*crossings(runs), *headline(claims))],
         [_image(each) for each in drawn if each.name == "forest"],
+        [el("p", line) for line in answer(claims)],
         el("ul", tiles, class_="tiles"),
         el("h2", "Verdict"),
         el("div", [_judged(grid) for grid in brief(list(grids(claims)))]),

@@ -125,6 +125,34 @@ def test_series_of_two_settings_are_not_mixed(finish, results):
     assert line.y == [100]
 
 
+def test_systems_with_one_value_do_not_hide_a_sweep(finish, results):
+    for value in (0.0, 0.1):
+        finish("mean+afa", lambda_=value, epochs=3)
+    for name in ("qan", "max", "attention"):
+        finish(f"{name}+afa")
+    assert [line.label for line in sweeps.fig3b(finished_runs(results)).panels[0].lines] == [
+        "mean+afa: coherence distilled"
+    ]
+
+
+def test_unknown_recipe_does_not_mix_settings(finish, results):
+    """Sigma 0 and lambda 0 is no reference for sigma 0.025 and lambda 0.1."""
+    finish("mean+afa", sigma=0.0, lambda_=0.0)
+    finish("mean+afa")
+    runs = [
+        replace(run, record=replace(run.record, experiment=replace(run.experiment, recipe="somebody")))
+        for run in finished_runs(results)
+    ]
+    assert [panel.lines for panel in sweeps.fig3b(runs).panels] == [[], []]
+
+
+def test_steps_of_a_baseline_without_controls_say_so(finish, results):
+    for method, changes in (("mean", {"test_frames": 1}), ("mean", {}), ("cnn3d", {"shuffle": "both"}), ("cnn3d", {})):
+        finish(method, **changes)
+    notes = sources.sources(finished_runs(results)).notes
+    assert any(note.startswith("cnn3d (walkers): controls: not run with the same settings") for note in notes)
+
+
 def test_method_without_a_reference_is_named(finish, results):
     finish("mean+afa", sigma=0.5)
     finish("mean+afa", sigma=0.0)

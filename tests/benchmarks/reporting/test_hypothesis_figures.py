@@ -236,7 +236,12 @@ def test_forest_has_a_row_for_each_claim_with_an_interval_over_seeds(measure, tm
     assert [text for _, text in panel.ticks] == [
         f"{claim} ({data})"
         for data in ("mars", "walkers")
-        for claim in ("AFA helps mean", "AFA helps qan", "classification helps", "the coherence constraint helps")
+        for claim in (
+            "AFA helps mean",
+            "AFA helps qan",
+            "classification of augmented frames helps",
+            "the coherence constraint helps",
+        )
     ]
     assert decided.x == [0, 3, 4, 7]
     assert decided.y == pytest.approx([6] * 4, abs=1)

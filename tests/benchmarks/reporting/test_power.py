@@ -272,6 +272,17 @@ def test_source_of_the_noise_is_named(pilot, make_record):
     assert planned("table4", lone)["AFA helps mean"].source.startswith("unknown: no two seeds of a method")
 
 
+def test_one_seed_on_each_split_plans_nothing(pilot):
+    (plan,) = {each.seeds for each in planned("table4", pilot("table4", 1, "ilidsvid"), dataset="ilidsvid").values()}
+    assert plan is None
+
+
+def test_claims_of_other_suites_are_planned_where_all_their_arms_run(pilot):
+    found = planned("cues", pilot("cues", 3, "cues:50"), dataset="cues:50")
+    assert {"AFA helps mean", "mean beats cnn3d", "mean beats flow"} <= set(found)
+    assert "AFA helps qan" not in planned("factors", pilot("factors", 3))
+
+
 def test_only_claims_of_the_suite_are_planned(pilot):
     texts = {claim.text for claim in claims_about("mars", "mars") if claim.suite == "table4"}
     assert set(planned("table4", pilot("table4", 3))) == texts

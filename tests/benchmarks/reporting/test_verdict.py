@@ -76,6 +76,16 @@ def test_splits_are_the_repetition(world):
     assert "2 splits cannot show how much splits vary" in two.missing
 
 
+def test_one_seed_on_each_split_plans_no_seeds(world):
+    """The spread over splits says nothing of how much seeds vary within a split."""
+    found = [
+        each for each in judge(world({"a": 0.0, "b": 0.001, "c": 0.0}, seeds=1, dataset="ilidsvid")) if each.interval
+    ]
+    assert {each.verdict_text for each in found} == {"UNDECIDED"}
+    assert {each.missing for each in found} == {"run a second seed on each split, to see how much seeds vary"}
+    assert {each.needed for each in found} == {None}
+
+
 def test_missing_runs_name_their_suite(judged):
     found = judged({"a": 0.0, "b": 0.1, "c": 0.0})
     assert found["AFA helps qan"].missing == "not run: qan+afa, qan (suite table4)"

@@ -73,6 +73,13 @@ def test_control_speaks_for_its_own_settings_alone(record, good, by):
     assert problems(good, {"cnn3d": by("cnn3d+afa")}) == ""  # what AFA adds is not the control's
 
 
+def test_tuned_mean_is_no_measure_for_what_is_not_tuned(record, good, by):
+    tuned = [
+        record("mean", r1, dataset=dataset, tuning_trials=20) for r1, dataset in ((0.0, DATASET), (99.0, APPEARANCE))
+    ]
+    assert problems([*good, *tuned], {"cnn3d": by("cnn3d")}) == ""  # 81 is above 90 - 10, but not above 99 - 10
+
+
 def test_judged_mean_needs_its_own_control(record, good, by):
     other = {"sampling": "restricted", "lr": 3e-3}
     assert problems(good, {"cnn3d": by("cnn3d")}) == ""
