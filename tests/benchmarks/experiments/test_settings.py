@@ -25,12 +25,14 @@ def test_paper_recipe_is_section_3_3():
     assert resolve("dukev", "mean+afa").clip_frames == 9
 
 
-@pytest.mark.parametrize("recipe", ["paper", "mars", "ilidsvid", "small"])
-def test_baselines_that_read_order_see_neighbouring_frames(recipe):
+@pytest.mark.parametrize(
+    ("recipe", "length"), [("paper", 8), ("small", 8), ("dukev", 9), ("mars", 16), ("ilidsvid", 16), ("prid2011", 16)]
+)
+def test_baselines_that_read_order_see_neighbouring_frames(recipe, length):
     for method in ("cnn3d", "lstm", "flow+afa", "flow-only+afa-motion"):
         settings = resolve(recipe, method)
         assert (settings.sampling, settings.spacing) == ("consecutive", 1)
-        assert settings.clip_frames == settings.test_chunk == 8
+        assert settings.clip_frames == settings.test_chunk == length
     assert resolve(recipe, "mean+afa").sampling == resolve(recipe, "attention").sampling == "restricted"
 
 
