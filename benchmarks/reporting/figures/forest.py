@@ -26,13 +26,22 @@ def measured(judged: Sequence[JudgedClaim]) -> list[JudgedClaim]:
 
 
 def forest(judged: Sequence[JudgedClaim]) -> Figure:
-    """A panel for each family, a row for each claim and pair of data sets with enough runs for an interval over seeds."""
-    known = _drawn(judged)
+    """A panel for each family, a row for each claim and pair of data sets with enough runs for an interval over seeds.
+
+    Exploratory claims are drawn only if their effect is known to be above, below or near 0.
+    """
+    measured_enough = _drawn(judged)
+    known = [
+        each for each in measured_enough if not (each.claim.family in UNCORRECTED and each.verdict == Verdict.UNDECIDED)
+    ]
     by_family = {family: [each for each in known if each.claim.family == family] for family in FAMILIES}
     panels = [_panel(family, here) for family, here in by_family.items() if here]
     notes = ["The grey band marks negligible effects. An effect to the right of 0 agrees with the claim."]
-    few = len(measured(judged)) - len(known)
-    absent = len(judged) - len(known) - few
+    few = len(measured(judged)) - len(measured_enough)
+    absent = len(judged) - len(measured_enough) - few
+    open_ = len(measured_enough) - len(known)
+    if open_:
+        notes.append(f"Not drawn, because exploratory and open: {open_} of {len(judged)} claims.")
     if few:
         notes.append(f"Not drawn, because fewer than {MIN_RUNS} seeds or splits ran: {few} of {len(judged)} claims.")
     if absent:

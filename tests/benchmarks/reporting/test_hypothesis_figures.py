@@ -117,7 +117,7 @@ def test_order_is_a_number_for_each_data_set(measure, tmp_path):
 def test_other_contexts_do_not_hide_the_figures_of_walkers(committed):
     """`families` ran on walkers too, later and as often, but neither on one frame nor on shuffled ones."""
     figure = sources.sources(committed, "walkers")
-    assert [panel.title for panel in figure.panels] == ["cnn3d"]
+    assert [panel.title for panel in figure.panels] == ["cnn3d", "flow"]
     means = {frames: [
         run.record.find_metrics("official", "before").percent("mAP") for run in committed
         if (run.experiment.test, run.experiment.method, run.experiment.recipe) == ("walkers", "mean", "small")
@@ -125,7 +125,7 @@ def test_other_contexts_do_not_hide_the_figures_of_walkers(committed):
     ] for frames in (0, 1)}  # fmt: skip
     assert figure.panels[0].lines[0].y[:2] == pytest.approx([np.mean(means[1]), np.mean(means[0])])
     (lost,) = sources.order(committed, "walkers").panels[0].lines
-    assert (lost.label, lost.x) == ("walkers", [MOTION.index("cnn3d")])
+    assert (lost.label, lost.x) == ("walkers", [MOTION.index("cnn3d"), MOTION.index("flow")])
 
 
 def by_share(method, settings, dataset):
@@ -256,7 +256,10 @@ def test_forest_has_a_row_for_each_claim_with_an_interval_over_seeds(measure, tm
 
 
 def test_forest_of_all_records_is_readable(committed):
-    figure = forest.forest(judge(committed))
+    judged = judge(committed)
+    figure = forest.forest(judged)
+    open_ = [each for each in judged if each.verdict_text == "exploratory: open" and each.people is not None]
+    assert f"Not drawn, because exploratory and open: {len(open_)} of {len(judged)} claims." in figure.notes
     assert [panel.title for panel in figure.panels] == [
         "what the paper claims",
         "coherence against motion",
