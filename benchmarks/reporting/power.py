@@ -85,8 +85,8 @@ def plan_claims(
         seconds_of: about how long each of several runs will take, one after the other.
     """
     for pair in dict.fromkeys(each.experiment.datasets for each in planned):
+        here = [each.experiment for each in planned if each.experiment.datasets == pair]
         for claim in claims_about(*pair):
-            here = [each.experiment for each in planned if each.experiment.datasets == pair]
             if claim.suite == name or all(any(fits(arm, claim, each) for each in here) for arm in claim.arms):
                 yield _plan(claim, pair, here, pilot, effect, seconds_of)
 
@@ -147,9 +147,10 @@ def _own_spread(claim: Claim, records: Sequence[Record]) -> tuple[Sequence[float
     split ran with one seed, which does not show how much seeds vary.
     """
     arms = most_tuned_runs(claim, [FinishedRun(record) for record in records])
-    if isinstance(arms, str) or repetition(arms[0])[1] < MIN_RUNS:
+    if isinstance(arms, str):
         return None
-    if len(arms[0]) == len({run.experiment.split for run in arms[0]}) > 1:
+    word, count = repetition(arms[0])
+    if count < MIN_RUNS or (word == "split" and count == len(arms[0])):
         return None
     tables = [np.array([[_figure(run.record, claim.metric)] for run in runs], float) for runs in arms]
     return None if np.isnan(tables).any() else spread(seed_blocks(claim, arms, tables))

@@ -26,16 +26,15 @@ from benchmarks.reporting.figures.figure import Figure
 from benchmarks.reporting.grid import unique_names
 from benchmarks.reporting.provenance import COSTS, cost_cells
 from benchmarks.reporting.table import COLUMNS, Table, best, cell, mean, tables
-from benchmarks.reporting.verdict import JudgedClaim, judge
+from benchmarks.reporting.verdict import CONTROLS_DATA, JudgedClaim, judge
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.scheduling.states import FindStates
-from benchmarks.suites import SUITES, controls, published_systems
+from benchmarks.suites import SUITES, published_systems
 from benchmarks.suites.suite import QUICK, Choice, Row, Suite, all_rows, dataset_pairs, first_experiment, rows_for
 
 from .html import el
 
 FILTERS = ("data set", "baseline", "protocol")
-CONTROL_WORLDS = (controls.DATASET, controls.APPEARANCE)  # in any size
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def suite_tables(runs: Sequence[FinishedRun], find_states: FindStates) -> list[S
     for name, suite in sorted(suites.items(), key=lambda each: (not each[1].paper, -len(_rows(each[1])), each[0])):
         for pair in pairs:
             own = pair in suite.pairs(suite.datasets)
-            if not own and (name == "controls" or registered_name(pair.tested_on) in CONTROL_WORLDS):
+            if not own and (name == "controls" or registered_name(pair.tested_on) in CONTROLS_DATA):
                 continue
             shown: set[str] = set()
             for choice in _choices(suite, pair, made_with[pair]):
