@@ -160,6 +160,4 @@ def plan(
     print(tabulate(lines, head, tablefmt="simple", disable_numparse=True))
     if not suite_plan.recorded and any(each.seconds for each in claims):
         machines = " or ".join(sorted({record.environment.cpu for record in timed}))
-        print(
-            f"\ntime: by the speed of the runs in results/measured, on one core of {machines}; none has finished here"
-        )
+        print(f"\ntime: from the speed of the runs in results/measured ({machines}); no run has finished here yet")
