@@ -48,8 +48,6 @@ def read(table: str) -> pd.DataFrame:
 
 
 def at(table: str, datasets: tuple[str, str]) -> pd.DataFrame:
-    """The rows of a table on one pair of data sets (trained on, tested on); if it has none, those of its last pair."""
+    """The rows of a table on one pair of data sets (trained on, tested on); none if the table does not have the pair."""
     rows = read(table)
-    pairs = list(zip(rows.train, rows.test, strict=True))
-    wanted = datasets if datasets in pairs else pairs[-1]
-    return rows[[pair == wanted for pair in pairs]]
+    return rows[(rows.train == datasets[0]) & (rows.test == datasets[1])]

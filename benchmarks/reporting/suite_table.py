@@ -117,9 +117,7 @@ def measured_rows(
     all_states = iter(find_states([each for row in planned.values() for each in row]))
     states = {key: list(islice(all_states, len(row))) for key, row in planned.items()}
     metrics = [
-        metric
-        for metric in suite.metrics
-        if not _comparable(suite, pair) or any(metric in figures for figures in published.values())
+        metric for metric in suite.metrics if not published or any(metric in figures for figures in published.values())
     ]
     measured = []
     for label in _in_order([*published], [*rows]):
@@ -149,10 +147,10 @@ def _in_order(published: list[str], labels: Sequence[str]) -> list[str]:
 
 def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
     """The rows as a table, with notes on how its results were made."""
-    published, comparable = bool(_published(suite, pair)), _comparable(suite, pair)
+    published = bool(_published(suite, pair))
     metrics = list(rows[0].values) if rows else []
-    beside = [_source(suite)] * published + ["Δ"] * comparable
-    bound = ["within seeds"] * (comparable and suite.calibrates)
+    beside = [_source(suite), "Δ"] * published
+    bound = ["within seeds"] * (published and suite.calibrates)
     trainer = ["trainer"] * bool(suite.groups)
     gait = [GAIT] * any(row.gait for row in rows)
     head = [
@@ -167,7 +165,7 @@ def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
     letters = processor_letters(run for row in rows for run in row.runs)
     body = [
         [
-            *_cells(suite, row, published, comparable, _needs(row, pair)),
+            *_cells(suite, row, published, _needs(row, pair)),
             *([_agreement(row)] * len(bound)),
             *([cell(row.gait) if row.gait else ""] * len(gait)),
             *(cost_cells(row.runs, letters) if row.runs else [""] * len(COSTS)),
@@ -197,18 +195,13 @@ def grid(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> Grid:
     return Grid(pair_title(pair, notes), head, body, notes, frozenset(bold), headings)
 
 
-def _comparable(suite: Suite, pair: DatasetPair) -> bool:
-    """Whether results were published for exactly this pair of data sets."""
-    return bool(_published(suite, pair)) and pair in _own_pairs(suite)
-
-
 def _needs(row: MeasuredRow, pair: DatasetPair) -> str:
     """What a row needs that the data set may lack, to append to the reason for an empty cell; "" if it needs nothing."""
     lacking = row.row and needs_attributes(row.row.method) and not is_drawn(pair.trained_on)
     return " (needs attributes of its people)" if lacking else ""
 
 
-def _cells(suite: Suite, row: MeasuredRow, published: bool, comparable: bool, needs: str) -> list[str]:
+def _cells(suite: Suite, row: MeasuredRow, published: bool, needs: str) -> list[str]:
     """Label, runs, and for each metric what was measured, what was published and the difference."""
     method = row.row.method if row.row else ""
     label = f"after {row.label}" if row.label in suite.after else row.label
@@ -224,7 +217,7 @@ def _cells(suite: Suite, row: MeasuredRow, published: bool, comparable: bool, ne
         cells.append(cell(values) if values else reason)
         reason = "" if not values else reason  # the reason is given once per row
         cells += [_figure(row.published[metric], "{:.1f}".format) + "*" * (metric in row.doubts)] * published
-        cells += [_figure(row.differences[metric], signed)] * comparable
+        cells += [_figure(row.differences[metric], signed)] * published
     return cells
 
 
@@ -263,18 +256,10 @@ def _finished(states: Sequence[State]) -> list[Record]:
     return [state.record for state in states if state.name == DONE and state.record is not None]
 
 
-def _own_pairs(suite: Suite) -> list[DatasetPair]:
-    return suite.pairs(suite.datasets)
-
-
 def _published(suite: Suite, pair: DatasetPair) -> dict[str, dict[str, float]]:
-    """The paper's results, or the published ones that the suite expects: label -> metric -> percent.
-
-    For a pair of data sets that the paper does not have, they are those of its last pair.
-    """
+    """What the paper prints on this pair of data sets, or what the suite expects there: label -> metric -> percent."""
     if not suite.paper:
-        rows = suite.rows(_own_pairs(suite)[-1][0])
-        return {row.label: dict(row.expected) for row in rows if row.expected}
+        return {row.label: dict(row.expected) for row in _expected(suite, pair)}
     numbers = paper_numbers.at(suite.paper, pair)
     figures: dict[str, dict[str, float]] = {}
     for label, metric, value in zip(numbers.method, numbers.metric, numbers.value, strict=True):
@@ -285,8 +270,7 @@ def _published(suite: Suite, pair: DatasetPair) -> dict[str, dict[str, float]]:
 def _notes_on_figures(suite: Suite, pair: DatasetPair) -> dict[str, dict[str, str]]:
     """Cautions about published results: label -> metric -> note."""
     if not suite.paper:
-        rows = suite.rows(_own_pairs(suite)[-1][0])
-        doubted = [row for row in rows if row.not_reproducible]
+        doubted = [row for row in _expected(suite, pair) if row.not_reproducible]
         return {
             row.label: dict.fromkeys(row.expected, f"{NOT_REPRODUCIBLE}: {row.not_reproducible}") for row in doubted
         }
@@ -298,6 +282,11 @@ def _notes_on_figures(suite: Suite, pair: DatasetPair) -> dict[str, dict[str, st
         if note:
             notes.setdefault(str(label), {})[str(metric)] = str(note)
     return notes
+
+
+def _expected(suite: Suite, pair: DatasetPair) -> list[Row]:
+    """The rows whose results on this pair of data sets are known."""
+    return [row for row in suite.rows(pair.trained_on) if row.expected] if pair in suite.pairs(suite.datasets) else []
 
 
 def _values(runs: Sequence[Record], metric: str, protocol: str, feature: str) -> list[float | None]:
@@ -326,19 +315,17 @@ def _view_notes(rows: Sequence[MeasuredRow]) -> list[str]:
 
 
 def _published_notes(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow]) -> list[str]:
-    """Which results are further off than seeds explain, and on which data sets the published ones were measured."""
-    published, comparable, source = bool(_published(suite, pair)), _comparable(suite, pair), _source(suite)
+    """Which results are further off than seeds explain, and which published ones are missing or doubtful."""
+    published, source = bool(_published(suite, pair)), _source(suite)
     notes = []
-    if comparable and suite.calibrates:
+    if not published and (suite.paper or suite.calibrates):
+        notes.append(f"{source}: no figures for {' to '.join(dict.fromkeys(pair))}")
+    if published and suite.calibrates:
         off = [row.label for row in rows if _agreement(row).startswith("NO")]
         if off:
             notes.append(f"FURTHER OFF THAN SEEDS EXPLAIN, WHICH POINTS TO AN ERROR IN THIS HARNESS: {'; '.join(off)}")
         notes.append("within seeds: whether the published figure lies in the 95% prediction interval of one more seed")
-    if published and not comparable:
-        where = " to ".join(dict.fromkeys(_own_pairs(suite)[-1]))
-        whose = "its" if suite.paper else "published"
-        notes.append(f"{source}: {whose} figures on {where}; differences between data sets are not shown")
-    if comparable and any(row.row and not row.row.reproduces for row in rows):
+    if published and any(row.row and not row.row.reproduces for row in rows):
         notes.append("Δ: only where the trainer is that of the published figures")
     if published and any(math.isnan(figure) for row in rows for figure in row.published.values()):
         notes.append(f"{source}: empty where no figure was published")

@@ -287,10 +287,12 @@ def _paper_pairs(claim: Claim) -> set[tuple[str, str]]:
 
 def paper_effect(claim: Claim, pair: DatasetPair) -> float | None:
     """The effect that the paper prints on these data sets, a fraction; None if it prints none."""
-    if not claim.paper or tuple(pair) not in _paper_pairs(claim):
+    if not claim.paper:
         return None
     name, better, worse = claim.paper
     rows = paper_numbers.at(name, pair)
+    if rows.empty:
+        return None
     figures = {row.method: row.value for row in rows.itertuples() if row.metric == METRIC}
     return round(float(figures[better] - figures[worse]), 6) / 100
 

@@ -60,7 +60,7 @@ def suite_tables(runs: Sequence[FinishedRun], find_states: FindStates) -> list[S
     suite has them. The worlds of the controls belong to the suites that name them.
 
     There is one for each pair of data sets, each set of options that the runs were made with, and each protocol. The paper's
-    come first, then those with the most rows. A single row beside figures of another data set is left out.
+    come first, then those with the most rows. A single row on other data is left out.
     """
     experiments = [run.experiment for run in runs]
     pairs = sorted({each.datasets for each in experiments if not each.external})
