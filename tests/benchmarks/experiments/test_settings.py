@@ -26,7 +26,7 @@ def test_paper_recipe_is_section_3_3():
 
 
 @pytest.mark.parametrize(
-    ("recipe", "length"), [("paper", 8), ("small", 8), ("dukev", 9), ("mars", 16), ("ilidsvid", 16), ("prid2011", 16)]
+    ("recipe", "length"), [("paper", 8), ("small", 8), ("dukev", 9), ("mars", 28), ("ilidsvid", 28), ("prid2011", 28)]
 )
 def test_baselines_that_read_order_see_neighbouring_frames(recipe, length):
     for method in ("cnn3d", "lstm", "flow+afa", "flow-only+afa-motion"):
