@@ -153,10 +153,10 @@ def verdict(runs: "Sequence[FinishedRun]", protocol: str | None = None) -> "pd.D
     Returns:
         The columns `data set`, `family` (paper, hypothesis, exploratory or plug-in), `claim` and `verdict`; `effect` with the
         ends of its 95% interval over other seeds on these people, `low` and `high`, and of that over other people too,
-        `people low` and `people high`, in points of the claim's metric (NaN where it was not measured); `p` before Holm's
-        correction; `paper`, the effect that the paper prints for these data; `margin`, below which an effect is negligible;
-        `runs`; `seeds needed` to decide an undecided claim if its true effect is the measured one; and `missing`, which says
-        what such a claim lacks.
+        `people low` and `people high`, in points of the claim's metric (NaN where it was not measured; `low`, `high` and `p`
+        also where too few seeds or splits ran); `p` before Holm's correction; `paper`, the effect that the paper prints for
+        these data; `margin`, below which an effect is negligible; `runs`; `seeds needed` to decide an undecided claim if its
+        true effect is the measured one; and `missing`, which says what such a claim lacks.
     """
     import pandas as pd
 
@@ -167,8 +167,10 @@ def verdict(runs: "Sequence[FinishedRun]", protocol: str | None = None) -> "pd.D
         runs = current_runs(runs)
     rows = []
     for each in judge(runs, protocol):
-        interval, people = each.interval, each.people
-        effect, low, high = (interval.estimate, interval.low, interval.high) if interval else (None, None, None)
+        interval, people = each.interval, each.people or each.interval
+        over_seeds = interval if interval and interval.question == "training" else None
+        effect = interval.estimate if interval else None
+        low, high = (over_seeds.low, over_seeds.high) if over_seeds else (None, None)
         people_low, people_high = (people.low, people.high) if people else (None, None)
         points = {"effect": effect, "low": low, "high": high, "people low": people_low, "people high": people_high}
         points |= {"paper": each.paper, "margin": each.margin}
@@ -180,7 +182,7 @@ def verdict(runs: "Sequence[FinishedRun]", protocol: str | None = None) -> "pd.D
         }
         row |= {name: None if value is None else 100 * value for name, value in points.items()}
         row |= {
-            "p": each.p if interval else None,
+            "p": each.p if over_seeds else None,
             "runs": each.runs,
             "seeds needed": each.needed,
             "missing": each.missing,

@@ -1,10 +1,11 @@
 """The folders that the BENCH_ environment variables name, and BENCH_TRACKERS. No other module reads these variables.
 
-BENCH_DATA     the real data sets, one folder for each; may be read-only BENCH_CACHE    derived data: indexes, packed frames,
-optical flow, drawn and imported data sets BENCH_RESULTS  one folder for each run BENCH_SCRATCH  a folder on this machine's own
-disk, to which packed frames are copied before they are read BENCH_EXCLUDE  a file that lists people who must not be used; the
-default is excluded.txt in BENCH_DATA, if it exists BENCH_TRACKERS programs in which trainings can be watched: tensorboard,
-wandb, or both, separated by a comma
+- BENCH_DATA: the real data sets, one folder for each; may be read-only
+- BENCH_CACHE: derived data: indexes, packed frames, optical flow, drawn and imported data sets
+- BENCH_RESULTS: one folder for each run
+- BENCH_SCRATCH: a folder on this machine's own disk, to which packed frames are copied before they are read
+- BENCH_EXCLUDE: a file that lists people who must not be used; the default is excluded.txt in BENCH_DATA, if it exists
+- BENCH_TRACKERS: programs in which trainings can be watched: tensorboard, wandb, or both, separated by a comma
 """
 
 import os

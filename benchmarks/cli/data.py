@@ -209,7 +209,11 @@ def import_dataset(
 
 def _given(options: VideoOptions | ImageOptions) -> dict[str, Any]:
     """The options that the user gave."""
-    return {field: value for field, value in options._asdict().items() if value not in (None, [], False)}
+    return {
+        field: value
+        for field, value in options._asdict().items()
+        if value is not None and value is not False and value != []
+    }
 
 
 @verbs.command("export")

@@ -11,7 +11,7 @@ import typer
 from baselines.interface.errors import UserError
 
 from .options import From, Plugin, Protocol, Root, Run, Workers, add_plugins, first_line
-from .printing import state_finder
+from .printing import current_or_exported, state_finder
 
 if TYPE_CHECKING:
     from benchmarks.reporting.figures.figure import Figure
@@ -43,6 +43,7 @@ def figure(
     to: Annotated[
         Path, typer.Option(help="A .png, .pdf or .svg file; or a folder, to write all three formats.")
     ] = Path("figures"),
+    plugin: Plugin = [],
 ) -> None:
     """Draw a figure of finished runs: their curves (cmc, training), the figure of a suite, or the verdict (forest)."""
     first_line(name)
@@ -66,7 +67,8 @@ def figure(
     if to.suffix and to.suffix[1:] not in SUFFIXES and not to.is_dir():
         raise UserError(f"--to {to}: use the suffix .{', .'.join(SUFFIXES)}, or name a folder")
     controlled = {*of_claims, "sources", "order"}  # their controls ran on other data sets
-    drawn = known[name](find_runs(runs, [dataset] if dataset and name not in controlled else [], file))
+    datasets = [dataset] if dataset and name not in controlled else []
+    drawn = known[name](find_runs(runs, datasets, file) if runs else current_or_exported(file, datasets))
     for panel in drawn.panels:
         if panel.empty:
             print(f"bench: {panel.title or name} is empty: {panel.empty}", file=sys.stderr)

@@ -110,7 +110,7 @@ def _print_controls() -> bool:
     if check.incomplete:
         names = ", ".join(check.incomplete)
         print(
-            f"\ncontrols not run, or not all of them: {names} (`bench suite run controls` runs them; `bench verdict` needs them)"
+            f"\nbaselines with missing controls: {names} (`bench suite run controls` runs them; `bench verdict` needs them)"
         )
     print(
         "\n" + "\n".join(f"CONTROL FAILED: {line}" for line in check.failures) if check.failures else "\nok    controls"

@@ -110,6 +110,8 @@ def status(
     from benchmarks.runs.record_index import without_collection
     from benchmarks.scheduling.submitted import titles_and_states
 
+    if name is None and any(options._replace(plugin=[])):
+        raise UserError("options select experiments of a suite; name the SUITE, or omit the options")
     while True:
         with without_collection():
             experiments = titles_and_states(options.select(name) if name is not None else None)
@@ -183,4 +185,4 @@ def clean(
     count = 0
     for count, found in enumerate(clean_results(remove=yes), 1):  # noqa: B007 - the last number is printed
         print(f"{'removed' if yes else 'would remove'}: {found.path} ({found.size / 1e6:.1f} MB)")
-    print(f"{count} to remove" + ("" if yes or not count else "; --yes removes them"))
+    print(f"{count} removed" if yes else f"{count} to remove" + "; --yes removes them" * bool(count))

@@ -9,8 +9,10 @@ import typer
 
 from baselines.interface.errors import UserError
 from benchmarks.paths import results_dir
+from benchmarks.wording import number_of
 
 if TYPE_CHECKING:
+    from benchmarks.runs.finished import FinishedRun
     from benchmarks.runs.record import Record
     from benchmarks.scheduling.selection import Selection
     from benchmarks.scheduling.states import FindStates
@@ -47,6 +49,25 @@ def exit_if_missing(selection: "Selection", also: Sequence[str] = ()) -> None:
         raise typer.Exit(2)
 
 
+def current_or_exported(files: Sequence[Path], datasets: Sequence[str] = ()) -> "list[FinishedRun]":
+    """The runs in exported files; without files, those of the results directory, but stale ones are left out, with a note.
+
+    Raises:
+        UserError: there are none.
+    """
+    from benchmarks.runs.find import current_runs, find_runs
+
+    found = find_runs(files=files, datasets=datasets)
+    if files:
+        return found
+    runs = current_runs(found)
+    if not runs:
+        raise UserError(f"{results_dir()}: all finished runs are stale; `bench table` says why")
+    if len(runs) < len(found):
+        print(f"bench: {number_of(len(found) - len(runs), 'stale run')} left out (bench table)", file=sys.stderr)
+    return runs
+
+
 def print_record(record: "Record") -> None:
     """Print the table of one run, and its folder."""
     print_tables([record])
@@ -71,7 +92,8 @@ def print_tables(
     check_choices(style, feature)
     made = tables(list(records), protocol, available_digests(records) if check_current else None, feature)
     if not made:
-        raise UserError(f"--protocol {protocol}: no run was evaluated under it")
+        under = f" under protocol {protocol}" if protocol else ""
+        raise UserError(f"no run has results{under} for the feature {feature} batch normalisation")
     print(page(made, style))
 
 

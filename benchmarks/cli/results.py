@@ -12,7 +12,7 @@ from benchmarks.paths import results_dir
 from benchmarks.wording import number_of
 
 from .options import From, OptionalSuite, Plugin, Protocol, Run, Style, SuiteOptions, flatten_options
-from .printing import check_choices, print_suite_table, print_tables
+from .printing import check_choices, current_or_exported, print_suite_table, print_tables
 
 if TYPE_CHECKING:
     from benchmarks.runs.record import Record
@@ -60,9 +60,9 @@ def table(
     if suite is not None:
         print_suite_table(options.select(suite), files, protocol, style, feature)
         return
-    for name in ("root", "recipe", "change", "quick"):
+    for name in ("root", "recipe", "change", "quick", "seeds", "skip_bad"):
         if getattr(options, name):
-            option = "--set" if name == "change" else f"--{name}"
+            option = "--set" if name == "change" else f"--{name.replace('_', '-')}"
             raise UserError(f"{option}: selects experiments of a suite; name the SUITE, or omit the option")
     try:
         _print_finished(options.dataset, method, protocol, style, feature, files)
@@ -122,12 +122,8 @@ def verdict(
     from benchmarks.reporting.grid import page
     from benchmarks.reporting.verdict import judge
     from benchmarks.reporting.verdict_tables import grids
-    from benchmarks.runs.find import current_runs, find_runs
 
-    found = find_runs(files=files)
-    runs = found if files else current_runs(found)
-    if len(runs) < len(found):
-        print(f"bench: {number_of(len(found) - len(runs), 'stale run')} left out (bench table)", file=sys.stderr)
+    runs = current_or_exported(files)
     judged = judge(runs, protocol, dataset)
     tables = list(grids(judged, [run.record for run in runs]))
     if not tables:
@@ -161,14 +157,14 @@ def compare(
     check_choices(style)
     from benchmarks.reporting.comparison import compare, grid, queries_grid, sentence
     from benchmarks.reporting.grid import page, paragraph
-    from benchmarks.runs.find import find_runs
 
-    for found in compare(one, other, find_runs(files=files), dataset, protocol):
+    for found in compare(one, other, current_or_exported(files), dataset, protocol):
         if text := paragraph(sentence(found), style):
             print(f"{text}\n")
         print(page([grid(found), queries_grid(found)], style))
         if to is not None:
-            queries = [query for _, query in found.most_different()]
+            shown = found.sides[0][0].experiment.test_split
+            queries = [query for split, query in found.most_different() if split == shown]
             for side in found.sides:
                 _draw_differing(side[0].name, queries, protocol, to / side[0].name)
 

@@ -197,7 +197,7 @@ def features(
     plugin: Plugin = [],
 ) -> None:
     """Compute the features of tracklets, with a finished run or a backbone alone, and write files that `bench score` can read."""
-    first_line(run or f"{backbone}")
+    first_line(run or backbone or "features")
     from benchmarks.scheduling.single_runs import export_features
 
     for file in export_features(

@@ -14,7 +14,6 @@ from benchmarks.wording import format_duration, number_of
 
 from .options import Plugin, SuiteArgument, SuiteOptions, first_line, flatten_options
 
-WIDE = 60  # characters: a longer state is printed below the table, once for all experiments that have it
 verbs = typer.Typer()
 suite_verbs = typer.Typer(
     help="Suites are named lists of experiments: the paper's tables and figures, and more.", no_args_is_help=True
@@ -95,42 +94,16 @@ def plan(
     """Show the state of each experiment of a suite, how long the missing ones take, and how many seeds each claim needs."""
     from functools import partial
 
-    from tabulate import tabulate
-
-    from benchmarks.reporting.grid import signed
+    from benchmarks.reporting.plan_tables import claims_table, experiments_table
     from benchmarks.reporting.power import fewest_queries, measured_records, plan_claims
-    from benchmarks.scheduling.estimate import estimate_in_turn, gpu_name, on_device
-    from benchmarks.scheduling.selection import title
+    from benchmarks.scheduling.estimate import estimate_in_turn, on_device
+    from benchmarks.scheduling.memory import memory_texts
     from benchmarks.scheduling.states import DONE
     from benchmarks.scheduling.suite_plan import plan_suite
 
     selection = options.select(name)
     suite_plan = plan_suite(selection)
-    texts = [str(state) for state in suite_plan.states]
-    times = [
-        f"({elsewhere / 3600:.1f} h)" if elsewhere else "" if seconds is None else format_duration(seconds)
-        for seconds, elsewhere in zip(suite_plan.seconds, suite_plan.measured, strict=True)
-    ]
-    rows = [
-        [title(each), text if len(text) < WIDE else state.name, time]
-        for each, state, text, time in zip(suite_plan.planned, suite_plan.states, texts, times, strict=True)
-    ]
-    head = ["experiment", "state", "time"]
-    if memory:
-        from benchmarks.scheduling.memory import memory_texts
-
-        head.append("GPU memory")
-        rows = [[*row, text] for row, text in zip(rows, memory_texts(selection, suite_plan.planned), strict=True)]
-    print(tabulate(rows, head, tablefmt="simple", disable_numparse=True))
-    if any(suite_plan.measured):
-        print(
-            f"\nin brackets: hours on one {gpu_name()}, from results/measured/gpu.json; no similar run has finished here"
-        )
-    for text in dict.fromkeys(text for text in texts if len(text) >= WIDE):
-        print(f"\n{texts.count(text)} of them: {text}")
-    print(f"\n{suite_plan.summary}")
-    for note in suite_plan.notes:
-        print(note)
+    print(experiments_table(suite_plan, memory_texts(selection, suite_plan.planned) if memory else ()))
     done = [state.record for state in suite_plan.states if state.name == DONE and state.record is not None]
     for line in fewest_queries(selection.suite, selection.choice, done, selection.root):
         print(line)
@@ -139,25 +112,7 @@ def plan(
     claims = list(plan_claims(name, suite_plan.planned, done, effect / 100, seconds_of))
     if not claims:
         return
-    points = f"{effect:g} point{'' if effect == 1 else 's'} of mAP"
-    print(
-        f"\nTo find a true effect of {points} in 4 of 5 repetitions, after Holm's correction (paper: the printed effect):"
-    )
-    lines = [
-        [
-            each.datasets.title,
-            each.claim.text,
-            "" if each.paper is None else signed(100 * each.paper),
-            "" if each.seeds is None else str(each.seeds),
-            str(each.runs or ""),
-            "" if each.seconds is None else format_duration(each.seconds),
-            "" if each.deviation != each.deviation else f"{100 * each.deviation:.2f}",
-            each.source,
-        ]
-        for each in claims
-    ]
-    head = ["data set", "claim", "paper", "seeds", "runs", "time", "deviation", "known from"]
-    print(tabulate(lines, head, tablefmt="simple", disable_numparse=True))
+    print(f"\n{claims_table(claims, effect)}")
     if not suite_plan.recorded and any(each.seconds for each in claims):
         machines = " or ".join(sorted({record.environment.cpu for record in timed}))
         print(f"\ntime: from the speed of the runs in results/measured ({machines}); no run has finished here yet")

@@ -23,10 +23,13 @@ PLOT = 41  # characters across the picture
 
 # How a decided claim came out; and why a measured one is undecided, by what its reasons contain: the first that fits.
 CAME_OUT = {Verdict.SUPPORTED: "hold", Verdict.CONTRADICTED: "do not hold", Verdict.NEGLIGIBLE: "negligible"}
+TOO_FEW = "because too few seeds or splits ran"
 WHY = {
     CONTROLS: "because a control fails or was not run",
     TUNING: "because the methods were not tuned alike",
-    "seed": "for want of seeds or splits",
+    "would not tell": "because no feasible number of seeds would decide",
+    "vary": TOO_FEW,
+    "more seed": TOO_FEW,
     "": "for another reason",
 }
 
@@ -43,9 +46,9 @@ def headline(judged: Sequence[JudgedClaim]) -> list[str]:
         f"{f' ({came_out})' if came_out else ''}."
     ]
     undecided = [each for each in known if each.verdict == Verdict.UNDECIDED]
-    why = Counter(next(key for key in WHY if key in each.missing) for each in undecided)
+    why = Counter(next(WHY[key] for key in WHY if key in each.missing) for each in undecided)
     if undecided:
-        said = ", ".join(f"{why[key]} {reason}" for key, reason in WHY.items() if why[key])
+        said = ", ".join(f"{why[reason]} {reason}" for reason in dict.fromkeys(WHY.values()) if why[reason])
         lines.append(f"Undecided: {said}. The notes below the tables say what each takes.")
     return lines
 
@@ -81,6 +84,7 @@ def _found(group: Sequence[JudgedClaim]) -> list[str]:
     for verdict in Verdict:
         found = [each for each in group if each.verdict == verdict]
         word = found[0].verdict_text.removeprefix(f"{EXPLORATORY}: ") if found else ""  # the line names the family
+        word = word[:1].upper() + word[1:]
         if found and verdict == Verdict.UNDECIDED and len(found) == len(group):
             return [f"none is decided (measured: {len(group)})."]
         if found and verdict == Verdict.UNDECIDED and found[0].claim.family in UNCORRECTED:

@@ -19,7 +19,7 @@ from benchmarks.experiments.methods import ATTACHED, baseline
 from benchmarks.experiments.settings import DEFAULTS_OF_NEW_SETTINGS, changed_from_recipe
 from benchmarks.runs.find import runs_named
 from benchmarks.runs.finished import FinishedRun
-from benchmarks.suites.claims import METRIC, MIN_RUNS, Arm, Claim
+from benchmarks.suites.claims import METRIC, Arm, Claim
 
 from .data_versions import Versions, data_versions
 from .grid import Grid, signed, span
@@ -147,7 +147,8 @@ def _changed(experiment: Experiment) -> int:
 def differing(one: Sequence[FinishedRun], other: Sequence[FinishedRun]) -> dict[str, tuple[Any, Any]]:
     """The settings in which the two sides differ, each with both values; a setting that one side lacks is None there."""
     ours, theirs = (side[0].experiment.settings for side in (one, other))
-    keys = sorted(ours.keys() | theirs.keys()) if ours and theirs else []  # features from elsewhere have no settings
+    external = one[0].experiment.external or other[0].experiment.external  # nothing is known of their training
+    keys = sorted(ours.keys() & theirs.keys() if external else ours.keys() | theirs.keys())
     ours, theirs = (DEFAULTS_OF_NEW_SETTINGS | settings for settings in (ours, theirs))
     return {key: (ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)}
 
@@ -194,7 +195,7 @@ def sentence(found: Comparison) -> str:
     p = _p(effect.p) if effect.p < SMALLEST_P else f"= {_p(effect.p)}"
     within = f"95% interval {span(interval.low, interval.high)}, p {p}, {many} of each"
     start = f"On {pair_title(found.datasets, effect.notes)}, {one} is {above} {other} ({within}"
-    if runs < MIN_RUNS:
+    if interval.question == "checkpoints":
         return f"{start}; the interval is over other test people with these trained models, not over other trainings)."
     return f"{start}; over other {effect.repeated} on these people)."
 

@@ -192,8 +192,9 @@ def section(described: Lists, folder: str) -> Markup:
     weighted = any(each.query.quality for each in described.lists)
     legend = el(
         "p",
-        f"Protocol {described.protocol}; the queries with the lowest average precision first. Frames as the network sees "
-        "them, up to 8 evenly from each tracklet. Tracklets of the query's person have a solid frame and ",
+        f"Protocol {described.protocol}; the queries with the lowest average precision first. Frames are shown as the network "
+        f"sees them: at most {MOST_FRAMES} of each tracklet, evenly spaced. Tracklets of the query's person have a solid frame "
+        "and ",
         el("b", RIGHT),
         ", the others a dashed frame and ",
         el("b", WRONG),

@@ -40,8 +40,6 @@ def card(record: Record, file: str, form: str, check: tuple[float, int, float], 
     else:
         changed = ", ".join(f"{key}={value}" for key, value in sorted(changes.items())) or "nothing"
     difference, compared, tolerance = check
-    git = environment.git
-    commit = "not a checkout" if git is None else f"{git.short}{' with changes' if git.dirty else ''}"
     types = "uint8 or float" if form == "TorchScript" else "uint8"
     lines = [
         f"# {file}",
@@ -75,7 +73,8 @@ def card(record: Record, file: str, form: str, check: tuple[float, int, float], 
         f"They differ from the harness's by at most {difference:.1e} of the largest value; more than {tolerance:.0e} is refused. "
         "The results above are the harness's own.",
         "## Code and machine",
-        f"Code digest `{record.code}`, commit {commit}, {environment.processor}, torch {environment.packages.get('torch')}. "
+        f"Code digest `{record.code}`, commit {environment.commit}, {environment.processor}, torch "
+        f"{environment.packages.get('torch')}. "
         f"Finished {record.finished.isoformat()}.",
     ]  # fmt: skip
     return "\n\n".join(lines) + "\n"

@@ -60,7 +60,10 @@ def _equal_rows(records: Sequence[Record]) -> list[tuple[Row, Row]]:
             continue
         rows = groups.setdefault(_read_by_loss(record, versions(experiment)), {})
         row = rows.setdefault(json.dumps([experiment.settings.get(key) for key in OF_THE_NOISE]), {})
-        row[experiment.seed, experiment.split] = {metric: metrics.percent(metric) or 0.0 for metric in METRICS}
+        percents = [metrics.percent(metric) for metric in METRICS]
+        known = [each for each in percents if each is not None]
+        if len(known) == len(METRICS):
+            row[experiment.seed, experiment.split] = dict(zip(METRICS, known, strict=True))
     return [pair for rows in groups.values() for pair in combinations(rows.values(), 2)]
 
 

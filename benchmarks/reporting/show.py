@@ -22,7 +22,7 @@ def describe(record: Record, stale: list[str]) -> str:
     Args:
         stale: why it is not current.
     """
-    experiment, environment, git = record.experiment, record.environment, record.environment.git
+    experiment, environment = record.experiment, record.environment
     datasets = experiment.dataset
     if experiment.test != experiment.dataset:
         datasets = f"{experiment.dataset}, evaluated on {experiment.test}"
@@ -50,8 +50,7 @@ def describe(record: Record, stale: list[str]) -> str:
     lines.append(f"peak memory: {', '.join(peaks)}")
     lines += [f"{field}: {getattr(experiment, field)[:16]}" for field in ("data", "test_data", "weights")]
     lines.append(f"code: {record.code[:16]}")
-    state = f"{git.short}{' with changes' if git.dirty else ''}" if git else "not a checkout"
-    lines.append(f"made {record.finished.isoformat()} by {state}")
+    lines.append(f"made {record.finished.isoformat()} by {environment.commit}")
     lines.append(_pairs("on", environment.machine))
     lines.append(_pairs("packages", environment.packages))
     return "\n".join(lines)

@@ -217,7 +217,7 @@ def permutation_test(
 
     A flip swaps the methods for whole identities, in all their queries and runs; b counts the flips whose mean difference is at
     least as far from 0 as the measured one. To flip seeds instead of people, pass each seed's figure as (1, S), and the seeds
-    as pids; the smallest possible p is then `smallest_p(S)`.
+    as pids.
     """
     differences = _paired(values, others)
     sums, counts = _by_identity(differences, pids)
@@ -249,11 +249,6 @@ def verdict(estimate: float, p: float, p_negligible: float, alpha: float = 0.05)
     if p >= alpha:
         return Verdict.UNDECIDED
     return Verdict.SUPPORTED if estimate > 0 else Verdict.CONTRADICTED
-
-
-def smallest_p(units: int) -> float:
-    """The smallest two-sided p that flipping this many units (seeds or identities) can reach: all of them on one side."""
-    return min(1.0, 2.0 ** (1 - units))
 
 
 def fewest_units(alpha: float = 0.05) -> int:

@@ -131,7 +131,7 @@ def measured_rows(
         values = {metric: _values(_finished(row_states), metric, *view) for metric in metrics}
         label_of_figures = row.published_as if row and row.published_as else label
         figures = {metric: published.get(label_of_figures, {}).get(metric, math.nan) for metric in metrics}
-        doubts = {metric: text for metric, text in notes.get(label, {}).items() if metric in metrics}
+        doubts = {metric: text for metric, text in notes.get(label_of_figures, {}).items() if metric in metrics}
         measured.append(MeasuredRow(label, row, view, row_states, values, figures, doubts, gait))
     return measured
 
@@ -333,7 +333,7 @@ def _published_notes(suite: Suite, pair: DatasetPair, rows: Sequence[MeasuredRow
     for row in rows:
         for text in dict.fromkeys(row.doubts.values()):
             doubts.setdefault(text, []).append(row.label)
-    notes += [f"* {text}: {', '.join(labels)}" for text, labels in doubts.items()]
+    notes += [f"* {text}: {'; '.join(labels)}" for text, labels in doubts.items()]
     if suite.after:
         notes.append(
             "after: the sources are not detailed enough to rebuild exactly that system; the notes say what is known"

@@ -130,7 +130,8 @@ def _whole_numbers(values: np.ndarray, source: str) -> np.ndarray:
         if not len(wrong):
             return values.astype(np.int64)  # of a text such as "1.0", this is a ValueError
     except (TypeError, ValueError):
-        raise UserError(f"{source} must be whole numbers, not {values[0]!r}") from None
+        wrong_text = next(text for text in map(str, values) if not text.lstrip("+-").isdecimal())
+        raise UserError(f"{source} must be whole numbers, not {wrong_text!r}") from None
     value = values[wrong[0]]
     if numbers[wrong[0]] % 1 == 0 and values.dtype.kind == "f":
         raise UserError(

@@ -66,7 +66,8 @@ def find_runs(
     if names and not files:
         runs = [FinishedRun(record, folder) for folder, record in (find_run(name, results) for name in names)]
     else:
-        runs = [run for file in files for run in runs_in_file(file)] if files else finished_runs(results)
+        read = [run for file in files for run in runs_in_file(file)] if files else finished_runs(results)
+        runs = list({(run.name, run.record.finished): run for run in read}.values())  # a run may be in several files
         runs = [run for run in runs if not names or any(_matches(run, name) for name in names)]
     runs = [run for run in runs if not datasets or run.experiment.test in datasets]
     runs = [run for run in runs if not methods or run.experiment.method in methods]

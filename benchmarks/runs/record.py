@@ -142,6 +142,13 @@ class Environment:
     libraries: dict[Name, Text] = field(default_factory=dict)
 
     @property
+    def commit(self) -> str:
+        """In words: `0d1f2e3`, `0d1f2e3 with changes` or `not a checkout`."""
+        if self.git is None:
+            return "not a checkout"
+        return f"{self.git.short}{' with changes' if self.git.dirty else ''}"
+
+    @property
     def processor(self) -> str:
         """The GPU, or without one the CPU."""
         return self.gpu or self.cpu

@@ -61,8 +61,8 @@ def describe(selection: Selection) -> Iterator[str]:
     if seconds is not None:
         yield f"time: about {format_duration(seconds)}, by recorded frames/s"
     elif elsewhere is not None:
-        measured = f"{elsewhere / 3600:.1f} h on one {gpu_name()}, from results/measured/gpu.json"
-        yield f"time: ({measured}; no similar run has finished here)"
+        measured = f"about {elsewhere / 3600:.1f} h on one {gpu_name()}, by results/measured/gpu.json"
+        yield f"time: {measured}; no similar run has finished here"
     else:
         yield "time: unknown; no similar run has finished here"
     yield f"GPU memory of a training step: {memory_texts(selection, [first])[0]}"

@@ -17,7 +17,7 @@ from benchmarks.runs.store import load_records
 from benchmarks.runs.unfinished import note_early_failure, started_experiments
 from benchmarks.suites.suite import Planned
 
-from .estimate import estimate_seconds, on_device_of_last_training
+from .estimate import estimate_in_turn, on_device_of_last_training
 from .queue import ACTIVE, find_in_results_and_queue
 from .selection import Selection, title
 from .states import DONE, State
@@ -61,7 +61,10 @@ def run_suite(selection: Selection) -> Iterator[Outcome]:
     states = find_in_results_and_queue(selection.root)(planned)
     for number, (each, state) in enumerate(zip(planned, states, strict=True), 1):
         outcome = _run_if_missing(each, state)
-        yield outcome if outcome.was_done else outcome._replace(seconds_left=_estimate_all(planned[number:]))
+        later = list(zip(planned[number:], states[number:], strict=True))
+        left = [one for one, state in later if state.name != DONE]
+        done = [*planned[:number], *(one for one, state in later if state.name == DONE)]
+        yield outcome if outcome.was_done else outcome._replace(seconds_left=_estimate_all(left, done))
 
 
 def summarize(outcomes: Sequence[Outcome], total: int) -> str:
@@ -90,10 +93,11 @@ def _run_if_missing(planned: Planned, state: State) -> Outcome:
     return Outcome(planned, "failed", reason)
 
 
-def _estimate_all(planned: Sequence[Planned]) -> float:
+def _estimate_all(planned: Sequence[Planned], done: Sequence[Planned]) -> float:
     """About how many seconds these take, by recorded runs; those of which nothing is known are left out."""
     recorded, _ = on_device_of_last_training(load_records(results_dir()))
-    return sum(filter(None, (estimate_seconds(each.experiment, recorded) for each in planned)))
+    left, finished = ([each.experiment for each in some] for some in (planned, done))
+    return sum(filter(None, estimate_in_turn(left, recorded, finished)))
 
 
 def _bench(arguments: Sequence[str]) -> tuple[int, str]:

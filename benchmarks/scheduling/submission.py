@@ -39,11 +39,11 @@ class Missing:
 
     @property
     def not_submitted(self) -> str:
-        """How many experiments are not submitted, by state."""
+        """How many experiments are not submitted, by state, to append to a line; "" if there are none."""
         counts = Counter(state.name for state in self.all_states if state.name not in self.wanted)
         parts = ", ".join(f"{count} {name}" for name, count in counts.items())
         retry = "; `bench retry` submits failed ones again" if counts["failed"] else ""
-        return f"left alone: {parts}{retry}" if parts else "nothing left alone"
+        return f"; not submitted: {parts}{retry}" if parts else ""
 
 
 def submit(
@@ -76,7 +76,7 @@ def submit(
         if missing.planned:
             with temporarily_removed(stale):  # now: a job that is queued again must not delete what it has done since
                 _submit(missing.planned, selection, resources, local, jobs, ledger)
-    yield f"{number_of(len(missing.planned), 'job')} submitted; {missing.not_submitted}"
+    yield f"{number_of(len(missing.planned), 'job')} submitted{missing.not_submitted}"
 
 
 def _find_missing(
@@ -95,7 +95,7 @@ def _describe(missing: Missing, name: str, resources: Resources, local: bool) ->
     packed_first = unpacked(missing.planned) if resources.scratch and not local else []
     for data in packed_first:
         yield f"{PACK}{data}, for which the others wait"
-    yield f"\n{number_of(len(missing.planned), 'job')}{_cost(missing.planned, resources)}; {missing.not_submitted}"
+    yield f"\n{number_of(len(missing.planned), 'job')}{_cost(missing.planned, resources)}{missing.not_submitted}"
     if missing.planned and not local:
         after = [f"JOB_OF_{PACK}{data}".replace(" ", "_") for data in packed_first]
         scripts = sbatch_scripts(len(packed_first), _for_packing(resources), "bench-pack")

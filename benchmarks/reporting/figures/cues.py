@@ -166,10 +166,10 @@ def crossing_in_words(baseline: str, found: Crossing, among: int = 1) -> str:
     among: the number of motion baselines of which it is the best.
     """
     best = f", the best of {among} motion baselines that ran at every share," if among > 1 else ""
+    undecided = f"{found.low:.0f} to {found.high:.0f}" if found.low is not None else ""
     if found.share is None:
-        where = f"; undecided from {found.low:.0f} to {found.high:.0f}%" if found.low is not None else ""
-        return f"{baseline}{best} and mean do not cross{where}."
+        return f"{baseline}{best} and mean do not cross{f'; undecided from {undecided}%' if undecided else ''}."
     return (
-        f"{baseline}{best} overtakes mean where {found.share:.0f}% of the people "
-        f"({found.low:.0f} to {found.high:.0f}) are known by gait alone."
+        f"{baseline}{best} overtakes mean where {found.share:.0f}% of the people{f' ({undecided})' if undecided else ''} "
+        "are known by gait alone."
     )

@@ -66,7 +66,7 @@ def choose(
         found = contexts.setdefault(context, {}).setdefault(series, {}).setdefault(own, {})
         found[experiment.seed, experiment.split] = run
     kept = [
-        {series: max(by_settings.values(), key=len) for series, by_settings in context.items()}
+        {series: max(reversed(by_settings.values()), key=len) for series, by_settings in context.items()}
         for context in contexts.values()
     ]
     if not kept:

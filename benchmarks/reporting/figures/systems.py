@@ -10,6 +10,7 @@ from scipy import stats
 from benchmarks.reporting import statistics
 from benchmarks.reporting.grid import signed, span
 from benchmarks.reporting.meta_analysis import MetaAnalysis, random_effects
+from benchmarks.reporting.pairing import complete
 from benchmarks.reporting.query_results import fraction_matrix, repetition, seed_blocks
 from benchmarks.reporting.statistics import Interval
 from benchmarks.runs.finished import FinishedRun
@@ -88,12 +89,8 @@ def effect_over_seeds(
     tables = [fraction_matrix(each, METRIC, protocol)[0] for each in (ours, theirs)]
     if not tables[0].size or tables[0].shape != tables[1].shape:
         return None
-    seeds = {split: {run.experiment.seed for run in ours if run.experiment.split == split} for split in
-             {run.experiment.split for run in ours}}  # fmt: skip
-    everywhere = set.intersection(*seeds.values())
-    kept = [number for number, run in enumerate(ours) if run.experiment.seed in everywhere]
-    if not kept:
-        return None
+    repetitions = [(run.experiment.split, run.experiment.seed) for run in ours]
+    kept = [repetitions.index(each) for each in complete(set(repetitions))]
     arms = tuple(Arm(sign, runs[0].experiment.method) for sign, runs in ((1, ours), (-1, theirs)))
     claim = Claim("AFA helps", "systems", arms)
     chosen = [[runs[number] for number in kept] for runs in (ours, theirs)]

@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks.atomic import naming, write_atomically
 from benchmarks.reporting import drawing, gallery
 from benchmarks.reporting.figures import forest
+from benchmarks.reporting.verdict import judge
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.runs.staleness import shows_excluded, stale_reasons
 from benchmarks.scheduling.states import FindStates
@@ -45,7 +46,7 @@ def write(
     """
     for part in ("runs", "figures"):
         shutil.rmtree(to / part, ignore_errors=True)
-    for page in to.glob("tables-*.html"):
+    for page in (*to.glob("tables-*.html"), *to.glob("runs-*.html")):
         page.unlink()
     to.mkdir(parents=True, exist_ok=True)
     for asset in ASSETS.iterdir():
@@ -65,7 +66,7 @@ def write(
             current += [] if reasons else [run]
             written.append(executor.submit(_write_run, to / "runs" / f"{run.name}.html", run, strips, reasons))
         sections = [*contents.suite_tables(runs, find_states), *contents.result_tables(runs, digests)]
-        claims = contents.verdict(current)
+        claims = judge(current)
         judged = [forest.forest(claims), *contents.not_empty([forest.families(claims)])]
         drawn = [*judged, *drawn]
         saved += [executor.submit(drawing.save, each, to / "figures") for each in judged]
@@ -77,7 +78,7 @@ def write(
             progress(done, len(runs))
         for figure in saved:
             figure.result()
-    write_atomically(to / "index.html", pages.overview(runs, claims, sections, drawn))
+    write_atomically(to / "index.html", pages.overview(runs, current, claims, sections, drawn))
     return to / "index.html"
 
 

@@ -16,7 +16,7 @@ from benchmarks.data import registered_name
 from benchmarks.data.find import find_dataset, find_known
 from benchmarks.data.loading import known_digests
 from benchmarks.experiments.experiment import DatasetPair, Experiment
-from benchmarks.experiments.methods import split_method
+from benchmarks.experiments.methods import ATTACHMENTS, split_method
 from benchmarks.experiments.settings import changed_from_recipe
 from benchmarks.reporting import suite_table
 from benchmarks.reporting.dataset_table import dataset_grids
@@ -26,7 +26,7 @@ from benchmarks.reporting.figures.figure import Figure
 from benchmarks.reporting.grid import unique_names
 from benchmarks.reporting.provenance import COSTS, cost_cells
 from benchmarks.reporting.table import COLUMNS, Table, best, cell, mean, tables
-from benchmarks.reporting.verdict import CONTROLS_DATA, JudgedClaim, judge
+from benchmarks.reporting.verdict import CONTROLS_DATA
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.scheduling.states import FindStates
 from benchmarks.suites import SUITES, published_systems
@@ -219,12 +219,7 @@ def _section(protocol: str, table: Table) -> Section:
 
 def baseline(method: str) -> str:
     """The baseline of a method; of an external method, its name."""
-    return split_method(method)[0] if method.endswith(("+afa", "+afa-motion")) else method
-
-
-def verdict(runs: Sequence[FinishedRun]) -> list[JudgedClaim]:
-    """The claims one by one, as `bench verdict` judges them."""
-    return judge(runs)
+    return split_method(method)[0] if method.partition("+")[2] in ATTACHMENTS else method
 
 
 def drawn_figures(runs: Sequence[FinishedRun]) -> list[Figure]:

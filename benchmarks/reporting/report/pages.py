@@ -32,9 +32,17 @@ VERDICTS = {
 
 
 def overview(
-    runs: Sequence[FinishedRun], claims: list[JudgedClaim], sections: list[Section], drawn: list[Figure]
+    runs: Sequence[FinishedRun],
+    current: Sequence[FinishedRun],
+    claims: list[JudgedClaim],
+    sections: list[Section],
+    drawn: list[Figure],
 ) -> str:
-    """The answer in words and as a picture, counts, the verdict, the first tables, and links to the rest."""
+    """The answer in words and as a picture, counts, the verdict, the first tables, and links to the rest.
+
+    Args:
+        current: those of the runs that were judged.
+    """
     experiments = [run.experiment for run in runs]
     counted = {
         "finished runs": len(runs),
@@ -46,12 +54,12 @@ def overview(
     shown = list({str(each.frame["data set"].iloc[0]): each for each in reversed(sections)}.values())[::-1]
     body = [
         el("h1", "Results at a glance"),
-        [el("p", line) for line in (*crossings(runs), *headline(claims))],
+        [el("p", line) for line in (*crossings(current), *headline(claims))],
         [_image(each) for each in drawn if each.name == "forest"],
         [el("p", line) for line in answer(claims)],
         el("ul", tiles, class_="tiles"),
         el("h2", "Verdict"),
-        el("div", [_judged(grid) for grid in brief(list(grids(claims)))]),
+        el("div", [_judged(grid) for grid in brief(list(grids(claims, [run.record for run in current])))]),
         el("h2", "Results"),
         [table_section(each, f"results-{n}", MOST_FIRST, "h3") for n, each in enumerate(shown[:3])],
         el("p", el("a", f"All {len(sections)} tables, suite by suite", href="tables.html")),

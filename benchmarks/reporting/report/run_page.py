@@ -88,9 +88,9 @@ def _settings(record: Record) -> Markup:
 
 
 def _origin(record: Record) -> dict[str, Any]:
-    environment, git = record.environment, record.environment.git
+    environment = record.environment
     facts: dict[str, Any] = {"finished": record.finished.isoformat(), "code": record.code[:16]}
-    facts["commit"] = f"{git.short}{', with changes' if git.dirty else ''}" if git else "not a checkout"
+    facts["commit"] = environment.commit
     facts |= {field: getattr(record.experiment, field)[:16] for field in ("data", "test_data", "weights")}
     facts |= environment.machine
     facts |= environment.packages

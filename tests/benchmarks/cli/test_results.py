@@ -29,6 +29,34 @@ def test_other_code_makes_a_record_stale(bench, finished):
     assert "STALE" in bench("show", record.name).out
 
 
+def test_stale_runs_are_not_compared_or_drawn(bench, finished, tmp_path):
+    folder, record = finished
+    folder.record.write_text(record_to_json(replace(record, code="0" * 64)))
+    for words in (("compare", "mean", "mean"), ("figure", "cmc", "--to", tmp_path), ("verdict",)):
+        assert "all finished runs are stale; `bench table` says why" in bench(*words).err
+    assert bench("figure", "cmc", record.name, "--to", tmp_path).status == 0  # who names a run wants to see it
+
+
+def test_run_in_two_files_counts_once(bench, finished, tmp_path):
+    files = [tmp_path / name for name in ("one.parquet", "two.parquet")]
+    for file in files:
+        assert bench("records", "export", file).status == 0
+    once, twice = (
+        bench("table", *(word for file in some for word in ("--from", file))).out for some in (files[:1], files)
+    )
+    assert once == twice
+
+
+def test_options_of_suites_are_refused_by_status_without_a_suite(bench, results):
+    assert "options select experiments of a suite; name the SUITE" in bench("status", "--seeds", 2).err
+    assert bench("status").status == 0
+
+
+@pytest.mark.parametrize("option", [("--seeds", 3), ("--skip-bad",)])
+def test_options_of_suites_are_refused_without_a_suite(bench, finished, option):
+    assert f"{option[0]}: selects experiments of a suite; name the SUITE" in bench("table", *option).err
+
+
 def test_other_data_makes_a_record_stale(bench, finished):
     folder, record = finished
     experiment = replace(record.experiment, data="0" * 64)

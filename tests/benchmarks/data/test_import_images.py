@@ -307,6 +307,8 @@ def test_import_run_and_verify_by_the_command(draw, bench, results, tmp_path, mo
         assert "mine: noise, no people" in bench("table", "--format", style).out
     planned = bench("suite", "show", "table4", "--dataset", "mine", "--seeds", 1).out
     assert planned.count("--split 0") == planned.count("--split 1") > 0
+    none = bench("data", "import", "--images", images, "--pattern", PATTERN, "--name", "other", "--splits", 0)
+    assert "--splits 0" in none.err
     again = bench("data", "import", "--images", images, "--pattern", PATTERN, "--name", "mine")
     assert again.status == 2
     assert "exists already" in again.err

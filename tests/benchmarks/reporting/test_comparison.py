@@ -87,6 +87,12 @@ def test_single_runs_are_compared_over_people(found, finish, results):
     assert "not over other trainings" in sentence(compared)
 
 
+def test_two_splits_speak_of_people_whatever_the_seeds(found, on_splits):
+    runs = on_splits([run for run in found if run.experiment.seed < 2], 2)
+    (compared,) = compare("mean", "qan", runs)
+    assert "4 runs of each; the interval is over other test people" in sentence(compared)
+
+
 def test_method_is_compared_as_its_recipe_has_it(results, finish):
     for seed in range(3):
         finish("mean", seed)

@@ -1,5 +1,6 @@
 """The figures of the hypothesis, on runs whose effects are known: what they state is what was built in."""
 
+import math
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -182,6 +183,13 @@ def test_shares_that_were_not_run_are_not_joined(measure):
 def crossing(*points):
     """Of intervals, by share: (estimate, low, high)."""
     return cues.crossing({share: Interval(*part, "methods", ()) for share, *part in points})
+
+
+def test_crossing_without_a_known_interval():
+    found = crossing((0, -0.3, math.nan, math.nan), (100, 0.3, math.nan, math.nan))
+    assert cues.crossing_in_words("flow", found) == (
+        "flow overtakes mean where 50% of the people are known by gait alone."
+    )
 
 
 def test_crossing_by_hand():

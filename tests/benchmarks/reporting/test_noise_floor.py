@@ -39,6 +39,13 @@ def test_two_rows(row):
     assert noise_floor(quiet + noisy + more) == expected
 
 
+def test_run_without_a_match_sets_no_floor(row):
+    quiet, noisy = row([0.5, 0.5], "mean"), row([0.49, 0.5], sigma=0.5)
+    unmatched = replace(noisy[1].metrics[0], mAP=None, R1=None, R5=None, R10=None, R20=None, queries=0, unmatched=9)
+    noisy[1] = replace(noisy[1], metrics=[unmatched])
+    assert "up to 1.0 points of mAP" in noise_floor(quiet + noisy)
+
+
 def test_largest_of_three_pairs(row):
     rows = [*row([0.5, 0.5]), *row([0.51, 0.53], sigma=0.5), *row([0.5, 0.5], target="motion")]
     assert noise_floor(rows) == (
