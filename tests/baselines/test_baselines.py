@@ -254,6 +254,19 @@ def test_lstm_changes_keeps_what_stays_apart_from_what_changes():
     )
 
 
+def test_lstm_residual_adds_to_each_embedding_what_is_as_large():
+    torch.manual_seed(0)
+    model = BASELINES.get("lstm-residual")(build_backbone("small", "none")[0]).eval()
+    with torch.no_grad():
+        frames = model.embed(clips().frames)
+        added = model(clips()).frames - frames
+        reversed_ = model(Clips(clips().frames.flip(1))).frames.flip(1) - frames
+        model.project.weight.zero_()
+        torch.testing.assert_close(model(clips()).coherence, frames.mean(dim=1))  # then it is `mean`
+    torch.testing.assert_close(added.square().mean(dim=2), frames.square().mean(dim=2), rtol=1e-2, atol=0)
+    assert (added - reversed_).abs().max() > 0.1 * frames.abs().mean()  # it depends on the order
+
+
 def test_max_pooling():
     torch.manual_seed(0)
     model = BASELINES.get("max")(build_backbone("small", "none")[0]).eval()
