@@ -154,9 +154,10 @@ def verdict(runs: "Sequence[FinishedRun]", protocol: str | None = None) -> "pd.D
         The columns `data set`, `family` (paper, hypothesis, exploratory or plug-in), `claim` and `verdict`; `effect` with the
         ends of its 95% interval over other seeds on these people, `low` and `high`, and of that over other people too,
         `people low` and `people high`, in points of the claim's metric (NaN where it was not measured; `low`, `high` and `p`
-        also where too few seeds or splits ran); `p` before Holm's correction; `paper`, the effect that the paper prints for
-        these data; `margin`, below which an effect is negligible; `runs`; `seeds needed` to decide an undecided claim if its
-        true effect is the measured one; and `missing`, which says what such a claim lacks.
+        also where fewer than three seeds or splits ran: then the other interval is over other people alone); `p` before
+        Holm's correction; `paper`, the effect that the paper prints for these data; `margin`, below which an effect is
+        negligible; `runs`; `seeds needed` to decide an undecided claim if its true effect is the measured one; and `missing`,
+        which says what such a claim lacks.
     """
     import pandas as pd
 

@@ -35,7 +35,7 @@ def figure(
         ),
     ],
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN", help="The names of finished runs. Default: all runs.")
+        list[str], typer.Argument(metavar="RUN", help="The names of finished runs. Default: all that are not stale.")
     ] = [],
     dataset: Annotated[str | None, typer.Option(help="Draw only runs tested on this data set.")] = None,
     protocol: Protocol = None,

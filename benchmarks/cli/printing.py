@@ -49,8 +49,14 @@ def exit_if_missing(selection: "Selection", also: Sequence[str] = ()) -> None:
         raise typer.Exit(2)
 
 
-def current_or_exported(files: Sequence[Path], datasets: Sequence[str] = ()) -> "list[FinishedRun]":
+def current_or_exported(
+    files: Sequence[Path], datasets: Sequence[str] = (), named: Sequence[str] = ()
+) -> "list[FinishedRun]":
     """The runs in exported files; without files, those of the results directory, but stale ones are left out, with a note.
+
+    Args:
+        datasets: only runs tested on these. Empty: on any.
+        named: beginnings or ends of names; a stale run that is named so is not left out, but noted.
 
     Raises:
         UserError: there are none.
@@ -60,12 +66,19 @@ def current_or_exported(files: Sequence[Path], datasets: Sequence[str] = ()) -> 
     found = find_runs(files=files, datasets=datasets)
     if files:
         return found
-    runs = current_runs(found)
-    if not runs:
-        raise UserError(f"{results_dir()}: all finished runs are stale; `bench table` says why")
-    if len(runs) < len(found):
-        print(f"bench: {number_of(len(found) - len(runs), 'stale run')} left out (bench table)", file=sys.stderr)
-    return runs
+    current = current_runs(found)
+    ids = {id(run) for run in current}
+    stale = [run for run in found if id(run) not in ids]
+    asked = [run for run in stale if run.name.startswith(tuple(named)) or run.name.endswith(tuple(named))]
+    why = "`bench table` says why"
+    for run in asked:
+        print(f"bench: {run.name} is stale; {why}", file=sys.stderr)
+    if not current and not asked:
+        tested = f" on {' or '.join(datasets)}" if datasets else ""
+        raise UserError(f"{results_dir()}: all finished runs{tested} are stale; {why}")
+    if len(stale) > len(asked):
+        print(f"bench: {number_of(len(stale) - len(asked), 'stale run')} left out; {why}", file=sys.stderr)
+    return [*current, *asked]
 
 
 def print_record(record: "Record") -> None:

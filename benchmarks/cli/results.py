@@ -147,7 +147,9 @@ def compare(
     to: Annotated[
         Path | None,
         typer.Option(
-            "--gallery", metavar="DIR", help="Also draw the queries that differ most, by one run of each side."
+            "--gallery",
+            metavar="DIR",
+            help="Also draw the queries that differ most, by one run of each side on each split.",
         ),
     ] = None,
     files: From = [],
@@ -158,15 +160,15 @@ def compare(
     from benchmarks.reporting.comparison import compare, grid, queries_grid, sentence
     from benchmarks.reporting.grid import page, paragraph
 
-    for found in compare(one, other, current_or_exported(files), dataset, protocol):
+    for found in compare(one, other, current_or_exported(files, named=(one, other)), dataset, protocol):
         if text := paragraph(sentence(found), style):
             print(f"{text}\n")
         print(page([grid(found), queries_grid(found)], style))
         if to is not None:
-            shown = found.sides[0][0].experiment.test_split
-            queries = [query for split, query in found.most_different() if split == shown]
-            for side in found.sides:
-                _draw_differing(side[0].name, queries, protocol, to / side[0].name)
+            for split, queries in found.most_different_by_split().items():
+                for side in found.sides:
+                    run = next(run for run in side if run.experiment.test_split == split)
+                    _draw_differing(run.name, queries, protocol, to / run.name)
 
 
 def _draw_differing(run: str, queries: list[str], protocol: str | None, folder: Path) -> None:

@@ -97,13 +97,17 @@ def plan(
     from benchmarks.reporting.plan_tables import claims_table, experiments_table
     from benchmarks.reporting.power import fewest_queries, measured_records, plan_claims
     from benchmarks.scheduling.estimate import estimate_in_turn, on_device
-    from benchmarks.scheduling.memory import memory_texts
     from benchmarks.scheduling.states import DONE
     from benchmarks.scheduling.suite_plan import plan_suite
 
     selection = options.select(name)
     suite_plan = plan_suite(selection)
-    print(experiments_table(suite_plan, memory_texts(selection, suite_plan.planned) if memory else ()))
+    needed = []
+    if memory:
+        from benchmarks.scheduling.memory import memory_texts
+
+        needed = memory_texts(selection, suite_plan.planned)
+    print(experiments_table(suite_plan, needed))
     done = [state.record for state in suite_plan.states if state.name == DONE and state.record is not None]
     for line in fewest_queries(selection.suite, selection.choice, done, selection.root):
         print(line)

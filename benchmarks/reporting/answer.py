@@ -15,6 +15,7 @@ from .figures.forest import measured
 from .grid import Grid
 from .pairing import NOT_RUN
 from .provenance import pair_title
+from .sample_size import MOST_SEEDS
 from .statistics import Verdict
 from .verdict import CONTROLS, TUNING, JudgedClaim
 
@@ -27,7 +28,7 @@ TOO_FEW = "because too few seeds or splits ran"
 WHY = {
     CONTROLS: "because a control fails or was not run",
     TUNING: "because the methods were not tuned alike",
-    "would not tell": "because no feasible number of seeds would decide",
+    "would not tell": f"because {MOST_SEEDS} seeds would not decide",
     "vary": TOO_FEW,
     "more seed": TOO_FEW,
     "": "for another reason",
@@ -80,11 +81,11 @@ def _found(group: Sequence[JudgedClaim]) -> list[str]:
     """A sentence for each verdict: the claims and, where they are decided, their effects in points. Open exploratory claims are
     only counted.
     """
-    made = []
+    made: list[str] = []
     for verdict in Verdict:
         found = [each for each in group if each.verdict == verdict]
         word = found[0].verdict_text.removeprefix(f"{EXPLORATORY}: ") if found else ""  # the line names the family
-        word = word[:1].upper() + word[1:]
+        word = word[:1].upper() + word[1:] if made else word  # it begins a sentence
         if found and verdict == Verdict.UNDECIDED and len(found) == len(group):
             return [f"none is decided (measured: {len(group)})."]
         if found and verdict == Verdict.UNDECIDED and found[0].claim.family in UNCORRECTED:

@@ -55,6 +55,13 @@ class Comparison:
         order = list(self.queries.index)
         return list(dict.fromkeys([*order[::-1][:QUERIES], *order[:QUERIES]]))
 
+    def most_different_by_split(self) -> dict[int, list[str]]:
+        """The names of these queries, by split."""
+        found: dict[int, list[str]] = {}
+        for split, query in self.most_different():
+            found.setdefault(split, []).append(query)
+        return found
+
 
 def compare(
     one: str, other: str, runs: Sequence[FinishedRun], dataset: str | None = None, protocol: str | None = None
@@ -147,8 +154,7 @@ def _changed(experiment: Experiment) -> int:
 def differing(one: Sequence[FinishedRun], other: Sequence[FinishedRun]) -> dict[str, tuple[Any, Any]]:
     """The settings in which the two sides differ, each with both values; a setting that one side lacks is None there."""
     ours, theirs = (side[0].experiment.settings for side in (one, other))
-    external = one[0].experiment.external or other[0].experiment.external  # nothing is known of their training
-    keys = sorted(ours.keys() & theirs.keys() if external else ours.keys() | theirs.keys())
+    keys = sorted(ours.keys() | theirs.keys())
     ours, theirs = (DEFAULTS_OF_NEW_SETTINGS | settings for settings in (ours, theirs))
     return {key: (ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)}
 
@@ -211,10 +217,12 @@ def grid(found: Comparison) -> Grid:
         rows.append([f"{name} for whom {other} is better", f"{losses} of {len(differences)}"])
     rows[2:] = [[text.replace("for whom", "for which"), count] for text, count in rows[2:]]
     changed = [f"{key}: {ours} and {theirs}" for key, (ours, theirs) in differing(*found.sides).items()]
+    external = [side[0].experiment.method for side in found.sides if side[0].experiment.external]
+    differ = f"unknown: {' and '.join(external)} trained elsewhere" if external else "; ".join(changed) or "none"
     seeds = sorted({run.experiment.seed for side in found.sides for run in side})
     notes = [
         f"protocol {effect.protocol}; seeds {', '.join(map(str, seeds))}; average precision, averaged over runs",
-        f"settings that differ: {'; '.join(changed) or 'none'}",
+        f"settings that differ: {differ}",
         *effect.notes,
     ]
     means = [_mean_ap(side, effect) for side in found.sides]
@@ -231,7 +239,11 @@ def grid(found: Comparison) -> Grid:
 
 def queries_grid(found: Comparison) -> Grid:
     """The queries that differ most, in each direction."""
-    rows = [[query, signed(100 * found.queries[split, query])] for split, query in found.most_different()]
+    splits = len(found.most_different_by_split()) > 1
+    rows = [
+        [f"{query} (split {split})" if splits else query, signed(100 * found.queries[split, query])]
+        for split, query in found.most_different()
+    ]
     return Grid("queries that differ most", ("query", "difference of average precision"), rows)
 
 

@@ -67,13 +67,13 @@ class JudgedClaim:
 
     Attributes:
         interval: of the effect, in fractions, over other seeds on these people, by which it is judged; or, with fewer than
-            MIN_RUNS runs, over other people by these checkpoints.
+            MIN_RUNS seeds or splits, over other people by these checkpoints.
         reasons: why it is undecided.
         runs: of each arm.
         paper: the effect that the paper prints for these data sets, a fraction; None if it prints none.
         p: the p-value of no effect: from the interval, or for checkpoints from flipping whole identities. Not yet corrected.
         protocol: by which it is judged, with a warning if it is not the data set's first, which was fixed in advance.
-        people: as `interval`, over other seeds and other test people; None with fewer than MIN_RUNS runs.
+        people: as `interval`, over other seeds and other test people; None with fewer than MIN_RUNS seeds or splits.
         margin: effects nearer to 0 than this are negligible; a fraction.
         p_negligible: the p-value of an effect of the margin or more. Not yet corrected.
         variances: of the difference over seeds, a part for each baseline; empty where they are unknown.

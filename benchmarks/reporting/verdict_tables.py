@@ -77,8 +77,8 @@ def _explanations(judged: Sequence[JudgedClaim]) -> list[str]:
     splits = ", or over other splits where each ran with one seed" * any(each.repeated == "splits" for each in judged)
     notes = [
         f"effects in {points(each.claim for each in judged)}; the interval and p are over other seeds on these people{splits}, "
-        f"and decide; other people too: the interval over other seeds and other people, with fewer than {MIN_RUNS} runs over "
-        "other people alone",
+        f"and decide; other people too: the interval over other seeds and other people, with fewer than {MIN_RUNS} seeds or "
+        "splits over other people alone",
         f"negligible: shown to be nearer to 0 than {100 * margin():.1f}, the smallest effect that the paper prints",
     ]
     if family in UNCORRECTED:

@@ -118,6 +118,13 @@ def _labels(columns: Mapping[str, np.ndarray], file: Path, side: str = "") -> pd
     return table
 
 
+def _is_whole(value: Any) -> bool:
+    try:
+        return int(value) == float(value)
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
 def _whole_numbers(values: np.ndarray, source: str) -> np.ndarray:
     truths = values.dtype.kind == "O" and any(isinstance(value, bool) for value in values)
     if values.dtype.kind in "bcmM" or truths:  # numpy would take true for 1, and a date for its nanoseconds
@@ -130,8 +137,8 @@ def _whole_numbers(values: np.ndarray, source: str) -> np.ndarray:
         if not len(wrong):
             return values.astype(np.int64)  # of a text such as "1.0", this is a ValueError
     except (TypeError, ValueError):
-        wrong_text = next(text for text in map(str, values) if not text.lstrip("+-").isdecimal())
-        raise UserError(f"{source} must be whole numbers, not {wrong_text!r}") from None
+        first = next((value for value in values.tolist() if not _is_whole(value)), values.tolist()[0])
+        raise UserError(f"{source} must be whole numbers, not {first!r}") from None
     value = values[wrong[0]]
     if numbers[wrong[0]] % 1 == 0 and values.dtype.kind == "f":
         raise UserError(

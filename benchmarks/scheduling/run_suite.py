@@ -59,12 +59,16 @@ def run_suite(selection: Selection) -> Iterator[Outcome]:
     """
     planned = selection.experiments()
     states = find_in_results_and_queue(selection.root)(planned)
+    done = [each for each, state in zip(planned, states, strict=True) if state.name == DONE]
     for number, (each, state) in enumerate(zip(planned, states, strict=True), 1):
         outcome = _run_if_missing(each, state)
-        later = list(zip(planned[number:], states[number:], strict=True))
-        left = [one for one, state in later if state.name != DONE]
-        done = [*planned[:number], *(one for one, state in later if state.name == DONE)]
-        yield outcome if outcome.was_done else outcome._replace(seconds_left=_estimate_all(left, done))
+        if outcome.was_done:
+            yield outcome
+            continue
+        done += [each] if outcome.is_done else []
+        later = zip(planned[number:], states[number:], strict=True)
+        left = [one for one, its_state in later if its_state.name != DONE]
+        yield outcome._replace(seconds_left=_estimate_all(left, done))
 
 
 def summarize(outcomes: Sequence[Outcome], total: int) -> str:

@@ -43,7 +43,7 @@ class Missing:
         counts = Counter(state.name for state in self.all_states if state.name not in self.wanted)
         parts = ", ".join(f"{count} {name}" for name, count in counts.items())
         retry = "; `bench retry` submits failed ones again" if counts["failed"] else ""
-        return f"; not submitted: {parts}{retry}" if parts else ""
+        return f"; the others: {parts}{retry}" if parts else ""
 
 
 def submit(

@@ -10,6 +10,8 @@ import pytest
 
 import benchmarks
 from baselines.interface.errors import UserError
+from benchmarks.runs.exchange import export_runs, merge_file
+from benchmarks.runs.finished import finished_runs
 
 MEASURED = Path(__file__).parents[2] / "results" / "measured"
 
@@ -63,15 +65,24 @@ def test_table_has_the_printed_figures(bench, name):
         assert cells == [row[metric] for row in printed]
 
 
-def test_verdict_has_the_printed_figures(bench):
-    file = MEASURED / "table4.parquet"
+@pytest.mark.parametrize("seeds", [2, 32])
+def test_verdict_has_the_printed_figures(bench, results, tmp_path, seeds):
+    """With two seeds the interval over seeds and p are empty: they cannot show how much seeds vary."""
+    merge_file(MEASURED / "table4.parquet", results)
+    kept = [run for run in finished_runs(results) if run.experiment.seed < seeds]
+    file = tmp_path / "kept.parquet"
+    export_runs([(run.folder, run.record) for run in kept], file)
     printed = list(csv.DictReader(io.StringIO(bench("verdict", "--from", file, "--format", "csv").out)))
     frame = benchmarks.verdict(benchmarks.load_runs(file)).dropna(subset="effect")
     assert frame.claim.tolist() == [row["claim"] for row in printed]
-    assert [f"{low:+.1f} to {high:+.1f}" for low, high in zip(frame.low, frame.high, strict=True)] == [
-        row["95% interval"] for row in printed
-    ]
-    assert [f"{p:.4f}" if p >= 1e-4 else "< 0.0001" for p in frame.p] == [row["p"] for row in printed]
+    for columns, heading in ((("low", "high"), "95% interval"), (("people low", "people high"), "other people too")):
+        spans = [
+            "" if low != low else f"{low:+.1f} to {high:+.1f}" for low, high in frame[list(columns)].to_numpy().tolist()
+        ]
+        assert spans == [row[heading] for row in printed]
+    assert bool((frame.low == frame.low).all()) == (seeds > 2)
+    said = ["" if p != p else f"{p:.4f}" if p >= 1e-4 else "< 0.0001" for p in frame.p]
+    assert said == [row["p"] for row in printed]
 
 
 def test_stale_runs_do_not_count(results):

@@ -202,7 +202,7 @@ def test_array_respects_max_parallel(submit, bench, table, until, results, ask, 
     assert len(jobs) == 5
     assert "gres/gpu=1" in _run("scontrol", "show", "job", jobs[0])
     words += ("--seeds", 5)
-    assert bench("submit", *words).stdout.startswith("0 jobs submitted; not submitted: ")
+    assert bench("submit", *words).stdout.startswith("0 jobs submitted; the others: ")
     at_once = []
 
     def over() -> object:
@@ -211,7 +211,7 @@ def test_array_respects_max_parallel(submit, bench, table, until, results, ask, 
 
     until(over)
     assert max(at_once) == 2  # a cluster that is never full would be no test
-    assert bench("submit", *words).stdout.startswith("0 jobs submitted; not submitted: 5 done")
+    assert bench("submit", *words).stdout.startswith("0 jobs submitted; the others: 5 done")
     assert table() == {"slow": 5}
     assert weights() == undisturbed(1, seeds=5)
 
@@ -294,7 +294,7 @@ def test_failing_run_is_not_requeued(submit, bench, status, until, results, ask,
     assert "2 failed" in said
     assert not list(results.glob(".jobs/batches/*/kills-*"))
     left = bench("submit", *ask("faulty", 1), "--seeds", 1)
-    assert left.stdout.startswith("0 jobs submitted; not submitted: 1 failed")
+    assert left.stdout.startswith("0 jobs submitted; the others: 1 failed")
     assert weights() == undisturbed(1)
 
 

@@ -57,7 +57,7 @@ class Shy(Mean, Baseline):
     assert "walkers:tiny: mean, seed 0\n\n1 job" in dry
     assert not (results / ".jobs" / "ledger.jsonl").exists()
     assert "1 job submitted" in words(bench("submit", "--method", "mean", *ask, "--local"))
-    assert "0 jobs submitted; not submitted: 1" in words(bench("submit", "--method", "mean", *ask, "--local"))
+    assert "0 jobs submitted; the others: 1" in words(bench("submit", "--method", "mean", *ask, "--local"))
     assert "1 job submitted" in words(bench("submit", "--method", "shy", *ask, "--local"))
 
     def status() -> str:
@@ -67,7 +67,7 @@ class Shy(Mean, Baseline):
     assert "shy: not allowed yet" in status()
     assert "not allowed yet" in words(bench("logs", "shy"))
     left = words(bench("submit", "--method", "shy", *ask, "--local"))
-    assert left.startswith("0 jobs submitted; not submitted: 1 failed; `bench retry`")
+    assert left.startswith("0 jobs submitted; the others: 1 failed; `bench retry`")
     (tmp_path / "allowed").touch()
     assert "1 job submitted" in words(bench("retry", "--method", "shy", *ask, "--local"))
     text = plugin.read_text()
@@ -81,7 +81,7 @@ class Shy(Mean, Baseline):
 
     # Finished runs tell how long the next ones will take.
     two = ("submit", "--method", "mean", *TINY, "--seeds", 2, "--dry-run")
-    told = r"\n1 job, about \d+ s one after the other, by recorded frames/s; not submitted: 1 done\n"
+    told = r"\n1 job, about \d+ s one after the other, by recorded frames/s; the others: 1 done\n"
     assert re.search(told, words(bench(*two)))
     dry = words(bench(*two, "--gpus", 2))
     assert (

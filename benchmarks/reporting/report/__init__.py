@@ -52,19 +52,19 @@ def write(
     for asset in ASSETS.iterdir():
         with naming(to / asset.name):
             shutil.copyfile(asset, to / asset.name)
-    drawn = contents.drawn_figures(runs)
+    stale = {run.name: [] if digests is None else stale_reasons(run.record, digests) for run in runs}
+    current = [run for run in runs if not stale[run.name]]
+    drawn = contents.drawn_figures(current)
     # Other processes draw the figures and write the pages of the runs. They are not forked from this one, because threads do not
     # survive a fork.
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), context, start) as executor:
         saved = [executor.submit(drawing.save, each, to / "figures") for each in drawn]
-        written, current = [], []
+        written = []
         for run in runs:
             shown = run.folder if run.folder and not shows_excluded(run.record) else None
             strips = gallery.copy(shown.gallery, to / "runs" / run.name, images) if shown else None
-            reasons = [] if digests is None else stale_reasons(run.record, digests)
-            current += [] if reasons else [run]
-            written.append(executor.submit(_write_run, to / "runs" / f"{run.name}.html", run, strips, reasons))
+            written.append(executor.submit(_write_run, to / "runs" / f"{run.name}.html", run, strips, stale[run.name]))
         sections = [*contents.suite_tables(runs, find_states), *contents.result_tables(runs, digests)]
         claims = judge(current)
         judged = [forest.forest(claims), *contents.not_empty([forest.families(claims)])]

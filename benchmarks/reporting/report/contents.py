@@ -16,7 +16,7 @@ from benchmarks.data import registered_name
 from benchmarks.data.find import find_dataset, find_known
 from benchmarks.data.loading import known_digests
 from benchmarks.experiments.experiment import DatasetPair, Experiment
-from benchmarks.experiments.methods import ATTACHMENTS, split_method
+from benchmarks.experiments.methods import ATTACHMENTS
 from benchmarks.experiments.settings import changed_from_recipe
 from benchmarks.reporting import suite_table
 from benchmarks.reporting.dataset_table import dataset_grids
@@ -219,7 +219,8 @@ def _section(protocol: str, table: Table) -> Section:
 
 def baseline(method: str) -> str:
     """The baseline of a method; of an external method, its name."""
-    return split_method(method)[0] if method.partition("+")[2] in ATTACHMENTS else method
+    name, _, attached = method.partition("+")
+    return name if attached and attached in ATTACHMENTS else method
 
 
 def drawn_figures(runs: Sequence[FinishedRun]) -> list[Figure]:

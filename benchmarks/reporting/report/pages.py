@@ -51,6 +51,7 @@ def overview(
         "figures": len(drawn),
     }
     tiles = [el("li", el("b", f"{count:,}"), " ", el("span", name)) for name, count in counted.items()]
+    left = len(runs) - len(current)
     shown = list({str(each.frame["data set"].iloc[0]): each for each in reversed(sections)}.values())[::-1]
     body = [
         el("h1", "Results at a glance"),
@@ -58,6 +59,7 @@ def overview(
         [_image(each) for each in drawn if each.name == "forest"],
         [el("p", line) for line in answer(claims)],
         el("ul", tiles, class_="tiles"),
+        [el("p", f"{number_of(left, 'stale run')} left out of the verdict and of the figures.")] * bool(left),
         el("h2", "Verdict"),
         el("div", [_judged(grid) for grid in brief(list(grids(claims, [run.record for run in current])))]),
         el("h2", "Results"),

@@ -31,7 +31,7 @@ def test_exported_features_score_like_the_run(bench, finished, results, tmp_path
     assert "theirs (external) " in table  # not marked as stale: it did not read the data set here
     assert "mean" in table
     compared = bench("compare", record.name, "theirs")
-    assert "settings that differ: none" in compared.out  # of their training nothing is known
+    assert "settings that differ: unknown: theirs trained elsewhere" in compared.out
     assert compared.status == 0, compared.err
     (line,) = [line for line in compared.out.splitlines() if line.startswith("difference ")]
     assert float(line.split()[-1]) == 0

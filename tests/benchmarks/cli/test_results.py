@@ -37,6 +37,19 @@ def test_stale_runs_are_not_compared_or_drawn(bench, finished, tmp_path):
     assert bench("figure", "cmc", record.name, "--to", tmp_path).status == 0  # who names a run wants to see it
 
 
+def test_stale_run_that_is_named_is_compared(bench, finished):
+    """And a note says that it is stale."""
+    folder, record = finished
+    assert bench("run", "--method", "max", "--dataset", "walkers:tiny", "--epochs", "0").status == 0
+    folder.record.write_text(record_to_json(replace(record, code="0" * 64)))
+    named = bench("compare", "max", record.name)
+    assert named.out.startswith("On walkers:tiny, max is ")
+    assert f"bench: {record.name} is stale; `bench table` says why" in named.err
+    by_method = bench("compare", "max", "mean")
+    assert by_method.status == 2
+    assert "1 stale run left out; `bench table` says why" in by_method.err
+
+
 def test_run_in_two_files_counts_once(bench, finished, tmp_path):
     files = [tmp_path / name for name in ("one.parquet", "two.parquet")]
     for file in files:

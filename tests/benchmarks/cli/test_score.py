@@ -29,6 +29,7 @@ def test_external_features_are_checked(bench, tmp_path):
         ({"feature": np.zeros((0, 2)), "pid": [], "camid": [], "tracklet": []}, "g.npz: has no rows"),
         ({"pid": [1.0, 2.5]}, "g.npz: pid must be whole numbers, but row 1 has 2.5"),
         ({"pid": ["1", "x"]}, "g.npz: pid must be whole numbers, not 'x'"),
+        ({"pid": [" 1", "--1"]}, "g.npz: pid must be whole numbers, not '--1'"),
         ({"pid": [np.nan, 2.0]}, "g.npz: pid must be whole numbers, but row 0 has nan"),
         ({"camid": ["left", "right"]}, "g.npz: camid must be whole numbers"),
         ({"pid": [[1], [2]]}, "must be (N, D) and the rest (N,)"),

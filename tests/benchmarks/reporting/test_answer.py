@@ -53,8 +53,8 @@ def test_headline_counts_verdicts_and_says_why_others_are_undecided():
     ]
     assert headline(claims) == [
         "Claims of the two families, counted on each data set: 8; measured: 7; decided: 2 (hold: 1; do not hold: 1).",
-        "Undecided: 1 because a control fails or was not run, 1 because the methods were not tuned alike, 1 because no feasible "
-        "number of seeds would decide, 2 because too few seeds or splits ran. The notes below the tables say what each takes.",
+        "Undecided: 1 because a control fails or was not run, 1 because the methods were not tuned alike, 1 because 1000 "
+        "seeds would not decide, 2 because too few seeds or splits ran. The notes below the tables say what each takes.",
     ]
 
 
@@ -64,13 +64,13 @@ def test_open_exploratory_claims_are_counted():
         *(judged(f"{name} helps", Verdict.UNDECIDED, (1, -2, 4), family=EXPLORATORY) for name in "BC"),
     ]
     (line, *_) = answer(claims)
-    assert line == "On mars (exploratory): Above 0: A helps, +6.0 (+5.0 to +7.0). Open: 2 claims."
+    assert line == "On mars (exploratory): above 0: A helps, +6.0 (+5.0 to +7.0). Open: 2 claims."
 
 
 def test_drawn_people_are_called_so():
     claims = [judged("A helps", Verdict.SUPPORTED, (6, 5, 7), pair) for pair in (WALKERS, MARS)]
     walkers, mars = answer(claims)
-    assert walkers == "On walkers, where people are drawn (paper): Holds in this world: A helps, +6.0 (+5.0 to +7.0)."
+    assert walkers == "On walkers, where people are drawn (paper): holds in this world: A helps, +6.0 (+5.0 to +7.0)."
     assert mars == "On mars (paper): SUPPORTED: A helps, +6.0 (+5.0 to +7.0)."
 
 

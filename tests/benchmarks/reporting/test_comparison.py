@@ -69,6 +69,13 @@ def test_one_seed_on_each_split_speaks_of_splits(found, on_splits):
     assert "over other splits" in sentence(compared)
 
 
+def test_queries_that_differ_most_are_named_with_their_splits(found, on_splits):
+    (compared,) = compare("qan", "mean", on_splits([run for run in found if run.experiment.seed == 0], 3))
+    by_split = compared.most_different_by_split()
+    assert {split: queries[0] for split, queries in by_split.items()} == {2: "q000", 1: "q000", 0: "q000"}
+    assert ["q000 (split 1)", "+50.0"] in queries_grid(compared).rows
+
+
 def test_seed_that_ran_on_a_part_of_the_splits_is_left_out(found, on_splits):
     runs = [run for run in on_splits(found, 3) if run.experiment.seed == 0 or run.experiment.split < 2]
     (compared,) = compare("mean", "qan", runs)

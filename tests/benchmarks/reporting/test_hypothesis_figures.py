@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -12,11 +13,14 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy import stats
 
+from benchmarks.experiments.settings import resolve
 from benchmarks.reporting.drawing import STYLE, draw, save
 from benchmarks.reporting.figures import cues, forest, sources, sweeps, systems
+from benchmarks.reporting.figures.series import choose
 from benchmarks.reporting.report import contents
 from benchmarks.reporting.statistics import Interval
 from benchmarks.reporting.verdict import judge
+from benchmarks.runs.finished import FinishedRun
 from benchmarks.runs.record import Phase
 from benchmarks.suites import SUITES
 from benchmarks.suites.claims import MOTION
@@ -98,6 +102,18 @@ def test_sources_say_which_runs_not_all_steps_have(measure):
         assert [note for note in said if note.startswith(f"{name}: ") and "; 2 further runs left out" in note]
     assert not [note for note in sources.sources(found).notes if "left out" in note]
     assert any("seeds per point: 2;" in note for note in said)
+
+
+def test_of_equally_many_runs_the_newest_are_drawn(make_record):
+    """Two settings of a method that the figure may vary, two seeds each; the last run of all belongs to the first setting."""
+    minutes = {(0.1, 0): 0, (0.2, 0): 1, (0.2, 1): 2, (0.1, 1): 5}
+    runs = []
+    for (sigma, seed), minute in minutes.items():
+        record = make_record("mean+afa", seed=seed, **resolve("small", "mean+afa", [f"sigma={sigma}"]).recorded())
+        runs.append(FinishedRun(replace(record, finished=record.finished + timedelta(minutes=minute))))
+    chosen, left = choose(runs, lambda run: run.experiment.method, {"sigma"})
+    assert {run.experiment.settings["sigma"] for run in chosen["mean+afa"]} == {0.1}
+    assert left == 2
 
 
 def test_order_is_a_number_for_each_data_set(measure, tmp_path):

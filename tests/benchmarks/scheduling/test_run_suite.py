@@ -9,6 +9,9 @@ import sys
 import pytest
 
 from benchmarks.runs.unfinished import unfinished_runs
+from benchmarks.scheduling import run_suite
+from benchmarks.scheduling.run_suite import Outcome
+from benchmarks.scheduling.selection import select
 from benchmarks.suites import SUITES
 from benchmarks.suites.suite import Choice, experiments
 from slurm.ledger import Ledger, LedgerEntry
@@ -40,6 +43,20 @@ def test_plan_counts_gpu_hours(bench, results):
     hours = 5 * record["phases"]["train"]["items"] / record["phases"]["train"]["per_second"] / 3600
     found = re.search(r"5 to run: about .* one after the other on a GPU, (\S+) GPU hours", said)
     assert float(found[1]) == pytest.approx(hours, rel=0.01)
+
+
+def test_time_left_counts_what_must_train(results, make_record, monkeypatch):
+    """`mean` on all frames and on one share a training: it is needed where the first of the two failed."""
+    selection = select("sources", datasets=["walkers:tiny"], seeds=1, changes=["epochs=1"])
+    frame, frames = selection.experiments()[:2]
+    assert frame.experiment.training_hash == frames.experiment.training_hash
+    monkeypatch.setattr(type(selection), "experiments", lambda _: [frame, frames])
+    monkeypatch.setattr(run_suite, "load_records", lambda _: [make_record(experiment=frame.experiment)])
+    left = {}
+    for status in ("done", "failed"):
+        monkeypatch.setattr(run_suite, "_run_if_missing", lambda each, _, status=status: Outcome(each, status))
+        left[status] = next(run_suite.run_suite(selection)).seconds_left
+    assert left["done"] < left["failed"]  # the record has no time of a test
 
 
 def test_suite_that_trains_nothing(bench):
