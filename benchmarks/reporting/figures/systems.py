@@ -102,7 +102,7 @@ def summary(effects: Sequence[Interval], repeats: int) -> list[str]:
     together = combined(effects, repeats)
     helped, hurt = (sum(sign * each.estimate > 0 for each in effects) for sign in (1, -1))
     above = sum(each.low > 0 for each in effects)
-    count = f"With AFA {helped} of {len(effects)} systems have a higher {METRIC}"
+    count = f"With AFA, {helped} of {len(effects)} systems have a higher {METRIC}"
     if helped + hurt > 1:  # a test that no single system decides, however large its effect
         count += f" (sign test: p = {stats.binomtest(helped, helped + hurt).pvalue:.2g})"
     if together is None:
