@@ -227,7 +227,7 @@ CLAIMS = (
     Claim(f"{DISTILLED}, one factor per batch", "distill", _distilled("batch")),
     *(
         Claim(
-            f"{DISTILLED}, by more per {unit} than per batch",
+            f"distilled, coherence leads motion by more per {unit} than per batch",
             "distill",
             (*_distilled(unit), *(replace(arm, weight=-arm.weight) for arm in _distilled("batch"))),
         )

@@ -85,7 +85,7 @@ class Shy(Mean, Baseline):
     assert re.search(told, words(bench(*two)))
     dry = words(bench(*two, "--gpus", 2))
     assert (
-        "1 job, of unknown time: no similar run has finished here on a GPU; submit one run first to learn its time; left"
+        "1 job, of unknown time: no similar run has finished here on a GPU; submit one run first to learn its time; the "
         in dry
     )
     (record,) = results.glob("*-mean-*/record.json")
@@ -141,7 +141,7 @@ def test_simultaneous_local_submissions(bench, until, results):
         subprocess.Popen([sys.executable, "-m", "benchmarks.cli", *ask], stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    said = sorted(each.communicate()[0].partition(";")[0] for each in both)
+    said = sorted(re.split("[;\n]", each.communicate()[0])[0] for each in both)
     assert said == ["0 jobs submitted", "2 jobs submitted"]
     assert len((results / ".jobs" / "ledger.jsonl").read_text().splitlines()) == 2
     assert "2 jobs cancelled" in words(bench("cancel", "--all"))

@@ -222,7 +222,7 @@ def test_figure_verb(bench, finish, results, tmp_path):
     )
     assert (
         "bench: sources is empty: no finished runs of all that it compares: `bench suite run sources`"
-        in bench("figure", "sources", "--to", tmp_path).err
+        in bench("figure", "sources", record.name, "--to", tmp_path).err
     )
     assert "no finished runs" in bench("figure", "cmc", "--dataset", "prid2011", "--to", tmp_path).err
     assert "--to" in bench("figure", "cmc", "--to", tmp_path / "one.jpg").err

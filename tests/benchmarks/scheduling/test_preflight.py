@@ -111,7 +111,7 @@ def test_dry_run_of_one_run(bench, results):
     answer = bench("run", *MARS, "--weights", "none", "--dry-run", "--test", "dukev")
     assert answer.status == 2
     assert [re.search(r"data set \w+", line)[0] for line in missing(answer)] == ["data set mars", "data set dukev"]
-    assert re.search(r"^time: \(\d\.\d h on one NVIDIA H200", answer.out, re.MULTILINE)
+    assert re.search(r"^time: about \d\.\d h on one NVIDIA H200", answer.out, re.MULTILINE)
     assert re.search(r"^GPU memory of a training step: about 1[4-7]\.\d GiB$", answer.out, re.MULTILINE)
     tiny = bench("run", "--method", "mean", "--dataset", "walkers:tiny", "--seed", 3, "--dry-run")
     assert "seed 0" not in tiny.out + tiny.err
