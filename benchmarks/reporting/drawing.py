@@ -41,7 +41,7 @@ STYLE: dict[str, Any] = {
 }
 WIDTH, SINGLE_WIDTH, HEIGHT = 3.4, 4.6, 2.6  # inches, of a panel; the second of a figure's only panel
 TALL = 3.4  # inches: of another panel below rows
-ROW_HEIGHT, BESIDE = 0.2, 0.9  # inches: of a row of a panel of rows, and of its title and axis
+ROW_HEIGHT, BESIDE = 0.18, 0.9  # inches: of a row of a panel of rows, and of its title and axis
 COLUMNS = 2  # of panels; rows, which have long names, take the whole width
 UNDATED = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
