@@ -61,7 +61,7 @@ def current_or_exported(
     Raises:
         UserError: there are none.
     """
-    from benchmarks.runs.find import current_runs, find_runs
+    from benchmarks.runs.find import current_runs, find_runs, is_named
 
     found = find_runs(files=files, datasets=datasets)
     if files:
@@ -69,7 +69,7 @@ def current_or_exported(
     current = current_runs(found)
     ids = {id(run) for run in current}
     stale = [run for run in found if id(run) not in ids]
-    asked = [run for run in stale if run.name.startswith(tuple(named)) or run.name.endswith(tuple(named))]
+    asked = [run for run in stale if is_named(run, named)]
     why = "`bench table` says why"
     for run in asked:
         print(f"bench: {run.name} is stale; {why}", file=sys.stderr)

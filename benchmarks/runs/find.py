@@ -68,7 +68,7 @@ def find_runs(
     else:
         read = [run for file in files for run in runs_in_file(file)] if files else finished_runs(results)
         runs = list({(run.name, run.record.finished): run for run in read}.values())  # a run may be in several files
-        runs = [run for run in runs if not names or any(_matches(run, name) for name in names)]
+        runs = [run for run in runs if not names or is_named(run, names)]
     runs = [run for run in runs if not datasets or run.experiment.test in datasets]
     runs = [run for run in runs if not methods or run.experiment.method in methods]
     if not runs:
@@ -87,7 +87,7 @@ def runs_named(name: str, runs: Sequence[FinishedRun]) -> list[FinishedRun]:
         UserError: no such method or run, or several runs.
     """
     of_method = [run for run in runs if run.experiment.method == name]
-    matching = of_method or [run for run in runs if _matches(run, name)]
+    matching = of_method or [run for run in runs if is_named(run, [name])]
     if not matching:
         known = sorted({run.experiment.method for run in runs} | {run.name for run in runs})
         raise UserError(f"no finished run of a method {name!r}, and none of that name; {nearest(name, known)}")
@@ -96,8 +96,9 @@ def runs_named(name: str, runs: Sequence[FinishedRun]) -> list[FinishedRun]:
     return matching
 
 
-def _matches(run: FinishedRun, name: str) -> bool:
-    return run.name.startswith(name) or run.name.endswith(name)
+def is_named(run: FinishedRun, names: Sequence[str]) -> bool:
+    """Whether the run's name begins or ends with one of these."""
+    return run.name.startswith(tuple(names)) or run.name.endswith(tuple(names))
 
 
 def find_run_with_model(run: str) -> tuple[RunFolder, Record]:

@@ -209,7 +209,6 @@ def test_verdict_agrees_with_bench_verdict(bench, finish, tmp_path):
 
 
 def test_stale_runs_are_left_out_of_the_first_page(finish, results, tmp_path):
-    """Runs of code that is not here: of two methods, and again of one of them."""
     runs = [FinishedRun(finish(name, seed), RunFolder(results)) for name in ("mean", "mean+afa") for seed in range(3)]
     text = pages.overview(runs, runs[:3], judge(runs[:3]), [], [])
     assert "3 stale runs left out of the verdict and of the figures." in text
