@@ -60,9 +60,9 @@ def paired_runs(claim: Claim, runs: Sequence[FinishedRun]) -> list[list[Finished
     newest = ""
     numbers = range(len(claim.arms))
     for arms in contexts.values():
-        chosen = {number: max(groups.values(), key=_size) for number, groups in arms.items()}
+        chosen = {number: max(groups.values(), key=number_and_age) for number, groups in arms.items()}
         keys = complete(set.intersection(*(set(chosen.get(number, {})) for number in numbers)))
-        finished = max(_size(each)[1] for each in chosen.values())
+        finished = max(number_and_age(each)[1] for each in chosen.values())
         if (len(keys), finished) > (len(best[0]) if best else 0, newest):
             best, newest = [[chosen[number][key] for key in keys] for number in numbers], finished
     if best and best[0]:
@@ -73,7 +73,7 @@ def paired_runs(claim: Claim, runs: Sequence[FinishedRun]) -> list[list[Finished
     return "no seed has runs on all sides with the same settings, weights, code and processor"
 
 
-def _size(runs: Repetitions) -> tuple[int, str]:
+def number_and_age(runs: Repetitions) -> tuple[int, str]:
     """How many runs there are, and when the newest was finished: the larger is preferred."""
     return len(runs), max(run.record.finished.isoformat() for run in runs.values())
 

@@ -8,7 +8,6 @@ import json
 import math
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import TypeVar
 
 import numpy as np
@@ -18,6 +17,7 @@ from benchmarks.experiments.methods import ATTACHED
 from benchmarks.experiments.settings import SEARCHED, changed_from_recipe, resolve
 from benchmarks.reporting import statistics
 from benchmarks.reporting.data_versions import data_versions
+from benchmarks.reporting.pairing import number_and_age
 from benchmarks.reporting.provenance import data_notes
 from benchmarks.reporting.query_results import TEST_TO_TRAIN, fraction_matrix, repetition, split_means
 from benchmarks.reporting.statistics import Interval
@@ -67,7 +67,7 @@ def choose(
         found = contexts.setdefault(context, {}).setdefault(series, {}).setdefault(own, {})
         found[experiment.seed, experiment.split] = run
     kept = [
-        {series: max(by_settings.values(), key=_number_and_age) for series, by_settings in context.items()}
+        {series: max(by_settings.values(), key=number_and_age) for series, by_settings in context.items()}
         for context in contexts.values()
     ]
     if not kept:
@@ -75,11 +75,6 @@ def choose(
     best = max(reversed(kept), key=lambda context: (covered(context), sum(map(len, context.values()))))
     chosen = {series: [by_seed[each] for each in sorted(by_seed)] for series, by_seed in best.items()}
     return chosen, asked - sum(map(len, chosen.values()))
-
-
-def _number_and_age(runs: dict[tuple[int, int], FinishedRun]) -> tuple[int, datetime]:
-    """How many runs there are, and when the newest finished."""
-    return len(runs), max(run.record.finished for run in runs.values())
 
 
 def _shared_settings(run: FinishedRun, varied: Collection[str], fixed: Collection[str]) -> str:
