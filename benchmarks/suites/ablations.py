@@ -8,7 +8,9 @@ from baselines.interface.registry import register
 from benchmarks.data import registered_name
 from benchmarks.experiments.methods import ATTACHMENTS
 
+from .claims import ON_THE_DIAL
 from .controls import APPEARANCE, DATASET
+from .hypothesis import Cues
 from .suite import Row, Suite
 
 
@@ -54,12 +56,16 @@ class Controls(Suite):
 
 @register("repeats")
 class Repeats(Suite):
-    """Every baseline in short runs on small worlds, with many seeds: what the verdict decides where nothing differs."""
+    """Short runs on small worlds, with many seeds: what the verdict decides where nothing differs.
 
-    datasets = ("walkers:tiny", f"{DATASET}:tiny", f"{APPEARANCE}:tiny")
+    Every baseline; in the worlds of `cues`, what that suite runs.
+    """
 
-    def rows(self, dataset: str) -> Sequence[Row]:  # noqa: ARG002
-        return [Row(name, name, ("epochs=6", "threads=1")) for name in BASELINES.names()]
+    datasets = ("walkers:tiny", f"{DATASET}:tiny", f"{APPEARANCE}:tiny", *(f"{world}-tiny" for world in Cues.datasets))
+
+    def rows(self, dataset: str) -> Sequence[Row]:
+        methods = ON_THE_DIAL if registered_name(dataset) == "cues" else BASELINES.names()
+        return [Row(method, method, ("epochs=6", "threads=1")) for method in methods]
 
 
 # Each is another reading of the paper, or what related work does; docs/paper-notes.md explains them.

@@ -241,7 +241,7 @@ def test_export_gives_back_the_records(tmp_path, bench, results):
 
 @pytest.mark.parametrize("name", ["/home/", "/root", "/tmp", "/work"])
 def test_committed_records_have_no_absolute_path(name):
-    for file in (REPOSITORY / "results" / "measured").glob("*.parquet"):
+    for file in (REPOSITORY / "results" / "measured").rglob("*.parquet"):
         assert name not in "".join(map(record_to_json, exported_records(file))), file.name
 
 

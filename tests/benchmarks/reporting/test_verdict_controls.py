@@ -23,14 +23,15 @@ from benchmarks.suites import SUITES, controls
 from benchmarks.suites.claims import ALPHA, CLAIMS, family_size
 from benchmarks.suites.suite import Choice, experiments
 
+CHECKS = power.MEASURED / "verdict-checks"
 PILOTS, PILOT = 200, 5  # how many pilots, and the seeds of each; with several splits, two seeds
 
 
 @pytest.fixture(scope="module")
 def repeats():
-    """(J, S) mAP by split and seed, of every method in results/measured with at least ten runs on one machine."""
+    """(J, S) mAP by split and seed, of every committed method with at least ten runs on one machine."""
     rows = {}
-    for record in measured_records():
+    for record in (*measured_records(), *(each for file in CHECKS.iterdir() for each in exported_records(file))):
         experiment, figures = record.experiment, record.find_metrics(record.first_protocol, "before")
         if figures is not None and not experiment.external:
             settings = str(sorted(experiment.settings.items()))
@@ -156,7 +157,7 @@ def test_planted_effects_over_splits_are_found_at_the_planned_rate(repeats, stud
 def test_a_method_made_worse_is_found_at_the_planned_rate():
     """`mean` as it is and with half the learning rate: what it loses over all seeds is the effect, and studies draw from them."""
     by_rate = {}
-    for record in exported_records(power.MEASURED / "weakened.parquet"):
+    for record in exported_records(CHECKS / "weakened.parquet"):
         by_rate.setdefault(record.experiment.settings["lr"], {})[record.experiment.seed] = record.metrics[0].mAP
     half, usual = (by_rate[rate] for rate in sorted(by_rate))
     lost = np.array([usual[seed] - half[seed] for seed in sorted(usual)])

@@ -205,7 +205,7 @@ def test_text_that_is_no_record_is_refused(text):
 
 
 def test_committed_records_keep_their_json():
-    files = sorted(MEASURED.glob("*.parquet"))
+    files = sorted(MEASURED.rglob("*.parquet"))
     assert files
     for file in files:
         import pyarrow.parquet as pq
