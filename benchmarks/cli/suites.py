@@ -96,12 +96,12 @@ def plan(
 
     from benchmarks.reporting.plan_tables import claims_table, experiments_table
     from benchmarks.reporting.power import fewest_queries, measured_records, plan_claims
-    from benchmarks.scheduling.estimate import estimate_in_turn, on_device
+    from benchmarks.scheduling.estimate import estimate_in_turn
     from benchmarks.scheduling.states import DONE
     from benchmarks.scheduling.suite_plan import plan_suite
 
     selection = options.select(name)
-    suite_plan = plan_suite(selection)
+    suite_plan = plan_suite(selection, measured_records())
     needed = []
     if memory:
         from benchmarks.scheduling.memory import memory_texts
@@ -111,12 +111,7 @@ def plan(
     done = [state.record for state in suite_plan.states if state.name == DONE and state.record is not None]
     for line in fewest_queries(selection.suite, selection.choice, done, selection.root):
         print(line)
-    timed = suite_plan.recorded or on_device(measured_records(), gpu=False)
-    seconds_of = partial(estimate_in_turn, records=timed)
+    seconds_of = partial(estimate_in_turn, records=suite_plan.recorded)
     claims = list(plan_claims(name, suite_plan.planned, done, effect / 100, seconds_of))
-    if not claims:
-        return
-    print(f"\n{claims_table(claims, effect)}")
-    if not suite_plan.recorded and any(each.seconds for each in claims):
-        machines = " or ".join(sorted({record.environment.cpu for record in timed}))
-        print(f"\ntime: from the speed of the runs in results/measured ({machines}); no run has finished here yet")
+    if claims:
+        print(f"\n{claims_table(claims, effect)}")

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from .statistics import fewest_units
 from .verdict import paper_effect
 
 MEASURED = Path(__file__).parents[2] / "results" / "measured"
+ASSUMED = (0.005, 0.01, 0.02)  # deviations from seed to seed, fractions: what a claim would take if it had one of these
 ENOUGH = 10  # degrees of freedom; a baseline with fewer is planned from the runs of all baselines together
 # How much seeds vary depends on these most: records that share them are preferred.
 SCALE = ("backbone", "height", "width", "epochs", "schedule", "lr_step")
@@ -103,10 +104,12 @@ def _plan(
     arms = [each for each in first if each is not None]
     found, paper = _variances(claim, pair, arms, pilot), paper_effect(claim, pair)
     splits = find_dataset(pair.trained_on).splits
+    needed = partial(seeds_needed, effect, alpha=ALPHA / family_size(claim.family, *pair), power=POWER, splits=splits)
     if isinstance(found, str):
-        return PlannedClaim(claim, pair, paper, None, 0, None, math.nan, found)
+        examples = ", ".join(f"{100 * each:g}: {needed([each**2])}" for each in ASSUMED)
+        return PlannedClaim(claim, pair, paper, None, 0, None, math.nan, f"{found}; seeds by deviation: {examples}")
     variances, df, source = found
-    seeds = seeds_needed(effect, variances, ALPHA / family_size(claim.family, *pair), power=POWER, splits=splits, df=df)
+    seeds = needed(variances, df=df)
     times = seconds_of(arms)
     known = [time for time in times if time is not None]
     count = (seeds or 0) * splits
@@ -139,7 +142,7 @@ def _variances(
             for kind, estimate in (("runs of this claim", _own_spread), ("similar rows", _parts)):
                 if (found := estimate(claim, chosen)) is not None:
                     return *found, f"{source}{remark}, {kind}, {found[1]:.0f} df"
-    return "unknown: no two seeds of a method have run on these data; run 3 seeds first"
+    return "unknown: no two seeds of a method have run on these data; run 3 first"
 
 
 def _own_spread(claim: Claim, records: Sequence[Record]) -> tuple[Sequence[float], float] | None:

@@ -1,5 +1,6 @@
 """The plan of a suite: the state of each experiment, and how long the missing ones will take. Export of those that are done."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from benchmarks.runs.store import load_records
 from benchmarks.suites.suite import Planned
 from benchmarks.wording import format_duration, number_of
 
-from .estimate import estimate_in_turn, measured_note, measured_seconds, on_device_of_last_training
+from .estimate import estimate_in_turn, measured_note, measured_seconds, on_device, on_device_of_last_training
 from .preflight import counts_notes, missing_attributes, missing_weights
 from .queue import find_in_results_and_queue
 from .selection import Selection
@@ -29,8 +30,8 @@ class SuitePlan:
             nothing like it was measured there.
         gpu: whether the seconds are for runs on a GPU.
         recorded: the finished runs from which the seconds are estimated.
-        notes: the data sets whose counts are not the published ones, as far as they were read here; and the attributes and
-            weights that are missing here.
+        notes: where these runs come from, if not from here; the data sets whose counts are not the published ones, as far as
+            they were read here; and the attributes and weights that are missing here.
     """
 
     planned: list[Planned]
@@ -61,11 +62,16 @@ class SuitePlan:
         return f"{text}; {len(unknown)} of unknown time: {remedy}{measured_note(unknown)}"
 
 
-def plan_suite(selection: Selection) -> SuitePlan:
-    """The plan of a selection, from the results directory and the queue."""
+def plan_suite(selection: Selection, committed: Sequence[Record] = ()) -> SuitePlan:
+    """The plan of a selection, from the results directory and the queue.
+
+    Args:
+        committed: runs in results/measured, whose speed is used until a run has finished here.
+    """
     planned = selection.experiments()
     states = find_in_results_and_queue(selection.root)(planned)
-    recorded, gpu = on_device_of_last_training(load_records(results_dir()))
+    here, gpu = on_device_of_last_training(load_records(results_dir()))
+    recorded = here or on_device(committed, gpu=False)
     missing = [each.experiment for each, state in zip(planned, states, strict=True) if state.name != DONE]
     done = [each.experiment for each, state in zip(planned, states, strict=True) if state.name == DONE]
     estimates = iter(estimate_in_turn(missing, recorded, done))
@@ -74,7 +80,13 @@ def plan_suite(selection: Selection) -> SuitePlan:
         measured_seconds(each.experiment) if state.name != DONE and known is None else None
         for each, state, known in zip(planned, states, seconds, strict=True)
     ]
-    notes = counts_notes(selection)
+    notes = []
+    if not here and any(seconds):
+        machines = " or ".join(sorted({record.environment.cpu for record in recorded}))
+        notes.append(
+            f"no run has finished here yet; times are from the speed of the runs in results/measured ({machines})"
+        )
+    notes += counts_notes(selection)
     waiting = [each for each, state in zip(planned, states, strict=True) if state.name != DONE]
     notes += missing_attributes(waiting, selection.root)
     notes += missing_weights(selection.settings_of(waiting))

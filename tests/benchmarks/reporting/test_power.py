@@ -1,10 +1,12 @@
 """How many seeds a claim needs, planned from runs whose spread is known."""
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from benchmarks.reporting import power
 from benchmarks.reporting.power import MEASURED, fewest_queries, noise, plan_claims
@@ -210,6 +212,14 @@ def test_plan_says_seeds_runs_and_time(bench):
     assert "results/measured" in line
 
 
+def test_times_are_of_committed_runs_until_one_has_finished_here(bench):
+    said = bench("plan", "table4", "--dataset", "walkers", "--quick", "--seeds", 1).out
+    assert re.search(
+        r"^6 experiments, 0 done, 6 to run: about \d+ \w+ one after the other, by recorded frames/s$", said, re.M
+    )
+    assert "no run has finished here yet; times are from the speed of the runs in results/measured (" in said
+
+
 def recorded(make_record, method, figures, **changes):
     """A record for each seed from 0, with this mAP; R1 is 1 less the mAP. None: no query had a match."""
     return [
@@ -270,6 +280,18 @@ def test_source_of_the_noise_is_named(pilot, make_record):
     assert planned("table4", longer)["AFA helps mean"].source.startswith("pilot, other settings, ")
     lone = [each for each in records if each.experiment.method == "qan"]
     assert planned("table4", lone)["AFA helps mean"].source.startswith("unknown: no two seeds of a method")
+
+
+def test_unknown_noise_leaves_seeds_for_some_deviations(pilot):
+    """A paired t-test of an effect of one point, at 5% divided by the four claims of Table 4; by the noncentral t."""
+    enough = []
+    for deviation in (0.5, 1, 2):
+        seeds = 2
+        level = (0.05 / 4) / 2
+        while scipy.stats.nct.sf(scipy.stats.t.isf(level, seeds - 1), seeds - 1, seeds**0.5 / deviation) < 0.8:
+            seeds += 1
+        enough.append(f"{deviation:g}: {seeds}")
+    assert planned("table4", [])["AFA helps mean"].source.endswith(f"; seeds by deviation: {', '.join(enough)}")
 
 
 def test_one_seed_on_each_split_plans_nothing(pilot):
