@@ -162,10 +162,11 @@ def test_cues_find_the_crossing(measure, tmp_path):
     assert lines["cnn3d+afa"].y == pytest.approx([60, 55, 50, 45, 40], abs=2)
     assert {line.label: line.y[0] for line in hard.lines}["mean"] == pytest.approx(60, abs=2)
     crossings = [note for note in figure.notes if "overtakes mean" in note]
-    assert [note.partition(":")[0] for note in crossings] == ["clean", "hard"]
-    assert all(
-        ", the best of 3 motion baselines that ran at every share, overtakes mean where " in note for note in crossings
-    )
+    assert [note.partition(":")[0] for note in crossings] == ["clean"] * 3 + ["hard"] * 3
+    best = [", the best of 3 motion baselines that ran at every share, overtakes" in note for note in crossings]
+    assert best == [True, False, False] * 2
+    assert all(sum(f": {name}" in note for note in crossings) == 2 for name in ("cnn3d", "flow", "lstm-changes"))
+    assert len(cues.crossings(measure("cues", by_share, spread=0.05))) == 2  # of the best alone
     assert any("falls with the share by construction" in note for note in figure.notes)
     save(figure, tmp_path / "cues.svg")
 
