@@ -212,3 +212,12 @@ def test_committed_records_keep_their_json():
 
         texts = json.loads(pq.read_schema(file).metadata[b"bench records"])
         assert [json.loads(record_to_json(record)) for record in exported_records(file)] == texts
+
+
+def test_committed_records_merge_without_loss():
+    """`bench records merge results/measured/*.parquet` keeps one run of each name, so no two of them may share one."""
+    finished: dict[str, set] = {}
+    for file in MEASURED.glob("*.parquet"):
+        for record in exported_records(file):
+            finished.setdefault(record.name, set()).add(record.finished)
+    assert [name for name, times in finished.items() if len(times) > 1] == []
