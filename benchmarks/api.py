@@ -143,12 +143,13 @@ def table(runs: "Sequence[FinishedRun]", protocol: str | None = None, feature: s
     return frame
 
 
-def verdict(runs: "Sequence[FinishedRun]", protocol: str | None = None) -> "pd.DataFrame":
+def verdict(runs: "Sequence[FinishedRun]", protocol: str | None = None, first_seed: int = 0) -> "pd.DataFrame":
     """One row for each claim on each data set, as `bench verdict` judges it. Stale runs do not count.
 
     Args:
         runs: from `run` or `load_runs`.
         protocol: official, standard or full. Default: the first of each data set.
+        first_seed: judge only runs with this seed or a larger one; controls may have any.
 
     Returns:
         The columns `data set`, `family` (paper, hypothesis, exploratory or plug-in), `claim` and `verdict`; `effect` with the
@@ -167,7 +168,7 @@ def verdict(runs: "Sequence[FinishedRun]", protocol: str | None = None) -> "pd.D
     if any(run.folder for run in runs):
         runs = current_runs(runs)
     rows = []
-    for each in judge(runs, protocol):
+    for each in judge(runs, protocol, first_seed=first_seed):
         interval, people = each.interval, each.people or each.interval
         over_seeds = interval if interval and interval.question == "training" else None
         effect = interval.estimate if interval else None

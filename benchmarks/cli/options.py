@@ -98,11 +98,17 @@ class SuiteOptions(NamedTuple):
         typer.Option(
             min=1,
             max=10_000,
-            help="The number of seeds, counted from 0. Default: enough for this many runs of each row, over all splits: "
+            help="The number of seeds. Default: enough for this many runs of each row, over all splits: "
             f"{PLANNED_REPETITIONS} in a suite with claims fixed beforehand, {SYSTEMS_REPETITIONS} in the suites of published "
             f"systems, {REPETITIONS} in others.",
         ),
     ] = None
+    first_seed: Annotated[
+        int,
+        typer.Option(
+            "--first-seed", min=0, max=2**31, help="The first seed, to leave out those that were seen already."
+        ),
+    ] = 0
     quick: Annotated[
         bool, typer.Option("--quick", help="Use the recipe `small` and 12 epochs: less than a minute per run.")
     ] = False
@@ -129,6 +135,7 @@ class SuiteOptions(NamedTuple):
             method=method,
             datasets=self.dataset,
             seeds=self.seeds,
+            first_seed=self.first_seed,
             recipe=self.recipe,
             changes=self.change,
             quick=self.quick,

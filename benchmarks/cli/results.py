@@ -110,6 +110,9 @@ def verdict(
     dataset: Annotated[
         str | None, typer.Option(help="Judge only runs that were trained or tested on this data set.")
     ] = None,
+    first_seed: Annotated[
+        int, typer.Option("--first-seed", min=0, help="Judge only runs with this seed or a larger one.")
+    ] = 0,
     protocol: Protocol = None,
     style: Style = "terminal",
     files: From = [],
@@ -124,7 +127,7 @@ def verdict(
     from benchmarks.reporting.verdict_tables import grids
 
     runs = current_or_exported(files)
-    judged = judge(runs, protocol, dataset)
+    judged = judge(runs, protocol, dataset, first_seed)
     tables = list(grids(judged, [run.record for run in runs]))
     if not tables:
         raise UserError(
@@ -132,7 +135,8 @@ def verdict(
         )
     if style in ("terminal", "github"):
         drawn = picture(judged) if style == "terminal" else ""
-        first = crossings(runs, protocol) if dataset is None else []
+        new = [run for run in runs if run.experiment.seed >= first_seed]
+        first = crossings(new, protocol) if dataset is None else []
         print("\n\n".join(filter(None, [*first, *headline(judged), drawn, *answer(judged)])), end="\n\n")
     print(page(brief(tables), style))
 

@@ -55,6 +55,7 @@ def select(
     method: str | None = None,
     datasets: Sequence[str] = (),
     seeds: int | None = None,
+    first_seed: int = 0,
     recipe: str | None = None,
     changes: Sequence[str] = (),
     quick: bool = False,
@@ -80,7 +81,7 @@ def select(
     name = suite or method or ""
     passed = [word for file in plugins for word in ("--plugin", str(file.absolute()))]
     passed += ["--skip-bad"] if skip_bad else []
-    choice = Choice(tuple(datasets), seeds or 1, recipe, tuple(changes), quick)
+    choice = Choice(tuple(datasets), seeds or 1, recipe, tuple(changes), quick, first_seed=first_seed)
     pairs = dataset_pairs(selected, choice)
     if not pairs:
         raise UserError(f"{name} trains on one data set and tests on another; name both, each with --dataset")

@@ -101,7 +101,7 @@ class Choice:
 
     Attributes:
         datasets: empty for the suite's own.
-        seeds: their number; they are counted from 0.
+        seeds: their number; they are counted from `first_seed`.
         recipe, changes: as in `bench run`. The recipe may be a folder with one file per method. A row's changes come last.
         quick: use the recipe `small` and few epochs, for a first impression on a laptop.
         passed: options that every `bench run` gets (--root, --plugin, --skip-bad).
@@ -113,6 +113,12 @@ class Choice:
     changes: tuple[str, ...] = ()
     quick: bool = False
     passed: tuple[str, ...] = ()
+    first_seed: int = 0
+
+    @property
+    def all_seeds(self) -> range:
+        """The seeds of each row."""
+        return range(self.first_seed, self.first_seed + self.seeds)
 
     @property
     def description(self) -> str:
@@ -124,6 +130,7 @@ class Choice:
     def options(self) -> tuple[str, ...]:
         """The command-line options that make this choice."""
         options = [*(("--dataset", name) for name in self.datasets), ("--seeds", str(self.seeds))]
+        options += [("--first-seed", str(self.first_seed))] if self.first_seed else []
         options += [("--recipe", self.recipe)] if self.recipe else []
         options += [("--set", text) for text in self.changes]
         quick = ("--quick",) if self.quick else ()
@@ -159,7 +166,7 @@ def experiments(suite: Suite, choice: Choice) -> Iterator[Planned]:
     """
     seen = set()
     pairs = dataset_pairs(suite, choice)
-    for seed in range(choice.seeds):
+    for seed in choice.all_seeds:
         for pair in pairs:
             for split in range(find_dataset(pair.trained_on).splits):
                 for row in rows_for(suite, pair, choice):
@@ -194,7 +201,7 @@ def rows_for(suite: Suite, pair: DatasetPair, choice: Choice) -> list[Row]:
 def experiments_of_row(row: Row, pair: DatasetPair, choice: Choice) -> list[Planned]:
     """The experiments of one row: all seeds and splits."""
     splits = range(find_dataset(pair.trained_on).splits)
-    return [_plan(row, pair, seed, split, choice) for seed in range(choice.seeds) for split in splits]
+    return [_plan(row, pair, seed, split, choice) for seed in choice.all_seeds for split in splits]
 
 
 def first_experiment(row: Row, pair: DatasetPair, choice: Choice) -> Planned:

@@ -55,7 +55,7 @@ def cues(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: str 
         if lines:
             ticks = [(float(share), str(share)) for share in SHARES]
             panels.append(
-                Panel(world, "share of people known by gait alone, %", f"{METRIC}, %", lines, ticks, form="points")
+                Panel(world, "share of people told apart by gait alone, %", f"{METRIC}, %", lines, ticks, form="points")
             )
             notes += [f"{_word(hard)}: {said}" for said in _crossings(series, hard, protocol)] + _gap_notes(
                 series, hard
@@ -64,8 +64,8 @@ def cues(runs: Sequence[FinishedRun], dataset: str | None = None, protocol: str 
         empty = "no finished runs in the worlds of cues: `bench suite run cues`"
         return Figure("cues", title, [Panel("", "", f"{METRIC}, %", empty=empty)], left_out(others))
     notes += [
-        "The shares are of people: each is known by gait alone or by clothes alone. So the curve of mean, which sees no gait, "
-        "falls with the share by construction.",
+        "The shares are of people: each can be told apart by gait alone or by clothes alone. So the curve of mean, which sees "
+        "no gait, falls with the share by construction.",
         f"Bars: {LEVEL}; {counted(list(series.values()), protocol)}."
         " The interval of a crossing holds the shares at which the 95% interval of the difference contains 0.",
     ]
@@ -166,7 +166,7 @@ def crossing(differences: Mapping[float, Interval]) -> Crossing:
 
 
 def crossing_in_words(baseline: str, found: Crossing, among: int = 1) -> str:
-    """`cnn3d overtakes mean where 42% of the people (35 to 50) are known by gait alone`, or that it does not.
+    """`cnn3d overtakes mean where 42% of the people (35 to 50) can be told apart by gait alone`, or that it does not.
 
     among: the number of motion baselines of which it is the best.
     """
@@ -176,5 +176,5 @@ def crossing_in_words(baseline: str, found: Crossing, among: int = 1) -> str:
         return f"{baseline}{best} and mean do not cross{f'; undecided from {undecided}%' if undecided else ''}."
     return (
         f"{baseline}{best} overtakes mean where {found.share:.0f}% of the people{f' ({undecided})' if undecided else ''} "
-        "are known by gait alone."
+        "can be told apart by gait alone."
     )

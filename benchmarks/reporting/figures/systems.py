@@ -101,7 +101,7 @@ def summary(effects: Sequence[Interval], repeats: int) -> list[str]:
     """What AFA does over all systems, in words; or why that cannot be said."""
     together = combined(effects, repeats)
     helped, hurt = (sum(sign * each.estimate > 0 for each in effects) for sign in (1, -1))
-    above = sum(each.low > 0 for each in effects)
+    above, below = sum(each.low > 0 for each in effects), sum(each.high < 0 for each in effects)
     count = f"With AFA, {helped} of {len(effects)} systems have a higher {METRIC}"
     if helped + hurt > 1:  # a test that no single system decides, however large its effect
         count += f" (sign test: p = {stats.binomtest(helped, helped + hurt).pvalue:.2g})"
@@ -120,7 +120,7 @@ def summary(effects: Sequence[Interval], repeats: int) -> list[str]:
             "systems share.",
         ]
     return [
-        f"{count}, {above} of them with an interval above 0. Over the {together.systems} systems whose errors are known: "
+        f"{count}; {above} intervals lie above 0, {below} below. Over the {together.systems} systems whose errors are known: "
         f"{over}; a deviation of {100 * together.tau:.1f} between systems{further}.",
         "Exploratory: not fixed beforehand. A random-effects meta-analysis (DerSimonian and Laird; Hartung and Knapp) over other "
         "systems and other seeds, on these people, whom all systems share.",

@@ -81,7 +81,7 @@ def suite_tables(runs: Sequence[FinishedRun], find_states: FindStates) -> list[S
             for choice in _choices(suite, pair, made_with[pair]):
                 rows = _requests(suite, pair, choice)
                 single = len(rows) == 1 and not own
-                done = [row for row in rows if any(seed < choice.seeds for seed in finished.get(row, ()))]
+                done = [row for row in rows if any(seed in choice.all_seeds for seed in finished.get(row, ()))]
                 enough = len(done) >= (min(owners[pair], 2) if own else max(0.5 * len(rows), 1))
                 if enough and not single and rows[0] not in shown:
                     shown.add(rows[0])
@@ -144,12 +144,12 @@ def _choices(suite: Suite, pair: DatasetPair, made_with: Mapping[_Options, set[i
             )
             seeds.setdefault(choice, set()).update(ran)
     ordered = sorted(seeds, key=lambda each: (len(each.options), each.options))
-    return [replace(each, seeds=_count_from_0(seeds[each])) for each in ordered]
+    return [replace(each, seeds=_count_from_first(seeds[each]), first_seed=min(seeds[each])) for each in ordered]
 
 
-def _count_from_0(seeds: set[int]) -> int:
-    """The number of consecutive seeds, counted from 0."""
-    return next(number for number in count() if number not in seeds)
+def _count_from_first(seeds: set[int]) -> int:
+    """The number of consecutive seeds, counted from the smallest."""
+    return next(number for number in count() if min(seeds) + number not in seeds)
 
 
 def _rows(suite: Suite) -> Sequence[Row]:

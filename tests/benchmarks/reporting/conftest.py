@@ -131,13 +131,13 @@ def world(with_precisions):
     return partial(_world, with_precisions)
 
 
-def _world(with_precisions, effects, seeds=3, dataset="mars", suite=Few, changes=()):
+def _world(with_precisions, effects, seeds=3, dataset="mars", suite=Few, changes=(), first_seed=0):
     """Finished runs of methods whose mAP differs from `mean`'s by `effects`, with noise of seeds and people."""
     draw = np.random.default_rng(5)
     pids = np.repeat(np.arange(PEOPLE), EACH)
     people = draw.normal(0.5, 0.1, PEOPLE)[pids]
     found = []
-    for planned in experiments(suite(), Choice((dataset,), seeds=seeds, changes=changes)):
+    for planned in experiments(suite(), Choice((dataset,), seeds=seeds, changes=changes, first_seed=first_seed)):
         noise = draw.normal(0, 0.005) + draw.normal(0, 0.02, len(pids))
         found.append(with_precisions(planned.experiment, pids, people + effects[planned.row.label] + noise))
     return found

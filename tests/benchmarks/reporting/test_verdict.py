@@ -356,6 +356,25 @@ def test_motion_needs_controls_by_its_own_settings(world, monkeypatch):
     assert {each["mean"]["sampling"] for each in asked} == {"consecutive"}
 
 
+def test_new_seeds_are_judged_alone(world, monkeypatch):
+    """Four seeds that say the opposite of the three before them; the controls ran with seed 0."""
+    seen = []
+    monkeypatch.setattr(
+        controls, "problems", lambda records, _: seen.extend(each.experiment.seed for each in records) or ""
+    )
+    options = {"suite": SUITES.get("families"), "changes": ("tuning_trials=20",)}
+    others = dict.fromkeys(("mean", "qan", "lstm-changes", "flow"), 0.0)
+    runs = world({**others, "cnn3d": 0.1}, seeds=3, **options)
+    runs += world({**others, "cnn3d": -0.1}, seeds=4, first_seed=3, **options)
+
+    def of_cnn3d(first_seed):
+        return next(each for each in judge(runs, first_seed=first_seed) if each.claim.text == "mean beats cnn3d")
+
+    assert (of_cnn3d(3).runs, of_cnn3d(3).verdict) == (4, "SUPPORTED")
+    assert (of_cnn3d(0).runs, of_cnn3d(0).verdict) == (7, "UNDECIDED")
+    assert set(seen) == set(range(7))
+
+
 def test_noise_floor_is_printed_with_the_table(world):
     class Floor(Suite):
         """Two rows that noise does not tell apart, and one that it does."""

@@ -182,6 +182,12 @@ def test_a_suite_that_stops_early_has_whole_comparisons_on_every_data_set():
     assert [(each.dataset, each.method) for each in first] == [(each.dataset, each.method) for each in second]
 
 
+def test_new_seeds_follow_those_that_were_seen():
+    suite, choice = SUITES.get("table4")(), Choice(("walkers",), seeds=2, first_seed=3)
+    assert {each.experiment.seed for each in experiments(suite, choice)} == {3, 4}
+    assert " ".join(choice.options) == "--dataset walkers --seeds 2 --first-seed 3"
+
+
 def test_folder_of_recipes(tmp_path):
     for number, name in enumerate(("mean", "qan", "lstm-changes", "cnn3d", "qan+afa"), 1):
         (tmp_path / f"{name}.toml").write_text(f'extends = "small"\nlr = {number}e-4\n')
