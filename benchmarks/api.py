@@ -162,13 +162,13 @@ def verdict(runs: "Sequence[FinishedRun]", protocol: str | None = None, first_se
     """
     import pandas as pd
 
-    from benchmarks.reporting.verdict import judge
+    from benchmarks.reporting.verdict import judge, seeds_from
     from benchmarks.runs.find import current_runs
 
     if any(run.folder for run in runs):
         runs = current_runs(runs)
     rows = []
-    for each in judge(runs, protocol, first_seed=first_seed):
+    for each in judge(seeds_from(first_seed, runs), protocol, others=runs):
         interval, people = each.interval, each.people or each.interval
         over_seeds = interval if interval and interval.question == "training" else None
         effect = interval.estimate if interval else None

@@ -12,6 +12,7 @@ import typer
 from baselines.interface.errors import UserError
 from baselines.interface.registry import nearest
 from benchmarks.api import add_plugin
+from benchmarks.parsing import LARGEST
 from benchmarks.suites import PLANNED_REPETITIONS, REPETITIONS, SYSTEMS_REPETITIONS
 
 if TYPE_CHECKING:
@@ -86,6 +87,9 @@ From = Annotated[
 ]
 
 
+SEEDS_LIMIT = 10_000  # seeds of a suite
+
+
 class SuiteOptions(NamedTuple):
     """The options that select experiments of a suite."""
 
@@ -97,7 +101,7 @@ class SuiteOptions(NamedTuple):
         int | None,
         typer.Option(
             min=1,
-            max=10_000,
+            max=SEEDS_LIMIT,
             help="The number of seeds. Default: enough for this many runs of each row, over all splits: "
             f"{PLANNED_REPETITIONS} in a suite with claims fixed beforehand, {SYSTEMS_REPETITIONS} in the suites of published "
             f"systems, {REPETITIONS} in others.",
@@ -106,7 +110,10 @@ class SuiteOptions(NamedTuple):
     first_seed: Annotated[
         int,
         typer.Option(
-            "--first-seed", min=0, max=2**31, help="The first seed, to leave out those that were seen already."
+            "--first-seed",
+            min=0,
+            max=LARGEST - SEEDS_LIMIT,
+            help="The first seed: larger than 0 to leave out those of a pilot.",
         ),
     ] = 0
     quick: Annotated[

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,8 +52,8 @@ def table(
 ) -> None:
     """Show the table of a suite next to the paper's; without a SUITE, all finished runs. Unfinished runs are listed below it.
 
-    --seeds, --quick, --recipe, --set and --root select experiments of a SUITE, as for `bench suite run`. Without a SUITE,
-    --dataset and --method show the runs of those only.
+    --seeds, --first-seed, --quick, --recipe, --set and --root select experiments of a SUITE, as for `bench suite run`.
+    Without a SUITE, --dataset and --method show the runs of those only.
     """
     check_choices(style, feature)
     if suite is not None and method:
@@ -60,8 +61,8 @@ def table(
     if suite is not None:
         print_suite_table(options.select(suite), files, protocol, style, feature)
         return
-    for name in ("root", "recipe", "change", "quick", "seeds", "skip_bad"):
-        if getattr(options, name):
+    for name in options._fields:
+        if name not in ("dataset", "plugin") and getattr(options, name):
             option = "--set" if name == "change" else f"--{name.replace('_', '-')}"
             raise UserError(f"{option}: selects experiments of a suite; name the SUITE, or omit the option")
     try:
@@ -111,7 +112,10 @@ def verdict(
         str | None, typer.Option(help="Judge only runs that were trained or tested on this data set.")
     ] = None,
     first_seed: Annotated[
-        int, typer.Option("--first-seed", min=0, help="Judge only runs with this seed or a larger one.")
+        int,
+        typer.Option(
+            "--first-seed", min=0, help="Judge only runs with this seed or a larger one; controls may have any."
+        ),
     ] = 0,
     protocol: Protocol = None,
     style: Style = "terminal",
@@ -123,19 +127,21 @@ def verdict(
     from benchmarks.reporting.answer import answer, brief, headline, picture
     from benchmarks.reporting.figures.cues import crossings
     from benchmarks.reporting.grid import page
-    from benchmarks.reporting.verdict import judge
+    from benchmarks.reporting.verdict import judge, seeds_from
     from benchmarks.reporting.verdict_tables import grids
 
     runs = current_or_exported(files)
-    judged = judge(runs, protocol, dataset, first_seed)
-    tables = list(grids(judged, [run.record for run in runs]))
+    new = seeds_from(first_seed, runs)
+    judged = judge(new, protocol, dataset, others=runs)
+    tables = list(grids(judged, [run.record for run in new]))
     if not tables:
-        raise UserError(
-            f"nothing to judge: no finished run of a method that the claims compare{f' on {dataset}' if dataset else ''}"
-        )
+        where = f" on {dataset}" if dataset else ""
+        seeds = f" with a seed from {first_seed} on" if first_seed else ""
+        raise UserError(f"nothing to judge: no finished run of a method that the claims compare{where}{seeds}")
+    if first_seed:
+        tables = [replace(table, notes=[f"only seeds from {first_seed} on", *table.notes]) for table in tables]
     if style in ("terminal", "github"):
         drawn = picture(judged) if style == "terminal" else ""
-        new = [run for run in runs if run.experiment.seed >= first_seed]
         first = crossings(new, protocol) if dataset is None else []
         print("\n\n".join(filter(None, [*first, *headline(judged), drawn, *answer(judged)])), end="\n\n")
     print(page(brief(tables), style))

@@ -3,6 +3,7 @@
 import shlex
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -92,13 +93,9 @@ def plan(
     ] = False,
 ) -> None:
     """Show the state of each experiment of a suite, how long the missing ones take, and how many seeds each claim needs."""
-    from functools import partial
-
     from benchmarks.reporting.plan_tables import claims_table, experiments_table
     from benchmarks.reporting.power import fewest_queries, measured_records, plan_claims
-    from benchmarks.scheduling.estimate import estimate_in_turn
-    from benchmarks.scheduling.states import DONE
-    from benchmarks.scheduling.suite_plan import plan_suite
+    from benchmarks.scheduling.suite_plan import finished, plan_suite
 
     selection = options.select(name)
     suite_plan = plan_suite(selection, measured_records())
@@ -108,10 +105,10 @@ def plan(
 
         needed = memory_texts(selection, suite_plan.planned)
     print(experiments_table(suite_plan, needed))
-    done = [state.record for state in suite_plan.states if state.name == DONE and state.record is not None]
-    for line in fewest_queries(selection.suite, selection.choice, done, selection.root):
+    choice = selection.choice
+    pilot = finished(replace(selection, choice=replace(choice, first_seed=0, seeds=choice.all_seeds.stop)))
+    for line in fewest_queries(selection.suite, choice, pilot, selection.root):
         print(line)
-    seconds_of = partial(estimate_in_turn, records=suite_plan.recorded)
-    claims = list(plan_claims(name, suite_plan.planned, done, effect / 100, seconds_of))
+    claims = list(plan_claims(name, suite_plan.planned, pilot, effect / 100, suite_plan.seconds_of))
     if claims:
         print(f"\n{claims_table(claims, effect)}")

@@ -10,7 +10,8 @@ from benchmarks.scheduling.suite_plan import SuitePlan
 from benchmarks.wording import format_duration
 
 from .grid import signed
-from .power import PlannedClaim
+from .power import ASSUMED, PlannedClaim
+from .sample_size import MOST_SEEDS
 
 WIDE = 60  # characters: a longer state is printed below the table, once for all experiments that have it
 
@@ -62,7 +63,21 @@ def claims_table(claims: Sequence[PlannedClaim], effect: float) -> str:
         for each in claims
     ]
     table = tabulate(rows, head, tablefmt="simple", disable_numparse=True)
-    return (
-        f"To find a true effect of {points} in 4 of 5 repetitions, after Holm's correction (paper: the printed effect):\n"
-        f"{table}"
-    )
+    lines = [
+        f"To find a true effect of {points} in 4 of 5 repetitions, after Holm's correction (paper: the printed effect; "
+        "deviation: of the claim's difference from seed to seed, in points):",
+        table,
+    ]
+    unknown: dict[tuple[int | None, ...], list[str]] = {}
+    for each in claims:
+        if each.seeds_if:
+            unknown.setdefault(each.seeds_if, []).append(each.claim.text)
+    for seeds, texts in unknown.items():
+        said = ", ".join(
+            f"{100 * deviation:g}: {f'more than {MOST_SEEDS:,}' if number is None else number}"
+            for deviation, number in zip(ASSUMED, seeds, strict=True)
+        )
+        lines.append(
+            f"where the deviation is unknown, the seeds by deviation would be {said} ({'; '.join(dict.fromkeys(texts))})"
+        )
+    return "\n".join(lines)

@@ -26,7 +26,11 @@ from .statistics import fewest_units
 from .verdict import paper_effect
 
 MEASURED = Path(__file__).parents[2] / "results" / "measured"
-ASSUMED = (0.005, 0.01, 0.02)  # deviations from seed to seed, fractions: what a claim would take if it had one of these
+ASSUMED = (
+    0.005,
+    0.01,
+    0.02,
+)  # deviations, fractions: where a claim's is unknown, what it would take with each of these
 ENOUGH = 10  # degrees of freedom; a baseline with fewer is planned from the runs of all baselines together
 # How much seeds vary depends on these most: records that share them are preferred.
 SCALE = ("backbone", "height", "width", "epochs", "schedule", "lr_step")
@@ -54,9 +58,10 @@ class PlannedClaim:
     Attributes:
         paper: the effect that the paper prints on these data, a fraction; None if it prints none.
         seeds: None if the noise is unknown, or no number of seeds would do.
+        seeds_if: where the noise is unknown, the seeds for a deviation of each of ASSUMED; otherwise empty.
         runs: of all arms, seeds and splits together, including those that are done already.
         seconds: the time of these runs, one after the other; None if no similar runs are recorded.
-        deviation: of the difference from seed to seed, a fraction; NaN if unknown.
+        deviation: of the claim's difference, from seed to seed; a fraction; NaN if unknown.
         source: where the deviation comes from, with its degrees of freedom, or why it is unknown.
     """
 
@@ -68,6 +73,7 @@ class PlannedClaim:
     seconds: float | None
     deviation: float
     source: str
+    seeds_if: tuple[int | None, ...] = ()
 
 
 def plan_claims(
@@ -106,8 +112,9 @@ def _plan(
     splits = find_dataset(pair.trained_on).splits
     needed = partial(seeds_needed, effect, alpha=ALPHA / family_size(claim.family, *pair), power=POWER, splits=splits)
     if isinstance(found, str):
-        examples = ", ".join(f"{100 * each:g}: {needed([each**2])}" for each in ASSUMED)
-        return PlannedClaim(claim, pair, paper, None, 0, None, math.nan, f"{found}; seeds by deviation: {examples}")
+        parts = len({baseline(arm.method) for arm in claim.arms})  # each adds a variance of its own
+        seeds_if = tuple(needed([each**2 / parts] * parts) for each in ASSUMED)
+        return PlannedClaim(claim, pair, paper, None, 0, None, math.nan, found, seeds_if)
     variances, df, source = found
     seeds = needed(variances, df=df)
     times = seconds_of(arms)

@@ -126,27 +126,36 @@ class JudgedClaim:
 
 
 def judge(
-    runs: Sequence[FinishedRun], protocol: str | None = None, dataset: str | None = None, first_seed: int = 0
+    runs: Sequence[FinishedRun],
+    protocol: str | None = None,
+    dataset: str | None = None,
+    others: Sequence[FinishedRun] = (),
 ) -> list[JudgedClaim]:
     """Every claim on every pair of data sets of the runs, by family; those of drawn people come last.
 
-    Controls are looked for among all runs. Their data sets have no claims, because the right result there is known beforehand.
+    Controls are looked for among all runs and `others`. Their data sets have no claims, because the right result there is
+    known beforehand.
 
     Args:
         protocol: None is each data set's first.
         dataset: judge only runs that were trained or tested on it.
-        first_seed: judge only runs with this seed or a larger one; controls may have any.
+        others: further runs that may be controls.
     """
     ours = [run for run in runs if not run.experiment.external]
     judged = []
     pairs = {run.experiment.datasets for run in ours if dataset in (None, *run.experiment.datasets)}
     of_claims = [each for each in pairs if each.trained_on.partition(":")[0] not in CONTROLS_DATA]
     for pair in sorted(of_claims, key=lambda each: (is_drawn(each.trained_on), each)):
-        here = [run for run in ours if run.experiment.datasets == pair and run.experiment.seed >= first_seed]
-        found = [_judge(claim, pair, here, protocol, ours) for claim in claims_about(*pair)]
+        here = [run for run in ours if run.experiment.datasets == pair]
+        found = [_judge(claim, pair, here, protocol, [*ours, *others]) for claim in claims_about(*pair)]
         for family in FAMILIES:
             judged += _decide([each for each in found if each.claim.family == family])
     return judged
+
+
+def seeds_from(first_seed: int, runs: Sequence[FinishedRun]) -> list[FinishedRun]:
+    """The runs with this seed or a larger one: new ones, where the smaller seeds were a pilot."""
+    return [run for run in runs if run.experiment.seed >= first_seed]
 
 
 @cache

@@ -67,6 +67,7 @@ def select(
 
     Args:
         seeds: their number. None: as many as give each row the suite's default number of runs, over all splits.
+        first_seed: the smallest of them.
 
     Raises:
         UserError: not exactly one of suite and method; an unknown suite or data set; too few data sets; or one root for several.

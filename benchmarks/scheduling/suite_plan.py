@@ -1,10 +1,12 @@
 """The plan of a suite: the state of each experiment, and how long the missing ones will take. Export of those that are done."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from baselines.interface.errors import UserError
+from benchmarks.experiments.experiment import Experiment
 from benchmarks.paths import results_dir
 from benchmarks.runs.exchange import export_runs
 from benchmarks.runs.folder import RunFolder
@@ -29,8 +31,8 @@ class SuitePlan:
         measured: about how many seconds each experiment that has none of these takes on the GPU of `measured_gpu`; None where
             nothing like it was measured there.
         gpu: whether the seconds are for runs on a GPU.
-        recorded: the finished runs from which the seconds are estimated.
-        notes: where these runs come from, if not from here; the data sets whose counts are not the published ones, as far as
+        seconds_of: estimates the seconds of further runs in the same way.
+        notes: whether times come from committed runs; the data sets whose counts are not the published ones, as far as
             they were read here; and the attributes and weights that are missing here.
     """
 
@@ -39,7 +41,7 @@ class SuitePlan:
     seconds: list[float | None]
     measured: list[float | None]
     gpu: bool
-    recorded: list[Record]
+    seconds_of: Callable[[Sequence[Experiment]], list[float | None]]
     notes: list[str]
 
     @property
@@ -62,35 +64,47 @@ class SuitePlan:
         return f"{text}; {len(unknown)} of unknown time: {remedy}{measured_note(unknown)}"
 
 
-def plan_suite(selection: Selection, committed: Sequence[Record] = ()) -> SuitePlan:
+def plan_suite(selection: Selection, committed: Sequence[Record]) -> SuitePlan:
     """The plan of a selection, from the results directory and the queue.
 
     Args:
-        committed: runs in results/measured, whose speed is used until a run has finished here.
+        committed: the runs in results/measured, whose speed is used as long as no similar run has finished here.
     """
     planned = selection.experiments()
     states = find_in_results_and_queue(selection.root)(planned)
     here, gpu = on_device_of_last_training(load_records(results_dir()))
-    recorded = here or on_device(committed, gpu=False)
     missing = [each.experiment for each, state in zip(planned, states, strict=True) if state.name != DONE]
     done = [each.experiment for each, state in zip(planned, states, strict=True) if state.name == DONE]
-    estimates = iter(estimate_in_turn(missing, recorded, done))
-    seconds = [None if state.name == DONE else next(estimates) for state in states]
+    seconds_of = partial(estimate_in_turn, records=here)
+    estimates = seconds_of(missing, done=done)
+    elsewhere = [] if gpu else on_device(committed, gpu=False)
+    from_elsewhere = bool(elsewhere) and None in estimates
+    if from_elsewhere:
+        seconds_of = partial(estimate_in_turn, records=[*here, *elsewhere])
+        estimates = seconds_of(missing, done=done)
+    waiting_times = iter(estimates)
+    seconds = [None if state.name == DONE else next(waiting_times) for state in states]
     measured = [
         measured_seconds(each.experiment) if state.name != DONE and known is None else None
         for each, state, known in zip(planned, states, seconds, strict=True)
     ]
     notes = []
-    if not here and any(seconds):
-        machines = " or ".join(sorted({record.environment.cpu for record in recorded}))
-        notes.append(
-            f"no run has finished here yet; times are from the speed of the runs in results/measured ({machines})"
-        )
+    if from_elsewhere and any(seconds):
+        machines = " or ".join(sorted({record.environment.cpu for record in elsewhere}))
+        notes.append(f"no similar run has finished here yet; times are by the runs in results/measured ({machines})")
     notes += counts_notes(selection)
     waiting = [each for each, state in zip(planned, states, strict=True) if state.name != DONE]
     notes += missing_attributes(waiting, selection.root)
     notes += missing_weights(selection.settings_of(waiting))
-    return SuitePlan(planned, states, seconds, measured, gpu, recorded, notes)
+    return SuitePlan(planned, states, seconds, measured, gpu, seconds_of, notes)
+
+
+def finished(selection: Selection) -> list[Record]:
+    """The finished and current runs of a selection."""
+    states = find_in_results(results_dir(), selection.root)(
+        selection.experiments()
+    )  # the queue cannot change what is done
+    return [state.record for state in states if state.name == DONE and state.record is not None]
 
 
 def export_finished(selection: Selection, to: Path) -> tuple[int, int]:
@@ -99,10 +113,10 @@ def export_finished(selection: Selection, to: Path) -> tuple[int, int]:
     Raises:
         UserError: there are none.
     """
-    planned = selection.experiments()
-    states = find_in_results(results_dir(), selection.root)(planned)  # the queue cannot change what is done
-    done = [state.record for state in states if state.name == DONE and state.record is not None]
+    done = finished(selection)
     if not done:
         name = selection.name
         raise UserError(f"no finished and current runs of {name} in {results_dir()}; `bench plan {name}` shows why")
-    return export_runs([(RunFolder(results_dir() / record.name), record) for record in done], to), len(planned)
+    return export_runs([(RunFolder(results_dir() / record.name), record) for record in done], to), len(
+        selection.experiments()
+    )

@@ -8,7 +8,6 @@ from baselines.interface.registry import register
 from benchmarks.data import registered_name
 from benchmarks.experiments.methods import ATTACHMENTS
 
-from .claims import ON_THE_DIAL
 from .controls import APPEARANCE, DATASET
 from .hypothesis import Cues
 from .suite import Row, Suite
@@ -64,7 +63,8 @@ class Repeats(Suite):
     datasets = ("walkers:tiny", f"{DATASET}:tiny", f"{APPEARANCE}:tiny", *(f"{world}-tiny" for world in Cues.datasets))
 
     def rows(self, dataset: str) -> Sequence[Row]:
-        methods = ON_THE_DIAL if registered_name(dataset) == "cues" else BASELINES.names()
+        in_cues = registered_name(dataset) == "cues"
+        methods = [row.method for row in Cues().rows(dataset)] if in_cues else BASELINES.names()
         return [Row(method, method, ("epochs=6", "threads=1")) for method in methods]
 
 

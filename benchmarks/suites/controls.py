@@ -137,7 +137,9 @@ def on_gait(row: Row, dataset: str, choice: Choice) -> list[Planned]:
         return tuple(text for text in changes if text.partition("=")[0] not in FREE - {"threads"})
 
     same = replace(row, changes=kept(row.changes), recipe=settings_for(row, dataset, choice)[0])
-    return experiments_of_row(same, DatasetPair(DATASET, DATASET), replace(choice, changes=kept(choice.changes)))
+    return experiments_of_row(
+        same, DatasetPair(DATASET, DATASET), replace(choice, changes=kept(choice.changes), first_seed=0)
+    )
 
 
 def sees_no_order(method: str, gait: float) -> bool:

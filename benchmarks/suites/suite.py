@@ -105,6 +105,7 @@ class Choice:
         recipe, changes: as in `bench run`. The recipe may be a folder with one file per method. A row's changes come last.
         quick: use the recipe `small` and few epochs, for a first impression on a laptop.
         passed: options that every `bench run` gets (--root, --plugin, --skip-bad).
+        first_seed: larger than 0 to leave out the seeds of a pilot.
     """
 
     datasets: tuple[str, ...] = ()
@@ -205,8 +206,8 @@ def experiments_of_row(row: Row, pair: DatasetPair, choice: Choice) -> list[Plan
 
 
 def first_experiment(row: Row, pair: DatasetPair, choice: Choice) -> Planned:
-    """The experiment of one row with seed 0 and split 0."""
-    return _plan(row, pair, 0, 0, choice)
+    """The experiment of one row with the first seed, on split 0."""
+    return _plan(row, pair, choice.first_seed, 0, choice)
 
 
 _from_recipe = cache(from_recipe)

@@ -140,9 +140,10 @@ def _crossings(series: Series[Place], hard: bool, protocol: str | None) -> list[
                     differences.setdefault(baseline, {})[float(share)] = found
     complete = {name: found for name, found in differences.items() if len(found) == len(SHARES)}
     ranked = sorted(complete, key=lambda name: -sum(each.estimate for each in complete[name].values()))
+    crossed = [(name, crossing(complete[name])) for name in ranked]
     return [
-        crossing_in_words(name, crossing(complete[name]), 1 if place else len(ranked))
-        for place, name in enumerate(ranked)
+        *(crossing_in_words(*best, among=len(ranked)) for best in crossed[:1]),
+        *(crossing_in_words(*other) for other in crossed[1:]),
     ]
 
 

@@ -120,7 +120,7 @@ def summary(effects: Sequence[Interval], repeats: int) -> list[str]:
             "systems share.",
         ]
     return [
-        f"{count}; {above} intervals lie above 0, {below} below. Over the {together.systems} systems whose errors are known: "
+        f"{count}; intervals above 0: {above}, below 0: {below}. Over the {together.systems} systems whose errors are known: "
         f"{over}; a deviation of {100 * together.tau:.1f} between systems{further}.",
         "Exploratory: not fixed beforehand. A random-effects meta-analysis (DerSimonian and Laird; Hartung and Knapp) over other "
         "systems and other seeds, on these people, whom all systems share.",

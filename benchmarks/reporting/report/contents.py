@@ -6,7 +6,7 @@ To add to the report, return more from the functions here.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, count
+from itertools import chain, groupby
 from typing import NamedTuple
 
 import pandas as pd
@@ -144,12 +144,13 @@ def _choices(suite: Suite, pair: DatasetPair, made_with: Mapping[_Options, set[i
             )
             seeds.setdefault(choice, set()).update(ran)
     ordered = sorted(seeds, key=lambda each: (len(each.options), each.options))
-    return [replace(each, seeds=_count_from_first(seeds[each]), first_seed=min(seeds[each])) for each in ordered]
+    return [replace(each, seeds=len(run), first_seed=run[0]) for each in ordered for run in _consecutive(seeds[each])]
 
 
-def _count_from_first(seeds: set[int]) -> int:
-    """The number of consecutive seeds, counted from the smallest."""
-    return next(number for number in count() if min(seeds) + number not in seeds)
+def _consecutive(seeds: set[int]) -> list[list[int]]:
+    """The seeds in runs of consecutive ones, the longest first."""
+    runs = groupby(enumerate(sorted(seeds)), key=lambda pair: pair[1] - pair[0])
+    return sorted(([seed for _, seed in run] for _, run in runs), key=len, reverse=True)
 
 
 def _rows(suite: Suite) -> Sequence[Row]:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -11,6 +13,7 @@ import pandas as pd
 import pytest
 
 from baselines import BASELINES, facts_of
+from benchmarks.reporting.power import MEASURED
 from benchmarks.runs.exchange import export_runs
 from benchmarks.runs.folder import RunFolder
 from benchmarks.runs.record import record_to_json
@@ -65,9 +68,28 @@ def test_options_of_suites_are_refused_by_status_without_a_suite(bench, results)
     assert bench("status").status == 0
 
 
-@pytest.mark.parametrize("option", [("--seeds", 3), ("--skip-bad",)])
+@pytest.mark.parametrize("option", [("--seeds", 3), ("--first-seed", 3), ("--skip-bad",)])
 def test_options_of_suites_are_refused_without_a_suite(bench, finished, option):
     assert f"{option[0]}: selects experiments of a suite; name the SUITE" in bench("table", *option).err
+
+
+def test_new_seeds_are_judged_as_if_no_others_had_run(bench, results):
+    """Of ten seeds the last five: the same verdict as from a results directory that holds only these."""
+    file = MEASURED / "table4-quick.parquet"
+    assert bench("records", "merge", file).status == 0
+    for folder in results.iterdir():
+        if re.search(r"-seed[0-4]-", folder.name):
+            shutil.rmtree(folder)
+    alone, chosen = bench("verdict").out, bench("verdict", "--first-seed", 5, "--from", file).out
+    assert "AFA helps qan" in alone
+    note = "only seeds from 5 on\n"
+    assert note in chosen
+    assert chosen.replace(note, "") == alone
+    answer = bench("verdict", "--first-seed", 10, "--from", file)
+    assert (
+        answer.err
+        == "bench: nothing to judge: no finished run of a method that the claims compare with a seed from 10 on\n"
+    )
 
 
 def test_other_data_makes_a_record_stale(bench, finished):

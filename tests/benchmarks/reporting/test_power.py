@@ -12,10 +12,11 @@ from benchmarks.reporting import power
 from benchmarks.reporting.power import MEASURED, fewest_queries, noise, plan_claims
 from benchmarks.reporting.sample_size import seeds_needed
 from benchmarks.reporting.verdict import judge
+from benchmarks.runs import staleness
 from benchmarks.runs.finished import runs_in_file
 from benchmarks.runs.record import Metrics
 from benchmarks.suites import SUITES
-from benchmarks.suites.claims import CLAIMS, PAPER, UNCORRECTED, claims_about, family_size
+from benchmarks.suites.claims import CLAIMS, HYPOTHESIS, PAPER, UNCORRECTED, claims_about, family_size
 from benchmarks.suites.suite import Choice, experiments
 
 
@@ -212,12 +213,23 @@ def test_plan_says_seeds_runs_and_time(bench):
     assert "results/measured" in line
 
 
-def test_times_are_of_committed_runs_until_one_has_finished_here(bench):
+def test_seeds_of_a_pilot_plan_those_that_follow(bench, finish, monkeypatch):
+    monkeypatch.setattr(staleness, "code_digest", lambda _: "c" * 64)  # of these records: they are current
+    for seed in range(3):
+        finish("mean", seed=seed)
+        finish("mean+afa", seed=seed, ranks=[1, 2, 3, 4 + seed])
+    said = bench("plan", "table4", "--dataset", "walkers", "--first-seed", 3, "--seeds", 2).out
+    assert "12 experiments, 0 done" in said
+    (line,) = [line for line in said.splitlines() if "AFA helps mean " in line]
+    assert "pilot, " in line
+
+
+def test_times_are_of_committed_runs_if_none_like_them_has_finished_here(bench):
     said = bench("plan", "table4", "--dataset", "walkers", "--quick", "--seeds", 1).out
     assert re.search(
         r"^6 experiments, 0 done, 6 to run: about \d+ \w+ one after the other, by recorded frames/s$", said, re.M
     )
-    assert "no run has finished here yet; times are from the speed of the runs in results/measured (" in said
+    assert "no similar run has finished here yet; times are by the runs in results/measured (" in said
 
 
 def recorded(make_record, method, figures, **changes):
@@ -282,16 +294,28 @@ def test_source_of_the_noise_is_named(pilot, make_record):
     assert planned("table4", lone)["AFA helps mean"].source.startswith("unknown: no two seeds of a method")
 
 
-def test_unknown_noise_leaves_seeds_for_some_deviations(pilot):
-    """A paired t-test of an effect of one point, at 5% divided by the four claims of Table 4; by the noncentral t."""
+@pytest.mark.parametrize(
+    ("suite", "claim", "baselines"), [("table4", "AFA helps mean", 1), ("families", "mean beats flow", 2)]
+)
+def test_unknown_noise_leaves_seeds_for_some_deviations(pilot, suite, claim, baselines):
+    """Student's t with S - 1 degrees of freedom, or Welch's of two equal variances with 2 (S - 1); by the noncentral t."""
+    level = 0.05 / family_size(HYPOTHESIS if suite == "families" else PAPER, "mars", "mars") / 2
     enough = []
     for deviation in (0.5, 1, 2):
-        seeds = 2
-        level = (0.05 / 4) / 2
-        while scipy.stats.nct.sf(scipy.stats.t.isf(level, seeds - 1), seeds - 1, seeds**0.5 / deviation) < 0.8:
+        seeds, reached = 2, 0.0
+        while reached < 0.8:
             seeds += 1
-        enough.append(f"{deviation:g}: {seeds}")
-    assert planned("table4", [])["AFA helps mean"].source.endswith(f"; seeds by deviation: {', '.join(enough)}")
+            df = baselines * (seeds - 1)
+            reached = scipy.stats.nct.sf(scipy.stats.t.isf(level, df), df, seeds**0.5 / deviation)
+        enough.append(seeds)
+    plan = planned(suite, [])[claim]
+    assert (plan.seeds, plan.seeds_if) == (None, tuple(enough))
+
+
+def test_unknown_noise_is_noted_once(bench):
+    said = bench("plan", "table4", "--dataset", "mars", "--seeds", 1, "--effect", 0.02).out
+    assert said.count("where the deviation is unknown, the seeds by deviation would be 0.5: more than 1,000, ") == 1
+    assert "None" not in said
 
 
 def test_one_seed_on_each_split_plans_nothing(pilot):

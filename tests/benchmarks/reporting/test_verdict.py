@@ -368,7 +368,8 @@ def test_new_seeds_are_judged_alone(world, monkeypatch):
     runs += world({**others, "cnn3d": -0.1}, seeds=4, first_seed=3, **options)
 
     def of_cnn3d(first_seed):
-        return next(each for each in judge(runs, first_seed=first_seed) if each.claim.text == "mean beats cnn3d")
+        found = judge(verdict.seeds_from(first_seed, runs), others=runs)
+        return next(each for each in found if each.claim.text == "mean beats cnn3d")
 
     assert (of_cnn3d(3).runs, of_cnn3d(3).verdict) == (4, "SUPPORTED")
     assert (of_cnn3d(0).runs, of_cnn3d(0).verdict) == (7, "UNDECIDED")

@@ -31,7 +31,10 @@ PILOTS, PILOT = 200, 5  # how many pilots, and the seeds of each; with several s
 def repeats():
     """(J, S) mAP by split and seed, of every committed method with at least ten runs on one machine."""
     rows = {}
-    for record in (*measured_records(), *(each for file in CHECKS.iterdir() for each in exported_records(file))):
+    for record in (
+        *measured_records(),
+        *(each for file in sorted(CHECKS.glob("*.parquet")) for each in exported_records(file)),
+    ):
         experiment, figures = record.experiment, record.find_metrics(record.first_protocol, "before")
         if figures is not None and not experiment.external:
             settings = str(sorted(experiment.settings.items()))
