@@ -168,7 +168,7 @@ def verdict(runs: "Sequence[FinishedRun]", protocol: str | None = None, first_se
     if any(run.folder for run in runs):
         runs = current_runs(runs)
     rows = []
-    for each in judge(seeds_from(first_seed, runs), protocol, others=runs):
+    for each in judge(seeds_from(first_seed, runs), protocol, controls_among=runs):
         interval, people = each.interval, each.people or each.interval
         over_seeds = interval if interval and interval.question == "training" else None
         effect = interval.estimate if interval else None

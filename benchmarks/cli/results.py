@@ -132,7 +132,7 @@ def verdict(
 
     runs = current_or_exported(files)
     new = seeds_from(first_seed, runs)
-    judged = judge(new, protocol, dataset, others=runs)
+    judged = judge(new, protocol, dataset, controls_among=runs)
     tables = list(grids(judged, [run.record for run in new]))
     if not tables:
         where = f" on {dataset}" if dataset else ""

@@ -129,25 +129,26 @@ def judge(
     runs: Sequence[FinishedRun],
     protocol: str | None = None,
     dataset: str | None = None,
-    others: Sequence[FinishedRun] = (),
+    controls_among: Sequence[FinishedRun] = (),
 ) -> list[JudgedClaim]:
     """Every claim on every pair of data sets of the runs, by family; those of drawn people come last.
 
-    Controls are looked for among all runs and `others`. Their data sets have no claims, because the right result there is
-    known beforehand.
+    The data sets of controls have no claims, because the right result there is known beforehand.
 
     Args:
         protocol: None is each data set's first.
         dataset: judge only runs that were trained or tested on it.
-        others: further runs that may be controls.
+        controls_among: the runs among which controls are looked for. Empty: the judged ones.
     """
-    ours = [run for run in runs if not run.experiment.external]
+    ours, possible_controls = (
+        [run for run in each if not run.experiment.external] for each in (runs, controls_among or runs)
+    )
     judged = []
     pairs = {run.experiment.datasets for run in ours if dataset in (None, *run.experiment.datasets)}
     of_claims = [each for each in pairs if each.trained_on.partition(":")[0] not in CONTROLS_DATA]
     for pair in sorted(of_claims, key=lambda each: (is_drawn(each.trained_on), each)):
         here = [run for run in ours if run.experiment.datasets == pair]
-        found = [_judge(claim, pair, here, protocol, [*ours, *others]) for claim in claims_about(*pair)]
+        found = [_judge(claim, pair, here, protocol, possible_controls) for claim in claims_about(*pair)]
         for family in FAMILIES:
             judged += _decide([each for each in found if each.claim.family == family])
     return judged

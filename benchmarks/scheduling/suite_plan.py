@@ -100,10 +100,8 @@ def plan_suite(selection: Selection, committed: Sequence[Record]) -> SuitePlan:
 
 
 def finished(selection: Selection) -> list[Record]:
-    """The finished and current runs of a selection."""
-    states = find_in_results(results_dir(), selection.root)(
-        selection.experiments()
-    )  # the queue cannot change what is done
+    """The finished and current runs of a selection; the queue cannot change what is done."""
+    states = find_in_results(results_dir(), selection.root)(selection.experiments())
     return [state.record for state in states if state.name == DONE and state.record is not None]
 
 
@@ -117,6 +115,5 @@ def export_finished(selection: Selection, to: Path) -> tuple[int, int]:
     if not done:
         name = selection.name
         raise UserError(f"no finished and current runs of {name} in {results_dir()}; `bench plan {name}` shows why")
-    return export_runs([(RunFolder(results_dir() / record.name), record) for record in done], to), len(
-        selection.experiments()
-    )
+    exported = export_runs([(RunFolder(results_dir() / record.name), record) for record in done], to)
+    return exported, len(selection.experiments())

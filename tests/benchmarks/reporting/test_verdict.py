@@ -368,12 +368,13 @@ def test_new_seeds_are_judged_alone(world, monkeypatch):
     runs += world({**others, "cnn3d": -0.1}, seeds=4, first_seed=3, **options)
 
     def of_cnn3d(first_seed):
-        found = judge(verdict.seeds_from(first_seed, runs), others=runs)
+        found = judge(verdict.seeds_from(first_seed, runs), controls_among=runs)
         return next(each for each in found if each.claim.text == "mean beats cnn3d")
 
     assert (of_cnn3d(3).runs, of_cnn3d(3).verdict) == (4, "SUPPORTED")
     assert (of_cnn3d(0).runs, of_cnn3d(0).verdict) == (7, "UNDECIDED")
     assert set(seen) == set(range(7))
+    assert len(set(map(seen.count, range(7)))) == 1  # none counts twice
 
 
 def test_noise_floor_is_printed_with_the_table(world):
