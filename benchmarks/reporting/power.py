@@ -26,11 +26,8 @@ from .statistics import fewest_units
 from .verdict import paper_effect
 
 MEASURED = Path(__file__).parents[2] / "results" / "measured"
-ASSUMED = (
-    0.005,
-    0.01,
-    0.02,
-)  # deviations, fractions: where a claim's is unknown, what it would take with each of these
+# Deviations, fractions: where a claim's is unknown, a plan says what it would take with each of these.
+ASSUMED = (0.005, 0.01, 0.02)
 ENOUGH = 10  # degrees of freedom; a baseline with fewer is planned from the runs of all baselines together
 # How much seeds vary depends on these most: records that share them are preferred.
 SCALE = ("backbone", "height", "width", "epochs", "schedule", "lr_step")
